@@ -1,0 +1,138 @@
+"""Functions of scalars and of sequences of scalars; each takes floats, Values or traced values.
+
+Functions with a derivative of their own come from the table in `ops`; the rest are expressions.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from liftgrad import ops
+from liftgrad.ops import (
+    cos,
+    erf,
+    exp,
+    expm1,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    relu,
+    sigmoid,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+    where,
+)
+
+__all__ = [
+    *("cos", "dot", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log", "log1p"),
+    *("log_softmax", "logsumexp", "maximum", "mean", "minimum", "relu", "sigmoid", "silu"),
+    *("sin", "softmax", "softplus", "sqrt", "tanh", "total", "where"),
+]
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """Return x where it is positive, else negative_slope·x."""
+    return where(x > 0.0, x, x * negative_slope)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """Return x where it is positive, else alpha·(exp(x) - 1) (Clevert et al., 2015)."""
+    return where(x > 0.0, x, expm1(x) * alpha)
+
+
+def gelu(x: Any) -> Any:
+    """Return x·Φ(x), with the exact normal distribution Φ (Hendrycks & Gimpel, 2016)."""
+    return x * ((erf(x * math.sqrt(0.5)) + 1.0) * 0.5)
+
+
+def silu(x: Any) -> Any:
+    """Return x·sigmoid(x)."""
+    return x * sigmoid(x)
+
+
+def dot(a: Iterable[Any], b: Iterable[Any], start: Any = None) -> Any:
+    """Return start + a[0]·b[0] + a[1]·b[1] + ..., as one operation.
+
+    >>> dot([1.0, 2.0], [3.0, 4.0], start=0.5)
+    11.5
+
+    Raises:
+        ValueError: if the sequences differ in length.
+
+    """
+    left, right = list(a), list(b)
+    if len(left) != len(right):
+        raise ValueError(
+            f"dot needs two sequences of one length, and got {len(left)} and {len(right)} numbers."
+        )
+    return ops.dot(*left, *right) if start is None else ops.dot(*left, *right, start)
+
+
+def total(terms: Iterable[Any]) -> Any:
+    """Return the sum of the terms, as one operation; of none, 0.0."""
+    return ops.total(*terms)
+
+
+def mean(terms: Iterable[Any]) -> Any:
+    """Return the arithmetic mean of the terms.
+
+    Raises:
+        ValueError: if there are none.
+
+    """
+    terms = _some(terms, "mean")
+    return ops.total(*terms) / len(terms)
+
+
+def logsumexp(x: Iterable[Any]) -> Any:
+    """Return log(exp(x[0]) + exp(x[1]) + ...) without overflow.
+
+    Raises:
+        ValueError: if there are no terms.
+
+    """
+    x = _some(x, "logsumexp")
+    shift = _shift(x)
+    return log(ops.total(*[exp(v - shift) for v in x])) + shift
+
+
+def softmax(x: Iterable[Any]) -> list[Any]:
+    """Return exp(x[i]) / (exp(x[0]) + exp(x[1]) + ...) for each i, without overflow.
+
+    Raises:
+        ValueError: if there are no terms.
+
+    """
+    x = _some(x, "softmax")
+    shift = _shift(x)
+    exps = [exp(v - shift) for v in x]
+    normaliser = ops.total(*exps)
+    return [ops.divide(e, normaliser) for e in exps]
+
+
+def log_softmax(x: Iterable[Any]) -> list[Any]:
+    """Return the logarithm of softmax(x), exact where softmax itself would round to 0 or 1.
+
+    Raises:
+        ValueError: if there are no terms.
+
+    """
+    x = _some(x, "log_softmax")
+    normaliser = logsumexp(x)
+    return [v - normaliser for v in x]
+
+
+def _shift(x: Sequence[Any]) -> Any:
+    """Return max(x) as a constant, or 0 where it is infinite: inf - inf would be nan."""
+    shift = ops.largest(*x)
+    return where(abs(shift) < math.inf, shift, 0.0)
+
+
+def _some(terms: Iterable[Any], name: str) -> list[Any]:
+    listed = list(terms)
+    if not listed:
+        raise ValueError(f"{name} of no numbers is undefined; pass at least one.")
+    return listed

@@ -1,0 +1,30 @@
+"""Initial weights: each initialiser draws one number from Python's global `random`.
+
+Seed with `random.seed(n)`. Their arguments are the numbers of inputs and outputs of the layer.
+"""
+
+import math
+import random
+from collections.abc import Callable
+
+Initialiser = Callable[[int, int], float]
+
+
+def uniform(_fan_in: int, _fan_out: int) -> float:
+    """Draw from the uniform distribution on [-1, 1], as micrograd does."""
+    return random.uniform(-1, 1)
+
+
+def xavier(fan_in: int, fan_out: int) -> float:
+    """Draw uniformly with variance 2 / (fan_in + fan_out) (Glorot & Bengio, 2010)."""
+    bound = math.sqrt(6.0 / (fan_in + fan_out))
+    return random.uniform(-bound, bound)
+
+
+def he(fan_in: int, _fan_out: int) -> float:
+    """Draw uniformly with variance 2 / fan_in, meant for ReLU (He et al., 2015)."""
+    bound = math.sqrt(6.0 / fan_in)
+    return random.uniform(-bound, bound)
+
+
+INITIALISERS: dict[str, Initialiser] = {"uniform": uniform, "xavier": xavier, "he": he}

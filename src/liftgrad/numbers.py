@@ -1,0 +1,45 @@
+"""What counts as one number, and the error for what does not."""
+
+from numbers import Real
+from typing import Any
+
+
+def to_float(x: Any) -> float:
+    """Return `x` as a float; Python and NumPy numbers and 0-d arrays of real numbers count.
+
+    Raises:
+        TypeError: for arrays with dimensions, strings, complex numbers and anything else.
+
+    """
+    if isinstance(x, float | int) or isinstance(x, Real) or _is_scalar_array(x):
+        try:
+            return float(x)
+        except OverflowError:
+            raise TypeError(
+                "an integer beyond the range of float64 cannot be a Value; "
+                "write it as a float, such as float('inf')."
+            ) from None
+    raise TypeError(_refusal(x))
+
+
+def is_number(x: Any) -> bool:
+    """Tell whether `to_float` would accept `x`."""
+    return isinstance(x, float | int | Real) or _is_scalar_array(x)
+
+
+def _is_scalar_array(x: Any) -> bool:
+    kind = getattr(getattr(x, "dtype", None), "kind", "f")
+    return getattr(x, "ndim", None) == 0 and kind in "fiub" and hasattr(type(x), "__float__")
+
+
+def _refusal(x: Any) -> str:
+    if isinstance(x, complex) or getattr(getattr(x, "dtype", None), "kind", "") == "c":
+        return "a Value is a real number, and this is complex; pass its .real or .imag part."
+    if isinstance(x, str | bytes):
+        return f"a Value is a number, and {x!r:.40} is text; convert it with float() first."
+    if getattr(x, "ndim", 0):
+        return (
+            f"a Value is one number, and this array has shape {tuple(x.shape)}; "
+            "make a Value of each element, as in [Value(v) for v in array]."
+        )
+    return f"a Value is one number, and this is a {type(x).__name__}; pass a float."

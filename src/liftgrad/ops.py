@@ -1,0 +1,393 @@
+"""The one table of operations: everything liftgrad knows about each of them stands in its entry.
+
+The engine evaluates `forward` on floats; the derivative rule `pullback(g, y, *operands)` maps the
+adjoint `g` of the result `y` to the adjoints of the operands. A pullback is written once, as
+arithmetic, and runs on floats, on Values (second derivatives) and on the compiler's symbols.
+
+Results follow IEEE 754 and never raise: log(0) is -inf, 0/0 is nan, exp(1000) is inf.
+Derivatives at kinks are PyTorch's: relu 0, abs 0, a tie in maximum one half each, x**0 -> 0.
+
+To add an operation, add its entry here; engine, tracer, compiler and tests read the table.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from liftgrad.numbers import to_float
+
+Interval = tuple[float, float]
+Adjoints = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One operation on numbers; call it on floats, Values or traced values."""
+
+    name: str
+    """The name of its function and method, NumPy's where NumPy has one."""
+    forward: Callable[..., float]
+    pullback: Callable[..., Adjoints] | None
+    """`(g, y, *operands)` to the operands' adjoints; None where the result is a condition."""
+    notation: str
+    """How the operation prints, with {0}, {1} for its operands."""
+    symbol: str
+    """micrograd's `_op`, as graph drawings show it."""
+    arity: int | None = 1
+    """How many operands; None: any number."""
+    precedence: int = 9
+    """How tightly the notation binds, Python's order: 1 comparison, 3 sum, 4 product, ..., 9 call."""
+    llvm: tuple[str, ...] = ()
+    """Instructions on {T} vectors with operands {0}, {1}; {mask} is the type of conditions.
+    Empty: a function of that name from the compiler's vector mathematics."""
+    numpy: str = ""
+    """The NumPy function that computes it on arrays; by default the one of the same name."""
+    domain: tuple[Interval, ...] = ((-3.0, 3.0),)
+    """For the tests: an interval of smooth operands for each operand."""
+    kinks: tuple[tuple[float, ...], ...] = ()
+    """For the tests: operands at which the derivative is a convention."""
+    parameter: float | None = None
+    """A static number that is part of the operation: the exponent in x**2."""
+
+    def __call__(self, *operands: Any) -> Any:
+        """Apply to floats, giving a float, or to Values or traced values, giving one of them."""
+        for operand in operands:
+            if hasattr(operand, "_apply"):
+                return operand._apply(self, *operands)  # noqa: SLF001
+        return self.forward(*map(to_float, operands))
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """Return `a` where `condition` holds, else `b`; the other's gradient is exactly zero.
+
+    Selecting, not multiplying by 0, keeps a nan in the branch not taken out of the gradient.
+    """
+    if hasattr(condition, "_select"):
+        return condition._select(a, b)  # noqa: SLF001
+    chosen, other = (a, b) if condition else (b, a)
+    if other.__class__ is float or hasattr(chosen, "_constant"):
+        return chosen
+    # A number was chosen over a Value: the result is a Value all the same.
+    return other._constant(chosen) if hasattr(other, "_constant") else chosen  # noqa: SLF001
+
+
+# --- arithmetic ------------------------------------------------------------------------------
+
+
+def _divide(a: float, b: float) -> float:
+    try:
+        return a / b
+    except ZeroDivisionError:
+        if a == 0.0 or a != a:
+            return math.nan
+        return math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
+def _power(a: float, b: float) -> float:
+    try:
+        return math.pow(a, b)
+    except OverflowError:
+        return -math.inf if a < 0.0 and b % 2.0 == 1.0 else math.inf
+    except ValueError:  # a pole at zero, or a root of a negative number
+        if a != 0.0:
+            return math.nan
+        return math.copysign(math.inf, a) if b % 2.0 == 1.0 else math.inf
+
+
+add = Operation(
+    "add",
+    lambda a, b: a + b,
+    lambda g, y, a, b: (g, g),
+    "{0} + {1}",
+    "+",
+    arity=2,
+    precedence=3,
+    llvm=("fadd {T} {0}, {1}",),
+    domain=((-3.0, 3.0), (-3.0, 3.0)),
+)
+subtract = Operation(
+    "subtract",
+    lambda a, b: a - b,
+    lambda g, y, a, b: (g, -g),
+    "{0} - {1}",
+    "-",
+    arity=2,
+    precedence=3,
+    llvm=("fsub {T} {0}, {1}",),
+    domain=((-3.0, 3.0), (-3.0, 3.0)),
+)
+multiply = Operation(
+    "multiply",
+    lambda a, b: a * b,
+    lambda g, y, a, b: (g * b, g * a),
+    "{0}·{1}",
+    "*",
+    arity=2,
+    precedence=4,
+    llvm=("fmul {T} {0}, {1}",),
+    domain=((-3.0, 3.0), (-3.0, 3.0)),
+)
+divide = Operation(
+    "divide",
+    _divide,
+    lambda g, y, a, b: (divide(g, b), -divide(g * y, b)),
+    "{0} / {1}",
+    "/",
+    arity=2,
+    precedence=4,
+    llvm=("fdiv {T} {0}, {1}",),
+    domain=((-3.0, 3.0), (0.3, 3.0)),
+)
+negate = Operation(
+    "negate",
+    lambda a: -a,
+    lambda g, y, a: (-g,),
+    "-{0}",
+    "neg",
+    precedence=5,
+    llvm=("fneg {T} {0}",),
+    numpy="negative",
+)
+power = Operation(
+    "power",
+    _power,
+    lambda g, y, a, b: (
+        where(b == 0.0, 0.0, g * (b * power(a, b - 1.0))),
+        where((a == 0.0) & (b >= 0.0), 0.0, g * (y * log(a))),
+    ),
+    "{0}^{1}",
+    "**",
+    arity=2,
+    precedence=6,
+    domain=((0.2, 3.0), (-2.0, 2.0)),
+    kinks=((0.0, 0.0), (2.0, 0.0), (0.0, 2.0)),
+)
+
+
+@lru_cache(maxsize=1024)
+def power_constant(exponent: float) -> Operation:
+    """Return the operation x**exponent; a constant exponent takes no gradient and no logarithm."""
+    return Operation(
+        "power_constant",
+        lambda a: _power(a, exponent),
+        lambda g, y, a: (g * (exponent * power_constant(exponent - 1.0)(a)) if exponent else 0.0,),
+        f"{{0}}^{exponent:g}",
+        f"**{exponent:g}",
+        precedence=6,
+        domain=((0.2, 3.0),),
+        parameter=exponent,
+    )
+
+
+absolute = Operation(
+    "absolute",
+    abs,
+    lambda g, y, a: (where(a > 0.0, g, where(a < 0.0, -g, 0.0)),),
+    "|{0}|",
+    "abs",
+    llvm=("call {T} @llvm.fabs.{t}({T} {0})",),
+    domain=((0.2, 3.0),),
+    kinks=((0.0,),),
+)
+maximum = Operation(
+    "maximum",
+    lambda a, b: a if a > b or a != a else b,
+    lambda g, y, a, b: (
+        where(a > b, g, where(a == b, g * 0.5, 0.0)),
+        where(b > a, g, where(a == b, g * 0.5, 0.0)),
+    ),
+    "max({0}, {1})",
+    "max",
+    arity=2,
+    llvm=(
+        "fcmp ogt {T} {0}, {1}",
+        "fcmp uno {T} {0}, {0}",
+        "or {mask} {-2}, {-1}",
+        "select {mask} {-1}, {T} {0}, {T} {1}",
+    ),
+    domain=((-3.0, -0.5), (0.5, 3.0)),
+    kinks=((1.0, 1.0),),
+)
+minimum = Operation(
+    "minimum",
+    lambda a, b: a if a < b or a != a else b,
+    lambda g, y, a, b: (
+        where(a < b, g, where(a == b, g * 0.5, 0.0)),
+        where(b < a, g, where(a == b, g * 0.5, 0.0)),
+    ),
+    "min({0}, {1})",
+    "min",
+    arity=2,
+    llvm=(
+        "fcmp olt {T} {0}, {1}",
+        "fcmp uno {T} {0}, {0}",
+        "or {mask} {-2}, {-1}",
+        "select {mask} {-1}, {T} {0}, {T} {1}",
+    ),
+    domain=((-3.0, -0.5), (0.5, 3.0)),
+    kinks=((1.0, 1.0),),
+)
+
+# --- elementary functions --------------------------------------------------------------------
+
+
+def _exp(a: float) -> float:
+    try:
+        return math.exp(a)
+    except OverflowError:
+        return math.inf
+
+
+def _expm1(a: float) -> float:
+    try:
+        return math.expm1(a)
+    except OverflowError:
+        return math.inf
+
+
+def _log(a: float) -> float:
+    if a > 0.0:
+        return math.log(a)
+    return -math.inf if a == 0.0 else math.nan
+
+
+def _log1p(a: float) -> float:
+    if a > -1.0:
+        return math.log1p(a)
+    return -math.inf if a == -1.0 else math.nan
+
+
+def _sigmoid(a: float) -> float:
+    # Either form overflows for one sign of a; exp of a negative number never does.
+    if a >= 0.0:
+        return 1.0 / (1.0 + math.exp(-a))
+    e = math.exp(a)
+    return e / (1.0 + e)
+
+
+exp = Operation("exp", _exp, lambda g, y, a: (g * y,), "exp({0})", "exp")
+expm1 = Operation("expm1", _expm1, lambda g, y, a: (g * (y + 1.0),), "expm1({0})", "expm1")
+log = Operation(
+    "log", _log, lambda g, y, a: (divide(g, a),), "log({0})", "log", domain=((0.3, 3.0),)
+)
+log1p = Operation(
+    "log1p",
+    _log1p,
+    lambda g, y, a: (divide(g, a + 1.0),),
+    "log1p({0})",
+    "log1p",
+    domain=((-0.7, 3.0),),
+)
+sqrt = Operation(
+    "sqrt",
+    lambda a: math.sqrt(a) if a >= 0.0 else math.nan,
+    lambda g, y, a: (divide(g, y * 2.0),),
+    "sqrt({0})",
+    "sqrt",
+    llvm=("call {T} @llvm.sqrt.{t}({T} {0})",),
+    domain=((0.3, 3.0),),
+)
+sin = Operation(
+    "sin",
+    lambda a: math.sin(a) if math.isfinite(a) else math.nan,
+    lambda g, y, a: (g * cos(a),),
+    "sin({0})",
+    "sin",
+)
+cos = Operation(
+    "cos",
+    lambda a: math.cos(a) if math.isfinite(a) else math.nan,
+    lambda g, y, a: (-(g * sin(a)),),
+    "cos({0})",
+    "cos",
+)
+tanh = Operation("tanh", math.tanh, lambda g, y, a: (g * (1.0 - y * y),), "tanh({0})", "tanh")
+erf = Operation(
+    "erf",
+    math.erf,
+    lambda g, y, a: (g * (exp(-(a * a)) * (2.0 / math.sqrt(math.pi))),),
+    "erf({0})",
+    "erf",
+)
+sigmoid = Operation(
+    "sigmoid", _sigmoid, lambda g, y, a: (g * (y * (1.0 - y)),), "sigmoid({0})", "sigmoid"
+)
+softplus = Operation(
+    "softplus",
+    lambda a: max(a, 0.0) + math.log1p(math.exp(-abs(a))) if a == a else a,
+    lambda g, y, a: (g * sigmoid(a),),
+    "softplus({0})",
+    "softplus",
+)
+relu = Operation(
+    "relu",
+    lambda a: 0.0 if a <= 0.0 else a,
+    lambda g, y, a: (where(a > 0.0, g, 0.0),),
+    "relu({0})",
+    "ReLU",
+    llvm=("fcmp ole {T} {0}, {zero}", "select {mask} {-1}, {T} {zero}, {T} {0}"),
+    domain=((0.2, 3.0),),
+    kinks=((0.0,),),
+)
+
+# --- over sequences --------------------------------------------------------------------------
+
+
+def _total(*terms: float) -> float:
+    result = 0.0
+    for term in terms:
+        result += term
+    return result
+
+
+def _dot(*operands: float) -> float:
+    n = len(operands) // 2
+    result = operands[-1] if len(operands) % 2 else 0.0
+    for a, b in zip(operands[:n], operands[n:], strict=False):
+        result += a * b
+    return result
+
+
+def _dot_pullback(g: Any, _y: Any, *operands: Any) -> Adjoints:
+    n = len(operands) // 2
+    start = [g] if len(operands) % 2 else []
+    return (*[g * b for b in operands[n : 2 * n]], *[g * a for a in operands[:n]], *start)
+
+
+def _largest(*operands: float) -> float:
+    result = operands[0]
+    for operand in operands:
+        result = maximum.forward(result, operand)
+    return result
+
+
+total = Operation(
+    "total", _total, lambda g, y, *terms: (g,) * len(terms), "Σ({*})", "sum", arity=None
+)
+dot = Operation("dot", _dot, _dot_pullback, "dot({*})", "dot", arity=None)
+"""a_1, ..., a_n, b_1, ..., b_n and, where their number is odd, a number to start from."""
+largest = Operation(
+    "largest",
+    _largest,
+    lambda g, y, *operands: (0.0,) * len(operands),
+    "max({*})",
+    "max",
+    arity=None,
+)
+"""The largest operand as a constant: no gradient flows, as the shift in softmax needs none."""
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        *(add, subtract, multiply, divide, negate, power, absolute, maximum, minimum),
+        *(exp, expm1, log, log1p, sqrt, sin, cos, tanh, erf, sigmoid, softplus, relu),
+        *(total, dot, largest),
+    )
+}
+
+
+def lookup(name: str, parameter: float | None = None) -> Operation:
+    """Return the operation of that name, as stored in a pickle."""
+    return OPERATIONS[name] if parameter is None else power_constant(parameter)
