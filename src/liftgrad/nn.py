@@ -16,6 +16,7 @@ from liftgrad import functional
 from liftgrad.engine import Value
 from liftgrad.functional import dot
 from liftgrad.init import INITIALISERS, Initialiser
+from liftgrad.operators import Operators
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     name: getattr(functional, name)
@@ -183,7 +184,7 @@ class MLP(Module):
 
 
 def _leaves(x: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(x, Value):
+    if isinstance(x, Operators):  # a Value, or its stand-in while a function is lifted
         if not x._prev:  # noqa: SLF001, a stored result is not a parameter
             yield name, x
         return

@@ -12,8 +12,9 @@ To add an operation, add its entry here; engine, tracer, compiler and tests read
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
+from pickle import PicklingError
 from typing import Any
 
 from liftgrad.numbers import to_float
@@ -38,7 +39,7 @@ class Operation:
     arity: int | None = 1
     """How many operands; None: any number."""
     precedence: int = 9
-    """How tightly the notation binds, Python's order: 1 comparison, 3 sum, 4 product, ..., 9 call."""
+    """How tightly the notation binds, as in Python: 1 comparison, 3 sum, 4 product, ..., 9 call."""
     llvm: tuple[str, ...] = ()
     """Instructions on {T} vectors with operands {0}, {1}; {mask} is the type of conditions.
     Empty: a function of that name from the compiler's vector mathematics."""
@@ -55,8 +56,20 @@ class Operation:
         """Apply to floats, giving a float, or to Values or traced values, giving one of them."""
         for operand in operands:
             if hasattr(operand, "_apply"):
-                return operand._apply(self, *operands)  # noqa: SLF001
+                return operand._apply(self, *operands)
         return self.forward(*map(to_float, operands))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by name: there is one object for each operation, in every process."""
+        if self.parameter is None and OPERATIONS.get(self.name) is not self:
+            raise PicklingError(
+                f"the operation {self.name!r} is not in liftgrad.ops.OPERATIONS, by which it "
+                "would be found again; add it there before pickling."
+            )
+        return lookup, (self.name, self.parameter)
+
+    def __deepcopy__(self, _memo: Any) -> "Operation":
+        return self
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
@@ -65,12 +78,12 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     Selecting, not multiplying by 0, keeps a nan in the branch not taken out of the gradient.
     """
     if hasattr(condition, "_select"):
-        return condition._select(a, b)  # noqa: SLF001
+        return condition._select(a, b)
     chosen, other = (a, b) if condition else (b, a)
     if other.__class__ is float or hasattr(chosen, "_constant"):
         return chosen
     # A number was chosen over a Value: the result is a Value all the same.
-    return other._constant(chosen) if hasattr(other, "_constant") else chosen  # noqa: SLF001
+    return other._constant(chosen) if hasattr(other, "_constant") else chosen
 
 
 # --- arithmetic ------------------------------------------------------------------------------
@@ -80,7 +93,7 @@ def _divide(a: float, b: float) -> float:
     try:
         return a / b
     except ZeroDivisionError:
-        if a == 0.0 or a != a:
+        if a == 0.0 or math.isnan(a):
             return math.nan
         return math.copysign(math.inf, a) * math.copysign(1.0, b)
 
@@ -129,7 +142,7 @@ multiply = Operation(
     llvm=("fmul {T} {0}, {1}",),
     domain=((-3.0, 3.0), (-3.0, 3.0)),
 )
-divide = Operation(
+divide: Operation = Operation(
     "divide",
     _divide,
     lambda g, y, a, b: (divide(g, b), -divide(g * y, b)),
@@ -150,7 +163,7 @@ negate = Operation(
     llvm=("fneg {T} {0}",),
     numpy="negative",
 )
-power = Operation(
+power: Operation = Operation(
     "power",
     _power,
     lambda g, y, a, b: (
@@ -166,6 +179,11 @@ power = Operation(
 )
 
 
+def shortest(number: float) -> str:
+    """Return the shortest text that reads back as `number`, without the .0 of whole numbers."""
+    return repr(number).removesuffix(".0")
+
+
 @lru_cache(maxsize=1024)
 def power_constant(exponent: float) -> Operation:
     """Return the operation x**exponent; a constant exponent takes no gradient and no logarithm."""
@@ -173,8 +191,8 @@ def power_constant(exponent: float) -> Operation:
         "power_constant",
         lambda a: _power(a, exponent),
         lambda g, y, a: (g * (exponent * power_constant(exponent - 1.0)(a)) if exponent else 0.0,),
-        f"{{0}}^{exponent:g}",
-        f"**{exponent:g}",
+        f"{{0}}^{shortest(exponent)}",
+        f"**{shortest(exponent)}",
         precedence=6,
         domain=((0.2, 3.0),),
         parameter=exponent,
@@ -193,10 +211,10 @@ absolute = Operation(
 )
 maximum = Operation(
     "maximum",
-    lambda a, b: a if a > b or a != a else b,
+    lambda a, b: a if a > b or math.isnan(a) else b,
     lambda g, y, a, b: (
-        where(a > b, g, where(a == b, g * 0.5, 0.0)),
-        where(b > a, g, where(a == b, g * 0.5, 0.0)),
+        where(a < b, 0.0, where(a == b, g * 0.5, g)),
+        where(b < a, 0.0, where(a == b, g * 0.5, g)),
     ),
     "max({0}, {1})",
     "max",
@@ -212,10 +230,10 @@ maximum = Operation(
 )
 minimum = Operation(
     "minimum",
-    lambda a, b: a if a < b or a != a else b,
+    lambda a, b: a if a < b or math.isnan(a) else b,
     lambda g, y, a, b: (
-        where(a < b, g, where(a == b, g * 0.5, 0.0)),
-        where(b < a, g, where(a == b, g * 0.5, 0.0)),
+        where(a > b, 0.0, where(a == b, g * 0.5, g)),
+        where(b > a, 0.0, where(a == b, g * 0.5, g)),
     ),
     "min({0}, {1})",
     "min",
@@ -267,9 +285,14 @@ def _sigmoid(a: float) -> float:
     return e / (1.0 + e)
 
 
+def _softplus(a: float) -> float:
+    # log(1 + exp(a)) with an exponent that is never positive; max(nan, 0.0) is nan.
+    return max(a, 0.0) + math.log1p(math.exp(-abs(a)))
+
+
 exp = Operation("exp", _exp, lambda g, y, a: (g * y,), "exp({0})", "exp")
 expm1 = Operation("expm1", _expm1, lambda g, y, a: (g * (y + 1.0),), "expm1({0})", "expm1")
-log = Operation(
+log: Operation = Operation(
     "log", _log, lambda g, y, a: (divide(g, a),), "log({0})", "log", domain=((0.3, 3.0),)
 )
 log1p = Operation(
@@ -296,7 +319,7 @@ sin = Operation(
     "sin({0})",
     "sin",
 )
-cos = Operation(
+cos: Operation = Operation(
     "cos",
     lambda a: math.cos(a) if math.isfinite(a) else math.nan,
     lambda g, y, a: (-(g * sin(a)),),
@@ -316,15 +339,15 @@ sigmoid = Operation(
 )
 softplus = Operation(
     "softplus",
-    lambda a: max(a, 0.0) + math.log1p(math.exp(-abs(a))) if a == a else a,
+    _softplus,
     lambda g, y, a: (g * sigmoid(a),),
     "softplus({0})",
     "softplus",
 )
 relu = Operation(
     "relu",
-    lambda a: 0.0 if a <= 0.0 else a,
-    lambda g, y, a: (where(a > 0.0, g, 0.0),),
+    lambda a: 0.0 if a <= 0.0 else a,  # noqa: FURB136, max(0.0, nan) would be 0.0
+    lambda g, y, a: (where(a <= 0.0, 0.0, g),),
     "relu({0})",
     "ReLU",
     llvm=("fcmp ole {T} {0}, {zero}", "select {mask} {-1}, {T} {zero}, {T} {0}"),
@@ -336,7 +359,7 @@ relu = Operation(
 
 
 def _total(*terms: float) -> float:
-    result = 0.0
+    result = 0.0  # Not sum(), which rounds otherwise from Python 3.12 on.
     for term in terms:
         result += term
     return result
@@ -391,3 +414,47 @@ OPERATIONS: dict[str, Operation] = {
 def lookup(name: str, parameter: float | None = None) -> Operation:
     """Return the operation of that name, as stored in a pickle."""
     return OPERATIONS[name] if parameter is None else power_constant(parameter)
+
+# --- conditions ------------------------------------------------------------------------------
+# Comparisons of floats and Values are Python's own and give a bool. Those of traced values are
+# recorded: their result, and that of the logical operations, is a condition, 1.0 or 0.0.
+
+
+def _condition(name: str, forward: Callable[..., Any], sign: str, llvm: str, arity: int) -> Operation:
+    return Operation(
+        name,
+        forward,
+        None,
+        sign if arity == 1 else f"{{0}} {sign} {{1}}",
+        sign.format(""),
+        arity=arity,
+        precedence=1 if arity == 2 else 2,
+        llvm=(llvm,),
+    )
+
+
+less = _condition("less", lambda a, b: a < b, "<", "fcmp olt {T} {0}, {1}", 2)
+less_equal = _condition("less_equal", lambda a, b: a <= b, "≤", "fcmp ole {T} {0}, {1}", 2)
+equal = _condition("equal", lambda a, b: a == b, "=", "fcmp oeq {T} {0}, {1}", 2)
+not_equal = _condition("not_equal", lambda a, b: a != b, "≠", "fcmp une {T} {0}, {1}", 2)
+logical_and = _condition("logical_and", lambda a, b: a and b, "and", "and {mask} {0}, {1}", 2)
+logical_or = _condition("logical_or", lambda a, b: a or b, "or", "or {mask} {0}, {1}", 2)
+logical_not = _condition(
+    "logical_not", lambda a: not a, "not {0}", "xor {mask} {0}, {true}", 1
+)
+select = Operation(
+    "select",
+    lambda condition, a, b: a if condition else b,
+    lambda g, y, condition, a, b: (0.0, where(condition, g, 0.0), where(condition, 0.0, g)),
+    "where({0}, {1}, {2})",
+    "where",
+    arity=3,
+    llvm=("select {mask} {0}, {T} {1}, {T} {2}",),
+    numpy="where",
+)
+detach = Operation("detach", lambda a: a, lambda g, y, a: (0.0,), "{0}", "data", numpy="positive")
+"""The operand as a constant; what `.data` of a traced value is."""
+
+CONDITIONS = frozenset(
+    {less, less_equal, equal, not_equal, logical_and, logical_or, logical_not}
+)

@@ -1,0 +1,196 @@
+"""Adjoint: reverse mode on the rolled program, in the rolled program's own language.
+
+The derivative rules of the table of operations run on symbols whose operations append groups.
+An operand's adjoint is a sum, for each of its elements, over all places that read the element:
+the index sequence of the operand turned around. No scatter is needed, and since the result is a
+rolled program again, derivatives of derivatives are, too.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from liftgrad import ops
+from liftgrad.lift.groups import (
+    Constants,
+    Elementwise,
+    Largest,
+    Leaf,
+    Put,
+    Rolled,
+    Runs,
+    Sum,
+    Take,
+    View,
+    views,
+)
+from liftgrad.lift.roll import identity
+from liftgrad.numbers import to_float
+from liftgrad.operators import Operators
+from liftgrad.ops import Operation
+
+
+class Symbol(Operators):
+    """Elements of a group as one symbolic number: an operation on symbols appends a group."""
+
+    __slots__ = ("program", "view")
+
+    def __init__(self, program: Rolled, view: View) -> None:
+        self.program = program
+        self.view = view
+
+    def _apply(self, operation: Operation, *operands: Any) -> "Symbol":
+        folded = _folded(operation, operands)
+        if folded is not None:
+            return folded
+        program, size = self.program, len(self.view.positions)
+        looks = tuple(
+            x.view if isinstance(x, Symbol) else program.constant(to_float(x), size)
+            for x in operands
+        )
+        batched = any(program.groups[look.group].batched for look in looks)
+        number = program.add(Elementwise(operation, looks, batched))
+        return Symbol(program, View(number, identity(size)))
+
+    def _select(self, a: Any, b: Any) -> "Symbol":
+        return self._apply(ops.select, self, a, b)
+
+    def _constant(self, number: float) -> "Symbol":
+        return Symbol(self.program, self.program.constant(number, len(self.view.positions)))
+
+    def __lt__(self, other: Any) -> Any:
+        return self._apply(ops.less, self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._apply(ops.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._apply(ops.less, other, self)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._apply(ops.less_equal, other, self)
+
+    def __eq__(self, other: object) -> Any:
+        return self._apply(ops.equal, self, other)
+
+    def __and__(self, other: Any) -> Any:
+        return self._apply(ops.logical_and, self, other)
+
+    __hash__ = object.__hash__
+
+    @property
+    def number(self) -> float | None:
+        """The number that all elements are known to be, if so."""
+        group = self.program.groups[self.view.group]
+        if not isinstance(group, Constants):
+            return None
+        numbers = group.numbers[self.view.positions]
+        first = float(numbers[0])
+        return first if (numbers == first).all() else None
+
+
+def _folded(operation: Operation, operands: tuple[Any, ...]) -> Symbol | None:
+    """Return the result if it is an operand: multiplying by 1 and adding 0 change nothing."""
+    if operation is ops.multiply:
+        a, b = operands
+        if _number(b) == 1.0:
+            return a  # type: ignore[no-any-return]
+        if _number(a) == 1.0:
+            return b  # type: ignore[no-any-return]
+    return None
+
+
+def _number(x: Any) -> float | None:
+    return x.number if isinstance(x, Symbol) else x
+
+
+def adjoint(program: Rolled, seeds: list[View], wanted: list[int]) -> list[View]:
+    """Append the gradient of the program's outputs and return the wanted groups' adjoints.
+
+    Args:
+        program: is extended in place.
+        seeds: the adjoint of each output.
+        wanted: numbers of leaf groups.
+
+    Returns:
+        for each wanted group a view of all its elements' adjoints.
+
+    """
+    active = _active(program, wanted)
+    owed: dict[int, list[Runs]] = {}
+    for output, seed in zip(program.outputs, seeds, strict=True):
+        if output.group in active:
+            _owe(program, owed, output, seed)
+    for number in sorted(active, reverse=True):
+        if number not in owed or isinstance(program.groups[number], Leaf):
+            continue
+        _pull(program, owed, active, number, _collect(program, owed.pop(number), number))
+    return [
+        _collect(program, owed[number], number)
+        if number in owed
+        else program.constant(0.0, program.groups[number].size)
+        for number in wanted
+    ]
+
+
+def _active(program: Rolled, wanted: list[int]) -> set[int]:
+    """Return the groups that depend on the wanted ones by way of operations with derivatives."""
+    active = set(wanted)
+    for number, group in enumerate(program.groups):
+        if isinstance(group, Largest) or (
+            isinstance(group, Elementwise)
+            and (group.operation in ops.CONDITIONS or group.operation is ops.detach)
+        ):
+            continue
+        if any(look.group in active for look in views(group)):
+            active.add(number)
+    return active
+
+
+def _pull(
+    program: Rolled, owed: dict[int, list[Runs]], active: set[int], number: int, seed: View
+) -> None:
+    """Hand the adjoint of group `number` on to its operands."""
+    group = program.groups[number]
+    match group:
+        case Sum(operands=operands):
+            for runs in operands:
+                if runs.group in active:
+                    spread = np.repeat(seed.positions, np.diff(runs.offsets))
+                    _owe(program, owed, View(runs.group, runs.positions), View(seed.group, spread))
+        case Elementwise(operation=operation, operands=looks):
+            assert operation.pullback is not None
+            y = Symbol(program, View(number, identity(group.size)))
+            x = [Symbol(program, look) for look in looks]
+            adjoints = operation.pullback(Symbol(program, seed), y, *x)
+            for look, result in zip(looks, adjoints, strict=True):
+                if look.group in active and isinstance(result, Symbol):
+                    _owe(program, owed, look, result.view)
+        case Take(index=index, group=source, table=table):
+            size = program.groups[source].size
+            put = program.add(Put(seed, index, table, size, program.groups[source].batched))
+            _owe(program, owed, View(source, identity(size)), View(put, identity(size)))
+        case Put(source=source_view, index=index, table=table):
+            taken = program.add(Take(index, seed.group, seed.positions[table], group.batched))
+            _owe(program, owed, source_view, View(taken, identity(len(table))))
+        case Leaf() | Constants() | Largest():
+            raise AssertionError(group)
+
+
+def _owe(program: Rolled, owed: dict[int, list[Runs]], target: View, part: View) -> None:
+    """Note that element e of `part` belongs to the adjoint of element e of `target`."""
+    size = program.groups[target.group].size
+    order = np.argsort(target.positions, kind="stable")
+    counts = np.bincount(target.positions, minlength=size)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    owed.setdefault(target.group, []).append(Runs(part.group, part.positions[order], offsets))
+
+
+def _collect(program: Rolled, parts: list[Runs], number: int) -> View:
+    """Return the sum of the parts, without a group where there is just one of one term each."""
+    batched = program.groups[number].batched
+    if len(parts) == 1 and parts[0].uniform == 1:
+        if batched or not program.groups[parts[0].group].batched:
+            return View(parts[0].group, parts[0].positions)
+    total = program.add(Sum(tuple(parts), batched))
+    return View(total, identity(program.groups[number].size))
