@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from liftgrad import ops
+from liftgrad.numbers import to_float
 from liftgrad.ops import (
     cos,
     erf,
@@ -27,29 +28,55 @@ from liftgrad.ops import (
 )
 
 __all__ = [
-    *("cos", "dot", "elu", "erf", "exp", "expm1", "gelu", "leaky_relu", "log", "log1p"),
-    *("log_softmax", "logsumexp", "maximum", "mean", "minimum", "relu", "sigmoid", "silu"),
-    *("sin", "softmax", "softplus", "sqrt", "tanh", "total", "where"),
+    "cos",
+    "dot",
+    "elu",
+    "erf",
+    "exp",
+    "expm1",
+    "gelu",
+    "leaky_relu",
+    "log",
+    "log1p",
+    "log_softmax",
+    "logsumexp",
+    "maximum",
+    "mean",
+    "minimum",
+    "relu",
+    "sigmoid",
+    "silu",
+    "sin",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "tanh",
+    "total",
+    "where",
 ]
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     """Return x where it is positive, else negative_slope·x."""
+    x = _scalar(x)
     return where(x > 0.0, x, x * negative_slope)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """Return x where it is positive, else alpha·(exp(x) - 1) (Clevert et al., 2015)."""
+    x = _scalar(x)
     return where(x > 0.0, x, expm1(x) * alpha)
 
 
 def gelu(x: Any) -> Any:
     """Return x·Φ(x), with the exact normal distribution Φ (Hendrycks & Gimpel, 2016)."""
+    x = _scalar(x)
     return x * ((erf(x * math.sqrt(0.5)) + 1.0) * 0.5)
 
 
 def silu(x: Any) -> Any:
     """Return x·sigmoid(x)."""
+    x = _scalar(x)
     return x * sigmoid(x)
 
 
@@ -72,12 +99,19 @@ def dot(a: Iterable[Any], b: Iterable[Any], start: Any = None) -> Any:
 
 
 def total(terms: Iterable[Any]) -> Any:
-    """Return the sum of the terms, as one operation; of none, 0.0."""
+    """Return the sum of the terms, as one operation; of none, 0.0.
+
+    >>> total([1.0, 2.0, 3.0])
+    6.0
+    """
     return ops.total(*terms)
 
 
 def mean(terms: Iterable[Any]) -> Any:
     """Return the arithmetic mean of the terms.
+
+    >>> mean([1.0, 2.0, 6.0])
+    3.0
 
     Raises:
         ValueError: if there are none.
@@ -90,6 +124,9 @@ def mean(terms: Iterable[Any]) -> Any:
 def logsumexp(x: Iterable[Any]) -> Any:
     """Return log(exp(x[0]) + exp(x[1]) + ...) without overflow.
 
+    >>> logsumexp([1e308, -1e308])
+    1e+308
+
     Raises:
         ValueError: if there are no terms.
 
@@ -101,6 +138,9 @@ def logsumexp(x: Iterable[Any]) -> Any:
 
 def softmax(x: Iterable[Any]) -> list[Any]:
     """Return exp(x[i]) / (exp(x[0]) + exp(x[1]) + ...) for each i, without overflow.
+
+    >>> softmax([1000.0, 1000.0])
+    [0.5, 0.5]
 
     Raises:
         ValueError: if there are no terms.
@@ -115,6 +155,9 @@ def softmax(x: Iterable[Any]) -> list[Any]:
 
 def log_softmax(x: Iterable[Any]) -> list[Any]:
     """Return the logarithm of softmax(x), exact where softmax itself would round to 0 or 1.
+
+    >>> log_softmax([0.0, -1000.0])
+    [0.0, -1000.0]
 
     Raises:
         ValueError: if there are no terms.
@@ -132,7 +175,12 @@ def _shift(x: Sequence[Any]) -> Any:
 
 
 def _some(terms: Iterable[Any], name: str) -> list[Any]:
-    listed = list(terms)
+    listed = [_scalar(term) for term in terms]
     if not listed:
         raise ValueError(f"{name} of no numbers is undefined; pass at least one.")
     return listed
+
+
+def _scalar(x: Any) -> Any:
+    """Return a Value or traced value as it is, and any number as a float, to compute as one."""
+    return x if hasattr(x, "_apply") else to_float(x)

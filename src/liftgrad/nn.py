@@ -1,12 +1,12 @@
 """Networks as scalar programs: micrograd's Module, Neuron, Layer and MLP, with PyTorch's API.
 
-    >>> import random
-    >>> random.seed(0)
-    >>> model = MLP(2, [3, 1])
-    >>> model
-    MLP of [Layer of [ReLUNeuron(2), ReLUNeuron(2), ReLUNeuron(2)], Layer of [LinearNeuron(3)]]
-    >>> len(model.parameters())
-    13
+>>> import random
+>>> random.seed(0)
+>>> model = MLP(2, [3, 1])
+>>> model
+MLP of [Layer of [ReLUNeuron(2), ReLUNeuron(2), ReLUNeuron(2)], Layer of [LinearNeuron(3)]]
+>>> len(model.parameters())
+13
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from liftgrad import functional
 from liftgrad.engine import Value
 from liftgrad.functional import dot
 from liftgrad.init import INITIALISERS, Initialiser
+from liftgrad.numbers import to_float
 from liftgrad.operators import Operators
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -29,8 +30,11 @@ _SPELLING = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU"}
 
 
 class Module:
-    """Anything with parameters: the leaf Values among its attributes, found through lists,
-    tuples, dicts and other Modules, in the order in which the attributes were set.
+    """Anything with parameters, which are the leaf Values among its attributes.
+
+    They are found through lists, tuples, dicts and other Modules, in the order in which the
+    attributes were set.
+
     """
 
     training: bool = True
@@ -61,18 +65,19 @@ class Module:
         """Set the parameters' numbers from a `state_dict`.
 
         Raises:
-            KeyError: if names are missing or unknown; nothing is changed then.
+            ValueError: if names are missing or unknown; nothing is changed then.
+            TypeError: if something is not a number; nothing is changed then.
 
         """
         parameters = dict(self.named_parameters())
         missing = [name for name in parameters if name not in state]
         unknown = [name for name in state if name not in parameters]
         if missing or unknown:
-            raise KeyError(
+            raise ValueError(
                 f"this state_dict belongs to another module: it lacks {_some(missing)} and has "
                 f"unknown {_some(unknown)}; build the module with the same sizes first."
             )
-        numbers = {name: Value(number).data for name, number in state.items()}
+        numbers = {name: to_float(number) for name, number in state.items()}
         for name, parameter in parameters.items():
             parameter.data = numbers[name]
 
@@ -176,7 +181,7 @@ class MLP(Module):
         """Return the last layer's output for the inputs `x`, numbers or Values."""
         for layer in self.layers:
             # A layer of one neuron hands on its number without a list around it.
-            x = layer(x if isinstance(x, Sequence) or hasattr(x, "__len__") else [x])
+            x = layer(x if hasattr(x, "__len__") else [x])
         return x
 
     def __repr__(self) -> str:
@@ -185,7 +190,7 @@ class MLP(Module):
 
 def _leaves(x: Any, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(x, Operators):  # a Value, or its stand-in while a function is lifted
-        if not x._prev:  # noqa: SLF001, a stored result is not a parameter
+        if not x._prev:  # a stored result is not a parameter
             yield name, x
         return
     if isinstance(x, Module):
@@ -193,14 +198,11 @@ def _leaves(x: Any, name: str) -> Iterator[tuple[str, Any]]:
         for inner, parameter in x.named_parameters():
             yield f"{name}.{inner}", parameter
         return
+    if isinstance(x, list | tuple):
+        x = dict(enumerate(x))
     if isinstance(x, dict):
-        items = x.items()
-    elif isinstance(x, list | tuple):
-        items = enumerate(x)
-    else:
-        return
-    for key, item in items:
-        yield from _leaves(item, f"{name}.{key}" if name else str(key))
+        for key, item in x.items():
+            yield from _leaves(item, f"{name}.{key}" if name else str(key))
 
 
 def _modules(x: Any) -> Iterator[Module]:

@@ -11,19 +11,23 @@ def to_float(x: Any) -> float:
         TypeError: for arrays with dimensions, strings, complex numbers and anything else.
 
     """
-    if isinstance(x, float | int) or isinstance(x, Real) or _is_scalar_array(x):
-        try:
-            return float(x)
-        except OverflowError:
-            raise TypeError(
-                "an integer beyond the range of float64 cannot be a Value; "
-                "write it as a float, such as float('inf')."
-            ) from None
-    raise TypeError(_refusal(x))
+    if not is_number(x):
+        raise TypeError(_refusal(x))
+    try:
+        return float(x)
+    except OverflowError:
+        raise TypeError(
+            "a number beyond the range of float64 cannot be a Value; "
+            "write it as a float, such as float('inf')."
+        ) from None
 
 
 def is_number(x: Any) -> bool:
-    """Tell whether `to_float` would accept `x`."""
+    """Tell whether `x` is one real number.
+
+    >>> is_number(2), is_number("2"), is_number([2])
+    (True, False, False)
+    """
     return isinstance(x, float | int | Real) or _is_scalar_array(x)
 
 
@@ -33,7 +37,8 @@ def _is_scalar_array(x: Any) -> bool:
 
 
 def _refusal(x: Any) -> str:
-    if isinstance(x, complex) or getattr(getattr(x, "dtype", None), "kind", "") == "c":
+    kind = getattr(getattr(x, "dtype", None), "kind", "")
+    if isinstance(x, complex) or kind == "c":
         return "a Value is a real number, and this is complex; pass its .real or .imag part."
     if isinstance(x, str | bytes):
         return f"a Value is a number, and {x!r:.40} is text; convert it with float() first."
@@ -42,4 +47,6 @@ def _refusal(x: Any) -> str:
             f"a Value is one number, and this array has shape {tuple(x.shape)}; "
             "make a Value of each element, as in [Value(v) for v in array]."
         )
-    return f"a Value is one number, and this is a {type(x).__name__}; pass a float."
+    if hasattr(x, "_apply"):
+        return f"a Value is one number, and this is a {type(x).__name__} already; use it as it is."
+    return f"a Value is one number, and this is of type {type(x).__name__}; pass a float."

@@ -415,12 +415,15 @@ def lookup(name: str, parameter: float | None = None) -> Operation:
     """Return the operation of that name, as stored in a pickle."""
     return OPERATIONS[name] if parameter is None else power_constant(parameter)
 
+
 # --- conditions ------------------------------------------------------------------------------
 # Comparisons of floats and Values are Python's own and give a bool. Those of traced values are
 # recorded: their result, and that of the logical operations, is a condition, 1.0 or 0.0.
 
 
-def _condition(name: str, forward: Callable[..., Any], sign: str, llvm: str, arity: int) -> Operation:
+def _condition(
+    name: str, forward: Callable[..., Any], sign: str, llvm: str, arity: int
+) -> Operation:
     return Operation(
         name,
         forward,
@@ -439,9 +442,7 @@ equal = _condition("equal", lambda a, b: a == b, "=", "fcmp oeq {T} {0}, {1}", 2
 not_equal = _condition("not_equal", lambda a, b: a != b, "≠", "fcmp une {T} {0}, {1}", 2)
 logical_and = _condition("logical_and", lambda a, b: a and b, "and", "and {mask} {0}, {1}", 2)
 logical_or = _condition("logical_or", lambda a, b: a or b, "or", "or {mask} {0}, {1}", 2)
-logical_not = _condition(
-    "logical_not", lambda a: not a, "not {0}", "xor {mask} {0}, {true}", 1
-)
+logical_not = _condition("logical_not", lambda a: not a, "not {0}", "xor {mask} {0}, {true}", 1)
 select = Operation(
     "select",
     lambda condition, a, b: a if condition else b,
@@ -455,6 +456,4 @@ select = Operation(
 detach = Operation("detach", lambda a: a, lambda g, y, a: (0.0,), "{0}", "data", numpy="positive")
 """The operand as a constant; what `.data` of a traced value is."""
 
-CONDITIONS = frozenset(
-    {less, less_equal, equal, not_equal, logical_and, logical_or, logical_not}
-)
+CONDITIONS = frozenset({less, less_equal, equal, not_equal, logical_and, logical_or, logical_not})

@@ -1,0 +1,92 @@
+"""Copying and pickling of graphs: of any depth, without recursion, identity kept.
+
+Python's own way descends from a value into its operands, one nested call for each operation, and
+gives up after some hundreds. Here all values of the graph are made empty first, in a list; after
+that whatever refers to one of them, in whatever order or cycle, finds it there.
+"""
+
+import threading
+from collections.abc import Iterator
+from copy import deepcopy
+from copyreg import __newobj__  # type: ignore[attr-defined]
+from typing import Any
+
+
+def copy_value(value: Any) -> Any:
+    """Return a shallow copy: a new value made of the same operands."""
+    copied = __newobj__(type(value))
+    _set_state(copied, value.__getstate__())
+    return copied
+
+
+def deepcopy_value(value: Any, memo: dict[int, Any]) -> Any:
+    """Return a copy of the value and of all that it was made of."""
+    fresh = [v for v in _reachable(value) if id(v) not in memo]
+    for v in fresh:
+        memo[id(v)] = __newobj__(type(v))
+    for v in fresh:
+        _set_state(memo[id(v)], deepcopy(v.__getstate__(), memo))
+    return memo[id(value)]
+
+
+def reduce_value(value: Any) -> tuple[Any, ...]:
+    """Return what the pickle module asks for: how to make the value empty, then its state."""
+    if id(value) in _listed.ids:
+        return __newobj__, (type(value),)
+    values = _reachable(value)
+    return __newobj__, (type(value),), (_Empty(values), [v.__getstate__() for v in values])
+
+
+def restore_value(_value: Any, state: tuple[list[Any], list[Any]]) -> None:
+    """Give all values of an unpickled graph their states."""
+    for value, its_state in zip(*state, strict=True):
+        _set_state(value, its_state)
+
+
+class _Listed(threading.local):
+    """The values that this thread is pickling as empty at the moment."""
+
+    def __init__(self) -> None:
+        self.ids: set[int] = set()
+
+
+_listed = _Listed()
+
+
+class _Empty:
+    """Values to be pickled empty, as a list."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (), None, self._one_by_one()
+
+    def _one_by_one(self) -> Iterator[Any]:
+        # pickle draws from this iterator while it writes the items, and at no other time.
+        ids = {id(value) for value in self.values}
+        _listed.ids |= ids
+        try:
+            yield from self.values
+        finally:
+            _listed.ids -= ids
+
+
+def _reachable(value: Any) -> list[Any]:
+    """Return the value, what it was made of and their gradients where these are Values."""
+    seen = {id(value)}
+    values = [value]
+    for v in values:
+        for other in (*v._prev, v.grad) if hasattr(v.grad, "_prev") else v._prev:
+            if id(other) not in seen:
+                seen.add(id(other))
+                values.append(other)
+    return values
+
+
+def _set_state(value: Any, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+    attributes, slots = state
+    for name, x in slots.items():
+        setattr(value, name, x)
+    if attributes:
+        vars(value).update(attributes)
