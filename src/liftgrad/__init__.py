@@ -2,6 +2,7 @@
 
 from liftgrad import functional, nn
 from liftgrad.engine import Value
+from liftgrad.gradcheck import gradcheck
 
-__all__ = ["Value", "functional", "nn"]
+__all__ = ["Value", "functional", "gradcheck", "nn"]
 __version__ = "0.1.0"
