@@ -90,13 +90,15 @@ class Symbol(Operators):
 
 
 def _folded(operation: Operation, operands: tuple[Any, ...]) -> Symbol | None:
-    """Return the result if it is an operand: multiplying by 1 and adding 0 change nothing."""
-    if operation is ops.multiply:
-        a, b = operands
-        if _number(b) == 1.0:
-            return a  # type: ignore[no-any-return]
-        if _number(a) == 1.0:
-            return b  # type: ignore[no-any-return]
+    """Return the result if it is known: an operation on constants, or multiplying by 1."""
+    numbers = [_number(x) for x in operands]
+    if operation is ops.multiply and numbers[1] == 1.0:
+        return operands[0]  # type: ignore[no-any-return]
+    if operation is ops.multiply and numbers[0] == 1.0:
+        return operands[1]  # type: ignore[no-any-return]
+    if operation not in ops.CONDITIONS and all(number is not None for number in numbers):
+        symbol = next(x for x in operands if isinstance(x, Symbol))
+        return symbol._constant(operation.forward(*numbers))  # noqa: SLF001
     return None
 
 

@@ -11,6 +11,7 @@ A sum that is not batched itself adds up batched operands over the samples, too.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +46,11 @@ class Runs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
-    """Numbers from outside: parameters, inputs (gradients are asked for parameters only)."""
+    """Numbers from outside: parameters, inputs, or indices."""
 
     name: str
     size: int
-    differentiable: bool
+    kind: Literal["parameter", "input", "index"]
     batched: bool = False
 
 

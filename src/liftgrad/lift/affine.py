@@ -1,0 +1,68 @@
+"""Affine: fit mixed-radix affine maps to index sequences.
+
+    sequence[i] = offset + Σ_d stride_d · i_d,    i written in the mixed radix of the extents
+
+Fits are found by the longest run of constant difference, whether it tiles the sequence, and so on
+with the heads of the runs; and every fit is checked against the whole sequence.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+def radices(sequence: Indices) -> list[int] | None:
+    """Return the extents of a sequence's map, innermost first, or None if it has none."""
+    extents = []
+    while len(sequence) > 1:
+        stride = sequence[1] - sequence[0]
+        breaks = np.nonzero(sequence[1:] - sequence[:-1] != stride)[0]
+        extent = int(breaks[0]) + 1 if len(breaks) else len(sequence)
+        if extent == 1 or len(sequence) % extent:
+            return None
+        rows = sequence.reshape(-1, extent)
+        if not (rows == rows[:, :1] + stride * np.arange(extent)).all():
+            return None
+        extents.append(extent)
+        sequence = rows[:, 0]
+    return extents
+
+
+def common_extents(length: int, sequences: Iterable[Indices]) -> tuple[int, ...]:
+    """Return extents, outermost first, that suit as many of the sequences as possible.
+
+    Sequences whose radices contradict those before them are left out; they will need a table.
+    """
+    breaks: list[int] = []
+    for sequence in sequences:
+        extents = radices(sequence)
+        if extents is None:
+            continue
+        joined = sorted({*breaks, *(int(b) for b in np.cumprod(extents)[:-1])})
+        if all(b % a == 0 for a, b in zip(joined, joined[1:], strict=False)):
+            breaks = joined
+    edges = [1, *breaks, length]
+    return tuple(b // a for a, b in zip(edges, edges[1:], strict=False))[::-1]
+
+
+def strides(sequence: Indices, extents: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the strides of a sequence over loops of these extents, or None if it has none."""
+    result = []
+    step = len(sequence)
+    for extent in extents:
+        step //= extent
+        result.append(int(sequence[step] - sequence[0]) if extent > 1 else 0)
+    if not (linear(result, extents) + sequence[0] == sequence).all():
+        return None
+    return tuple(result)
+
+
+def linear(steps: Sequence[int], extents: Sequence[int]) -> Indices:
+    """Return the sequence with these strides over loops of these extents."""
+    result = np.zeros(1, np.int64)
+    for step, extent in zip(steps, extents, strict=True):
+        result = (result[:, None] + step * np.arange(extent)).reshape(-1)
+    return result

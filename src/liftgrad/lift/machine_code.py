@@ -1,0 +1,140 @@
+"""Machine code: kernels' IR compiled and loaded, each text once in a process."""
+
+import ctypes
+import threading
+from collections.abc import Iterable
+
+from llvmlite import binding as llvm
+
+from liftgrad.lift import vector_math_stub as vector_math
+from liftgrad.lift.llvm import Kernel
+from liftgrad.lift.target import Target
+
+DRIVER = """
+; Run a plan: pairs of a kernel and its arguments.
+define void @run(ptr %plan, i64 %count) {
+entry:
+  br label %head
+head:
+  %i = phi i64 [ 0, %entry ], [ %next, %body ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %body, label %done
+body:
+  %twice = mul nuw nsw i64 %i, 2
+  %slot = getelementptr ptr, ptr %plan, i64 %twice
+  %kernel = load ptr, ptr %slot, align 8
+  %second = getelementptr ptr, ptr %slot, i64 1
+  %arguments = load ptr, ptr %second, align 8
+  call void %kernel(ptr %arguments)
+  %next = add nuw nsw i64 %i, 1
+  br label %head
+done:
+  ret void
+}
+
+; Run a plan `steps` times. Before each, copy the step's row of `width` 8-byte scalars from
+; `scalars` to `target`, and, if `batches` is not null, the step's batch numbers with @gather;
+; afterwards copy `size` bytes from `loss` to the history.
+define void @train(ptr %plan, i64 %count, i64 %steps, ptr %scalars, i64 %width, ptr %target,
+                   ptr %loss, i64 %size, ptr %history) {
+entry:
+  %bytes = mul i64 %width, 8
+  br label %head
+head:
+  %step = phi i64 [ 0, %entry ], [ %next, %body ]
+  %more = icmp slt i64 %step, %steps
+  br i1 %more, label %body, label %done
+body:
+  %offset = mul i64 %step, %bytes
+  %row = getelementptr i8, ptr %scalars, i64 %offset
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %row, i64 %bytes, i1 false)
+  call void @run(ptr %plan, i64 %count)
+  %kept = mul i64 %step, %size
+  %place = getelementptr i8, ptr %history, i64 %kept
+  call void @llvm.memcpy.p0.p0.i64(ptr %place, ptr %loss, i64 %size, i1 false)
+  %next = add nuw nsw i64 %step, 1
+  br label %head
+done:
+  ret void
+}
+"""
+
+
+class MachineCode:
+    """Compiled kernels of this process for one target."""
+
+    def __init__(self, target: Target) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.target = target
+        self.lock = threading.Lock()
+        self.addresses: dict[str, int] = {}
+        self.engines: list[llvm.ExecutionEngine] = []
+        self.run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(self._driver("run"))
+        self.train = ctypes.CFUNCTYPE(
+            None,
+            *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64),
+            *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p),
+            *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p),
+        )(self._driver("train"))
+
+    def kernels(self, kernels: Iterable[Kernel]) -> list[int]:
+        """Return the kernels' addresses, compiling those that are new together."""
+        kernels = list(kernels)
+        with self.lock:
+            new = {k.text: k for k in kernels if k.text not in self.addresses}
+            if new:
+                names = {text: f"k{i}" for i, text in enumerate(new)}
+                engine = self._load(self._object(module_text(new.values(), self.target)))
+                for text, name in names.items():
+                    self.addresses[text] = engine.get_function_address(name)
+        return [self.addresses[k.text] for k in kernels]
+
+    def _driver(self, name: str) -> int:
+        with self.lock:
+            if "run" not in self.addresses:
+                engine = self._load(self._object(DRIVER))
+                for function in ("run", "train"):
+                    self.addresses[function] = engine.get_function_address(function)
+        return self.addresses[name]
+
+    def _object(self, text: str) -> bytes:
+        return emit_object(text, self.target)
+
+    def _load(self, code: bytes) -> llvm.ExecutionEngine:
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine(self.target))
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        self.engines.append(engine)
+        return engine
+
+
+def module_text(kernels: Iterable[Kernel], target: Target) -> str:
+    """Return one module of the kernels, named @k0, @k1, ..."""
+    kernels = list(kernels)
+    functions = {function for kernel in kernels for function in kernel.functions}
+    parts = [kernel.text.replace("@kernel(", f"@k{i}(", 1) for i, kernel in enumerate(kernels)]
+    return "\n".join([vector_math.definitions(functions, fma=target.fma) if functions else "", *parts])
+
+
+def machine(target: Target) -> llvm.TargetMachine:
+    """Return LLVM's description of the target."""
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2
+    )
+
+
+def emit_object(text: str, target: Target) -> bytes:
+    """Compile a module to an object file."""
+    module = llvm.parse_assembly(text)
+    module.triple = target.triple
+    module.verify()
+    host = machine(target)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    # The kernels are vectors already.
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(host, options)
+    manager = builder.getModulePassManager()
+    manager.run(module, builder)
+    return host.emit_object(module)  # type: ignore[no-any-return]

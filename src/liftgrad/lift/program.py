@@ -1,0 +1,118 @@
+"""The tensor program: loop nests over affine index maps, ready to become kernels.
+
+    out[affine(rows)] (+)= body,    body = numbers, loads, operations, and reductions Σ_k body
+
+An access's position is offset + Σ stride_d · index_d over the nest's rows and, inside a reduction,
+over the reduction's own dimensions. What is not affine is looked up in a table of positions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.ops import Operation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffer:
+    """Memory for a group's numbers."""
+
+    name: str
+    size: int
+    batched: bool
+    role: Literal["leaf", "index", "constant", "temporary"]
+    group: int
+    """The group of the rolled program whose numbers these are."""
+    layout: NDArray[np.int64] | None = None
+    """Where each element of the group is kept; None: in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One element of a buffer for each step of the loops, outermost stride first."""
+
+    buffer: int
+    offset: int
+    strides: tuple[int, ...]
+    table: int | None = None
+    """The number of a table of positions; offset and strides are then places in that table."""
+    index: "Access | None" = None
+    """A run-time index: `step` times its value is added to the position."""
+    step: int = 0
+    extent: int = 0
+    """The index must be from 0 up to, not including, this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A number read from a buffer."""
+
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number written in the program."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """An operation on the values of expressions."""
+
+    operation: Operation
+    operands: tuple["Expression", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """The sum, or the largest, of the body's values over loops of its own."""
+
+    kind: Literal["sum", "max"]
+    extents: tuple[int, ...]
+    body: "Expression"
+    samples: bool = False
+    """Also over the samples of the batch."""
+
+
+Expression = Load | Number | Apply | Reduce
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """`out = body`, or `out += body`, for all rows, and all samples if it is batched."""
+
+    extents: tuple[int, ...]
+    batched: bool
+    out: Access
+    accumulate: bool
+    body: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Nests in order, the memory they work on and the tables they look positions up in."""
+
+    buffers: tuple[Buffer, ...]
+    tables: tuple[NDArray[np.int64], ...]
+    nests: tuple[Nest, ...]
+
+
+def loads(expression: Expression) -> Iterator[Access]:
+    """Yield the accesses within an expression."""
+    match expression:
+        case Load(access=access):
+            yield access
+            if access.index is not None:
+                yield access.index
+        case Apply(operands=operands):
+            for operand in operands:
+                yield from loads(operand)
+        case Reduce(body=body):
+            yield from loads(body)
+        case Number():
+            pass

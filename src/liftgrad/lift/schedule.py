@@ -1,0 +1,454 @@
+"""Schedule: from groups to loop nests: what is fused, where numbers lie, which loops run.
+
+Fused groups are composed into expressions by composing their index sequences; then the sequences
+of each nest are fitted with affine maps over common loops. The layout of a group in memory is
+free: the dimension over which parameters do not vary (the samples of a batch, the tokens of a
+text) goes innermost, where vectors run along it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from liftgrad import ops
+from liftgrad.lift import affine
+from liftgrad.lift.fuse import kept_groups
+from liftgrad.lift.groups import (
+    Constants,
+    Elementwise,
+    Group,
+    Indices,
+    Largest,
+    Leaf,
+    Put,
+    Rolled,
+    Runs,
+    Sum,
+    Take,
+)
+from liftgrad.lift.program import (
+    Access,
+    Apply,
+    Buffer,
+    Expression,
+    Load,
+    Nest,
+    Number,
+    Program,
+    Reduce,
+)
+from liftgrad.lift.roll import identity
+
+
+@dataclass(slots=True, eq=False)
+class _Loads:
+    """A load before it is fitted: positions for each row, or for each row and reduced element."""
+
+    group: int
+    positions: Indices
+    """Of shape (rows,) or (rows, reduced)."""
+    index: "_Loads | None" = None
+    table: Indices | None = None
+    """With an index: the positions for each of its values, of shape (rows[, reduced], values)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Reduced:
+    kind: str
+    length: int
+    body: "_Draft"
+    samples: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Applied:
+    operation: ops.Operation
+    operands: tuple["_Draft", ...]
+
+
+_Draft = _Loads | _Reduced | _Applied | Number
+
+
+def schedule(rolled: Rolled) -> Program:
+    """Return the nests that compute the rolled program's outputs.
+
+    Every group of an output is kept whole in a buffer of its own.
+    """
+    return _Scheduler(rolled).run()
+
+
+class _Scheduler:
+    def __init__(self, rolled: Rolled) -> None:
+        self.rolled = rolled
+        self.kept = kept_groups(rolled)
+        self.buffers: list[Buffer] = []
+        self.buffer_of: dict[int, int] = {}
+        self.tables: list[Indices] = []
+        self.table_of: dict[bytes, int] = {}
+        self.nests: list[Nest] = []
+
+    def run(self) -> Program:
+        for number, group in enumerate(self.rolled.groups):
+            if not self.kept[number]:
+                continue
+            self.buffer_of[number] = len(self.buffers)
+            self.buffers.append(_buffer(number, group))
+            self.compute(number)
+        return Program(tuple(self.buffers), tuple(self.tables), tuple(self.nests))
+
+    # --- what each kept group needs ----------------------------------------------------------
+
+    def compute(self, number: int) -> None:
+        group = self.rolled.groups[number]
+        rows = identity(group.size)
+        match group:
+            case Leaf() | Constants():
+                return
+            case Elementwise() | Take():
+                self.nest(number, rows, self.draft(number, rows, top=True), accumulate=False)
+            case Sum(operands=runs):
+                self.compute_sum(number, runs)
+            case Largest(operands=runs):
+                if not all(run.uniform for run in runs):
+                    self.fill(number, -np.inf)
+                    for run in runs:
+                        for piece, part in self.pieces(run, group.batched, "max"):
+                            before = _Loads(number, piece)
+                            both = _Applied(ops.maximum, (before, part))
+                            self.nest(number, piece, both, accumulate=False)
+                else:
+                    self.nest(number, rows, self.draft(number, rows, top=True), accumulate=False)
+            case Put(source=source, index=index, table=table):
+                self.fill(number, 0.0)
+                targets = _Loads(
+                    number,
+                    np.zeros(len(table), np.int64),
+                    _Loads(index.group, index.positions),
+                    table,
+                )
+                part = self.draft(source.group, source.positions)
+                self.nest(number, identity(len(table)), part, accumulate=True, out=targets)
+
+    def compute_sum(self, number: int, runs: tuple[Runs, ...]) -> None:
+        group = self.rolled.groups[number]
+        rows = identity(group.size)
+        whole = [run for run in runs if run.uniform]
+        written = np.zeros(group.size, bool)
+        if whole:
+            parts = [self.run_of(run, rows, group.batched) for run in whole]
+            self.nest(number, rows, _added(parts), accumulate=False)
+            written[:] = True
+        for run in runs:
+            if run.uniform:
+                continue
+            for piece, part in self.pieces(run, group.batched, "sum"):
+                for subset in (True, False):
+                    chosen = written[piece] == subset
+                    if chosen.any():
+                        self.nest(
+                            number,
+                            piece[chosen],
+                            part if chosen.all() else _rows(part, chosen),
+                            accumulate=subset,
+                        )
+                written[piece] = True
+        if not written.all():
+            self.nest(number, np.nonzero(~written)[0], Number(0.0), accumulate=False)
+
+    def fill(self, number: int, value: float) -> None:
+        rows = identity(self.rolled.groups[number].size)
+        self.nest(number, rows, Number(value), accumulate=False)
+
+    def pieces(self, run: Runs, batched: bool, kind: str) -> Iterator[tuple[Indices, "_Draft"]]:
+        """Yield the rows whose runs have one length, with the reduction of their runs."""
+        lengths = np.diff(run.offsets)
+        for length in np.unique(lengths):
+            if length == 0:
+                continue
+            rows = np.nonzero(lengths == length)[0]
+            places = run.offsets[rows][:, None] + np.arange(length)
+            yield rows, self.reduction(run, run.positions[places], batched, kind)
+
+    # --- composing expressions ---------------------------------------------------------------
+
+    def draft(self, number: int, positions: Indices, *, top: bool = False) -> _Draft:
+        """Return the expression for these elements of a group."""
+        group = self.rolled.groups[number]
+        if isinstance(group, Constants):
+            numbers = group.numbers[positions]
+            first = numbers.reshape(-1)[0]
+            if (numbers.view(np.int64) == first.view(np.int64)).all():
+                return Number(float(first))
+        if self.kept[number] and not top:
+            return _Loads(number, positions)
+        match group:
+            case Elementwise(operation=operation, operands=views):
+                operands = [self.draft(v.group, v.positions[positions]) for v in views]
+                return _Applied(operation, tuple(operands))
+            case Sum(operands=runs):
+                return _added([self.run_of(run, positions, group.batched) for run in runs])
+            case Largest(operands=runs):
+                parts = [self.run_of(run, positions, group.batched, "max") for run in runs]
+                result = parts[0]
+                for part in parts[1:]:
+                    result = _Applied(ops.maximum, (result, part))
+                return result
+            case Take(index=index, group=source, table=table):
+                chosen = _Loads(index.group, index.positions[positions])
+                return _Loads(source, np.zeros_like(positions), chosen, table[positions])
+        raise AssertionError(group)
+
+    def run_of(self, run: Runs, rows: Indices, batched: bool, kind: str = "sum") -> _Draft:
+        """Return the reduction of the runs, all of one length, of these rows."""
+        length = run.uniform
+        assert length is not None
+        if length == 1 and (batched or not self.rolled.groups[run.group].batched):
+            return self.draft(run.group, run.positions[rows])
+        return self.reduction(run, run.positions.reshape(-1, length)[rows], batched, kind)
+
+    def reduction(self, run: Runs, positions: Indices, batched: bool, kind: str) -> _Draft:
+        samples = self.rolled.groups[run.group].batched and not batched
+        body = self.draft(run.group, positions)
+        return _Reduced(kind, positions.shape[1], body, samples)
+
+    # --- fitting loops -----------------------------------------------------------------------
+
+    def nest(
+        self,
+        number: int,
+        rows: Indices,
+        draft: _Draft,
+        *,
+        accumulate: bool,
+        out: _Loads | None = None,
+    ) -> None:
+        out = out or _Loads(number, rows)
+        self.choose_layouts(number, out, draft)
+        sequences = [self.by_row(x) for x in _all_loads((out, draft))]
+        extents = affine.common_extents(len(rows), (s for group in sequences for s in group))
+        batched = self.rolled.groups[number].batched
+        if out.index is not None:
+            # A scatter runs over the samples of its source, wherever it puts them.
+            batched = any(self.rolled.groups[x.group].batched for x in _all_loads((out, draft)))
+        access = self.fit(out, extents, ())
+        body = self.fitted(draft, extents, ())
+        self.nests.append(Nest(extents, batched, access, accumulate, body))
+
+    def physical(self, group: int, positions: Indices) -> Indices:
+        layout = self.buffers[self.buffer_of[group]].layout
+        return positions if layout is None else layout[positions]
+
+    def by_row(self, x: _Loads) -> list[Indices]:
+        """Return the sequences of row positions of a load that a common radix should suit."""
+        if x.table is not None:
+            table = self.physical(x.group, x.table)
+            return [table.reshape(len(table), -1)[:, 0]]
+        positions = self.physical(x.group, x.positions)
+        return [positions if positions.ndim == 1 else positions[:, 0]]
+
+    def fitted(self, draft: _Draft, rows: tuple[int, ...], reduced: tuple[int, ...]) -> Expression:
+        match draft:
+            case Number():
+                return draft
+            case _Loads():
+                return Load(self.fit(draft, rows, reduced))
+            case _Applied(operation=operation, operands=operands):
+                return Apply(operation, tuple(self.fitted(x, rows, reduced) for x in operands))
+            case _Reduced(kind=kind, length=length, body=body, samples=samples):
+                columns = [self.by_column(x) for x in _all_loads((body,))]
+                extents = affine.common_extents(length, columns)
+                return Reduce(kind, extents, self.fitted(body, rows, extents), samples)  # type: ignore[arg-type]
+
+    def by_column(self, x: _Loads) -> Indices:
+        positions = self.physical(x.group, x.positions if x.table is None else x.table[..., 0])
+        return positions[0]
+
+    def fit(self, x: _Loads, rows: tuple[int, ...], reduced: tuple[int, ...]) -> Access:
+        """Return the access of a load; by way of a table where its positions are not affine."""
+        buffer = self.buffer_of[x.group]
+        if x.table is not None:
+            assert x.index is not None
+            return self.fit_indexed(x, x.table, self.fit(x.index, rows, reduced), rows, reduced)
+        positions = self.physical(x.group, x.positions)
+        fitted = _fit(positions, rows, reduced)
+        if fitted is not None:
+            return Access(buffer, *fitted)
+        return Access(buffer, 0, _steps((*rows, *reduced)), table=self.table(positions))
+
+    def fit_indexed(
+        self,
+        x: _Loads,
+        table: Indices,
+        index: Access,
+        rows: tuple[int, ...],
+        reduced: tuple[int, ...],
+    ) -> Access:
+        table = self.physical(x.group, table)
+        extent = table.shape[-1]
+        step = int(table.reshape(-1)[1] - table.reshape(-1)[0]) if extent > 1 else 0
+        heads = table[..., 0]
+        fitted = _fit(heads, rows, reduced)
+        buffer = self.buffer_of[x.group]
+        if fitted is not None and (table == heads[..., None] + step * np.arange(extent)).all():
+            return Access(buffer, *fitted, index=index, step=step, extent=extent)
+        steps = tuple(s * extent for s in _steps((*rows, *reduced)))
+        number = self.table(table)
+        return Access(buffer, 0, steps, table=number, index=index, step=1, extent=extent)
+
+    def table(self, positions: Indices) -> int:
+        flat = np.ascontiguousarray(positions.reshape(-1))
+        key = flat.tobytes()
+        if key not in self.table_of:
+            self.table_of[key] = len(self.tables)
+            self.tables.append(flat)
+        return self.table_of[key]
+
+    # --- layouts -----------------------------------------------------------------------------
+
+    def choose_layouts(self, number: int, out: _Loads, draft: _Draft) -> None:
+        """Put the dimension over which parameters do not vary innermost, in what is still free."""
+        accesses = list(_all_loads((out, draft)))
+        if out.positions.ndim != 1 or len(out.positions) < 2 or out.index is not None:
+            return
+        groups = self.rolled.groups
+        rows = len(out.positions)
+        heads = [self.by_row(x)[0] for x in accesses if x.table is None]
+        extents = affine.common_extents(rows, heads)
+        if len(extents) < 2:
+            self.adopt_layout(number, out, accesses)
+            return
+        weights = [
+            affine.strides(self.by_row(x)[0], extents)
+            for x in accesses
+            if _is_parameter(groups[x.group])
+        ]
+        if not weights or any(w is None for w in weights):
+            self.adopt_layout(number, out, accesses)
+            return
+        shared = [
+            d
+            for d, extent in enumerate(extents)
+            if extent >= 4 and all(w[d] == 0 for w in weights)  # type: ignore[index]
+        ]
+        if not shared:
+            return
+        inner = max(shared, key=lambda d: extents[d])
+        for x in accesses:
+            if not _is_parameter(groups[x.group]) and x.table is None:
+                self.permute(x, extents, inner)
+
+    def permute(self, x: _Loads, extents: tuple[int, ...], inner: int) -> None:
+        """Lay a buffer out with the rows' dimension `inner` innermost, if it covers the buffer."""
+        number = self.buffer_of[x.group]
+        buffer = self.buffers[number]
+        if buffer.layout is not None or buffer.role == "constant":
+            return
+        grid = x.positions.reshape(*extents, -1)
+        lines = np.moveaxis(grid, inner, -1)
+        # Without the repetitions along dimensions over which it does not vary.
+        for axis in range(lines.ndim - 2, -1, -1):
+            if (lines == lines[(slice(None),) * axis + (slice(0, 1),)]).all():
+                lines = lines[(slice(None),) * axis + (slice(0, 1),)]
+        order = lines.reshape(-1)
+        if len(order) != buffer.size or len(np.unique(order)) != buffer.size:
+            return
+        layout = np.empty(buffer.size, np.int64)
+        layout[order] = identity(buffer.size)
+        if (layout != identity(buffer.size)).any():
+            self.buffers[number] = replace(buffer, layout=layout)
+
+    def adopt_layout(self, number: int, out: _Loads, accesses: list[_Loads]) -> None:
+        """Lay an element-wise result out as its first operand of the same size is."""
+        buffer = self.buffers[self.buffer_of[number]]
+        if buffer.layout is not None or out.positions is None or len(out.positions) != buffer.size:
+            return
+        for x in accesses:
+            if x.group == number or x.positions.ndim != 1 or x.table is not None:
+                continue
+            other = self.buffers[self.buffer_of[x.group]]
+            if other.layout is not None and other.size == buffer.size:
+                if (x.positions == out.positions).all():
+                    self.buffers[self.buffer_of[number]] = replace(buffer, layout=other.layout)
+                    return
+
+
+def _buffer(number: int, group: Group) -> Buffer:
+    match group:
+        case Leaf(name=name, kind=kind):
+            role: Literal["leaf", "index"] = "index" if kind == "index" else "leaf"
+            return Buffer(name, group.size, group.batched, role, number)
+        case Constants():
+            return Buffer(f"c{number}", group.size, group.batched, "constant", number)
+        case _:
+            return Buffer(f"t{number}", group.size, group.batched, "temporary", number)
+
+
+def _is_parameter(group: Group) -> bool:
+    return isinstance(group, Leaf) and group.kind == "parameter"
+
+
+def _fit(
+    positions: Indices, rows: tuple[int, ...], reduced: tuple[int, ...]
+) -> tuple[int, tuple[int, ...]] | None:
+    """Return offset and strides of positions of shape (rows,) or (rows, reduced)."""
+    if positions.ndim == 1:
+        steps = affine.strides(positions, rows)
+        return None if steps is None else (int(positions[0]), (*steps, *(0 for _ in reduced)))
+    down = affine.strides(positions[:, 0], rows)
+    across = affine.strides(positions[0], reduced)
+    if down is None or across is None:
+        return None
+    if not (positions == positions[:, :1] + (positions[0] - positions[0, 0])).all():
+        return None
+    return int(positions[0, 0]), (*down, *across)
+
+
+def _steps(extents: tuple[int, ...]) -> tuple[int, ...]:
+    steps = [1]
+    for extent in extents[:0:-1]:
+        steps.append(steps[-1] * extent)
+    return tuple(steps[::-1])
+
+
+def _added(parts: list[_Draft]) -> _Draft:
+    # Plain terms first: they start the sum, as a bias does.
+    parts = sorted(parts, key=lambda part: isinstance(part, _Reduced))
+    result = parts[0]
+    for part in parts[1:]:
+        result = _Applied(ops.add, (result, part))
+    return result
+
+
+def _rows(draft: _Draft, chosen: Indices) -> _Draft:
+    """Return the draft for some of its rows only."""
+    match draft:
+        case Number():
+            return draft
+        case _Loads(index=index, table=table):
+            return _Loads(
+                draft.group,
+                draft.positions[chosen],
+                index and _rows(index, chosen),  # type: ignore[arg-type]
+                None if table is None else table[chosen],
+            )
+        case _Applied(operation=operation, operands=operands):
+            return _Applied(operation, tuple(_rows(x, chosen) for x in operands))
+        case _Reduced(body=body):
+            return replace(draft, body=_rows(body, chosen))
+
+
+def _all_loads(drafts: Iterable[_Draft]) -> Iterator[_Loads]:
+    for draft in drafts:
+        match draft:
+            case _Loads(index=index):
+                yield draft
+                if index is not None:
+                    yield index
+            case _Applied(operands=operands):
+                yield from _all_loads(operands)
+            case _Reduced(body=body):
+                yield from _all_loads((body,))
+            case Number():
+                pass
