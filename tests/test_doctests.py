@@ -1,0 +1,25 @@
+"""The examples in docstrings run and print what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import liftgrad
+
+MODULES = [
+    "liftgrad",
+    *(
+        module.name
+        for module in pkgutil.walk_packages(liftgrad.__path__, "liftgrad.")
+        if not module.name.endswith("__main__")
+    ),
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    """Every example in the module's docstrings gives the output beside it."""
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0
