@@ -167,7 +167,8 @@ power: Operation = Operation(
     "power",
     _power,
     lambda g, y, a, b: (
-        where(b == 0.0, 0.0, g * (b * power(a, b - 1.0))),
+        # Only at 0**0: elsewhere b·a^(b-1) is 0 by itself where b is, but its derivative is not.
+        where((a == 0.0) & (b == 0.0), 0.0, g * (b * power(a, b - 1.0))),
         where((a == 0.0) & (b >= 0.0), 0.0, g * (y * log(a))),
     ),
     "{0}^{1}",
@@ -175,7 +176,7 @@ power: Operation = Operation(
     arity=2,
     precedence=6,
     domain=((0.2, 3.0), (-2.0, 2.0)),
-    kinks=((0.0, 0.0), (2.0, 0.0), (0.0, 2.0)),
+    kinks=((0.0, 0.0), (0.0, 2.0)),
 )
 
 
@@ -347,7 +348,7 @@ softplus = Operation(
 relu = Operation(
     "relu",
     lambda a: 0.0 if a <= 0.0 else a,  # noqa: FURB136, max(0.0, nan) would be 0.0
-    lambda g, y, a: (where(a <= 0.0, 0.0, g),),
+    lambda g, y, a: (where(y <= 0.0, 0.0, g),),
     "relu({0})",
     "ReLU",
     llvm=("fcmp ole {T} {0}, {zero}", "select {mask} {-1}, {T} {zero}, {T} {0}"),
