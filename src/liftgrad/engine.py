@@ -90,7 +90,8 @@ class Value(Operators):
         # twice from c before a may hear from b. Hence the count, and hence no recursion.
         pending = {self: 0}
         inner = [self]
-        for value in inner:
+        while inner:
+            value = inner.pop()
             value.grad = 0.0
             for operand in value._prev:
                 if operand in pending:
@@ -101,7 +102,8 @@ class Value(Operators):
 
         self.grad = one
         ready = [self]
-        for value in ready:
+        while ready:
+            value = ready.pop()
             for operand, adjoint in zip(value._prev, value._adjoints(create_graph), strict=True):
                 operand.grad += adjoint
                 if operand._prev:

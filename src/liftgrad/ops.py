@@ -11,6 +11,7 @@ To add an operation, add its entry here; engine, tracer, compiler and tests read
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -111,7 +112,7 @@ def _power(a: float, b: float) -> float:
 
 add = Operation(
     "add",
-    lambda a, b: a + b,
+    operator.add,
     lambda g, y, a, b: (g, g),
     "{0} + {1}",
     "+",
@@ -122,7 +123,7 @@ add = Operation(
 )
 subtract = Operation(
     "subtract",
-    lambda a, b: a - b,
+    operator.sub,
     lambda g, y, a, b: (g, -g),
     "{0} - {1}",
     "-",
@@ -133,7 +134,7 @@ subtract = Operation(
 )
 multiply = Operation(
     "multiply",
-    lambda a, b: a * b,
+    operator.mul,
     lambda g, y, a, b: (g * b, g * a),
     "{0}·{1}",
     "*",
@@ -155,7 +156,7 @@ divide: Operation = Operation(
 )
 negate = Operation(
     "negate",
-    lambda a: -a,
+    operator.neg,
     lambda g, y, a: (-g,),
     "-{0}",
     "neg",
