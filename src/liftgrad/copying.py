@@ -14,7 +14,7 @@ from typing import Any
 
 def copy_value(value: Any) -> Any:
     """Return a shallow copy: a new value made of the same operands."""
-    copied = __newobj__(type(value))
+    copied = __newobj__(_kind(value))
     _set_state(copied, value.__getstate__())
     return copied
 
@@ -23,7 +23,7 @@ def deepcopy_value(value: Any, memo: dict[int, Any]) -> Any:
     """Return a copy of the value and of all that it was made of."""
     fresh = [v for v in _reachable(value) if id(v) not in memo]
     for v in fresh:
-        memo[id(v)] = __newobj__(type(v))
+        memo[id(v)] = __newobj__(_kind(v))
     for v in fresh:
         _set_state(memo[id(v)], deepcopy(v.__getstate__(), memo))
     return memo[id(value)]
@@ -32,9 +32,9 @@ def deepcopy_value(value: Any, memo: dict[int, Any]) -> Any:
 def reduce_value(value: Any) -> tuple[Any, ...]:
     """Return what the pickle module asks for: how to make the value empty, then its state."""
     if id(value) in _listed.ids:
-        return __newobj__, (type(value),)
+        return __newobj__, (_kind(value),)
     values = _reachable(value)
-    return __newobj__, (type(value),), (_Empty(values), [v.__getstate__() for v in values])
+    return __newobj__, (_kind(value),), (_Empty(values), [v.__getstate__() for v in values])
 
 
 def restore_value(_value: Any, state: tuple[list[Any], list[Any]]) -> None:
@@ -70,6 +70,11 @@ class _Empty:
             yield from self.values
         finally:
             _listed.ids -= ids
+
+
+def _kind(value: Any) -> type:
+    """Return the class of the copy; a value that stands for a plain one is copied as that."""
+    return getattr(value, "_copied_as", type(value))
 
 
 def _reachable(value: Any) -> list[Any]:

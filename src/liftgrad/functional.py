@@ -4,6 +4,7 @@ Functions with a derivative of their own come from the table in `ops`; the rest 
 """
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -104,6 +105,8 @@ def total(terms: Iterable[Any]) -> Any:
     >>> total([1.0, 2.0, 3.0])
     6.0
     """
+    if hasattr(terms, "_total"):  # the results of vmap in a lifted function
+        return terms._total()  # noqa: SLF001
     return ops.total(*terms)
 
 
@@ -117,8 +120,31 @@ def mean(terms: Iterable[Any]) -> Any:
         ValueError: if there are none.
 
     """
+    if hasattr(terms, "_mean"):  # the results of vmap in a lifted function
+        return terms._mean()  # noqa: SLF001
     terms = _some(terms, "mean")
     return ops.total(*terms) / len(terms)
+
+
+def take(table: Sequence[Any], index: Any) -> Any:
+    """Return table[index], a number or a row; in a lifted function the index may vary by call.
+
+    >>> take([[1.0, 2.0], [3.0, 4.0]], 1)
+    [3.0, 4.0]
+
+    Raises:
+        IndexError: if the index is negative or not less than the table's length.
+
+    """
+    if hasattr(index, "_take_from"):
+        return index._take_from(table)  # noqa: SLF001
+    position = operator.index(index)
+    if not 0 <= position < len(table):
+        raise IndexError(
+            f"take() at index {position} of a table of {len(table)}; "
+            f"indices go from 0 to {len(table) - 1}."
+        )
+    return table[position]
 
 
 def logsumexp(x: Iterable[Any]) -> Any:

@@ -455,6 +455,16 @@ select = Operation(
     llvm=("select {mask} {0}, {T} {1}, {T} {2}",),
     numpy="where",
 )
+from_index = Operation(
+    "from_index",
+    float,
+    lambda g, y, a: (0.0,),
+    "{0}",
+    "float",
+    llvm=("sitofp {I} {0} to {T}",),
+    numpy="float64",
+)
+"""An index, known at run time, as a number."""
 detach = Operation("detach", lambda a: a, lambda g, y, a: (0.0,), "{0}", "data", numpy="positive")
 """The operand as a constant; what `.data` of a traced value is."""
 

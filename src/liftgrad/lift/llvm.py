@@ -550,6 +550,7 @@ class _Emitter:
                 *operands,
                 **earlier,
                 T=kind,
+                I=self.type("i64"),
                 t=self.suffix(),
                 mask=self.type("i1"),
                 zero=self.literal(0.0),

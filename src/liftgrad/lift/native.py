@@ -1,4 +1,4 @@
-"""Native: a program's kernels bound to memory, ready to run."""
+"""Native: a scheduled program's kernels, and the memory that they are bound to."""
 
 import ctypes
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.llvm import Kernel, kernel
+from liftgrad.lift.llvm import kernel
 from liftgrad.lift.machine_code import MachineCode
 from liftgrad.lift.program import Access, Buffer, Program
 
@@ -15,79 +15,94 @@ Array = NDArray[Any]
 
 
 class NativeProgram:
-    """A scheduled program with its buffers.
+    """A scheduled program as machine code.
 
     Args:
         program: the nests.
         constants: the numbers of each constant group, by group number.
         code: where kernels are compiled.
         dtype: float64 or float32.
-        samples: the size of the batch, for batched buffers.
-        arrays: memory that is to be used for some buffers, by group number.
 
     """
 
     def __init__(
-        self,
-        program: Program,
-        constants: Mapping[int, Array],
-        code: MachineCode,
-        dtype: str = "float64",
-        samples: int = 1,
-        arrays: Mapping[int, Array] | None = None,
+        self, program: Program, constants: Mapping[int, Array], code: MachineCode, dtype: str
     ) -> None:
-        self.program, self.code, self.dtype, self.samples = program, code, dtype, samples
-        self.buffers = [self._allocate(b, constants, arrays or {}) for b in program.buffers]
+        self.program, self.constants, self.code, self.dtype = program, constants, code, dtype
+        self.kernels = [kernel(nest, program.buffers, code.target, dtype) for nest in program.nests]
+        self.addresses = code.kernels(self.kernels)
+
+    def bind(self, samples: int, arrays: Mapping[int, Array]) -> "Instance":
+        """Return the program with memory to run in.
+
+        Args:
+            samples: the size of the batch, for batched buffers.
+            arrays: memory that is to be used for some groups, by group number, laid out in order.
+
+        """
+        return Instance(self, samples, arrays)
+
+
+class Instance:
+    """A native program bound to memory."""
+
+    def __init__(self, native: NativeProgram, samples: int, arrays: Mapping[int, Array]) -> None:
+        self.native, self.samples = native, samples
+        program = native.program
+        self.buffers = [self._allocate(b, arrays) for b in program.buffers]
         self.arrays = {b.group: a for b, a in zip(program.buffers, self.buffers, strict=True)}
         self.layouts = {b.group: b.layout for b in program.buffers}
-        kernels = [kernel(nest, program.buffers, code.target, dtype) for nest in program.nests]
-        self.kernels = len({k.text for k in kernels})
-        addresses = code.kernels(kernels)
-        self.arguments = [self._arguments(k) for k in kernels]
-        pairs = [[a, x.ctypes.data] for a, x in zip(addresses, self.arguments, strict=True)]
+        self.arguments = [self._arguments(number) for number in range(len(program.nests))]
+        pairs = [
+            [address, words.ctypes.data]
+            for address, words in zip(native.addresses, self.arguments, strict=True)
+        ]
         self.plan = np.array(pairs, np.uint64).reshape(-1)
-        self.plan_address = ctypes.c_void_p(self.plan.ctypes.data)
-        self.count = ctypes.c_int64(len(kernels))
 
-    def run(self) -> None:
-        """Run all kernels; the GIL is released."""
-        self.code.run(self.plan_address, self.count)
+    def slice(self, first: int, last: int) -> tuple[ctypes.c_void_p, ctypes.c_int64]:
+        """Return the plan of nests first, ..., last - 1, for `run`."""
+        address = self.plan.ctypes.data + 16 * first
+        return ctypes.c_void_p(address), ctypes.c_int64(last - first)
+
+    def run(self, part: tuple[ctypes.c_void_p, ctypes.c_int64]) -> None:
+        """Run part of the plan; the GIL is released."""
+        self.native.code.run(*part)
 
     def set(self, group: int, numbers: Array) -> None:
-        """Copy a leaf group's numbers, of shape (size,) or (size, samples), to its buffer."""
+        """Copy a group's numbers, of shape (size,) or (size, samples), to its buffer."""
         layout = self.layouts[group]
         if layout is None:
             self.arrays[group][...] = numbers
         else:
             self.arrays[group][layout] = numbers
 
-    def get(self, group: int) -> Array:
-        """Return a copy of a group's numbers, in the group's order."""
+    def get(self, group: int, positions: NDArray[np.int64]) -> Array:
+        """Return a copy of some of a group's numbers."""
         layout = self.layouts[group]
-        return self.arrays[group].copy() if layout is None else self.arrays[group][layout]
+        return self.arrays[group][positions if layout is None else layout[positions]]
 
-    def _allocate(
-        self, buffer: Buffer, constants: Mapping[int, Array], arrays: Mapping[int, Array]
-    ) -> Array:
+    def _allocate(self, buffer: Buffer, arrays: Mapping[int, Array]) -> Array:
         if buffer.group in arrays:
+            assert buffer.layout is None
             return arrays[buffer.group]
-        kind = np.int64 if buffer.role == "index" else np.dtype(self.dtype)
+        kind = np.int64 if buffer.role == "index" else np.dtype(self.native.dtype)
         if buffer.role == "constant":
-            return constants[buffer.group].astype(kind)
+            return self.native.constants[buffer.group].astype(kind)
         shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
         return np.zeros(shape, kind)
 
-    def _arguments(self, kernel: Kernel) -> NDArray[np.uint64]:
+    def _arguments(self, number: int) -> NDArray[np.uint64]:
+        kernel, program = self.native.kernels[number], self.native.program
         words = [self._address(access) for access in kernel.accesses]
-        distances = [
-            self.samples if self.program.buffers[access.buffer].batched else 1
-            for access in kernel.accesses
-        ]
-        tables = [self.program.tables[table].ctypes.data for table in kernel.tables]
+        distances = [self._distance(access) for access in kernel.accesses]
+        tables = [program.tables[table].ctypes.data for table in kernel.tables]
         return np.array([*words, self.samples, *distances, *tables], np.uint64)
+
+    def _distance(self, access: Access) -> int:
+        return self.samples if self.native.program.buffers[access.buffer].batched else 1
 
     def _address(self, access: Access) -> int:
         array = self.buffers[access.buffer]
-        distance = self.samples if self.program.buffers[access.buffer].batched else 1
-        offset = 0 if access.table is not None else access.offset * distance * array.itemsize
-        return int(array.ctypes.data) + offset
+        # With a table, the offset is a place in the table, which the kernel adds itself.
+        offset = 0 if access.table is not None else access.offset * self._distance(access)
+        return int(array.ctypes.data) + offset * array.itemsize

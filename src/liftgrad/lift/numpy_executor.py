@@ -1,6 +1,6 @@
 """Run a rolled program with NumPy: the fallback without LLVM and the second oracle."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from liftgrad.lift.groups import (
     Largest,
     Leaf,
     Put,
-    Rolled,
     Runs,
     Sum,
     Take,
@@ -25,21 +24,26 @@ from liftgrad.ops import Operation
 Array = NDArray[Any]
 
 
-def execute(program: Rolled, leaves: Mapping[int, Array], dtype: str = "float64") -> list[Array]:
-    """Return the outputs' numbers.
+def execute(
+    groups: Sequence[Group],
+    leaves: Mapping[int, Array],
+    dtype: str = "float64",
+    known: Sequence[Array] = (),
+) -> list[Array]:
+    """Return the numbers of each group, of shape (size,), or (size, samples) if it is batched.
 
     Args:
-        program: what to run.
-        leaves: for each leaf group's number an array of shape (size,), or (size, samples) if the
-            group is batched.
+        groups: what to compute, in order.
+        leaves: the numbers of each leaf group, by its number.
         dtype: the type to compute in.
+        known: the numbers of the first groups, if computed before.
 
     """
-    arrays: list[Array] = []
+    arrays = list(known)
     with np.errstate(all="ignore"):
-        for number, group in enumerate(program.groups):
+        for number, group in enumerate(groups[len(arrays) :], len(arrays)):
             arrays.append(_evaluate(group, number, arrays, leaves, dtype))
-    return [_look(arrays, view) for view in program.outputs]
+    return arrays
 
 
 def _evaluate(

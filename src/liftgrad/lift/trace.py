@@ -6,8 +6,12 @@ Equal nodes are recorded once. Leaves are `(LEAF, group, position)`, constants `
 
 import math
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
 
 import liftgrad
 from liftgrad import ops
@@ -21,6 +25,8 @@ CONSTANT = "constant"
 TAKE = "take"
 TABLE = "table"
 BATCH_TOTAL = "batch total"
+SAMPLES_LEAF = -1
+"""The leaf group of one number: how many samples there are."""
 Node = tuple[Any, ...]
 
 _PACKAGE = str(Path(liftgrad.__file__).parent)
@@ -32,6 +38,16 @@ class Tape:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.memo: dict[Node, int] = {}
+        self.batched: dict[int, int] = {}
+        """The groups of arrays that are mapped over, with the number of samples in this run."""
+        self.bounds: dict[tuple[int, int], int] = {}
+        """For each index (group, position) the smallest extent it is used in."""
+        self.unrolled: set[int] = set()
+        """The groups of arrays whose elements were looked at one by one."""
+        self.mapping: set[int] = set()
+        """The groups that a vmap in progress maps over."""
+        self.known: dict[int, bool] = {}
+        """Whether a node depends on something that is mapped over, as far as it was asked."""
 
     def record(self, node: Node) -> int:
         """Return the node's number, a new one where no equal node was recorded before."""
@@ -59,6 +75,13 @@ class Tape:
                     "number any more, so return it from the lifted function instead of storing it."
                 )
             return x._index  # noqa: SLF001
+        if isinstance(x, TracedIndex):
+            return x._number()._index  # noqa: SLF001
+        if isinstance(x, Batch):
+            raise TraceError(
+                f"{user_line()}: the results of vmap are used as one number; use total(results) or "
+                "mean(results)."
+            )
         if isinstance(x, Condition):
             raise TraceError(
                 f"{user_line()}: a comparison is used as a number; write where(condition, 1.0, 0.0)."
@@ -69,6 +92,49 @@ class Tape:
                 "in it; pass it, or the module that holds it, as an argument."
             )
         return self.constant(to_float(x))
+
+
+    def result_of(self, x: "Traced | Condition | Batch") -> int:
+        """Return the number of the node of a result."""
+        if isinstance(x, Condition):
+            return self.record((ops.select, x._index, self.constant(1.0), self.constant(0.0)))  # noqa: SLF001
+        if isinstance(x, Batch):
+            return self.index_of(x.each)
+        return self.index_of(x)
+
+    def depends_on_batch(self, node: int) -> bool:
+        """Tell whether a node's number differs from sample to sample."""
+        stack = [node]
+        while stack:
+            i = stack[-1]
+            operation, *operands = self.nodes[i]
+            if operation is LEAF:
+                self.known[i] = operands[0] in self.batched
+            elif operation is CONSTANT or operation is BATCH_TOTAL:
+                self.known[i] = False
+            else:
+                unknown = [a for a in operands if a not in self.known]
+                stack.extend(unknown)
+                if unknown:
+                    continue
+                self.known[i] = any(self.known[a] for a in operands)
+            stack.pop()
+        return self.known[node]
+
+    def index_bounds(self, groups: Sequence[Any]) -> dict[int, NDArray[np.int64]]:
+        """Return for each index group the smallest extent that each position is used in."""
+        result: dict[int, NDArray[np.int64]] = {}
+        for (group, position), extent in self.bounds.items():
+            if group not in result:
+                array = groups[group].array
+                size = math.prod(array.shape[1:]) if group in self.batched else array.size
+                result[group] = np.full(size, np.iinfo(np.int64).max)
+            result[group][position] = extent
+        return result
+
+    def operations(self) -> int:
+        """How many nodes are operations."""
+        return sum(node[0] is not LEAF and node[0] is not CONSTANT for node in self.nodes)
 
 
 class Traced(Operators):
@@ -192,6 +258,173 @@ class Condition:
 
     def __bool__(self) -> bool:
         _refuse_branch()
+
+
+class TracedArray:
+    """An array argument: indexed, sliced and iterated over like the array it stands for."""
+
+    def __init__(
+        self,
+        tape: Tape,
+        group: int,
+        shape: tuple[int, ...],
+        kind: str,
+        positions: NDArray[np.int64] | None = None,
+    ) -> None:
+        self._tape, self._group, self._kind = tape, group, kind
+        if positions is None:
+            positions = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
+        self._positions = positions
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self._positions.shape
+
+    @property
+    def ndim(self) -> int:
+        """How many dimensions."""
+        return self._positions.ndim
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, TracedIndex):
+            return key._take_from(self)  # noqa: SLF001
+        positions = self._positions[key]
+        if isinstance(positions, np.ndarray) and positions.ndim:
+            return TracedArray(self._tape, self._group, (), self._kind, positions)
+        if self._group in self._tape.batched and self._group not in self._tape.mapping:
+            raise _both_ways()
+        if self._group not in self._tape.batched:
+            self._tape.unrolled.add(self._group)
+        return self._element(int(positions))
+
+    def _element(self, position: int) -> Any:
+        if self._kind == "index":
+            return TracedIndex(self._tape, self._group, position)
+        return self._tape.leaf(self._group, position)
+
+    def _sample(self) -> Any:
+        """Return one sample of the array, which stands for all along the first dimension."""
+        tape, group = self._tape, self._group
+        if self._positions.size and group in tape.unrolled:
+            raise _both_ways()
+        whole = self.ndim > 0 and group not in tape.mapping
+        if not whole or not np.array_equal(self._positions.reshape(-1), np.arange(self._positions.size)):
+            raise TraceError(
+                f"{user_line()}: vmap over part of an array, or within another vmap; pass the part "
+                "as an argument of the lifted function, or write the inner map as a loop."
+            )
+        tape.batched[group] = len(self)
+        shape = self.shape[1:]
+        return TracedArray(tape, group, shape, self._kind) if shape else self._element(0)
+
+
+class TracedIndex(Operators):
+    """An integer that is known at run time: for `take`, and as a number in arithmetic."""
+
+    __slots__ = ("_index", "_place", "_tape")
+
+    def __init__(self, tape: Tape, group: int, position: int) -> None:
+        self._tape = tape
+        self._place = (group, position)
+        self._index = tape.record((LEAF, group, position))
+
+    def _number(self) -> Traced:
+        return Traced(self._tape, self._tape.record((ops.from_index, self._index)))
+
+    def _apply(self, operation: Operation, *operands: Any) -> Traced:  # type: ignore[override]
+        number = self._number()
+        operands = tuple(x._number() if isinstance(x, TracedIndex) else x for x in operands)  # noqa: SLF001
+        return number._apply(operation, *operands)  # noqa: SLF001
+
+    def _take_from(self, table: Sequence[Any]) -> Any:
+        """Return the table's element, or row, at this index."""
+        tape = self._tape
+        rows = list(table)
+        if not rows:
+            raise TraceError(f"{user_line()}: take() from an empty table; give it a row or more.")
+        if hasattr(rows[0], "__len__"):
+            if len({len(row) for row in rows}) > 1:
+                raise TraceError(
+                    f"{user_line()}: take() from rows of different lengths; make them equal."
+                )
+            return [self._take_from([row[j] for row in rows]) for j in range(len(rows[0]))]
+        self._tape.bounds[self._place] = min(
+            len(rows), self._tape.bounds.get(self._place, len(rows))
+        )
+        elements = tape.record((TABLE, *[tape.index_of(x) for x in rows]))
+        return Traced(tape, tape.record((TAKE, self._index, elements)))
+
+    def __eq__(self, other: object) -> Any:
+        return self._number() == (other._number() if isinstance(other, TracedIndex) else other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._number() != (other._number() if isinstance(other, TracedIndex) else other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._number() < (other._number() if isinstance(other, TracedIndex) else other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._number() <= (other._number() if isinstance(other, TracedIndex) else other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._number() > (other._number() if isinstance(other, TracedIndex) else other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._number() >= (other._number() if isinstance(other, TracedIndex) else other)
+
+    __hash__ = object.__hash__
+
+    def __index__(self) -> int:
+        raise TraceError(
+            f"{user_line()}: an element of an integer array is used as an index, but is known at "
+            "run time only; write take(table, index) for table[index]."
+        )
+
+    __int__ = __float__ = __index__  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        _refuse_branch()
+
+
+class Batch:
+    """The results of a mapped function, one for each sample; see `vmap`."""
+
+    def __init__(self, each: Traced) -> None:
+        self.each = each
+
+    def _total(self) -> Traced:
+        tape = self.each._tape  # noqa: SLF001
+        if not tape.depends_on_batch(self.each._index):  # noqa: SLF001
+            return self.each * self._samples()
+        return Traced(tape, tape.record((BATCH_TOTAL, self.each._index)))  # noqa: SLF001
+
+    def _mean(self) -> Traced:
+        return self._total() / self._samples()
+
+    def _samples(self) -> Traced:
+        return self.each._tape.leaf(SAMPLES_LEAF, 0)  # noqa: SLF001
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TraceError(
+            f"{user_line()}: the results of vmap have no fixed number within a lifted function; "
+            "use total(results) or mean(results), or return them."
+        )
+
+    __len__ = __iter__  # type: ignore[assignment]
+
+
+def _both_ways() -> TraceError:
+    return TraceError(
+        f"{user_line()}: an array is mapped over by vmap and indexed outside of it; pass it twice, "
+        "as two arguments."
+    )
 
 
 def _refuse_branch() -> NoReturn:

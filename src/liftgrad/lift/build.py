@@ -1,0 +1,152 @@
+"""Build: from a function and its arguments to a rolled program, with a record of what it took."""
+
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from liftgrad.lift.adjoint import adjoint
+from liftgrad.lift.arguments import Kind, Reading, flatten_result, substitute
+from liftgrad.lift.groups import Constants, Leaf, Rolled, View
+from liftgrad.lift.roll import roll
+from liftgrad.lift.trace import Batch, Condition, Tape, TracedArray
+from liftgrad.operators import Operators
+
+
+@dataclass(slots=True)
+class Stats:
+    """What lifting a function took so far."""
+
+    traces: int = 0
+    cache_hits: int = 0
+    scalar_operations: int = 0
+    """Of the last program traced, forward only."""
+    tensor_operations: int = 0
+    """Loop nests of the last program built, with its gradient."""
+    kernels: int = 0
+    """Distinct kernels among them."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time spent in each stage, over all programs."""
+
+    def time(self, stage: str, since: float) -> float:
+        """Add the time since `since` to a stage; return the time now."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
+        return now
+
+
+@dataclass(slots=True)
+class Built:
+    """A rolled program and how calls meet it."""
+
+    rolled: Rolled
+    leaf_of: dict[int, int]
+    """The program's group for each of the arguments' leaf groups that it uses."""
+    outputs: int
+    """How many of the program's outputs are the function's results."""
+    batched_outputs: list[bool]
+    rebuild: Callable[[Iterator[Any]], Any]
+    """Puts the results' numbers into the structure that the function returned."""
+    fixed: dict[int, Any]
+    """Results that do not depend on any argument, by place."""
+    batched_groups: set[int]
+    """The arguments' arrays that are mapped over, whose first extent is known at run time."""
+    index_bounds: dict[int, Any]
+    """For each index group the extents of the tables that its positions are used in."""
+    parameter_groups: list[int]
+    """The arguments' leaf groups that gradients are wanted of."""
+    scalar_operations: int
+    forward: int = 0
+    """How many groups came before those of the gradient."""
+    seed: int | None = None
+    """The leaf group of the results' adjoints."""
+    gradients: list[View] = field(default_factory=list)
+    sizes: int | None = None
+    """The leaf group of the batch's size as a number."""
+
+
+def trace(function: Callable[..., Any], arguments: dict[str, Any], reading: Reading, stats: Stats) -> Built:
+    """Run the function on traced values and roll what it does.
+
+    `function` takes the arguments as keywords.
+    """
+    since = time.perf_counter()
+    tape = Tape()
+
+    def array(group: int, shape: tuple[int, ...], kind: Kind) -> TracedArray:
+        return TracedArray(tape, group, shape, kind)
+
+    traced = substitute(arguments, tape.leaf, array)
+    # The tape is a great many small objects that all live: the collector would only look at them.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        result = function(traced)
+        leaves, rebuild = flatten_result(result)
+        fixed, outputs, batched = {}, [], []
+        for place, leaf in enumerate(leaves):
+            if isinstance(leaf, Operators | Condition | Batch):
+                outputs.append(tape.result_of(leaf))
+                batched.append(isinstance(leaf, Batch))
+            else:
+                fixed[place] = leaf
+        since = stats.time("trace", since)
+        stats.traces += 1
+        groups = [
+            Leaf(g.name, _per_sample(g, tape, i), g.kind, i in tape.batched)
+            for i, g in enumerate(reading.groups)
+        ]
+        groups.append(Leaf("samples", 1, "input"))
+        rolled = roll(tape.nodes, groups, outputs)
+        stats.time("roll", since)
+    finally:
+        if collecting:
+            gc.enable()
+    place_of = {id(group): number for number, group in enumerate(rolled.groups)}
+    leaf_of = {i: place_of[id(g)] for i, g in enumerate(groups[:-1]) if id(g) in place_of}
+    stats.scalar_operations = scalar_operations = tape.operations()
+    return Built(
+        rolled=rolled,
+        leaf_of=leaf_of,
+        outputs=len(outputs),
+        batched_outputs=batched,
+        rebuild=rebuild,
+        fixed=fixed,
+        batched_groups=set(tape.batched),
+        index_bounds=tape.index_bounds(reading.groups),
+        parameter_groups=[
+            i for i, g in enumerate(reading.groups) if g.kind == "parameter" and i in leaf_of
+        ],
+        scalar_operations=scalar_operations,
+        forward=len(rolled.groups),
+        sizes=place_of.get(id(groups[-1])),
+    )
+
+
+def differentiate(built: Built, stats: Stats, *, unit_seed: bool) -> None:
+    """Append the gradient by all parameters, the results' adjoints being 1 or a leaf group."""
+    since = time.perf_counter()
+    rolled = built.rolled
+    if unit_seed:
+        seeds = [rolled.constant(1.0, 1) for _ in rolled.outputs]
+    else:
+        built.seed = rolled.add(Leaf("seed", built.outputs, "input"))
+        seeds = [View(built.seed, np.array([i])) for i in range(built.outputs)]
+    wanted = [built.leaf_of[i] for i in built.parameter_groups]
+    built.gradients = adjoint(rolled, seeds, wanted)
+    stats.time("adjoint", since)
+
+
+def constants_of(rolled: Rolled) -> dict[int, Any]:
+    """Return the numbers of each constant group."""
+    return {i: g.numbers for i, g in enumerate(rolled.groups) if isinstance(g, Constants)}
+
+
+def _per_sample(group: Any, tape: Tape, number: int) -> int:
+    if number not in tape.batched or group.array is None:
+        return int(group.size)
+    return math.prod(group.array.shape[1:])

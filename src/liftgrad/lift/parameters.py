@@ -1,0 +1,115 @@
+"""Parameters in one flat array, so that no step costs Python time for each of them.
+
+When a lifted function first sees a Value, the Value becomes a window: its class changes to
+`Window`, whose `data` and `grad` read and write the arrays of a `Store`. Nothing else changes: it
+is the same object, a Value still, for eager code as before.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.engine import Value
+
+# The slots of a Value are free to hold a window's store and position.
+_STORE = Value.__dict__["grad"]
+_POSITION = Value.__dict__["data"]
+
+
+class Store:
+    """The numbers and gradients of parameters that belong together."""
+
+    def __init__(self, values: Sequence[Value], dtype: str) -> None:
+        self.numbers: NDArray[Any] = np.array([v.data for v in values], dtype)
+        self.gradients: NDArray[Any] = np.zeros(len(values), dtype)
+        # Indexing a memoryview gives a Python float, three times as fast as an array.
+        self.number_view = memoryview(self.numbers)
+        self.gradient_view = memoryview(self.gradients)
+        self.graphs: dict[int, Any] = {}
+        """Gradients that are Values themselves, by position."""
+        for position, value in enumerate(values):
+            gradient = value.grad
+            value.__class__ = Window
+            _STORE.__set__(value, self)
+            _POSITION.__set__(value, position)
+            value.grad = gradient
+
+
+class Window(Value):
+    """A Value whose number and gradient lie in a store's arrays."""
+
+    __slots__ = ()
+    _copied_as = Value
+
+    @property
+    def data(self) -> float:  # type: ignore[override]
+        """The number."""
+        return _STORE.__get__(self).number_view[_POSITION.__get__(self)]  # type: ignore[no-any-return]
+
+    @data.setter
+    def data(self, number: float) -> None:
+        _STORE.__get__(self).number_view[_POSITION.__get__(self)] = number
+
+    @property
+    def grad(self) -> Any:  # type: ignore[override]
+        """The gradient."""
+        store, position = _STORE.__get__(self), _POSITION.__get__(self)
+        if store.graphs and position in store.graphs:
+            return store.graphs[position]
+        return store.gradient_view[position]
+
+    @grad.setter
+    def grad(self, gradient: Any) -> None:
+        store, position = _STORE.__get__(self), _POSITION.__get__(self)
+        if isinstance(gradient, Value):
+            store.graphs[position] = gradient
+        else:
+            store.graphs.pop(position, None)
+            store.gradient_view[position] = gradient
+
+
+class Parameters:
+    """How a program reads and moves its parameters: in place where they are one whole store."""
+
+    def __init__(self, values: Sequence[Value], dtype: str) -> None:
+        self.values = list(values)
+        self.store = _whole_store(self.values, dtype)
+
+    def numbers(self) -> NDArray[Any]:
+        """Return the numbers: the store's own array, or a copy."""
+        if self.store is not None:
+            return self.store.numbers
+        return np.array([v.data for v in self.values])
+
+    def add_gradients(self, gradients: NDArray[Any]) -> None:
+        """Accumulate gradients."""
+        if self.store is not None and not self.store.graphs:
+            self.store.gradients += gradients
+        else:
+            for value, gradient in zip(self.values, gradients.tolist(), strict=True):
+                value.grad += gradient
+
+    def set_numbers(self, numbers: NDArray[Any]) -> None:
+        """Set the parameters' numbers."""
+        if self.store is not None:
+            self.store.numbers[...] = numbers
+        else:
+            for value, number in zip(self.values, numbers.tolist(), strict=True):
+                value.data = number
+
+
+def _whole_store(values: list[Value], dtype: str) -> Store | None:
+    """Return the store of which the values are the windows, making one if they have none."""
+    first = values[0]
+    if isinstance(first, Window):
+        store: Store = _STORE.__get__(first)
+        same = len(store.numbers) == len(values) and all(
+            isinstance(v, Window) and _STORE.__get__(v) is store and _POSITION.__get__(v) == i
+            for i, v in enumerate(values)
+        )
+        return store if same and store.numbers.dtype == dtype else None
+    if all(type(value) is Value for value in values):
+        return Store(values, dtype)
+    return None
