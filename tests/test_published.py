@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from liftgrad.data import make_moons
 
+from liftgrad.data import make_moons
 from liftgrad.engine import Value
 from liftgrad.nn import MLP
 
