@@ -106,7 +106,7 @@ def total(terms: Iterable[Any]) -> Any:
     6.0
     """
     if hasattr(terms, "_total"):  # the results of vmap in a lifted function
-        return terms._total()  # noqa: SLF001
+        return terms._total()
     return ops.total(*terms)
 
 
@@ -121,7 +121,7 @@ def mean(terms: Iterable[Any]) -> Any:
 
     """
     if hasattr(terms, "_mean"):  # the results of vmap in a lifted function
-        return terms._mean()  # noqa: SLF001
+        return terms._mean()
     terms = _some(terms, "mean")
     return ops.total(*terms) / len(terms)
 
@@ -137,7 +137,7 @@ def take(table: Sequence[Any], index: Any) -> Any:
 
     """
     if hasattr(index, "_take_from"):
-        return index._take_from(table)  # noqa: SLF001
+        return index._take_from(table)
     position = operator.index(index)
     if not 0 <= position < len(table):
         raise IndexError(
