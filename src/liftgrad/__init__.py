@@ -1,8 +1,19 @@
 """Write the network on single numbers. Run it at tensor speed. See every step between."""
 
-from liftgrad import functional, nn
+import importlib
+from typing import Any
+
+from liftgrad import functional, losses, nn, optim
 from liftgrad.engine import Value
 from liftgrad.gradcheck import gradcheck
 
-__all__ = ["Value", "functional", "gradcheck", "nn"]
+__all__ = ["Value", "data", "functional", "gradcheck", "losses", "nn", "optim", "plot"]
 __version__ = "0.1.0"
+
+_IMPORTED_AT_USE = {"data", "plot"}  # They need NumPy, whose import takes longer than all else.
+
+
+def __getattr__(name: str) -> Any:
+    if name in _IMPORTED_AT_USE:
+        return importlib.import_module(f"liftgrad.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
