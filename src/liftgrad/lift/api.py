@@ -84,18 +84,19 @@ class LiftedFunction:
         self._captured = Captured(function, frozenset(self._signature.parameters))
         self._programs: dict[tuple[Any, ...], tuple[Executable, list[Any]]] = {}
         self._batched: dict[tuple[Any, ...], set[int]] = {}
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._last: Executable | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments, building it if there is none for their structure."""
-        arguments = self._arguments(args, kwargs)
-        with self._lock:
+        arguments = self.arguments(args, kwargs)
+        with self.lock:
             reading = read(arguments)
             executable = self._executable(arguments, reading)
             return _Call(self, executable, reading.groups).results()
 
-    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return all arguments of a call by name, with what the function captures."""
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return {**bound.arguments, **self._captured.values()}
@@ -171,7 +172,7 @@ class _Call:
         self.parameters = {
             i: Parameters(groups[i].values, function.dtype) for i in built.parameter_groups
         }
-        samples = _samples(groups, built.batched_groups)
+        samples = samples_of(groups, built.batched_groups)
         self.run: NativeRun | NumpyRun = executable.start(samples, self.parameters)
         self.saved: list[NDArray[Any]] | None = None
         previous = self.run.owner() if self.run.owner is not None else None
@@ -179,7 +180,7 @@ class _Call:
             previous.save()
         for i, number in built.leaf_of.items():
             if i not in self.parameters:
-                self.run.feed(number, _checked(groups[i], i, built))
+                self.run.feed(number, checked_numbers(groups[i], i, built))
             elif self.parameters[i].store is None:
                 self.run.feed(number, self.parameters[i].numbers())
         self.run.forward()
@@ -207,7 +208,7 @@ class _Call:
 
     def backward(self, seeds: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the gradients of each parameter group for these adjoints of the results."""
-        with self.function._lock:  # noqa: SLF001
+        with self.function.lock:  # noqa: SLF001
             if self.run.owner is not None and self.run.owner() is self:
                 return self._gradients(seeds)
             if self.saved is not None:
@@ -284,7 +285,7 @@ class LiftedValue(Value):
         call = self._call
         if not call.parameters:
             return ()
-        with call.function._lock:  # noqa: SLF001
+        with call.function.lock:  # noqa: SLF001
             node = _nodes.get(call)
             if node is None:
                 node = _nodes[call] = call.node()
@@ -317,7 +318,8 @@ def _no_graph() -> LiftError:
     )
 
 
-def _samples(groups: list[LeafGroup], batched: set[int]) -> int:
+def samples_of(groups: list[LeafGroup], batched: set[int]) -> int:
+    """Return the size of the batch, 1 where nothing is mapped over."""
     sizes = {len(groups[i].array) for i in batched}  # type: ignore[arg-type]
     if len(sizes) > 1:
         named = ", ".join(f"{groups[i].name} {groups[i].array.shape}" for i in sorted(batched))  # type: ignore[union-attr]
@@ -325,7 +327,7 @@ def _samples(groups: list[LeafGroup], batched: set[int]) -> int:
     return sizes.pop() if sizes else 1
 
 
-def _checked(group: LeafGroup, number: int, built: Built) -> NDArray[Any]:
+def checked_numbers(group: LeafGroup, number: int, built: Built) -> NDArray[Any]:
     """Return a leaf group's numbers, of shape (size,) or (size, samples), indices in range."""
     if number in built.batched_groups:
         assert group.array is not None

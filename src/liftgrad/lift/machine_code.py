@@ -32,22 +32,23 @@ done:
   ret void
 }
 
-; Run a plan `steps` times. Before each, copy the step's row of `width` 8-byte scalars from
-; `scalars` to `target`, and, if `batches` is not null, the step's batch numbers with @gather;
-; afterwards copy `size` bytes from `loss` to the history.
+; Run a plan `steps` times. Before each, copy the step's `width` bytes of scalars to `target` and
+; the address of its row of `orders` to `order`; afterwards copy `size` bytes of loss to history.
 define void @train(ptr %plan, i64 %count, i64 %steps, ptr %scalars, i64 %width, ptr %target,
-                   ptr %loss, i64 %size, ptr %history) {
+                   ptr %orders, i64 %stride, ptr %order, ptr %loss, i64 %size, ptr %history) {
 entry:
-  %bytes = mul i64 %width, 8
   br label %head
 head:
   %step = phi i64 [ 0, %entry ], [ %next, %body ]
   %more = icmp slt i64 %step, %steps
   br i1 %more, label %body, label %done
 body:
-  %offset = mul i64 %step, %bytes
+  %offset = mul i64 %step, %width
   %row = getelementptr i8, ptr %scalars, i64 %offset
-  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %row, i64 %bytes, i1 false)
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %row, i64 %width, i1 false)
+  %along = mul i64 %step, %stride
+  %batch = getelementptr i8, ptr %orders, i64 %along
+  store ptr %batch, ptr %order, align 8
   call void @run(ptr %plan, i64 %count)
   %kept = mul i64 %step, %size
   %place = getelementptr i8, ptr %history, i64 %kept
@@ -57,6 +58,58 @@ body:
 done:
   ret void
 }
+"""
+
+
+GATHER = """
+; Copy the rows that a batch names: target[places[row][column]] = source[order[row]][column].
+; Arguments: source, target, the address of the address of order, rows, columns, places.
+define void @gather{bits}(ptr %args) {{
+entry:
+  %source = load ptr, ptr %args, align 8
+  %a1 = getelementptr ptr, ptr %args, i64 1
+  %target = load ptr, ptr %a1, align 8
+  %a2 = getelementptr ptr, ptr %args, i64 2
+  %slot = load ptr, ptr %a2, align 8
+  %order = load ptr, ptr %slot, align 8
+  %a3 = getelementptr ptr, ptr %args, i64 3
+  %rows = load i64, ptr %a3, align 8
+  %a4 = getelementptr ptr, ptr %args, i64 4
+  %columns = load i64, ptr %a4, align 8
+  %a5 = getelementptr ptr, ptr %args, i64 5
+  %places = load ptr, ptr %a5, align 8
+  br label %head
+head:
+  %row = phi i64 [ 0, %entry ], [ %nextrow, %rowdone ]
+  %more = icmp slt i64 %row, %rows
+  br i1 %more, label %inner, label %done
+inner:
+  %os = getelementptr i64, ptr %order, i64 %row
+  %sample = load i64, ptr %os, align 8
+  %from = mul i64 %sample, %columns
+  %to = mul i64 %row, %columns
+  br label %loop
+loop:
+  %column = phi i64 [ 0, %inner ], [ %nextcolumn, %body ]
+  %left = icmp slt i64 %column, %columns
+  br i1 %left, label %body, label %rowdone
+body:
+  %si = add i64 %from, %column
+  %sp = getelementptr i{bits}, ptr %source, i64 %si
+  %x = load i{bits}, ptr %sp, align 4
+  %pi = add i64 %to, %column
+  %pp = getelementptr i64, ptr %places, i64 %pi
+  %place = load i64, ptr %pp, align 8
+  %tp = getelementptr i{bits}, ptr %target, i64 %place
+  store i{bits} %x, ptr %tp, align 4
+  %nextcolumn = add i64 %column, 1
+  br label %loop
+rowdone:
+  %nextrow = add i64 %row, 1
+  br label %head
+done:
+  ret void
+}}
 """
 
 
@@ -76,6 +129,7 @@ class MachineCode:
             *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64),
             *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p),
             *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p),
+            *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p),
         )(self._driver("train"))
 
     def kernels(self, kernels: Iterable[Kernel]) -> list[int]:
@@ -93,8 +147,9 @@ class MachineCode:
     def _driver(self, name: str) -> int:
         with self.lock:
             if "run" not in self.addresses:
-                engine = self._load(self._object(DRIVER))
-                for function in ("run", "train"):
+                text = DRIVER + GATHER.format(bits=64) + GATHER.format(bits=32)
+                engine = self._load(self._object(text))
+                for function in ("run", "train", "gather64", "gather32"):
                     self.addresses[function] = engine.get_function_address(function)
         return self.addresses[name]
 

@@ -6,7 +6,7 @@ free: the dimension over which parameters do not vary (the samples of a batch, t
 text) goes innermost, where vectors run along it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,6 +27,7 @@ from liftgrad.lift.groups import (
     Runs,
     Sum,
     Take,
+    View,
 )
 from liftgrad.lift.program import (
     Access,
@@ -71,17 +72,50 @@ class _Applied:
 _Draft = _Loads | _Reduced | _Applied | Number
 
 
-def schedule(rolled: Rolled) -> Program:
-    """Return the nests that compute the rolled program's outputs.
+@dataclass(slots=True, frozen=True, eq=False)
+class Assignment:
+    """A leaf's elements are to become those of an output: a parameter's next value."""
 
-    Every group of an output is kept whole in a buffer of its own.
+    leaf: int
+    positions: Indices
+    """The elements of the leaf that change."""
+    value: View
+
+
+def schedule(rolled: Rolled, assignments: Sequence[Assignment] = ()) -> Program:
+    """Return the nests that compute the rolled program's outputs, and then the assignments.
+
+    Every group of an output is kept whole in a buffer of its own. A group that is assigned to a
+    whole leaf is computed in that leaf's memory, unless the leaf's old numbers are read later on.
     """
-    return _Scheduler(rolled).run()
+    in_place = {
+        a.value.group: a.leaf
+        for a in assignments
+        if rolled.groups[a.value.group].size == rolled.groups[a.leaf].size
+        and np.array_equal(a.value.positions, identity(rolled.groups[a.leaf].size))
+        and np.array_equal(a.positions, a.value.positions)
+    }
+    while True:
+        scheduler = _Scheduler(rolled, assignments, in_place)
+        program = scheduler.run()
+        late = [
+            group
+            for group, leaf in in_place.items()
+            if any(leaf in read for number, read in scheduler.reads if number > group)
+        ]
+        if not late:
+            return program
+        for group in late:
+            del in_place[group]
 
 
 class _Scheduler:
-    def __init__(self, rolled: Rolled) -> None:
-        self.rolled = rolled
+    def __init__(
+        self, rolled: Rolled, assignments: Sequence[Assignment], in_place: dict[int, int]
+    ) -> None:
+        self.rolled, self.assignments, self.in_place = rolled, assignments, in_place
+        self.reads: list[tuple[int, set[int]]] = []
+        """For each nest the group it computes and the groups it reads."""
         self.kept = kept_groups(rolled)
         self.buffers: list[Buffer] = []
         self.buffer_of: dict[int, int] = {}
@@ -93,9 +127,18 @@ class _Scheduler:
         for number, group in enumerate(self.rolled.groups):
             if not self.kept[number]:
                 continue
-            self.buffer_of[number] = len(self.buffers)
-            self.buffers.append(_buffer(number, group))
+            if number in self.in_place:
+                self.buffer_of[number] = self.buffer_of[self.in_place[number]]
+            else:
+                self.buffer_of[number] = len(self.buffers)
+                self.buffers.append(_buffer(number, group))
             self.compute(number)
+        for assignment in self.assignments:
+            value = assignment.value
+            if value.group not in self.in_place:
+                out = _Loads(assignment.leaf, assignment.positions)
+                source = _Loads(value.group, value.positions)
+                self.nest(assignment.leaf, assignment.positions, source, accumulate=False, out=out)
         return Program(tuple(self.buffers), tuple(self.tables), tuple(self.nests))
 
     # --- what each kept group needs ----------------------------------------------------------
@@ -232,6 +275,7 @@ class _Scheduler:
         if out.index is not None:
             # A scatter runs over the samples of its source, wherever it puts them.
             batched = any(self.rolled.groups[x.group].batched for x in _all_loads((out, draft)))
+        self.reads.append((number, {x.group for x in _all_loads((draft,))}))
         access = self.fit(out, extents, ())
         body = self.fitted(draft, extents, ())
         self.nests.append(Nest(extents, batched, access, accumulate, body))
@@ -343,7 +387,7 @@ class _Scheduler:
         """Lay a buffer out with the rows' dimension `inner` innermost, if it covers the buffer."""
         number = self.buffer_of[x.group]
         buffer = self.buffers[number]
-        if buffer.layout is not None or buffer.role == "constant":
+        if buffer.layout is not None or buffer.role == "constant" or x.group in self.in_place:
             return
         grid = x.positions.reshape(*extents, -1)
         lines = np.moveaxis(grid, inner, -1)
@@ -362,7 +406,7 @@ class _Scheduler:
     def adopt_layout(self, number: int, out: _Loads, accesses: list[_Loads]) -> None:
         """Lay an element-wise result out as its first operand of the same size is."""
         buffer = self.buffers[self.buffer_of[number]]
-        if buffer.layout is not None or out.positions is None or len(out.positions) != buffer.size:
+        if number in self.in_place or buffer.layout is not None or out.positions is None or len(out.positions) != buffer.size:
             return
         for x in accesses:
             if x.group == number or x.positions.ndim != 1 or x.table is not None:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 import liftgrad
 from liftgrad import ops
-from liftgrad.errors import TraceError
+from liftgrad.derivatives import Variable
+from liftgrad.errors import LiftError, TraceError
 from liftgrad.numbers import is_number, to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
@@ -68,6 +69,8 @@ class Tape:
 
     def index_of(self, x: Any) -> int:
         """Return the number of the node for a traced value, an eager Value or a number."""
+        if x.__class__ is float:
+            return self.constant(x)
         if isinstance(x, Traced):
             if x._tape is not self:  # noqa: SLF001
                 raise TraceError(
@@ -85,6 +88,11 @@ class Tape:
         if isinstance(x, Condition):
             raise TraceError(
                 f"{user_line()}: a comparison is used as a number; write where(condition, 1.0, 0.0)."
+            )
+        if isinstance(x, Variable):
+            raise LiftError(
+                f"{user_line()}: a function that grad() differentiates calls vmap(), or a number "
+                "of such a function is used outside; write the map as a loop, return the number."
             )
         if isinstance(x, Operators):
             raise TraceError(
@@ -148,10 +156,12 @@ class Traced(Operators):
 
     def _apply(self, operation: Operation, *operands: Any) -> "Traced":
         tape = self._tape
-        indices = [
-            x._index if x.__class__ is Traced and x._tape is tape else tape.index_of(x)
-            for x in operands
-        ]
+        indices = [x._index for x in operands if x.__class__ is Traced and x._tape is tape]
+        if len(indices) != len(operands):
+            for x in operands:
+                if x.__class__ is Variable:
+                    return x._apply(operation, *operands)  # type: ignore[return-value]
+            indices = [tape.index_of(x) for x in operands]
         if operation is ops.dot:
             n = len(indices) // 2
             record = tape.record
@@ -166,7 +176,9 @@ class Traced(Operators):
     def _constant(self, number: float) -> "Traced":
         return Traced(self._tape, self._tape.constant(number))
 
-    def _compare(self, operation: Operation, a: Any, b: Any) -> "Condition":
+    def _compare(self, operation: Operation, a: Any, b: Any) -> Any:
+        if Variable in (a.__class__, b.__class__):
+            return NotImplemented  # Python then asks the Variable
         tape = self._tape
         return Condition(tape, tape.record((operation, tape.index_of(a), tape.index_of(b))))
 
@@ -229,7 +241,10 @@ class Condition:
         self._tape = tape
         self._index = index
 
-    def _select(self, a: Any, b: Any) -> Traced:
+    def _select(self, a: Any, b: Any) -> Any:
+        for x in (a, b):
+            if x.__class__ is Variable:
+                return x._apply(ops.select, self, a, b)
         tape = self._tape
         return Traced(
             tape, tape.record((ops.select, self._index, tape.index_of(a), tape.index_of(b)))
@@ -355,11 +370,20 @@ class TracedIndex(Operators):
                     f"{user_line()}: take() from rows of different lengths; make them equal."
                 )
             return [self._take_from([row[j] for row in rows]) for j in range(len(rows[0]))]
+        for x in rows:
+            if x.__class__ is Variable:
+                return x._record(lambda *r: self._take_from(r), self._take_pullback, tuple(rows))
         self._tape.bounds[self._place] = min(
             len(rows), self._tape.bounds.get(self._place, len(rows))
         )
         elements = tape.record((TABLE, *[tape.index_of(x) for x in rows]))
         return Traced(tape, tape.record((TAKE, self._index, elements)))
+
+    def _take_pullback(self, g: Any, _y: Any, *rows: Any) -> tuple[Any, ...]:
+        return tuple([ops.where(self == i, g, 0.0) for i in range(len(rows))])
+
+    def _constant(self, number: float) -> Traced:  # type: ignore[override]
+        return self._number()._constant(number)
 
     def __eq__(self, other: object) -> Any:
         return self._number() == (other._number() if isinstance(other, TracedIndex) else other)

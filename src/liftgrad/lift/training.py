@@ -1,0 +1,430 @@
+"""Training: loss, gradient and the optimiser's update as one program, many steps at a time.
+
+The optimiser's rule runs on symbols and becomes groups like all others; parameters and the
+optimiser's state are updated in place. Batches are gathered natively from the whole data.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.errors import LiftError
+from liftgrad.lift.adjoint import Symbol
+from liftgrad.lift.api import LiftedFunction, checked_numbers, samples_of
+from liftgrad.lift.arguments import LeafGroup, read
+from liftgrad.lift.build import Built, constants_of, differentiate
+from liftgrad.lift.executable import machine_code
+from liftgrad.lift.groups import Leaf, Rolled, View
+from liftgrad.lift.numpy_executor import execute
+from liftgrad.lift.parameters import Parameters, Store
+from liftgrad.lift.roll import identity
+from liftgrad.lift.schedule import Assignment, schedule
+from liftgrad.optim import Optimizer
+
+Array = NDArray[Any]
+
+
+class Training:
+    """Trains the parameters in some arguments of a lifted loss with an optimiser.
+
+    Args:
+        function: returns one Value, the loss.
+        optimizer: holds the parameters, all or some of them.
+        arguments: of the loss; arrays of `rows` rows are cut into batches.
+        rows: how many samples the data has; None: every step sees all of it.
+
+    Raises:
+        LiftError: if the function's result is not one Value or nothing is there to train.
+
+    """
+
+    def __init__(
+        self,
+        function: LiftedFunction,
+        optimizer: Optimizer,
+        arguments: dict[str, Any],
+        rows: int | None,
+    ) -> None:
+        self.function, self.optimizer = function, optimizer
+        self.arguments, self.rows = arguments, rows
+        self.programs: dict[int, _StepProgram] = {}
+
+    def run(self, batches: Sequence[NDArray[np.int64]] | None, steps: int) -> Array:
+        """Take steps and return the loss before each of them.
+
+        Args:
+            batches: the samples of each step, by number; None: all of them at each step.
+            steps: how many, if `batches` is None.
+
+        """
+        if batches is None:
+            return self._program(0).run(None, steps)
+        losses = []
+        # Neighbours of one size run together natively.
+        start = 0
+        while start < len(batches):
+            size = len(batches[start])
+            stop = start
+            while stop < len(batches) and len(batches[stop]) == size:
+                stop += 1
+            losses.append(self._program(size).run(np.stack(batches[start:stop]), stop - start))
+            start = stop
+        return np.concatenate(losses) if losses else np.zeros(0)
+
+    def _program(self, size: int) -> "_StepProgram":
+        program = self.programs.get(size)
+        if program is None:
+            program = self.programs[size] = _StepProgram(self, size)
+        return program
+
+
+class _StepProgram:
+    """One training step on batches of one size (0: on all data)."""
+
+    def __init__(self, training: Training, size: int) -> None:
+        self.training, self.size = training, size
+        function = training.function
+        arguments = training.arguments
+        if size:
+            arguments = {
+                name: x[:size] if is_data(x, training.rows) else x for name, x in arguments.items()
+            }
+        reading = read(arguments)
+        whole = read(training.arguments)
+        with function.lock:
+            built = function.build(dict(arguments), reading)
+            if built.outputs != 1 or built.fixed or built.batched_outputs[0]:
+                raise LiftError(
+                    f"{function.__name__} returns more than one Value; a loss to train with "  # type: ignore[attr-defined]
+                    "returns just one."
+                )
+            differentiate(built, function.stats, unit_seed=True)
+        self.built, self.groups = built, whole.groups
+        self.loss = built.rolled.outputs[0]
+        self.update = _Update(built.rolled, training.optimizer)
+        for i, gradient in zip(built.parameter_groups, built.gradients, strict=True):
+            values = reading.groups[i].values
+            parameters = Parameters(values, function.dtype)
+            self.update.add(parameters, built.leaf_of[i], gradient)
+        self.update.finish()
+        built.rolled.outputs = [self.loss, *self.update.views]
+        self.samples = samples_of(reading.groups, built.batched_groups)
+        code = machine_code() if function.backend == "native" else None
+        self.native = None if code is None else _NativeSteps(self, code)
+        for i, number in built.leaf_of.items():
+            # All indices are checked once, before the first step.
+            if i not in built.parameter_groups and whole.groups[i].kind == "index":
+                _check_all(whole.groups[i], i, built, reading.groups[i])
+        self.reading = reading
+
+    def run(self, batches: Array | None, steps: int) -> Array:
+        """Take steps natively, or one by one with NumPy."""
+        if self.native is not None:
+            return self.native.run(batches, steps)
+        losses = np.zeros(steps)
+        built, update = self.built, self.update
+        for step in range(steps):
+            leaves: dict[int, Array] = {}
+            for i, number in built.leaf_of.items():
+                if i not in built.parameter_groups:
+                    leaves[number] = self.inputs(i, None if batches is None else batches[step])
+            if built.sizes is not None:
+                leaves[built.sizes] = np.array([float(self.samples)])
+            leaves.update(update.leaves())
+            arrays = execute(built.rolled.groups, leaves, self.training.function.dtype)
+            losses[step] = arrays[self.loss.group][self.loss.positions[0]]
+            update.store(arrays)
+        return losses
+
+    def inputs(self, i: int, batch: Array | None) -> Array:
+        """Return an input's numbers for a batch, of shape (size,) or (size, samples)."""
+        group = self.groups[i]
+        if group.array is None or not self.cut(group) or batch is None:
+            return checked_numbers(group, i, self.built)
+        rows = group.array[batch]
+        if i in self.built.batched_groups:
+            return rows.reshape(len(batch), -1).T
+        return rows.reshape(-1)
+
+    def cut(self, group: LeafGroup) -> bool:
+        """Tell whether batches are cut from an argument."""
+        return bool(self.size) and is_data(group.array, self.training.rows)
+
+
+class _Update:
+    """The optimiser's rule as groups, and where its numbers are kept between steps."""
+
+    def __init__(self, rolled: Rolled, optimizer: Optimizer) -> None:
+        self.rolled, self.optimizer = rolled, optimizer
+        self.place = {id(p): i for i, p in enumerate(optimizer.params)}
+        self.count = len(optimizer.scalars(optimizer.steps))
+        self.scalars = rolled.add(Leaf("rates", self.count, "input"))
+        self.parameters: dict[int, Parameters] = {}
+        self.state_leaves: dict[str, list[tuple[int, Array]]] = {
+            name: [] for name in optimizer.state_names
+        }
+        """For each kind of state the leaf groups and the optimiser's places of their elements."""
+        self.state_numbers: dict[int, Array] = {}
+        self.assignments: list[Assignment] = []
+        self.views: list[View] = []
+
+    def add(self, parameters: Parameters, leaf: int, gradient: View) -> None:
+        """Append the update of a leaf group's parameters, those that the optimiser holds."""
+        self.parameters[leaf] = parameters
+        rolled, optimizer = self.rolled, self.optimizer
+        held = np.array(
+            [i for i, value in enumerate(parameters.values) if id(value) in self.place], np.int64
+        )
+        if not len(held):
+            return
+        places = np.array([self.place[id(parameters.values[i])] for i in held])
+        state = []
+        for name in optimizer.state_names:
+            number = rolled.add(Leaf(name, len(held), "parameter"))
+            self.state_leaves[name].append((number, places))
+            state.append(number)
+        every = identity(len(held))
+        old = [Symbol(rolled, View(number, every)) for number in state]
+        rates = [
+            Symbol(rolled, View(self.scalars, np.full(len(held), j))) for j in range(self.count)
+        ]
+        new, new_state = optimizer.update(
+            Symbol(rolled, View(leaf, held)),
+            Symbol(rolled, View(gradient.group, gradient.positions[held])),
+            tuple(old),
+            tuple(rates),
+        )
+        for number, symbol in zip(state, new_state, strict=True):
+            self._assign(number, every, symbol)
+        self._assign(leaf, held, new)
+
+    def _assign(self, leaf: int, positions: Array, symbol: Symbol) -> None:
+        self.assignments.append(Assignment(leaf, positions, symbol.view))
+        self.views.append(symbol.view)
+
+    def finish(self) -> None:
+        """Check that all parameters were met, and fetch their state."""
+        met = sum(len(a.positions) for a in self.assignments if a.leaf in self.parameters)
+        if not met:
+            raise LiftError(
+                "none of the optimiser's parameters takes part in the loss; pass the model that "
+                "the optimiser holds."
+            )
+        for name, leaves in self.state_leaves.items():
+            column = np.array(self.optimizer.state[name])
+            for number, places in leaves:
+                self.state_numbers[number] = column[places]
+
+    def fetch(self) -> dict[int, Array]:
+        """Return the optimiser's state for each state leaf."""
+        for name, leaves in self.state_leaves.items():
+            column = self.optimizer.state[name]
+            for number, places in leaves:
+                self.state_numbers[number] = np.array(column)[places]
+        return self.state_numbers
+
+    def give_back(self, numbers: dict[int, Array]) -> None:
+        """Store the state leaves' numbers in the optimiser."""
+        for name, leaves in self.state_leaves.items():
+            column = np.array(self.optimizer.state[name])
+            for number, places in leaves:
+                column[places] = numbers[number]
+            self.optimizer.state[name] = column
+
+    def rows(self, steps: int) -> Array:
+        """Return the optimiser's scalars for its next steps."""
+        first = self.optimizer.steps
+        rows = [self.optimizer.scalars(step) for step in range(first, first + steps)]
+        return np.array(rows, np.float64).reshape(steps, self.count)
+
+    def leaves(self) -> dict[int, Array]:
+        """Return the numbers of all leaves of the update, for one step with NumPy."""
+        numbers = {leaf: p.numbers() for leaf, p in self.parameters.items()}
+        return {**numbers, **self.fetch(), self.scalars: self.rows(1)[0]}
+
+    def store(self, arrays: list[Array]) -> None:
+        """Carry out the assignments after a step with NumPy."""
+        state = dict(self.state_numbers)
+        for assignment in self.assignments:
+            value = arrays[assignment.value.group][assignment.value.positions]
+            if assignment.leaf in self.parameters:
+                parameters = self.parameters[assignment.leaf]
+                numbers = np.array(parameters.numbers())
+                numbers[assignment.positions] = value
+                parameters.set_numbers(numbers)
+            else:
+                state[assignment.leaf] = value
+        self.give_back(state)
+        self.optimizer.steps += 1
+
+
+class _NativeSteps:
+    """A step program as machine code, with its memory."""
+
+    def __init__(self, owner: _StepProgram, code: Any) -> None:
+        from liftgrad.lift.native import NativeProgram  # noqa: PLC0415, loads LLVM
+
+        self.owner, self.code = owner, code
+        built, update = owner.built, owner.update
+        function = owner.training.function
+        self.dtype = np.dtype(function.dtype)
+        rolled = built.rolled
+        program = schedule(rolled, update.assignments)
+        native = NativeProgram(program, constants_of(rolled), code, function.dtype)
+        function.stats.tensor_operations = len(program.nests)
+        function.stats.kernels = len({k.text for k in native.kernels})
+        own = {
+            leaf: p.store.numbers for leaf, p in update.parameters.items() if p.store is not None
+        }
+        self.instance = native.bind(owner.samples, own)
+        if built.sizes is not None:
+            self.instance.set(built.sizes, np.array([owner.samples]))
+        self.gathers: list[tuple[int, int, Array, Array]] = []
+        self.order = np.zeros(1, np.uint64)
+        """The address of the step's sample numbers, which the gathering kernels read."""
+        gathering = [
+            words
+            for i, number in built.leaf_of.items()
+            if i not in built.parameter_groups and owner.cut(owner.groups[i])
+            for words in [self._gather(i, number)]
+        ]
+        head = np.array(
+            [word for words in gathering for word in (self._gather_code(), words.ctypes.data)],
+            np.uint64,
+        )
+        self.gathering = gathering
+        self.plan = np.concatenate([head, self.instance.plan])
+
+    def _gather_code(self) -> int:
+        return int(self.code.addresses["gather64" if self.dtype.itemsize == 8 else "gather32"])
+
+    def _gather(self, i: int, number: int) -> Array:
+        """Return the arguments of the kernel that gathers an input's rows of a batch."""
+        group = self.owner.groups[i]
+        assert group.array is not None
+        target = self.instance.arrays[number]
+        kind = target.dtype
+        source = np.ascontiguousarray(group.array.reshape(len(group.array), -1), kind)
+        columns = source.shape[1]
+        size = self.owner.size
+        layout = self.instance.layouts[number]
+        if i in self.owner.built.batched_groups:
+            places = identity(columns) if layout is None else layout
+            grid = places[None, :] * size + identity(size)[:, None]
+        else:
+            places = identity(columns * size) if layout is None else layout
+            grid = places.reshape(size, columns)
+        grid = np.ascontiguousarray(grid)
+        self.gathers.append((size, columns, source, grid))
+        return np.array(
+            [
+                *(source.ctypes.data, target.ctypes.data, self.order.ctypes.data),
+                *(size, columns, grid.ctypes.data),
+            ],
+            np.uint64,
+        )
+
+    def run(self, batches: Array | None, steps: int) -> Array:
+        """Take steps; return the losses."""
+        owner, instance = self.owner, self.instance
+        update, built = owner.update, owner.built
+        for i, number in built.leaf_of.items():
+            if i not in built.parameter_groups and not owner.cut(owner.groups[i]):
+                instance.set(number, checked_numbers(owner.groups[i], i, built))
+        for leaf, parameters in update.parameters.items():
+            if parameters.store is None:
+                instance.set(leaf, parameters.numbers())
+        for number, numbers in update.fetch().items():
+            instance.set(number, numbers)
+        scalars = np.ascontiguousarray(update.rows(steps), self.dtype)
+        rates = instance.arrays[update.scalars]
+        loss = instance.arrays[owner.loss.group]
+        layout = instance.layouts[owner.loss.group]
+        place = owner.loss.positions[0] if layout is None else layout[owner.loss.positions[0]]
+        history = np.zeros(steps, self.dtype)
+        orders = np.ascontiguousarray(
+            np.zeros((steps, 1), np.int64) if batches is None else batches, np.int64
+        )
+        pointer = ctypes.c_void_p
+        self.code.train(
+            *(pointer(self.plan.ctypes.data), len(self.plan) // 2, steps),
+            *(pointer(scalars.ctypes.data), scalars.shape[1] * self.dtype.itemsize),
+            *(pointer(rates.ctypes.data), pointer(orders.ctypes.data), orders.shape[1] * 8),
+            pointer(self.order.ctypes.data),
+            pointer(loss.ctypes.data + int(place) * self.dtype.itemsize),
+            *(self.dtype.itemsize, pointer(history.ctypes.data)),
+        )
+        for leaf, parameters in update.parameters.items():
+            if parameters.store is None:
+                parameters.set_numbers(instance.arrays[leaf])
+        update.give_back({number: instance.arrays[number] for number in update.state_numbers})
+        update.optimizer.steps += steps
+        return history.astype(np.float64)
+
+
+def is_data(x: Any, rows: int | None) -> bool:
+    """Tell whether an argument is an array of `rows` rows, from which batches are cut."""
+    return rows is not None and isinstance(x, np.ndarray) and x.ndim > 0 and len(x) == rows
+
+
+def _check_all(group: LeafGroup, i: int, built: Built, part: LeafGroup) -> None:
+    """Check all rows of an index array against the extents that a batch's rows are used in."""
+    extents = built.index_bounds.get(i)
+    if extents is None or group.array is None:
+        return
+    if i in built.batched_groups or part.array is None or part.array.shape == group.array.shape:
+        checked_numbers(group, i, built)
+        return
+    # The program sees a batch: any row may come to stand at any place in it.
+    row = extents.reshape(len(part.array), -1).min(axis=0)
+    wrong = (group.array.reshape(len(group.array), -1) < 0) | (
+        group.array.reshape(len(group.array), -1) >= row
+    )
+    if wrong.any():
+        raise IndexError(
+            f"take() at an index outside of its table, from row {int(np.argmax(wrong.any(axis=1)))} "
+            f"of the argument {group.name}; indices go from 0 to {int(row.min()) - 1}."
+        )
+
+
+class StoreUpdate:
+    """An optimiser's update of a whole store, for `optimizer.step()` from Python."""
+
+    def __init__(self, store: Store, optimizer: Optimizer, values: Sequence[Any]) -> None:
+        self.optimizer = optimizer
+        code = machine_code()
+        assert code is not None
+        from liftgrad.lift.native import NativeProgram  # noqa: PLC0415, loads LLVM
+
+        rolled = Rolled([], [])
+        size = len(values)
+        leaf = rolled.add(Leaf("parameters", size, "parameter"))
+        gradient = rolled.add(Leaf("gradients", size, "parameter"))
+        self.update = _Update(rolled, optimizer)
+        parameters = Parameters(values, str(store.numbers.dtype))
+        self.update.add(parameters, leaf, View(gradient, identity(size)))
+        self.update.finish()
+        rolled.outputs = list(self.update.views)
+        program = schedule(rolled, self.update.assignments)
+        native = NativeProgram(program, constants_of(rolled), code, str(store.numbers.dtype))
+        self.instance = native.bind(1, {leaf: store.numbers, gradient: store.gradients})
+        self.part = self.instance.slice(0, len(program.nests))
+        self.rates = self.instance.arrays[self.update.scalars]
+        self.last_step = -1
+
+    def step(self) -> None:
+        """Move all parameters."""
+        update = self.update
+        if self.last_step != self.optimizer.steps:
+            # Somebody else took a step, or loaded a state: fetch it.
+            for number, numbers in update.fetch().items():
+                self.instance.set(number, numbers)
+            update.give_back({n: self.instance.arrays[n] for n in update.state_numbers})
+        self.rates[:] = self.optimizer.scalars(self.optimizer.steps)
+        self.instance.run(self.part)
+        if update.state_numbers:
+            update.give_back({n: self.instance.arrays[n] for n in update.state_numbers})
+        self.last_step = self.optimizer.steps + 1
