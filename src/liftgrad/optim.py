@@ -16,7 +16,7 @@ floats; the compiler runs the same rule on symbols to make it part of a native t
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableSequence
 from typing import Any
 
 from liftgrad.numbers import is_number, to_float
@@ -78,7 +78,9 @@ class Optimizer:
         self.lr = lr
         self.steps = 0
         """How many steps were taken."""
-        self.state = {name: [0.0] * len(self.params) for name in self.state_names}
+        self.state: dict[str, MutableSequence[float]] = {
+            name: [0.0] * len(self.params) for name in self.state_names
+        }
 
     def scalars(self, step: int) -> tuple[float, ...]:
         """Return what the update needs that depends on `step`, the number of steps before."""
@@ -96,6 +98,11 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter once."""
+        # The parameters of a lifted function know how to move all at once.
+        together = getattr(self.params[0], "_step_together", None)
+        if together is not None and together(self):
+            self.steps += 1
+            return
         scalars = self.scalars(self.steps)
         columns = [self.state[name] for name in self.state_names]
         for i, parameter in enumerate(self.params):
@@ -109,12 +116,16 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Set every parameter's gradient to zero."""
+        together = getattr(self.params[0], "_zero_together", None)
+        if together is not None and together(self):
+            return
         for parameter in self.params:
             parameter.grad = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps and the state, a list for each of `state_names`."""
-        return {"steps": self.steps, **{name: list(self.state[name]) for name in self.state_names}}
+        columns = {name: [float(x) for x in self.state[name]] for name in self.state_names}
+        return {"steps": self.steps, **columns}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`.
@@ -138,7 +149,7 @@ class Optimizer:
                     f"{len(self.params)}; build the model with the same sizes first."
                 )
         for name, column in numbers.items():
-            self.state[name][:] = column
+            self.state[name] = column
         self.steps = int(state["steps"])
 
 
