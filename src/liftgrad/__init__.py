@@ -4,10 +4,25 @@ import importlib
 from typing import Any
 
 from liftgrad import functional, losses, nn, optim
+from liftgrad.derivatives import grad, hessian, hvp, jacobian, value_and_grad
 from liftgrad.engine import Value
 from liftgrad.gradcheck import gradcheck
 
-__all__ = ["Value", "data", "functional", "gradcheck", "losses", "nn", "optim", "plot"]
+__all__ = [
+    "Value",
+    "data",
+    "functional",
+    "grad",
+    "gradcheck",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "losses",
+    "nn",
+    "optim",
+    "plot",
+    "value_and_grad",
+]
 __version__ = "0.1.0"
 
 _IMPORTED_AT_USE = {"data", "plot"}  # They need NumPy, whose import takes longer than all else.
