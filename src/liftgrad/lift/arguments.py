@@ -61,6 +61,8 @@ class Reading:
     groups: list[LeafGroup]
     kept: list[Any]
     """Objects that the key knows by identity; whoever stores the key must keep them alive."""
+    containers: list[Any]
+    """The lists and dicts that were taken apart, and the attributes of objects."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -82,7 +84,7 @@ def read(arguments: dict[str, Any]) -> Reading:
     for name, argument in arguments.items():
         reader.open(name)
         reader.take(argument, name)
-    return Reading(tuple(reader.key), reader.groups, reader.kept)
+    return Reading(tuple(reader.key), reader.groups, reader.kept, reader.containers)
 
 
 def substitute(
@@ -107,6 +109,7 @@ class _Reader:
         self.key: list[Any] = []
         self.groups: list[LeafGroup] = []
         self.kept: list[Any] = []
+        self.containers: list[Any] = []
         self.leaf: Callable[[int, int], Any] | None = None
         self.make_array: Callable[[int, tuple[int, ...], Kind], Any] | None = None
         self.places: dict[int, Place] = {}
@@ -145,12 +148,14 @@ class _Reader:
             return self.take_array(x, path)
         if isinstance(x, list | tuple):
             self.key.append((kind, len(x)))
+            self.containers.append(x)
             items = [self.take(item, f"{path}.{i}", static_floats) for i, item in enumerate(x)]
             if self.leaf is None:
                 return None
             return kind(*items) if hasattr(x, "_fields") else kind(items)
         if isinstance(x, dict):
             self.key.append((kind, *x))
+            self.containers.append(x)
             entries = {k: self.take(v, f"{path}.{k}", static_floats) for k, v in x.items()}
             return entries
         if isinstance(x, Module) or (hasattr(x, "__dict__") and not isinstance(x, _OPAQUE)):
@@ -197,6 +202,7 @@ class _Reader:
             self.key.append(("again", list(self.done).index(id(x))))
             return self.done[id(x)]
         self.key.append((type(x), *vars(x)))
+        self.containers.append(vars(x))
         clone = copy.copy(x) if self.leaf else None
         self.done[id(x)] = clone
         for name, attribute in vars(x).items():

@@ -67,6 +67,8 @@ class Built:
     gradients: list[View] = field(default_factory=list)
     sizes: int | None = None
     """The leaf group of the batch's size as a number."""
+    single: bool = False
+    """Whether the function returns just one Value."""
 
 
 def trace(function: Callable[..., Any], arguments: dict[str, Any], reading: Reading, stats: Stats) -> Built:
@@ -124,6 +126,7 @@ def trace(function: Callable[..., Any], arguments: dict[str, Any], reading: Read
         scalar_operations=scalar_operations,
         forward=len(rolled.groups),
         sizes=place_of.get(id(groups[-1])),
+        single=isinstance(result, Operators | Condition),
     )
 
 

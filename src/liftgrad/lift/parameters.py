@@ -5,8 +5,9 @@ When a lifted function first sees a Value, the Value becomes a window: its class
 is the same object, a Value still, for eager code as before.
 """
 
+import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ _POSITION = Value.__dict__["data"]
 class Store:
     """The numbers and gradients of parameters that belong together."""
 
+    make_update: ClassVar[Any] = None
+    """Makes the native update of a store for an optimiser; the module of updates sets it."""
+
     def __init__(self, values: Sequence[Value], dtype: str) -> None:
         self.numbers: NDArray[Any] = np.array([v.data for v in values], dtype)
         self.gradients: NDArray[Any] = np.zeros(len(values), dtype)
@@ -29,6 +33,8 @@ class Store:
         self.gradient_view = memoryview(self.gradients)
         self.graphs: dict[int, Any] = {}
         """Gradients that are Values themselves, by position."""
+        self.updates: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        """The native update of each optimiser that holds just these parameters, or None."""
         for position, value in enumerate(values):
             gradient = value.grad
             value.__class__ = Window
@@ -37,11 +43,23 @@ class Store:
             value.grad = gradient
 
 
+    def update_of(self, optimizer: Any) -> Any:
+        """Return the native update of an optimiser that holds all of this store, else None."""
+        known = self.updates.get(optimizer, self)
+        if known is self:
+            whole = _whole_store(optimizer.params, str(self.numbers.dtype)) is self
+            known = self.make_update(self, optimizer) if whole and self.make_update else None
+            self.updates[optimizer] = known
+        return known
+
+
 class Window(Value):
     """A Value whose number and gradient lie in a store's arrays."""
 
     __slots__ = ()
     _copied_as = Value
+    comparisons: ClassVar[int] = 0
+    """How often a window was compared with something; see `Repeat`."""
 
     @property
     def data(self) -> float:  # type: ignore[override]
@@ -68,6 +86,30 @@ class Window(Value):
         else:
             store.graphs.pop(position, None)
             store.gradient_view[position] = gradient
+
+
+    def _step_together(self, optimizer: Any) -> bool:
+        """Let an optimiser move all parameters of the store; tell whether that was done."""
+        store = _STORE.__get__(self)
+        update = None if store.graphs else store.update_of(optimizer)
+        if update is not None:
+            update.step()
+        return update is not None
+
+    def _zero_together(self, optimizer: Any) -> bool:
+        """Set all gradients of the store to zero, if the optimiser holds all of it."""
+        store = _STORE.__get__(self)
+        if store.graphs or store.update_of(optimizer) is None:
+            return False
+        store.gradients.fill(0.0)
+        return True
+
+    def __eq__(self, other: object) -> Any:
+        # Comparing containers asks here only about elements that are not the very same object.
+        Window.comparisons += 1
+        return Value.__eq__(self, other)
+
+    __hash__ = object.__hash__
 
 
 class Parameters:

@@ -1,0 +1,227 @@
+"""Results: one call of a lifted function, and the Values that it returns."""
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.engine import Value
+from liftgrad.errors import LiftError
+from liftgrad.lift.arguments import LeafGroup
+from liftgrad.lift.build import Built
+from liftgrad.lift.executable import Executable, NativeRun, NumpyRun
+from liftgrad.lift.parameters import Parameters
+from liftgrad.ops import Operation
+
+
+class Prepared:
+    """What calls with one structure and the same parameters share."""
+
+    def __init__(
+        self, name: str, lock: threading.RLock, executable: Executable, groups: list[LeafGroup]
+    ) -> None:
+        self.name, self.lock, self.executable = name, lock, executable
+        built = executable.built
+        self.parameters = {
+            i: Parameters(groups[i].values, executable.dtype) for i in built.parameter_groups
+        }
+        samples = samples_of(groups, built.batched_groups)
+        self.run: NativeRun | NumpyRun = executable.start(samples, self.parameters)
+        self.inputs = [(i, n) for i, n in built.leaf_of.items() if i not in self.parameters]
+
+    def call(self, groups: list[LeafGroup]) -> Any:
+        """Run the program on the numbers in the groups and return its results."""
+        run, built = self.run, self.executable.built
+        if run.owner is not None:
+            previous = run.owner()
+            if previous is not None:
+                previous.save()
+        for i, number in self.inputs:
+            run.feed(number, checked_numbers(groups[i], i, built))
+        for i, parameters in self.parameters.items():
+            if parameters.store is None:
+                run.feed(built.leaf_of[i], parameters.numbers())
+        run.forward()
+        return Call(self).results()
+
+
+class Call:
+    """One call: its results, and how to differentiate them later."""
+
+    __slots__ = ("__weakref__", "prepared", "run", "saved")
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared, self.run = prepared, prepared.run
+        self.saved: list[NDArray[Any]] | None = None
+        self.run.owner = weakref.ref(self)
+
+    def results(self) -> Any:
+        """Return the function's results."""
+        executable = self.prepared.executable
+        built = executable.built
+        if built.single:
+            data = self.run.numbers(executable.results[0])
+            return LiftedValue(data.item(), self, 0)
+        views = iter(enumerate(zip(executable.results, built.batched_outputs, strict=True)))
+        leaves: list[Any] = []
+        for place in range(built.outputs + len(built.fixed)):
+            if place in built.fixed:
+                leaves.append(built.fixed[place])
+                continue
+            number, (view, batched) = next(views)
+            data = self.run.numbers(view)
+            leaves.append(data[0] if batched else LiftedValue(data.item(), self, number))
+        return built.rebuild(iter(leaves))
+
+    def save(self) -> None:
+        """Keep the gradient of the one result before another call overwrites its numbers."""
+        if self.saved is None and self.prepared.executable.built.outputs == 1 and self.prepared.parameters:
+            self.saved = self._gradients(np.ones(1))
+        self.run.owner = None
+
+    def backward(self, seeds: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the gradients of each parameter group for these adjoints of the results."""
+        with self.prepared.lock:
+            if self.run.owner is not None and self.run.owner() is self:
+                return self._gradients(seeds)
+            if self.saved is not None:
+                return [gradient * seeds[0] for gradient in self.saved]
+            raise LiftError(
+                f"backward() of one of several results of {self.prepared.name} after another "
+                "call overwrote its numbers; call backward() before calling the function again."
+            )
+
+    def _gradients(self, seeds: NDArray[Any]) -> list[NDArray[Any]]:
+        if not self.prepared.parameters:
+            return []
+        self.run.backward(seeds)
+        return [self.run.numbers(view) for view in self.prepared.executable.built.gradients]
+
+    def accumulate(self, seeds: NDArray[Any]) -> None:
+        """Add the gradients to the parameters' own."""
+        for parameters, gradient in zip(
+            self.prepared.parameters.values(), self.backward(seeds), strict=False
+        ):
+            parameters.add_gradients(gradient)
+
+    def node(self) -> Value:
+        """Return the call as one Value made of all parameters, for graphs that go on eagerly."""
+        leaves = [v for parameters in self.prepared.parameters.values() for v in parameters.values]
+
+        def pullback(seeds: "_Seeds", _y: float, *_x: float) -> tuple[float, ...]:
+            vector = np.zeros(self.prepared.executable.built.outputs)
+            for place, adjoint in seeds.adjoints.items():
+                vector[place] = adjoint
+            return tuple(x for part in self.backward(vector) for x in part.tolist())
+
+        return Value(0.0, leaves, Operation("lifted", float, pullback, "lifted", "lifted"))
+
+
+class _Seeds:
+    """The adjoints of a call's results, collected while a graph is walked backward."""
+
+    def __init__(self, adjoints: dict[int, float]) -> None:
+        self.adjoints = adjoints
+
+    def __radd__(self, other: Any) -> "_Seeds":
+        if not isinstance(other, _Seeds):
+            return self
+        joined = dict(other.adjoints)
+        for place, adjoint in self.adjoints.items():
+            joined[place] = joined.get(place, 0.0) + adjoint
+        return _Seeds(joined)
+
+    __add__ = __radd__
+
+
+class LiftedValue(Value):
+    """A result of a lifted function: a Value whose graph is one node, the call."""
+
+    __slots__ = ("_call", "_place")
+    _copied_as = Value
+
+    def __init__(self, data: float, call: Call, place: int) -> None:
+        self.data, self.grad, self.label = data, 0.0, ""
+        self._call, self._place = call, place
+
+    def backward(self, *, create_graph: bool = False) -> None:
+        """Set the gradients of all parameters; see `Value.backward`."""
+        if create_graph:
+            raise _no_graph()
+        self.grad = 1.0
+        seeds = np.zeros(self._call.prepared.executable.built.outputs)
+        seeds[self._place] = 1.0
+        self._call.accumulate(seeds)
+
+    @property
+    def _prev(self) -> tuple[Value, ...]:  # type: ignore[override]
+        call = self._call
+        if not call.prepared.parameters:
+            return ()
+        with call.prepared.lock:
+            node = _nodes.get(call)
+            if node is None:
+                node = _nodes[call] = call.node()
+        return (node,)
+
+    @property
+    def _operation(self) -> Operation | str:  # type: ignore[override]
+        place = self._place
+
+        def pullback(g: Any, _y: float, _call: float) -> tuple[_Seeds]:
+            if isinstance(g, Value):
+                raise _no_graph()
+            return (_Seeds({place: g}),)
+
+        return Operation("result", float, pullback, "{0}", "lifted")
+
+    def __getstate__(self) -> Any:
+        slots = {"data": self.data, "grad": self.grad, "label": self.label}
+        return None, {**slots, "_prev": (), "_operation": ""}
+
+
+_nodes: "weakref.WeakKeyDictionary[Call, Value]" = weakref.WeakKeyDictionary()
+"""The call's Value, as long as the call lives, so that all its results share it."""
+
+
+def _no_graph() -> LiftError:
+    return LiftError(
+        "create_graph=True through a lifted function; take derivatives inside of it, with "
+        "grad(grad(f)), hessian(f) or hvp(f)."
+    )
+
+
+def samples_of(groups: list[LeafGroup], batched: set[int]) -> int:
+    """Return the size of the batch, 1 where nothing is mapped over."""
+    sizes = {len(groups[i].array) for i in batched}  # type: ignore[arg-type]
+    if len(sizes) > 1:
+        named = ", ".join(f"{groups[i].name} {groups[i].array.shape}" for i in sorted(batched))  # type: ignore[union-attr]
+        raise LiftError(f"vmap over arrays of different lengths: {named}; make them equal.")
+    return sizes.pop() if sizes else 1
+
+
+def checked_numbers(group: LeafGroup, number: int, built: Built) -> NDArray[Any]:
+    """Return a leaf group's numbers, of shape (size,) or (size, samples), indices in range."""
+    if number in built.batched_groups:
+        assert group.array is not None
+        numbers = group.array.reshape(len(group.array), -1).T
+    else:
+        numbers = group.numbers()
+    if group.kind == "index":
+        extents = built.index_bounds.get(number)
+        if extents is not None:
+            limits = extents if numbers.ndim == 1 else extents[:, None]
+            wrong = (numbers < 0) | (numbers >= limits)
+            if wrong.any():
+                place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+                raise IndexError(
+                    f"take() at index {numbers[place]} of a table of {extents[place[0]]}, from the "
+                    f"argument {group.name}; indices go from 0 to {extents[place[0]] - 1}."
+                )
+        if numbers.dtype.kind == "u" and numbers.size and numbers.max() > np.iinfo(np.int64).max:
+            raise LiftError(
+                f"the argument {group.name} holds integers beyond int64; indices must fit into it."
+            )
+    return numbers
