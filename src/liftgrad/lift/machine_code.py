@@ -1,11 +1,15 @@
 """Machine code: kernels' IR compiled and loaded, each text once in a process."""
 
 import ctypes
+import hashlib
 import threading
 from collections.abc import Iterable
 
+import llvmlite
 from llvmlite import binding as llvm
 
+import liftgrad
+from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift import vector_math_stub as vector_math
 from liftgrad.lift.llvm import Kernel
 from liftgrad.lift.target import Target
@@ -120,6 +124,12 @@ class MachineCode:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.target = target
+        self.cache = KernelCache.of_user()
+        self.identity = (
+            *(target.triple, target.cpu, target.features, llvmlite.__version__),
+            *(".".join(map(str, llvm.llvm_version_info)), liftgrad.__version__),
+        )
+        """What, beside its text, a kernel's machine code depends on."""
         self.lock = threading.Lock()
         self.addresses: dict[str, int] = {}
         self.engines: list[llvm.ExecutionEngine] = []
@@ -154,7 +164,13 @@ class MachineCode:
         return self.addresses[name]
 
     def _object(self, text: str) -> bytes:
-        return emit_object(text, self.target)
+        """Return the module's object file, from the cache or compiled."""
+        key = hashlib.sha256("\0".join([text, *self.identity]).encode()).hexdigest()
+        code = self.cache.load(key)
+        if code is None:
+            code = emit_object(text, self.target)
+            self.cache.store(key, code)
+        return code
 
     def _load(self, code: bytes) -> llvm.ExecutionEngine:
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine(self.target))
