@@ -15,6 +15,7 @@ from liftgrad import Value, grad, hessian, hvp, jacobian, nn, value_and_grad
 from liftgrad import functional as F  # noqa: N812
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import cos, dot, exp, log, maximum, sin, softmax, tanh, total, where
+from liftgrad.lift.api import lift
 from liftgrad.lift.trace import (
     CONSTANT,
     LEAF,
@@ -85,6 +86,11 @@ def traced(fn, *x: float):
         return run[node._index] if isinstance(node, Traced) else node
 
     return number(result)
+
+
+def as_floats(x):
+    """What a lifted function returned, as nested lists of floats."""
+    return [as_floats(item) for item in x] if isinstance(x, list) else float(x)
 
 
 def difference(fn, x: float, step: float = 1e-5) -> float:
@@ -538,14 +544,93 @@ def test_an_index_as_a_number():
     assert (run[first._index], run[second._index]) == (9.0, 3.0)
 
 
-def test_vmap_in_a_differentiated_function_is_refused_and_around_it_is_fine():
-    """The error says to write a loop; a derivative by a sample is recorded."""
+def mean_over_samples(one, *arrays):
+    return F.mean(vmap(one, (0,) * len(arrays))(*arrays))
+
+
+def mean_of_loop(one, *arrays):
+    return F.mean([one(*[float(x) for x in row]) for row in zip(*arrays, strict=True)])
+
+
+def error(w, x, y, mean):
+    """A small network's, with a penalty that is the same for all samples."""
+    return mean(lambda x, y: (w[2] * tanh(w[0] * x + w[1]) + w[3] - y) ** 2 + 0.1 * w[3], x, y)
+
+
+MAPPED = {
+    "gradient": lambda w, x, y, mean: grad(lambda w: error(w, x, y, mean))(w),
+    "Hessian": lambda w, x, y, mean: hessian(lambda w: error(w, x, y, mean))(w),
+    "Hessian times vector": lambda w, x, y, mean: hvp(
+        lambda w: error(w, x, y, mean), w, [1.0, -2.0, 0.5, 3.0]
+    ),
+    "a function the same for all": lambda w, x, y, mean: grad(
+        lambda a: mean(lambda x: a * w[0], x) * a
+    )(w[1]),
+    "a constant argument": lambda w, x, y, mean: grad(
+        lambda a: mean(lambda x: where(x > 0.0, a * x * w[0] * a, a), x) * a
+    )(3.0),
+    "a slope for each sample": lambda w, x, y, mean: grad(
+        lambda a: mean(lambda x: grad(lambda t: sin(t * x * a) * a + t * w[0])(0.5) * a, x)
+    )(w[1]),
+    "second derivative of slopes": lambda w, x, y, mean: grad(
+        grad(lambda a: mean(lambda x: grad(lambda t: sin(t * a) * a)(x) * a, x))
+    )(w[1]),
+    "inputs' derivatives": lambda w, x, y, mean: mean(
+        lambda x: grad(grad(lambda x: tanh(w[0] * x) * x))(x) ** 2, x
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MAPPED)
+def test_derivatives_around_and_within_vmap_are_those_of_a_loop(case):
+    """What all samples share gets the total of their parts; within vmap there is one sample."""
+    w, x = [0.5, -0.3, 1.2, 0.1], np.linspace(-1.0, 1.0, 7)
+    y = np.sin(x)
+    lifted = lift(lambda w, x, y: MAPPED[case](w, x, y, mean_over_samples), backend="numpy")
+    assert same(as_floats(lifted(w, x, y)), MAPPED[case](w, x, y, mean_of_loop))
+
+
+def test_take_within_vmap_within_grad():
+    """The rows of an embedding hear from all samples that take them."""
+    index = np.array([2, 0, 2, 1, 2])
+
+    def f(table, index):
+        return grad(lambda table: total(vmap(lambda i: F.take(table, i) ** 2)(index)))(table)
+
+    table = [1.0, 10.0, 100.0, 1000.0]
+    assert as_floats(lift(f, backend="numpy")(table, index)) == [2.0, 20.0, 600.0, 0.0]
+
+
+def test_a_lifted_loss_of_slopes_trains_the_same():
+    """The network that learns from its own derivative, lifted: value and gradients as eager."""
+    random.seed(1)
+    model = nn.MLP(1, [3, 1], activation="tanh")
+
+    def loss(model, points):
+        def residual(x):
+            u, slope = value_and_grad(lambda x: model([x]))(x)
+            return (slope + u) ** 2
+
+        return total([residual(x) for x in points])
+
+    points = [-0.5, 0.25, 1.0]
+    eager = loss(model, points)
+    eager.backward()
+    expected = [p.grad for p in model.parameters()]
+    model.zero_grad()
+    result = lift(loss, backend="numpy")(model, points)
+    result.backward()
+    assert same(result.data, eager.data)
+    assert same([p.grad for p in model.parameters()], expected)
+
+
+def test_a_variable_that_escapes_is_refused_by_the_tape():
+    """The refusal says to return it instead."""
+    kept = []
     tape = Tape()
-    w, rows = tape.leaf(0, 0), TracedArray(tape, 1, (5,), "input")
-    slopes = vmap(grad(lambda x: w * x * x))(rows)
-    assert isinstance(total(slopes), Traced)
-    with pytest.raises(LiftError, match=r"vmap\(\).*loop"):
-        grad(lambda w: total(vmap(lambda x: w * x)(rows)))(w)
+    grad(lambda y: kept.append(y) or y * y)(tape.leaf(0, 0))
+    with pytest.raises(LiftError, match=r"return it from that function"):
+        tape.index_of(kept[0])
 
 
 def test_a_branch_on_a_traced_variable_is_refused():

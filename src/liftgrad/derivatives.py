@@ -328,10 +328,19 @@ def _adjoints(result: Variable) -> dict[Variable, Any]:
         parts = variable._pullback(
             adjoints.pop(variable), variable.primal, *_primals(level, operands)
         )
+        part_for = getattr(innermost(variable), "_part_for", None)
         for operand, part in zip(operands, parts, strict=True):
             if _is_at(level, operand):
-                adjoints[operand] = _sum(adjoints.get(operand, 0.0), part)
+                owed = part if part_for is None else part_for(operand, part)
+                adjoints[operand] = _sum(adjoints.get(operand, 0.0), owed)
     return adjoints
+
+
+def innermost(x: Any) -> Any:
+    """Return the float, Value or traced value that a Variable stands for in the end."""
+    while isinstance(x, Variable):
+        x = x.primal
+    return x
 
 
 def _sum(a: Any, b: Any) -> Any:

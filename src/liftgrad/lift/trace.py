@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import liftgrad
 from liftgrad import ops
-from liftgrad.derivatives import Variable
+from liftgrad.derivatives import Variable, innermost
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.numbers import is_number, to_float
 from liftgrad.operators import Operators
@@ -91,8 +91,8 @@ class Tape:
             )
         if isinstance(x, Variable):
             raise LiftError(
-                f"{user_line()}: a function that grad() differentiates calls vmap(), or a number "
-                "of such a function is used outside; write the map as a loop, return the number."
+                f"{user_line()}: a number of a function that grad() differentiates is used outside "
+                "of it; return it from that function, with jacobian() or value_and_grad()."
             )
         if isinstance(x, Operators):
             raise TraceError(
@@ -203,6 +203,15 @@ class Traced(Operators):
         return self._compare(ops.not_equal, self, other) if comparable else NotImplemented
 
     __hash__ = object.__hash__
+
+    def _part_for(self, operand: Any, part: Any) -> Any:
+        """Return what this number, made of `operand`, adds to its adjoint: for each sample `part`.
+
+        An operand that is the same for all samples gets the total. Within vmap there is one sample.
+        """
+        tape = self._tape
+        alone = not tape.batched or tape.mapping or not tape.depends_on_batch(self._index)
+        return part if alone or _differs(tape, operand) else Batch(part, tape)._total()
 
     @property
     def data(self) -> "Traced":
@@ -420,20 +429,27 @@ class TracedIndex(Operators):
 class Batch:
     """The results of a mapped function, one for each sample; see `vmap`."""
 
-    def __init__(self, each: Traced) -> None:
+    def __init__(self, each: Any, tape: Tape) -> None:
         self.each = each
+        self._tape = tape
 
-    def _total(self) -> Traced:
-        tape = self.each._tape  # noqa: SLF001
-        if not tape.depends_on_batch(self.each._index):  # noqa: SLF001
-            return self.each * self._samples()
-        return Traced(tape, tape.record((BATCH_TOTAL, self.each._index)))  # noqa: SLF001
+    def _total(self) -> Any:
+        tape, each = self._tape, self.each
+        if isinstance(each, Variable):
+            return each._record(lambda x: Batch(x, tape)._total(), self._total_pullback, (each,))
+        node = tape.index_of(each)
+        if not tape.depends_on_batch(node):
+            return Traced(tape, node) * self._samples()
+        return Traced(tape, tape.record((BATCH_TOTAL, node)))
 
-    def _mean(self) -> Traced:
+    def _total_pullback(self, g: Any, _y: Any, each: Any) -> tuple[Any]:
+        return (g if _differs(self._tape, each) else g * self._samples(),)
+
+    def _mean(self) -> Any:
         return self._total() / self._samples()
 
     def _samples(self) -> Traced:
-        return self.each._tape.leaf(SAMPLES_LEAF, 0)  # noqa: SLF001
+        return self._tape.leaf(SAMPLES_LEAF, 0)
 
     def __iter__(self) -> Iterator[Any]:
         raise TraceError(
@@ -442,6 +458,11 @@ class Batch:
         )
 
     __len__ = __iter__  # type: ignore[assignment]
+
+
+def _differs(tape: Tape, x: Any) -> bool:
+    """Tell whether a number of any kind differs from sample to sample."""
+    return tape.depends_on_batch(tape.index_of(innermost(x)))
 
 
 def _both_ways() -> TraceError:

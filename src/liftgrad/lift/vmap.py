@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from liftgrad.derivatives import Variable
 from liftgrad.errors import TraceError
 from liftgrad.lift.arguments import flatten_result
 from liftgrad.lift.trace import Batch, Traced, TracedArray, user_line
@@ -72,6 +73,6 @@ def _trace_one(
         tape.mapping -= groups
     leaves, rebuild = flatten_result(result)
     each = [
-        x if isinstance(x, Traced) else Traced(tape, tape.index_of(x)) for x in leaves
+        x if isinstance(x, Traced | Variable) else Traced(tape, tape.index_of(x)) for x in leaves
     ]
-    return rebuild(iter([Batch(x) for x in each]))
+    return rebuild(iter([Batch(x, tape) for x in each]))
