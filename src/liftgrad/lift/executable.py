@@ -15,6 +15,7 @@ from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.program import Program
 from liftgrad.lift.schedule import schedule
+from liftgrad.lift.stages import stages
 
 Array = NDArray[Any]
 Backend = Literal["native", "numpy"]
@@ -28,6 +29,7 @@ class Executable:
         rolled = built.rolled
         self.results = rolled.outputs[: built.outputs]
         rolled.outputs = [*self.results, *built.gradients]
+        self.program_outputs = rolled.outputs
         since = time.perf_counter()
         self.program: Program = schedule(rolled)
         since = stats.time("schedule", since)
@@ -64,7 +66,10 @@ class NativeRun:
     def __init__(
         self, executable: Executable, samples: int, parameters: dict[int, Parameters]
     ) -> None:
-        assert executable.native is not None
+        from liftgrad.lift.portions import Portions, staged  # noqa: PLC0415, loads LLVM
+
+        native = executable.native
+        assert native is not None
         built = executable.built
         own = {
             built.leaf_of[i]: p.store.numbers
@@ -74,14 +79,31 @@ class NativeRun:
         # The stores are kept alive: the kernels hold their addresses.
         self.stores = [p.store for p in parameters.values()]
         self.executable = executable
-        self.instance = executable.native.bind(samples, own)
-        count = len(executable.program.nests)
-        self.forward_part = self.instance.slice(0, executable.forward_nests)
-        self.backward_part = self.instance.slice(executable.forward_nests, count)
-        if built.sizes is not None:
-            self.instance.set(built.sizes, np.array([samples]))
         self.owner: Any = None
         """The call whose numbers the memory holds."""
+        every = list(range(len(executable.program.nests)))
+        forward = every[: executable.forward_nests]
+        results = {view.group for view in executable.program_outputs}
+        outside = {i for i, b in enumerate(executable.program.buffers) if b.group in results}
+        cut = staged(native, every, samples, outside)
+        if cut is None:
+            self.instance = native.bind(samples, own)
+            self.forward_part = self.instance.part(forward)
+            self.backward_part = self.instance.part(every[executable.forward_nests :])
+            self.all_portions = None
+        else:
+            plan, local, portion = cut
+            self.instance = native.bind(samples, own, without=local)
+            self.all_portions = Portions(native, plan, self.instance, portion, local)
+            self.forward_portions = Portions(
+                native, stages(executable.program, forward), self.instance, portion, local
+            )
+        self.foreseen = bool(parameters) and built.single
+        """With portions: whether the gradient is computed along with the result."""
+        self.scale: float | None = None
+        """With portions: what the gradient there is has to be multiplied with; None: none yet."""
+        if built.sizes is not None:
+            self.instance.set(built.sizes, np.array([samples]))
 
     def feed(self, group: int, numbers: Array) -> None:
         """Set a leaf group of the rolled program."""
@@ -89,17 +111,46 @@ class NativeRun:
 
     def forward(self) -> None:
         """Compute the results."""
-        self.instance.run(self.forward_part)
+        if self.all_portions is None:
+            self.instance.run(self.forward_part)
+        elif self.foreseen:
+            # Portions forget their numbers: a gradient is best computed in the same pass. If
+            # nobody asks for it, the next call does without.
+            self.foreseen = False
+            self.instance.set(self._seed, np.ones(1))
+            self.all_portions.run()
+            self.scale = 1.0
+        else:
+            self.forward_portions.run()
+            self.scale = None
 
     def backward(self, seeds: Array) -> None:
         """Compute the gradients."""
+        if self.all_portions is None:
+            self.instance.set(self._seed, seeds)
+            self.instance.run(self.backward_part)
+            return
+        if self.scale is None:
+            self.instance.set(self._seed, seeds)
+            self.all_portions.run()
+        self.foreseen = self.executable.built.single
+        self.scale = 1.0 if self.scale is None else float(seeds[0])
+
+    @property
+    def _seed(self) -> int:
         assert self.executable.built.seed is not None
-        self.instance.set(self.executable.built.seed, seeds)
-        self.instance.run(self.backward_part)
+        return self.executable.built.seed
 
     def numbers(self, view: View) -> Array:
-        """Return a result's or gradient's numbers."""
+        """Return a result's numbers."""
         return self.instance.get(view.group, view.positions)
+
+    def gradient(self, view: View) -> Array:
+        """Return a gradient's numbers."""
+        numbers = self.numbers(view)
+        if self.scale is not None and self.scale != 1.0:
+            numbers *= self.scale
+        return numbers
 
 
 class NumpyRun:
@@ -140,8 +191,10 @@ class NumpyRun:
         )
 
     def numbers(self, view: View) -> Array:
-        """Return a result's or gradient's numbers."""
+        """Return a result's numbers."""
         return self.arrays[view.group][view.positions]  # type: ignore[no-any-return]
+
+    gradient = numbers
 
 
 @lru_cache

@@ -65,6 +65,59 @@ done:
 """
 
 
+PORTIONS = """
+; Run a plan for the samples first, ..., last - 1, `portion` at a time: for each of the `moving`
+; triples (address of a word, base, bytes of an item) the word becomes the portion's first address,
+; and the words at `counts` become its size.
+define void @portions(ptr %plan, i64 %count, ptr %moving, i64 %nmoving, ptr %counts, i64 %ncounts,
+                      i64 %first, i64 %last, i64 %portion) {
+entry:
+  br label %head
+head:
+  %start = phi i64 [ %first, %entry ], [ %stop, %ran ]
+  %more = icmp slt i64 %start, %last
+  br i1 %more, label %move, label %done
+move:
+  %stop = add i64 %start, %portion
+  %left = sub i64 %last, %start
+  %short = icmp slt i64 %left, %portion
+  %size = select i1 %short, i64 %left, i64 %portion
+  br label %movehead
+movehead:
+  %m = phi i64 [ 0, %move ], [ %nextm, %movebody ]
+  %moremoving = icmp slt i64 %m, %nmoving
+  br i1 %moremoving, label %movebody, label %counthead
+movebody:
+  %triple = mul i64 %m, 3
+  %tp = getelementptr i64, ptr %moving, i64 %triple
+  %word = load ptr, ptr %tp, align 8
+  %bp = getelementptr i64, ptr %tp, i64 1
+  %base = load i64, ptr %bp, align 8
+  %ip = getelementptr i64, ptr %tp, i64 2
+  %item = load i64, ptr %ip, align 8
+  %shift = mul i64 %start, %item
+  %address = add i64 %base, %shift
+  store i64 %address, ptr %word, align 8
+  %nextm = add i64 %m, 1
+  br label %movehead
+counthead:
+  %c = phi i64 [ 0, %movehead ], [ %nextc, %countbody ]
+  %morecounts = icmp slt i64 %c, %ncounts
+  br i1 %morecounts, label %countbody, label %ran
+countbody:
+  %cp = getelementptr i64, ptr %counts, i64 %c
+  %cw = load ptr, ptr %cp, align 8
+  store i64 %size, ptr %cw, align 8
+  %nextc = add i64 %c, 1
+  br label %counthead
+ran:
+  call void @run(ptr %plan, i64 %count)
+  br label %head
+done:
+  ret void
+}
+"""
+
 GATHER = """
 ; Copy the rows that a batch names: target[places[row][column]] = source[order[row]][column].
 ; Arguments: source, target, the address of the address of order, rows, columns, places.
@@ -117,6 +170,9 @@ done:
 """
 
 
+_DRIVERS = ("run", "train", "portions", "gather64", "gather32")
+
+
 class MachineCode:
     """Compiled kernels of this process for one target."""
 
@@ -134,6 +190,11 @@ class MachineCode:
         self.addresses: dict[str, int] = {}
         self.engines: list[llvm.ExecutionEngine] = []
         self.run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(self._driver("run"))
+        self.portions = ctypes.CFUNCTYPE(
+            None,
+            *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64),
+            *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64),
+        )(self._driver("portions"))
         self.train = ctypes.CFUNCTYPE(
             None,
             *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64),
@@ -157,9 +218,9 @@ class MachineCode:
     def _driver(self, name: str) -> int:
         with self.lock:
             if "run" not in self.addresses:
-                text = DRIVER + GATHER.format(bits=64) + GATHER.format(bits=32)
+                text = DRIVER + PORTIONS + GATHER.format(bits=64) + GATHER.format(bits=32)
                 engine = self._load(self._object(text))
-                for function in ("run", "train", "gather64", "gather32"):
+                for function in _DRIVERS:
                     self.addresses[function] = engine.get_function_address(function)
         return self.addresses[name]
 

@@ -1,7 +1,7 @@
 """Native: a scheduled program's kernels, and the memory that they are bound to."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.llvm import kernel
 from liftgrad.lift.machine_code import MachineCode
-from liftgrad.lift.program import Access, Buffer, Program
+from liftgrad.lift.program import Buffer, Program
 
 Array = NDArray[Any]
 
@@ -32,41 +32,58 @@ class NativeProgram:
         self.kernels = [kernel(nest, program.buffers, code.target, dtype) for nest in program.nests]
         self.addresses = code.kernels(self.kernels)
 
-    def bind(self, samples: int, arrays: Mapping[int, Array]) -> "Instance":
+    def bind(
+        self, samples: int, arrays: Mapping[int, Array], without: Collection[int] = ()
+    ) -> "Instance":
         """Return the program with memory to run in.
 
         Args:
             samples: the size of the batch, for batched buffers.
             arrays: memory that is to be used for some groups, by group number, laid out in order.
+            without: buffers that get no memory, since they are not used.
 
         """
-        return Instance(self, samples, arrays)
+        return Instance(self, samples, arrays, without)
 
 
 class Instance:
     """A native program bound to memory."""
 
-    def __init__(self, native: NativeProgram, samples: int, arrays: Mapping[int, Array]) -> None:
+    def __init__(
+        self,
+        native: NativeProgram,
+        samples: int,
+        arrays: Mapping[int, Array],
+        without: Collection[int],
+    ) -> None:
         self.native, self.samples = native, samples
         program = native.program
-        self.buffers = [self._allocate(b, arrays) for b in program.buffers]
+        self.buffers = [
+            np.zeros((b.size, 0)) if number in without else self._allocate(b, arrays)
+            for number, b in enumerate(program.buffers)
+        ]
         self.arrays = {b.group: a for b, a in zip(program.buffers, self.buffers, strict=True)}
         self.layouts = {b.group: b.layout for b in program.buffers}
-        self.arguments = [self._arguments(number) for number in range(len(program.nests))]
+        self.arguments = [
+            self.arguments_with(
+                number, [self.buffers[a.buffer] for a in native.kernels[number].accesses], samples
+            )
+            for number in range(len(program.nests))
+        ]
         pairs = [
             [address, words.ctypes.data]
             for address, words in zip(native.addresses, self.arguments, strict=True)
         ]
-        self.plan = np.array(pairs, np.uint64).reshape(-1)
+        self.plan = np.array(pairs, np.uint64).reshape(-1, 2)
 
-    def slice(self, first: int, last: int) -> tuple[ctypes.c_void_p, ctypes.c_int64]:
-        """Return the plan of nests first, ..., last - 1, for `run`."""
-        address = self.plan.ctypes.data + 16 * first
-        return ctypes.c_void_p(address), ctypes.c_int64(last - first)
+    def part(self, nests: Sequence[int]) -> "Part":
+        """Return the plan of some nests, for `run`."""
+        plan = np.ascontiguousarray(self.plan[list(nests)])
+        return plan, ctypes.c_void_p(plan.ctypes.data), ctypes.c_int64(len(plan))
 
-    def run(self, part: tuple[ctypes.c_void_p, ctypes.c_int64]) -> None:
+    def run(self, part: "Part") -> None:
         """Run part of the plan; the GIL is released."""
-        self.native.code.run(*part)
+        self.native.code.run(part[1], part[2])
 
     def set(self, group: int, numbers: Array) -> None:
         """Copy a group's numbers, of shape (size,) or (size, samples), to its buffer."""
@@ -81,6 +98,21 @@ class Instance:
         layout = self.layouts[group]
         return self.arrays[group][positions if layout is None else layout[positions]]
 
+    def arguments_with(
+        self, number: int, arrays: Sequence[Array], samples: int
+    ) -> NDArray[np.uint64]:
+        """Return the arguments of a nest's kernel, for these arrays behind its accesses."""
+        kernel, program = self.native.kernels[number], self.native.program
+        words, distances = [], []
+        for access, array in zip(kernel.accesses, arrays, strict=True):
+            distance = array.shape[1] if program.buffers[access.buffer].batched else 1
+            # With a table, the offset is a place in the table, which the kernel adds itself.
+            offset = 0 if access.table is not None else access.offset * distance
+            words.append(int(array.ctypes.data) + offset * array.itemsize)
+            distances.append(distance)
+        tables = [program.tables[table].ctypes.data for table in kernel.tables]
+        return np.array([*words, samples, *distances, *tables], np.uint64)
+
     def _allocate(self, buffer: Buffer, arrays: Mapping[int, Array]) -> Array:
         if buffer.group in arrays:
             assert buffer.layout is None
@@ -91,18 +123,6 @@ class Instance:
         shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
         return np.zeros(shape, kind)
 
-    def _arguments(self, number: int) -> NDArray[np.uint64]:
-        kernel, program = self.native.kernels[number], self.native.program
-        words = [self._address(access) for access in kernel.accesses]
-        distances = [self._distance(access) for access in kernel.accesses]
-        tables = [program.tables[table].ctypes.data for table in kernel.tables]
-        return np.array([*words, self.samples, *distances, *tables], np.uint64)
 
-    def _distance(self, access: Access) -> int:
-        return self.samples if self.native.program.buffers[access.buffer].batched else 1
-
-    def _address(self, access: Access) -> int:
-        array = self.buffers[access.buffer]
-        # With a table, the offset is a place in the table, which the kernel adds itself.
-        offset = 0 if access.table is not None else access.offset * self._distance(access)
-        return int(array.ctypes.data) + offset * array.itemsize
+Part = tuple[NDArray[np.uint64], ctypes.c_void_p, ctypes.c_int64]
+"""Pairs of a kernel and its arguments, with their address and number."""

@@ -97,7 +97,7 @@ class Call:
         if not self.prepared.parameters:
             return []
         self.run.backward(seeds)
-        return [self.run.numbers(view) for view in self.prepared.executable.built.gradients]
+        return [self.run.gradient(view) for view in self.prepared.executable.built.gradients]
 
     def accumulate(self, seeds: NDArray[Any]) -> None:
         """Add the gradients to the parameters' own."""

@@ -177,14 +177,21 @@ class _Scheduler:
     def compute_sum(self, number: int, runs: tuple[Runs, ...]) -> None:
         group = self.rolled.groups[number]
         rows = identity(group.size)
-        whole = [run for run in runs if run.uniform]
+        # Sums over samples are apart from the rest, so that samples may come in portions.
+        sampled = [
+            run for run in runs if self.rolled.groups[run.group].batched and not group.batched
+        ]
+        whole = [run for run in runs if run.uniform and run not in sampled]
         written = np.zeros(group.size, bool)
+        if sampled and not whole:
+            self.fill(number, 0.0)
+            written[:] = True
         if whole:
             parts = [self.run_of(run, rows, group.batched) for run in whole]
             self.nest(number, rows, _added(parts), accumulate=False)
             written[:] = True
         for run in runs:
-            if run.uniform:
+            if run in whole:
                 continue
             for piece, part in self.pieces(run, group.batched, "sum"):
                 for subset in (True, False):

@@ -19,6 +19,7 @@ from liftgrad.lift.executable import machine_code
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.roll import identity
+from liftgrad.lift.portions import Portions, staged
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.results import checked_numbers, samples_of
 from liftgrad.lift.update import Update
@@ -172,7 +173,16 @@ class _NativeSteps:
         own = {
             leaf: p.store.numbers for leaf, p in update.parameters.items() if p.store is not None
         }
-        self.instance = native.bind(owner.samples, own)
+        results = {view.group for view in rolled.outputs}
+        outside = {i for i, b in enumerate(program.buffers) if b.group in results}
+        cut = staged(native, list(range(len(program.nests))), owner.samples, outside)
+        self.portions = None
+        if cut is None:
+            self.instance = native.bind(owner.samples, own)
+        else:
+            plan, local, portion = cut
+            self.instance = native.bind(owner.samples, own, without=local)
+            self.portions = Portions(native, plan, self.instance, portion, local)
         if built.sizes is not None:
             self.instance.set(built.sizes, np.array([owner.samples]))
         self.gathers: list[tuple[int, int, Array, Array]] = []
@@ -189,7 +199,8 @@ class _NativeSteps:
             np.uint64,
         )
         self.gathering = gathering
-        self.plan = np.concatenate([head, self.instance.plan])
+        nests = np.zeros(0, np.uint64) if cut else self.instance.plan.reshape(-1)
+        self.plan = np.concatenate([head, nests])
 
     def _gather_code(self) -> int:
         return int(self.code.addresses["gather64" if self.dtype.itemsize == 8 else "gather32"])
@@ -242,14 +253,20 @@ class _NativeSteps:
             np.zeros((steps, 1), np.int64) if batches is None else batches, np.int64
         )
         pointer = ctypes.c_void_p
-        self.code.train(
-            *(pointer(self.plan.ctypes.data), len(self.plan) // 2, steps),
-            *(pointer(scalars.ctypes.data), scalars.shape[1] * self.dtype.itemsize),
-            *(pointer(rates.ctypes.data), pointer(orders.ctypes.data), orders.shape[1] * 8),
-            pointer(self.order.ctypes.data),
-            pointer(loss.ctypes.data + int(place) * self.dtype.itemsize),
-            *(self.dtype.itemsize, pointer(history.ctypes.data)),
-        )
+        # Steps in portions go one by one: each takes long enough to be worth a call.
+        at_once = steps if self.portions is None else 1
+        for step in range(0, steps, at_once):
+            self.code.train(
+                *(pointer(self.plan.ctypes.data), len(self.plan) // 2, at_once),
+                *(pointer(scalars[step].ctypes.data), scalars.shape[1] * self.dtype.itemsize),
+                *(pointer(rates.ctypes.data), pointer(orders[step].ctypes.data)),
+                *(orders.shape[1] * 8, pointer(self.order.ctypes.data)),
+                pointer(loss.ctypes.data + int(place) * self.dtype.itemsize),
+                *(self.dtype.itemsize, pointer(history[step:].ctypes.data)),
+            )
+            if self.portions is not None:
+                self.portions.run()
+                history[step] = loss[place]
         for leaf, parameters in update.parameters.items():
             if parameters.store is None:
                 parameters.set_numbers(instance.arrays[leaf])

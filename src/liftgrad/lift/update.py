@@ -147,7 +147,7 @@ class StoreUpdate:
         program = schedule(rolled, self.update.assignments)
         native = NativeProgram(program, constants_of(rolled), machine_code(), str(store.numbers.dtype))
         self.instance = native.bind(1, {leaf: store.numbers, gradient: store.gradients})
-        self.part = self.instance.slice(0, len(program.nests))
+        self.part = self.instance.part(range(len(program.nests)))
         self.rates = self.instance.arrays[self.update.scalars]
         self.last_step = -1
 
