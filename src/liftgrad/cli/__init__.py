@@ -1,0 +1,41 @@
+"""The command line, `liftgrad`."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from liftgrad import __version__
+from liftgrad.cli.moons import moons
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    invoke_without_command=True,
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def liftgrad(context: click.Context) -> None:
+    """Networks written on single numbers."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+liftgrad.add_command(moons)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process.
+
+    The status is 0, or 1 for a failure, 2 for impossible options and 130 for an interruption,
+    each with one sentence on standard error.
+    """
+    try:
+        status = liftgrad.main(arguments, prog_name="liftgrad", standalone_mode=False)
+    except click.ClickException as error:
+        click.echo(f"Error: {error.format_message()}", err=True)
+        status = error.exit_code
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        status = 130
+    sys.exit(status)

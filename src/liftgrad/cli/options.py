@@ -1,0 +1,56 @@
+"""Kinds of options: what they accept, and one sentence for what they do not."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from liftgrad import plot
+
+_MOST_PIXELS = 10_000
+
+
+class Finite(click.FloatRange):
+    """A number in a range, neither nan nor infinite."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def layer_sizes(_context: click.Context, _option: click.Parameter, text: str) -> list[int]:
+    """Return the sizes of layers, as in 16,32."""
+    sizes = [int(size) if size.strip().isdecimal() else 0 for size in text.split(",")]
+    if not all(sizes):
+        raise click.BadParameter(f"{text!r} is not a list of layer sizes, such as 16,32.")
+    return sizes
+
+
+def picture_path(_context: click.Context, _option: click.Parameter, text: str) -> Path:
+    """Return the path of a picture, if it can be written."""
+    try:
+        plot.check_path(text)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(str(error)) from None
+    return Path(text)
+
+
+def check_pixels(size: tuple[float, float], dpi: int) -> None:
+    """Refuse pictures that would not fit into memory.
+
+    Raises:
+        click.UsageError: for these.
+
+    """
+    width, height = (round(inches * dpi) for inches in size)
+    if max(width, height) > _MOST_PIXELS:
+        raise click.UsageError(
+            f"A picture of {width} by {height} pixels is too large; choose --size and --dpi for "
+            f"at most {_MOST_PIXELS} either way."
+        )

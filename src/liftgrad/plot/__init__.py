@@ -1,0 +1,6 @@
+"""Pictures for print, made with matplotlib, which is imported for the first of them."""
+
+from liftgrad.plot.decision_boundary import DecisionBoundary, decision_boundary
+from liftgrad.plot.saving import check_path, save
+
+__all__ = ["DecisionBoundary", "check_path", "decision_boundary", "save"]
