@@ -4,8 +4,13 @@ The derivative rules of the table of operations run on symbols whose operations 
 An operand's adjoint is a sum, for each of its elements, over all places that read the element:
 the index sequence of the operand turned around. No scatter is needed, and since the result is a
 rolled program again, derivatives of derivatives are, too.
+
+A recorded program computes both branches of a `where`. In a branch not taken the adjoint is zero,
+but zero times an infinite derivative is nan; so a condition travels with adjoints that went through
+a `where`, and selects zero after each rule in the branch, as if the branch had not been computed.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -106,6 +111,15 @@ def _number(x: Any) -> float | None:
     return x.number if isinstance(x, Symbol) else x
 
 
+@dataclass(slots=True, eq=False)
+class _Part:
+    """Some of what a group's adjoint is the sum of."""
+
+    runs: Runs
+    alive: Runs | None
+    """For each of its terms a condition: whether the branch that it comes from was taken."""
+
+
 def adjoint(program: Rolled, seeds: list[View], wanted: list[int]) -> list[View]:
     """Append the gradient of the program's outputs and return the wanted groups' adjoints.
 
@@ -119,14 +133,16 @@ def adjoint(program: Rolled, seeds: list[View], wanted: list[int]) -> list[View]
 
     """
     active = _active(program, wanted)
-    owed: dict[int, list[Runs]] = {}
+    owed: dict[int, list[_Part]] = {}
     for output, seed in zip(program.outputs, seeds, strict=True):
         if output.group in active:
-            _owe(program, owed, output, seed)
+            _owe(program, owed, output, seed, None)
     for number in sorted(active, reverse=True):
         if number not in owed or isinstance(program.groups[number], Leaf):
             continue
-        _pull(program, owed, active, number, _collect(program, owed.pop(number), number))
+        parts = owed.pop(number)
+        alive = _collect_alive(program, parts, number)
+        _pull(program, owed, active, number, _collect(program, parts, number), alive)
     return [
         _collect(program, owed[number], number)
         if number in owed
@@ -150,7 +166,12 @@ def _active(program: Rolled, wanted: list[int]) -> set[int]:
 
 
 def _pull(
-    program: Rolled, owed: dict[int, list[Runs]], active: set[int], number: int, seed: View
+    program: Rolled,
+    owed: dict[int, list[_Part]],
+    active: set[int],
+    number: int,
+    seed: View,
+    alive: View | None,
 ) -> None:
     """Hand the adjoint of group `number` on to its operands."""
     group = program.groups[number]
@@ -158,41 +179,97 @@ def _pull(
         case Sum(operands=operands):
             for runs in operands:
                 if runs.group in active:
-                    spread = np.repeat(seed.positions, np.diff(runs.offsets))
-                    _owe(program, owed, View(runs.group, runs.positions), View(seed.group, spread))
+                    lengths = np.diff(runs.offsets)
+                    part = View(seed.group, np.repeat(seed.positions, lengths))
+                    spread = alive and View(alive.group, np.repeat(alive.positions, lengths))
+                    _owe(program, owed, View(runs.group, runs.positions), part, spread)
         case Elementwise(operation=operation, operands=looks):
             assert operation.pullback is not None
             y = Symbol(program, View(number, identity(group.size)))
             x = [Symbol(program, look) for look in looks]
             adjoints = operation.pullback(Symbol(program, seed), y, *x)
-            for look, result in zip(looks, adjoints, strict=True):
-                if look.group in active and isinstance(result, Symbol):
-                    _owe(program, owed, look, result.view)
+            conditions = _conditions(operation, x, alive and Symbol(program, alive))
+            for look, result, condition in zip(looks, adjoints, conditions, strict=True):
+                if look.group not in active or not isinstance(result, Symbol):
+                    continue
+                if alive is not None and operation not in _LINEAR:
+                    result = condition._select(result, 0.0)  # noqa: SLF001, PLW2901
+                _owe(program, owed, look, result.view, condition and condition.view)
         case Take(index=index, group=source, table=table):
             size = program.groups[source].size
             put = program.add(Put(seed, index, table, size, program.groups[source].batched))
-            _owe(program, owed, View(source, identity(size)), View(put, identity(size)))
+            _owe(program, owed, View(source, identity(size)), View(put, identity(size)), None)
         case Put(source=source_view, index=index, table=table):
             taken = program.add(Take(index, seed.group, seed.positions[table], group.batched))
-            _owe(program, owed, source_view, View(taken, identity(len(table))))
+            _owe(program, owed, source_view, View(taken, identity(len(table))), None)
         case Leaf() | Constants() | Largest():
             raise AssertionError(group)
 
 
-def _owe(program: Rolled, owed: dict[int, list[Runs]], target: View, part: View) -> None:
+_LINEAR = frozenset({ops.add, ops.subtract, ops.negate, ops.select})
+"""Operations whose rules take a zero adjoint to zero, whatever the operands."""
+
+
+def _conditions(
+    operation: Operation, operands: list[Symbol], alive: Symbol | None
+) -> list[Symbol | None]:
+    """Return for each operand under which condition its adjoint counts."""
+    if operation is not ops.select:
+        return [alive] * len(operands)
+    taken = operands[0]
+    other = taken._apply(ops.logical_not, taken)  # noqa: SLF001
+    if alive is not None:
+        taken, other = taken & alive, other & alive
+    return [alive, taken, other]
+
+
+def _owe(
+    program: Rolled,
+    owed: dict[int, list[_Part]],
+    target: View,
+    part: View,
+    alive: View | None,
+) -> None:
     """Note that element e of `part` belongs to the adjoint of element e of `target`."""
     size = program.groups[target.group].size
     order = np.argsort(target.positions, kind="stable")
     counts = np.bincount(target.positions, minlength=size)
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    owed.setdefault(target.group, []).append(Runs(part.group, part.positions[order], offsets))
+    runs = Runs(part.group, part.positions[order], offsets)
+    conditions = alive and Runs(alive.group, alive.positions[order], offsets)
+    owed.setdefault(target.group, []).append(_Part(runs, conditions))
 
 
-def _collect(program: Rolled, parts: list[Runs], number: int) -> View:
+def _collect(program: Rolled, parts: list[_Part], number: int) -> View:
     """Return the sum of the parts, without a group where there is just one of one term each."""
     batched = program.groups[number].batched
-    if len(parts) == 1 and parts[0].uniform == 1:
-        if batched or not program.groups[parts[0].group].batched:
-            return View(parts[0].group, parts[0].positions)
-    total = program.add(Sum(tuple(parts), batched))
+    only = parts[0].runs
+    if len(parts) == 1 and only.uniform == 1:
+        if batched or not program.groups[only.group].batched:
+            return View(only.group, only.positions)
+    total = program.add(Sum(tuple(part.runs for part in parts), batched))
     return View(total, identity(program.groups[number].size))
+
+
+def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | None:
+    """Return for each element whether any of its uses counts; None: all do."""
+    group = program.groups[number]
+    if any(part.alive is None and (np.diff(part.runs.offsets) > 0).all() for part in parts):
+        return None
+    only = parts[0].alive
+    if len(parts) == 1 and only is not None and only.uniform == 1:
+        if group.batched or not program.groups[only.group].batched:
+            return View(only.group, only.positions)
+    counts = []
+    for part in parts:
+        offsets, size = part.runs.offsets, len(part.runs.positions)
+        if part.alive is None:
+            one = program.constant(1.0, size)
+            counts.append(Runs(one.group, one.positions, offsets))
+        elif size:
+            condition = Symbol(program, View(part.alive.group, part.alive.positions))
+            number_of_uses = condition._select(1.0, 0.0)  # noqa: SLF001
+            counts.append(Runs(number_of_uses.view.group, identity(size), offsets))
+    total = program.add(Sum(tuple(counts), group.batched))
+    uses = Symbol(program, View(total, identity(group.size)))
+    return (uses > 0.0).view  # type: ignore[no-any-return]
