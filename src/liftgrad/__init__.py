@@ -9,26 +9,41 @@ from liftgrad.engine import Value
 from liftgrad.gradcheck import gradcheck
 
 __all__ = [
+    "Trainer",
     "Value",
     "data",
     "functional",
+    "get_num_threads",
     "grad",
     "gradcheck",
     "hessian",
     "hvp",
     "jacobian",
+    "lift",
     "losses",
     "nn",
     "optim",
     "plot",
+    "set_num_threads",
     "value_and_grad",
+    "vmap",
 ]
 __version__ = "0.1.0"
 
-_IMPORTED_AT_USE = {"data", "plot"}  # They need NumPy, whose import takes longer than all else.
+# These need NumPy, whose import takes longer than all else.
+_MODULES_IMPORTED_AT_USE = {"data", "plot"}
+_NAMES_IMPORTED_AT_USE = {
+    "Trainer": "trainer",
+    "get_num_threads": "lift.portions",
+    "lift": "lift.api",
+    "set_num_threads": "lift.portions",
+    "vmap": "lift.vmap",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _IMPORTED_AT_USE:
+    if name in _MODULES_IMPORTED_AT_USE:
         return importlib.import_module(f"liftgrad.{name}")
+    if name in _NAMES_IMPORTED_AT_USE:
+        return getattr(importlib.import_module(f"liftgrad.{_NAMES_IMPORTED_AT_USE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
