@@ -20,6 +20,8 @@ from liftgrad.lift.stages import Stage, local_buffers, stages
 
 Array = NDArray[Any]
 _SEGMENTS = 8
+_LARGE = 2048
+"""The smallest batch that is worth it: each segment has sums of all parameters to add up."""
 _CACHE = 192 * 1024
 """Bytes of temporary numbers that a portion may take: part of a second-level cache."""
 _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -197,7 +199,7 @@ def staged(
     plan = stages(native.program, nests)
     local = local_buffers(native.program, plan, outside)
     portion = portion_of(native, local)
-    return (plan, local, portion) if samples >= 2 * portion else None
+    return (plan, local, portion) if samples >= max(2 * portion, _LARGE) else None
 
 
 @lru_cache

@@ -188,22 +188,26 @@ class _NativeSteps:
         self.gathers: list[tuple[int, int, Array, Array]] = []
         self.order = np.zeros(1, np.uint64)
         """The address of the step's sample numbers, which the gathering kernels read."""
-        gathering = [
-            words
+        cut_inputs = [
+            (i, number)
             for i, number in built.leaf_of.items()
             if i not in built.parameter_groups and owner.cut(owner.groups[i])
-            for words in [self._gather(i, number)]
         ]
+        self.gathering = [self._gather(i, number) for i, number in cut_inputs]
         head = np.array(
-            [word for words in gathering for word in (self._gather_code(), words.ctypes.data)],
+            [
+                word
+                for (_, number), words in zip(cut_inputs, self.gathering, strict=True)
+                for word in (self._gather_code(number), words.ctypes.data)
+            ],
             np.uint64,
         )
-        self.gathering = gathering
         nests = np.zeros(0, np.uint64) if cut else self.instance.plan.reshape(-1)
         self.plan = np.concatenate([head, nests])
 
-    def _gather_code(self) -> int:
-        return int(self.code.addresses["gather64" if self.dtype.itemsize == 8 else "gather32"])
+    def _gather_code(self, number: int) -> int:
+        bits = 8 * self.instance.arrays[number].itemsize  # indices have 64, whatever the dtype
+        return int(self.code.addresses[f"gather{bits}"])
 
     def _gather(self, i: int, number: int) -> Array:
         """Return the arguments of the kernel that gathers an input's rows of a batch."""
