@@ -144,8 +144,8 @@ def test_saving_follows_links(tmp_path):
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("picture", ValueError, "'picture' does not name a kind of picture; end it in one of"),
-        ("picture.xyz", ValueError, "'picture.xyz' does not name a kind of picture"),
+        ("picture", ValueError, "'picture' does not say what kind of picture to write; let it end in"),
+        ("picture.xyz", ValueError, "'picture.xyz' does not say what kind of picture to write"),
         ("directory.png", IsADirectoryError, "is a directory; name a file in it."),
         ("missing/picture.png", FileNotFoundError, "there is no directory '"),
         ("file/picture.png", FileNotFoundError, "there is no directory '"),

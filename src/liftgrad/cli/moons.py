@@ -111,7 +111,7 @@ def moons(
                     say(f"Step {step} loss {loss}, accuracy {_percent(accuracy)}")
                 if not math.isfinite(loss):
                     raise click.ClickException(
-                        f"the loss became {loss} at step {step}; try a smaller --rate."
+                        f"The loss became {loss} at step {step}; try a smaller --rate."
                     )
                 bar.update(task, completed=step + 1)
             scores = [model(point) for point in X]

@@ -40,9 +40,9 @@ def check_path(path: str | os.PathLike[str]) -> None:
 
     """
     target = Path(os.path.realpath(path))
-    _checked_extension(target)
     if target.is_dir():
         raise IsADirectoryError(f"'{path}' is a directory; name a file in it.")
+    _checked_extension(target)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no directory '{target.parent}'; make it first.")
     try:
@@ -59,12 +59,11 @@ def check_path(path: str | os.PathLike[str]) -> None:
 def _checked_extension(target: Path) -> str:
     from matplotlib.backend_bases import FigureCanvasBase
 
-    known = sorted(FigureCanvasBase.get_supported_filetypes())
     extension = target.suffix.removeprefix(".").lower()
-    if extension not in known:
+    if extension not in FigureCanvasBase.get_supported_filetypes():
         raise ValueError(
-            f"'{target.name}' does not name a kind of picture; "
-            f"end it in one of {', '.join('.' + name for name in known)}."
+            f"the name '{target.name}' does not say what kind of picture to write; "
+            "let it end in .png, .pdf or .svg."
         )
     return extension
 

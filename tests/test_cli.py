@@ -1,0 +1,231 @@
+"""The command line, in real processes."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from matplotlib.image import imread
+
+import liftgrad
+
+COMMAND = [sys.executable, "-m", "liftgrad"]
+QUICK = ["--samples", "20", "--hidden", "4", "--steps", "12"]
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_main_job(tmp_path):
+    """Trains 625 parameters in 100 steps, says how it goes, saves the picture; within 30 s."""
+    start = time.perf_counter()
+    result = run("moons", cwd=tmp_path)
+    assert time.perf_counter() - start < 30.0
+    assert (result.returncode, result.stderr) == (0, "")
+    first, *steps, final, last = result.stdout.splitlines()
+    assert first == "Number of parameters: 625"
+    pattern = r"Step (\d+) loss (\d+\.\d+), accuracy (\d+)%"
+    reports = [re.fullmatch(pattern, line).groups() for line in steps]
+    assert [int(step) for step, _, _ in reports] == [*range(0, 100, 10), 99]
+    assert float(reports[-1][1]) < 0.05 < float(reports[0][1])
+    assert re.fullmatch(r"Final accuracy (99|100)%", final)
+    assert last == "Decision boundary plot saved as 'decision_boundary.png'"
+    assert [p.name for p in tmp_path.iterdir()] == ["decision_boundary.png"]
+    assert imread(tmp_path / "decision_boundary.png").shape == (540, 960, 4)
+
+
+def final_accuracy(seed, directory):
+    """Train as `liftgrad moons` does by default, and stop before the picture."""
+    command = [*COMMAND, "moons", "--seed", str(seed)]
+    with subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("Final accuracy"):
+                process.kill()
+                return float(line.split()[-1].removesuffix("%"))
+    return None
+
+
+def test_every_seed_separates_the_moons(tmp_path):
+    """At least 99 % accuracy for each seed from 0 to 9."""
+    with ThreadPoolExecutor(2) as pool:
+        accuracies = list(pool.map(lambda seed: final_accuracy(seed, tmp_path), range(10)))
+    assert min(accuracies) >= 99.0
+
+
+def test_a_run_can_be_repeated(tmp_path):
+    """The same seed, the same output and the same picture; another seed, another."""
+    outputs = [run("moons", *QUICK, "--seed", seed, cwd=tmp_path).stdout for seed in "113"]
+    assert outputs[0] == outputs[1] != outputs[2]
+
+
+def test_every_constant_is_an_option(tmp_path):
+    """Samples, noise, seed, sizes, steps, rates, L2, and the picture's name and size."""
+    result = run(
+        *("moons", "--samples", "21", "--noise", "0.05", "--seed", "7", "--hidden", "3,5,2"),
+        *("--steps", "11", "--rate", "0.5", "--final-rate", "0.2", "--l2", "0.001"),
+        *("--output", "moons.png", "--size", "5", "4", "--dpi", "40"),
+        cwd=tmp_path,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"Number of parameters: {3 * 3 + 4 * 5 + 6 * 2 + 3}"
+    assert [line.split()[1] for line in lines[1:-2]] == ["0", "10"]
+    assert lines[-1] == "Decision boundary plot saved as 'moons.png'"
+    assert imread(tmp_path / "moons.png").shape == (160, 200, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--samples", "0"], "'--samples': 0 is not in the range"),
+        (["--samples", "many"], "'--samples': 'many' is not a valid integer"),
+        (["--noise", "-0.1"], "'--noise': -0.1 is not in the range x>=0."),
+        (["--noise", "nan"], "'--noise': nan is not a finite number."),
+        (["--rate", "inf"], "'--rate': inf is not a finite number."),
+        (["--steps", "0"], "'--steps': 0 is not in the range x>=1."),
+        (["--seed", "-1"], "'--seed': -1 is not in the range"),
+        (["--hidden", "16,0"], "'--hidden': '16,0' is not a list of layer sizes, such as 16,32."),
+        (["--hidden", ""], "'--hidden': '' is not a list of layer sizes"),
+        (["--dpi", "1e3"], "'--dpi': '1e3' is not a valid integer"),
+        (["--size", "90", "90", "--dpi", "2400"], "216000 by 216000 pixels is too large"),
+        (["-o", "missing/moons.png"], "there is no directory '"),
+        (["-o", "."], "'.' is a directory; name a file in it."),
+        (["-o", "moons.xyz"], "'moons.xyz' does not say what kind of picture to write"),
+        (["-o", "/proc/moons.png"], "'/proc/moons.png' cannot be written"),
+        (["--colour", "red"], "No such option"),
+        (["extra"], "unexpected extra argument"),
+    ],
+)
+def test_impossible_options(tmp_path, arguments, message):
+    """One sentence on standard error and status 2, before anything is trained or written."""
+    if "/proc/moons.png" in arguments and not Path("/proc/self").is_dir():
+        pytest.skip("needs a directory that not even root can write to")
+    result = run("moons", *arguments, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_not_a_number(tmp_path):
+    """Ends the run with status 1 and what to try; there is no picture."""
+    result = run("moons", *QUICK, "--rate", "1e200", cwd=tmp_path)
+    assert result.returncode == 1
+    assert re.fullmatch(
+        r"Error: The loss became nan at step \d+; try a smaller --rate\.\n", result.stderr
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["Step 10", "Final accuracy"])
+def test_an_interrupted_run(tmp_path, moment):
+    """Says so in one line, with status 130, and leaves the old picture as it was."""
+    old = tmp_path / "decision_boundary.png"
+    old.write_text("the old one")
+    command = [*COMMAND, "moons", "--steps", "12"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith(moment):
+                process.send_signal(signal.SIGINT)
+                break
+        assert process.wait() == 130
+        assert process.stderr.read() == "Interrupted; no picture was written.\n"
+    assert list(tmp_path.iterdir()) == [old]
+    assert old.read_text() == "the old one"
+
+
+def test_a_terminal_shows_a_progress_bar(tmp_path):
+    """While the steps run; a pipe sees plain lines, whatever the environment says."""
+    main, end = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(
+        [*COMMAND, "moons", *QUICK], cwd=tmp_path, stdout=end, env=environment
+    ) as process:
+        os.close(end)
+        seen = read_terminal(main)
+        assert process.wait() == 0
+    assert "\x1b[" in seen
+    assert "Training" in seen
+    assert "12/12" in seen
+    assert "Decision boundary plot saved as 'decision_boundary.png'" in seen
+
+    piped = subprocess.run(
+        [*COMMAND, "moons", *QUICK],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "FORCE_COLOR": "1"},
+    )
+    assert "\x1b" not in piped.stdout
+    assert "Training" not in piped.stdout
+    assert len(piped.stdout.splitlines()) == 6
+
+
+def read_terminal(descriptor):
+    """Everything that is shown until the other side closes."""
+    shown = b""
+    while select.select([descriptor], [], [], 60.0)[0]:
+        try:
+            chunk = os.read(descriptor, 65536)
+        except OSError:  # how Linux says that it was closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(descriptor)
+    return shown.decode()
+
+
+def test_help_reads_well(tmp_path):
+    """Without a command, with --help, and for the command with every option's default."""
+    assert run(cwd=tmp_path).stdout == run("--help", cwd=tmp_path).stdout
+    text = run("moons", "--help", cwd=tmp_path).stdout
+    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)
+    assert options == [
+        *("--samples", "--noise", "--seed", "--hidden", "--steps", "--rate", "--final-rate"),
+        *("--l2", "--output", "--size", "--dpi", "--help"),
+    ]
+    assert text.count("[default:") == len(options) - 1
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_installed_command(tmp_path):
+    """`liftgrad` is `python -m liftgrad`."""
+    script = Path(sysconfig.get_path("scripts")) / "liftgrad"
+    result = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == run("--version", cwd=tmp_path).stdout
+
+
+def test_import_liftgrad_is_light():
+    """No NumPy, no matplotlib, no compiler, no command line; what needs them imports them."""
+    program = """
+import sys
+import liftgrad
+from liftgrad import losses, nn, optim
+heavy = {"numpy", "matplotlib", "llvmlite", "click", "rich"} & set(sys.modules)
+assert not heavy, heavy
+assert liftgrad.data.make_moons and "numpy" in sys.modules
+assert liftgrad.plot.decision_boundary and "matplotlib" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_liftgrad_does_not_have():
+    """Is an AttributeError that names it."""
+    with pytest.raises(AttributeError, match="module 'liftgrad' has no attribute 'tensor'"):
+        _ = liftgrad.tensor
