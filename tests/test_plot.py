@@ -144,7 +144,7 @@ def test_saving_follows_links(tmp_path):
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("picture", ValueError, "'picture' does not say what kind of picture to write; let it end in"),
+        ("picture", ValueError, "to write; let it end in .png, .pdf or .svg.$"),
         ("picture.xyz", ValueError, "'picture.xyz' does not say what kind of picture to write"),
         ("directory.png", IsADirectoryError, "is a directory; name a file in it."),
         ("missing/picture.png", FileNotFoundError, "there is no directory '"),

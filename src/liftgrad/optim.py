@@ -16,7 +16,7 @@ floats; the compiler runs the same rule on symbols to make it part of a native t
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, MutableSequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from liftgrad.numbers import is_number, to_float
@@ -78,9 +78,8 @@ class Optimizer:
         self.lr = lr
         self.steps = 0
         """How many steps were taken."""
-        self.state: dict[str, MutableSequence[float]] = {
-            name: [0.0] * len(self.params) for name in self.state_names
-        }
+        self.state: dict[str, Any] = {name: [0.0] * len(self.params) for name in self.state_names}
+        """For each name a list or array with one number for each parameter."""
 
     def scalars(self, step: int) -> tuple[float, ...]:
         """Return what the update needs that depends on `step`, the number of steps before."""

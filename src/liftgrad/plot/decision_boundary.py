@@ -120,6 +120,7 @@ class DecisionBoundary:
         width, height = np.ptp(self.xx0), np.ptp(self.xx1)
         # Circles shall be round, unless the picture became a sliver.
         ax.set_aspect("equal" if 1 / 3 < width / height < 3 else "auto")
+        ax.locator_params(axis="y", nbins=6)
         rows = 1 if ax.figure.bbox.width / ax.figure.dpi >= 5.0 else 2
         ax.legend(
             loc="lower center",
