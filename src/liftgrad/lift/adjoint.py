@@ -19,6 +19,7 @@ from liftgrad import ops
 from liftgrad.lift.groups import (
     Constants,
     Elementwise,
+    Group,
     Largest,
     Leaf,
     Put,
@@ -120,12 +121,13 @@ class _Part:
     """For each of its terms a condition: whether the branch that it comes from was taken."""
 
 
-def adjoint(program: Rolled, seeds: list[View], wanted: list[int]) -> list[View]:
+def adjoint(program: Rolled, seeds: list[View | None], wanted: list[int]) -> list[View]:
     """Append the gradient of the program's outputs and return the wanted groups' adjoints.
 
     Args:
         program: is extended in place.
-        seeds: the adjoint of each output.
+        seeds: the adjoint of each output, or None for those of which no gradient is taken. Where
+            there are several, those that are zero count as branches that were not taken.
         wanted: numbers of leaf groups.
 
     Returns:
@@ -134,9 +136,10 @@ def adjoint(program: Rolled, seeds: list[View], wanted: list[int]) -> list[View]
     """
     active = _active(program, wanted)
     owed: dict[int, list[_Part]] = {}
+    several = sum(seed is not None for seed in seeds) > 1
     for output, seed in zip(program.outputs, seeds, strict=True):
-        if output.group in active:
-            _owe(program, owed, output, seed, None)
+        if seed is not None and output.group in active:
+            _owe(program, owed, output, seed, _alive(program, seed) if several else None)
     for number in sorted(active, reverse=True):
         if number not in owed or isinstance(program.groups[number], Leaf):
             continue
@@ -149,6 +152,11 @@ def adjoint(program: Rolled, seeds: list[View], wanted: list[int]) -> list[View]
         else program.constant(0.0, program.groups[number].size)
         for number in wanted
     ]
+
+
+def _alive(program: Rolled, seed: View) -> View | None:
+    symbol = Symbol(program, seed)
+    return None if symbol.number else symbol._apply(ops.not_equal, symbol, 0.0).view  # noqa: SLF001
 
 
 def _active(program: Rolled, wanted: list[int]) -> set[int]:
@@ -182,7 +190,8 @@ def _pull(
                     lengths = np.diff(runs.offsets)
                     part = View(seed.group, np.repeat(seed.positions, lengths))
                     spread = alive and View(alive.group, np.repeat(alive.positions, lengths))
-                    _owe(program, owed, View(runs.group, runs.positions), part, spread)
+                    look = View(runs.group, runs.positions)
+                    _owe(program, owed, look, _for_samples(program, part, group, look), spread)
         case Elementwise(operation=operation, operands=looks):
             assert operation.pullback is not None
             y = Symbol(program, View(number, identity(group.size)))
@@ -194,16 +203,46 @@ def _pull(
                     continue
                 if alive is not None and operation not in _LINEAR:
                     result = condition._select(result, 0.0)  # noqa: SLF001, PLW2901
-                _owe(program, owed, look, result.view, condition and condition.view)
+                part = _for_samples(program, result.view, group, look)
+                _owe(program, owed, look, part, condition and condition.view)
         case Take(index=index, group=source, table=table):
             size = program.groups[source].size
-            put = program.add(Put(seed, index, table, size, program.groups[source].batched))
-            _owe(program, owed, View(source, identity(size)), View(put, identity(size)), None)
+            batched = program.groups[source].batched
+            elements = identity(size)
+            put = program.add(Put(seed, index, table, size, batched))
+            taken = _taken(program, group, alive)
+            _owe(program, owed, View(source, elements), View(put, elements), taken)
         case Put(source=source_view, index=index, table=table):
-            taken = program.add(Take(index, seed.group, seed.positions[table], group.batched))
+            batched = program.groups[index.group].batched or program.groups[seed.group].batched
+            taken = program.add(Take(index, seed.group, seed.positions[table], batched))
             _owe(program, owed, source_view, View(taken, identity(len(table))), None)
         case Leaf() | Constants() | Largest():
             raise AssertionError(group)
+
+
+def _for_samples(program: Rolled, part: View, group: Group, look: View) -> View:
+    """Return an operand's part of an adjoint such that a sum over the samples counts each of them.
+
+    The adjoint of a total over the samples is one number for all of them; an operand of a batched
+    group that is no different from sample to sample gets it as often as there are samples.
+    """
+    groups = program.groups
+    if not group.batched or groups[look.group].batched or groups[part.group].batched:
+        return part
+    size = len(part.positions)
+    run = Runs(part.group, part.positions, np.arange(size + 1))
+    return View(program.add(Sum((run,), batched=True)), identity(size))
+
+
+def _taken(program: Rolled, take: Take, alive: View | None) -> View | None:
+    """Return for each element of a table whether it was taken; of leaves nobody needs to know."""
+    source = program.groups[take.group]
+    if isinstance(source, Leaf):
+        return None
+    one = program.constant(1.0, take.size)
+    uses = one if alive is None else Symbol(program, alive)._select(1.0, 0.0).view  # noqa: SLF001
+    put = program.add(Put(uses, take.index, take.table, source.size, source.batched))
+    return (Symbol(program, View(put, identity(source.size))) > 0.0).view  # type: ignore[no-any-return]
 
 
 _LINEAR = frozenset({ops.add, ops.subtract, ops.negate, ops.select})

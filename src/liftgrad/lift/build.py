@@ -134,11 +134,16 @@ def differentiate(built: Built, stats: Stats, *, unit_seed: bool) -> None:
     """Append the gradient by all parameters, the results' adjoints being 1 or a leaf group."""
     since = time.perf_counter()
     rolled = built.rolled
+    seeds: list[View | None] = []
     if unit_seed:
-        seeds = [rolled.constant(1.0, 1) for _ in rolled.outputs]
+        seeds += [rolled.constant(1.0, 1) for _ in rolled.outputs]
     else:
         built.seed = rolled.add(Leaf("seed", built.outputs, "input"))
-        seeds = [View(built.seed, np.array([i])) for i in range(built.outputs)]
+        # Results for each sample are arrays, of which no gradient is taken.
+        seeds += [
+            None if batched else View(built.seed, np.array([i]))
+            for i, batched in enumerate(built.batched_outputs)
+        ]
     wanted = [built.leaf_of[i] for i in built.parameter_groups]
     built.gradients = adjoint(rolled, seeds, wanted)
     stats.time("adjoint", since)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.lift import vector_math_stub as vector_math
+from liftgrad.lift import vector_math
 from liftgrad.lift.program import (
     Access,
     Apply,

@@ -10,7 +10,7 @@ from llvmlite import binding as llvm
 
 import liftgrad
 from liftgrad.lift.kernel_cache import KernelCache
-from liftgrad.lift import vector_math_stub as vector_math
+from liftgrad.lift import vector_math
 from liftgrad.lift.llvm import Kernel
 from liftgrad.lift.target import Target
 

@@ -40,18 +40,20 @@ def execute(
 
     """
     arrays = list(known)
+    samples = next((x.shape[1] for x in leaves.values() if x.ndim == 2), 1)
     with np.errstate(all="ignore"):
         for number, group in enumerate(groups[len(arrays) :], len(arrays)):
-            arrays.append(_evaluate(group, number, arrays, leaves, dtype))
+            if isinstance(group, Leaf):
+                arrays.append(leaves[number])
+            else:
+                arrays.append(_evaluate(group, arrays, dtype, samples))
     return arrays
 
 
-def _evaluate(
-    group: Group, number: int, arrays: list[Array], leaves: Mapping[int, Array], dtype: str
-) -> Array:
+def _evaluate(group: Group, arrays: list[Array], dtype: str, samples: int) -> Array:
     match group:
         case Leaf():
-            return leaves[number]
+            raise AssertionError(group)
         case Constants(numbers=numbers):
             return numbers.astype(dtype)
         case Elementwise(operation=operation, operands=operands):
@@ -60,14 +62,12 @@ def _evaluate(
                 looks = [x if x.ndim == 2 else x[:, None] for x in looks]
             return _function(operation)(*looks)  # type: ignore[no-any-return]
         case Sum(operands=runs):
-            result: Array = np.zeros(group.size, dtype)
+            result: Array = np.zeros((group.size, samples) if group.batched else group.size, dtype)
             for run in runs:
                 part = _reduce(run, arrays, np.add, 0.0)
                 if not group.batched and part.ndim == 2:
                     part = part.sum(axis=1)
-                elif group.batched and part.ndim == 1:
-                    part = part[:, None]
-                result = part + (result[:, None] if part.ndim > result.ndim else result)
+                result += part[:, None] if part.ndim < result.ndim else part
             return result
         case Largest(operands=runs):
             parts = [_reduce(run, arrays, np.maximum, -np.inf) for run in runs]
@@ -87,17 +87,17 @@ def _evaluate(
                 return arrays[source][places]  # type: ignore[no-any-return]
             return np.take_along_axis(arrays[source], places, axis=0)
         case Put(source=source_view, index=index, table=table, size=size):
-            return _put(arrays, source_view, index, table, size, group.batched)
+            parts, chosen = _look(arrays, source_view), _look(arrays, index)
+            return _put(parts, chosen, table, size, samples if group.batched else None)
 
 
-def _put(
-    arrays: list[Array], source: View, index: View, table: Array, size: int, batched: bool
-) -> Array:
-    parts, chosen = _look(arrays, source), _look(arrays, index)
-    if parts.ndim == 1 and chosen.ndim == 1 and not batched:
+def _put(parts: Array, chosen: Array, table: Array, size: int, samples: int | None) -> Array:
+    """Return the sums of a Put, for each of `samples`; None: over all samples."""
+    if parts.ndim == 1 and chosen.ndim == 1 and samples is None:
         places = table[np.arange(len(table)), chosen]
         return np.bincount(places, parts, minlength=size).astype(parts.dtype)
-    samples = max(x.shape[1] for x in (parts, chosen) if x.ndim == 2)
+    batched = samples is not None
+    samples = samples or max(x.shape[1] for x in (parts, chosen) if x.ndim == 2)
     parts = np.broadcast_to(parts if parts.ndim == 2 else parts[:, None], (len(table), samples))
     chosen = np.broadcast_to(chosen if chosen.ndim == 2 else chosen[:, None], parts.shape)
     places = table[np.arange(len(table))[:, None], chosen]
@@ -131,6 +131,9 @@ def _reduce(runs: Runs, arrays: list[Array], function: np.ufunc, empty: float) -
 def _function(operation: Operation) -> Callable[..., Any]:
     if operation.parameter is not None:
         exponent = operation.parameter
+        if exponent == 0.5:
+            # NumPy takes the square root, which is nan at -inf and keeps the sign of zero.
+            return lambda x: np.where(x == -np.inf, np.inf, np.sqrt(x) + 0.0)
         return lambda x: x**exponent
     return _OWN.get(operation.name) or getattr(np, operation.numpy or operation.name)  # type: ignore[no-any-return]
 
@@ -142,6 +145,8 @@ def _sigmoid(x: Array) -> Array:
 
 _OWN: dict[str, Callable[..., Any]] = {
     "erf": lambda x: np.vectorize(ops.erf.forward, otypes=[x.dtype])(x),
+    "maximum": lambda a, b: np.where((a > b) | np.isnan(a), a, b),
+    "minimum": lambda a, b: np.where((a < b) | np.isnan(a), a, b),
     "relu": lambda x: np.where(x <= 0.0, x.dtype.type(0.0), x),
     "sigmoid": _sigmoid,
     "softplus": lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),

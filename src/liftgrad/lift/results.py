@@ -27,8 +27,8 @@ class Prepared:
         self.parameters = {
             i: Parameters(groups[i].values, executable.dtype) for i in built.parameter_groups
         }
-        samples = samples_of(groups, built.batched_groups)
-        self.run: NativeRun | NumpyRun = executable.start(samples, self.parameters)
+        self.samples = samples_of(groups, built.batched_groups)
+        self.run: NativeRun | NumpyRun = executable.start(self.samples, self.parameters)
         self.inputs = [(i, n) for i, n in built.leaf_of.items() if i not in self.parameters]
 
     def call(self, groups: list[LeafGroup]) -> Any:
@@ -72,7 +72,11 @@ class Call:
                 continue
             number, (view, batched) = next(views)
             data = self.run.numbers(view)
-            leaves.append(data[0] if batched else LiftedValue(data.item(), self, number))
+            if batched:
+                # What is the same for all samples is there once.
+                leaves.append(np.array(np.broadcast_to(data[0], self.prepared.samples)))
+            else:
+                leaves.append(LiftedValue(data.item(), self, number))
         return built.rebuild(iter(leaves))
 
     def save(self) -> None:
