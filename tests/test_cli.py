@@ -136,7 +136,13 @@ def test_an_interrupted_run(tmp_path, moment):
     old.write_text("the old one")
     command = [*COMMAND, "moons", "--steps", "12"]
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, a shell has made them deaf to interruptions.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         for line in process.stdout:
             if line.startswith(moment):
