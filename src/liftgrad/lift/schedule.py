@@ -86,7 +86,8 @@ def schedule(rolled: Rolled, assignments: Sequence[Assignment] = ()) -> Program:
     """Return the nests that compute the rolled program's outputs, and then the assignments.
 
     Every group of an output is kept whole in a buffer of its own. A group that is assigned to a
-    whole leaf is computed in that leaf's memory, unless the leaf's old numbers are read later on.
+    whole leaf is computed in that leaf's memory, unless an old number there is read after a new one
+    has taken its place.
     """
     in_place = {
         a.value.group: a.leaf
@@ -101,7 +102,8 @@ def schedule(rolled: Rolled, assignments: Sequence[Assignment] = ()) -> Program:
         late = [
             group
             for group, leaf in in_place.items()
-            if any(leaf in read for number, read in scheduler.reads if number > group)
+            if group in scheduler.overtaken
+            or any(leaf in read for number, read in scheduler.reads if number > group)
         ]
         if not late:
             return program
@@ -116,12 +118,16 @@ class _Scheduler:
         self.rolled, self.assignments, self.in_place = rolled, assignments, in_place
         self.reads: list[tuple[int, set[int]]] = []
         """For each nest the group it computes and the groups it reads."""
+        self.overtaken: set[int] = set()
+        """Groups in a leaf's memory that would write elements of it which are read later on."""
         self.kept = kept_groups(rolled)
         self.buffers: list[Buffer] = []
         self.buffer_of: dict[int, int] = {}
         self.tables: list[Indices] = []
         self.table_of: dict[bytes, int] = {}
         self.nests: list[Nest] = []
+        self.settled: set[int] = set()
+        """Groups that a nest was fitted to: where their numbers lie cannot change any more."""
 
     def run(self) -> Program:
         for number, group in enumerate(self.rolled.groups):
@@ -283,6 +289,12 @@ class _Scheduler:
             # A scatter runs over the samples of its source, wherever it puts them.
             batched = any(self.rolled.groups[x.group].batched for x in _all_loads((out, draft)))
         self.reads.append((number, {x.group for x in _all_loads((draft,))}))
+        leaf = self.in_place.get(number)
+        if any(x.group == leaf and not _same(x, out) for x in _all_loads((draft,))) or (
+            number in self.settled and leaf in self.reads[-1][1]
+        ):
+            self.overtaken.add(number)
+        self.settled |= {x.group for x in _all_loads((out, draft))}
         access = self.fit(out, extents, ())
         body = self.fitted(draft, extents, ())
         self.nests.append(Nest(extents, batched, access, accumulate, body))
@@ -394,7 +406,8 @@ class _Scheduler:
         """Lay a buffer out with the rows' dimension `inner` innermost, if it covers the buffer."""
         number = self.buffer_of[x.group]
         buffer = self.buffers[number]
-        if buffer.layout is not None or buffer.role == "constant" or x.group in self.in_place:
+        fixed = x.group in self.settled or x.group in self.in_place
+        if fixed or buffer.layout is not None or buffer.role == "constant":
             return
         grid = x.positions.reshape(*extents, -1)
         lines = np.moveaxis(grid, inner, -1)
@@ -413,7 +426,8 @@ class _Scheduler:
     def adopt_layout(self, number: int, out: _Loads, accesses: list[_Loads]) -> None:
         """Lay an element-wise result out as its first operand of the same size is."""
         buffer = self.buffers[self.buffer_of[number]]
-        if number in self.in_place or buffer.layout is not None or out.positions is None or len(out.positions) != buffer.size:
+        fixed = number in self.settled or number in self.in_place
+        if fixed or buffer.layout is not None or len(out.positions) != buffer.size:
             return
         for x in accesses:
             if x.group == number or x.positions.ndim != 1 or x.table is not None:
@@ -438,6 +452,11 @@ def _buffer(number: int, group: Group) -> Buffer:
 
 def _is_parameter(group: Group) -> bool:
     return isinstance(group, Leaf) and group.kind == "parameter"
+
+
+def _same(x: _Loads, out: _Loads) -> bool:
+    """Tell whether a load reads, for each row, the very element that the row writes."""
+    return x.table is None and np.array_equal(x.positions, out.positions)
 
 
 def _fit(
