@@ -1,5 +1,6 @@
 """Executable: a built program, ready to be called with numbers, natively or by NumPy."""
 
+import os
 import time
 import warnings
 from collections import OrderedDict
@@ -197,9 +198,16 @@ class NumpyRun:
     gradient = numbers
 
 
+def machine_code() -> Any:
+    """Return this process's compiled kernels, or None, with a warning, where LLVM is missing.
+
+    LIFTGRAD_VECTOR_BITS=128 or 256 makes vectors narrower than the processor's.
+    """
+    return _machine_code(int(os.environ.get("LIFTGRAD_VECTOR_BITS") or 0) or None)
+
+
 @lru_cache
-def machine_code(vector_bits: int | None = None) -> Any:
-    """Return this process's compiled kernels, or None, with a warning, where LLVM is missing."""
+def _machine_code(vector_bits: int | None) -> Any:
     try:
         from liftgrad.lift.machine_code import MachineCode  # noqa: PLC0415, loads LLVM
         from liftgrad.lift.target import host  # noqa: PLC0415
@@ -208,7 +216,7 @@ def machine_code(vector_bits: int | None = None) -> Any:
             f"LLVM cannot be loaded ({error}); lifted functions run on NumPy, more slowly. "
             "Install llvmlite for native speed.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return None
     return MachineCode(host(vector_bits))
