@@ -86,7 +86,12 @@ class Instance:
         self.native.code.run(part[1], part[2])
 
     def set(self, group: int, numbers: Array) -> None:
-        """Copy a group's numbers, of shape (size,) or (size, samples), to its buffer."""
+        """Copy a group's numbers, of shape (size,) or (size, samples), to its buffer.
+
+        Leaves of which no nest reads a number have none.
+        """
+        if group not in self.arrays:
+            return
         layout = self.layouts[group]
         if layout is None:
             self.arrays[group][...] = numbers
