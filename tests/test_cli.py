@@ -129,6 +129,15 @@ def test_a_loss_that_is_not_a_number(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_last_step_into_nowhere(tmp_path):
+    """Ends likewise: there is nothing to draw."""
+    result = run("moons", *QUICK, "--steps", "1", "--rate", "1e200", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: the score at [")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("moment", ["Step 10", "Final accuracy"])
 def test_an_interrupted_run(tmp_path, moment):
     """Says so in one line, with status 130, and leaves the old picture as it was."""

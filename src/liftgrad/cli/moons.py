@@ -117,8 +117,7 @@ def moons(
             scores = [model(point) for point in X]
             say(f"Final accuracy {_percent(_accuracy(scores, y))}")
             bar.update(task, description="Drawing")
-            picture = plot.decision_boundary(model, X, y, size=size)
-            _save(picture, output, dpi)
+            _draw(model, X, y, output, size, dpi)
         click.echo(f"Decision boundary plot saved as '{output}'")
     except KeyboardInterrupt:
         click.echo("Interrupted; no picture was written.", err=True)
@@ -150,10 +149,15 @@ def _percent(part: float) -> str:
     return f"{100.0 * part:.4g}%"
 
 
-def _save(picture: plot.DecisionBoundary, output: Path, dpi: int) -> None:
-    assert picture.figure_ is not None
+def _draw(
+    model: MLP, X: Array, y: Array, output: Path, size: tuple[float, float], dpi: int
+) -> None:
     try:
+        picture = plot.decision_boundary(model, X, y, size=size)
+        assert picture.figure_ is not None
         plot.save(picture.figure_, output, dpi=dpi)
+    except ValueError as error:  # the last step led to scores beyond all numbers
+        raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"'{output}' cannot be written: {error.strerror}.") from None
 
