@@ -1,7 +1,7 @@
 """Write the network on single numbers. Run it at tensor speed. See every step between."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from liftgrad import functional, losses, nn, optim
 from liftgrad.derivatives import grad, hessian, hvp, jacobian, value_and_grad
@@ -30,12 +30,18 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
+if TYPE_CHECKING:
+    from liftgrad import data, plot
+    from liftgrad.lift.api import lift
+    from liftgrad.lift.portions import get_num_threads, set_num_threads
+    from liftgrad.lift.vmap import vmap
+    from liftgrad.trainer import Trainer
+
 # These need NumPy, whose import takes longer than all else.
-_MODULES_IMPORTED_AT_USE = {"data", "plot"}
+_MODULES_IMPORTED_AT_USE = {"data", "lift", "plot"}
 _NAMES_IMPORTED_AT_USE = {
     "Trainer": "trainer",
     "get_num_threads": "lift.portions",
-    "lift": "lift.api",
     "set_num_threads": "lift.portions",
     "vmap": "lift.vmap",
 }
