@@ -10,6 +10,7 @@ import os
 import stat
 import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 _DIGEST = 32
@@ -18,10 +19,10 @@ _LIMIT = 256 * 2**20
 
 
 class KernelCache:
-    """A directory of object files."""
+    """A directory of object files, of `limit` bytes at most; without one, nothing is kept."""
 
-    def __init__(self, directory: Path | None) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path | None, limit: int = _LIMIT) -> None:
+        self.directory, self.limit = directory, limit
 
     @classmethod
     def of_user(cls) -> "KernelCache":
@@ -50,9 +51,10 @@ class KernelCache:
             digest, code = contents[:_DIGEST], contents[_DIGEST:]
             if hashlib.sha256(key.encode() + code).digest() != digest:
                 return None
-            os.utime(path)
         except OSError:
             return None
+        with suppress(OSError):  # a cache that cannot be written to is one still
+            os.utime(path)
         return code
 
     def store(self, key: str, code: bytes) -> None:
@@ -60,24 +62,31 @@ class KernelCache:
         if self.directory is None:
             return
         contents = hashlib.sha256(key.encode() + code).digest() + code
-        try:
-            with tempfile.NamedTemporaryFile(dir=self.directory, delete=False) as file:
-                file.write(contents)
-            # Whole or not at all, whoever else writes the same entry.
-            Path(file.name).replace(self.directory / key)
-            self._shrink()
-        except OSError:
-            return
+        with suppress(OSError):
+            file = tempfile.NamedTemporaryFile(dir=self.directory, delete=False)  # noqa: SIM115
+            try:
+                with file:
+                    file.write(contents)
+                # Whole or not at all, whoever else writes the same entry.
+                Path(file.name).replace(self.directory / key)
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+            self._shrink(self.directory)
 
-    def _shrink(self) -> None:
-        assert self.directory is not None
-        entries = sorted((e.stat().st_mtime, e.stat().st_size, e.path) for e in os.scandir(self.directory))
-        excess = sum(size for _, size, _ in entries) - _LIMIT
-        for _, size, path in entries:
+    def _shrink(self, directory: Path) -> None:
+        entries = []
+        for path in directory.iterdir():
+            with suppress(OSError):  # another process was faster
+                status = path.stat()
+                entries.append((status.st_mtime_ns, status.st_size, path))
+        excess = sum(size for _, size, _ in entries) - self.limit
+        for _, size, path in sorted(entries):
             if excess <= 0:
                 break
-            Path(path).unlink(missing_ok=True)
-            excess -= size
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+                excess -= size
 
 
 def _private(directory: Path) -> bool:
@@ -93,16 +102,18 @@ def _private(directory: Path) -> bool:
             stacklevel=2,
         )
         return False
-    if os.name == "posix":
-        foreign = status.st_uid != os.geteuid()
-        if foreign or stat.S_IMODE(status.st_mode) & 0o022:
-            warnings.warn(
-                f"compiled kernels are not kept: others could write to {directory}; "
-                f"make it yours with chmod 700, or set LIFTGRAD_CACHE_DIR.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            return False
-        if stat.S_IMODE(status.st_mode) != 0o700:
-            directory.chmod(0o700)
+    if os.name != "posix":
+        return True
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.geteuid() or mode & 0o022:
+        warnings.warn(
+            f"compiled kernels are not kept: others could write to {directory}; "
+            "make it yours with chmod 700, or set LIFTGRAD_CACHE_DIR.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    if mode & 0o077:
+        with suppress(OSError):  # a file system mounted to be read only
+            directory.chmod(mode & 0o700)
     return True
