@@ -95,7 +95,8 @@ def _large(groups: list[Group]) -> list[bool]:
     for number, group in enumerate(groups):
         if isinstance(group, Leaf | Constants):
             continue
-        size = 1 + sum(sizes[look.group] for look in views(group))
+        own = len(group.operands) if isinstance(group, Sum | Largest) else 1
+        size = own + sum(sizes[look.group] for look in views(group))
         condition = isinstance(group, Elementwise) and group.operation in ops.CONDITIONS
         if size > _LARGEST_EXPRESSION and not condition:
             large[number], size = True, 0

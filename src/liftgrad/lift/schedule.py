@@ -43,6 +43,10 @@ from liftgrad.lift.program import (
 from liftgrad.lift.roll import identity
 
 
+_MOST_TERMS = 16
+"""Operands that one nest adds up; a gradient may be the sum of thousands of them."""
+
+
 @dataclass(slots=True, eq=False)
 class _Loads:
     """A load before it is fitted: positions for each row, or for each row and reduced element."""
@@ -192,9 +196,10 @@ class _Scheduler:
         if sampled and not whole:
             self.fill(number, 0.0)
             written[:] = True
-        if whole:
-            parts = [self.run_of(run, rows, group.batched) for run in whole]
-            self.nest(number, rows, _added(parts), accumulate=False)
+        parts = [self.run_of(run, rows, group.batched) for run in whole]
+        for first in range(0, len(parts), _MOST_TERMS):
+            some = _added(parts[first : first + _MOST_TERMS])
+            self.nest(number, rows, some, accumulate=bool(written.any()))
             written[:] = True
         for run in runs:
             if run in whole:
