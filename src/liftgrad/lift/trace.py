@@ -73,22 +73,14 @@ class Tape:
             return self.constant(x)
         if isinstance(x, Traced):
             if x._tape is not self:  # noqa: SLF001
-                raise TraceError(
-                    f"{user_line()}: a traced value of an earlier call is used here; it has no "
-                    "number any more, so return it from the lifted function instead of storing it."
-                )
+                raise _of_earlier_call()
             return x._index  # noqa: SLF001
         if isinstance(x, TracedIndex):
             return x._number()._index  # noqa: SLF001
         if isinstance(x, Batch):
-            raise TraceError(
-                f"{user_line()}: the results of vmap are used as one number; use total(results) or "
-                "mean(results)."
-            )
+            raise TraceError(f"{user_line()}: {_AS_ONE}")
         if isinstance(x, Condition):
-            raise TraceError(
-                f"{user_line()}: a comparison is used as a number; write where(condition, 1.0, 0.0)."
-            )
+            raise TraceError(f"{user_line()}: {_AS_NUMBER}")
         if isinstance(x, Variable):
             raise LiftError(
                 f"{user_line()}: a number of a function that grad() differentiates is used outside "
@@ -104,11 +96,17 @@ class Tape:
 
     def result_of(self, x: "Traced | Condition | Batch") -> int:
         """Return the number of the node of a result."""
-        if isinstance(x, Condition):
-            return self.record((ops.select, x._index, self.constant(1.0), self.constant(0.0)))  # noqa: SLF001
         if isinstance(x, Batch):
             return self.index_of(x.each)
-        return self.index_of(x)
+        if isinstance(x, Condition):
+            x = ops.where(x, 1.0, 0.0)
+        node = self.index_of(x)
+        if self.depends_on_batch(node):
+            raise TraceError(
+                f"{user_line()}: a result was made of one sample's numbers, outside of the function "
+                "that vmap maps; return them from that function, and take total() or mean()."
+            )
+        return node
 
     def depends_on_batch(self, node: int) -> bool:
         """Tell whether a node's number differs from sample to sample."""
@@ -232,7 +230,8 @@ class Traced(Operators):
     def __float__(self) -> float:
         raise TraceError(
             f"{user_line()}: float() of a traced value, which has no number while the program is "
-            "being recorded; keep it as it is, or use .data to stop its gradient."
+            "being recorded; keep it as it is, with .data to stop its gradient, and use functions "
+            "of liftgrad.functional instead of those of math."
         )
 
     __int__ = __index__ = __float__  # type: ignore[assignment]
@@ -261,6 +260,8 @@ class Condition:
 
     def _logical(self, operation: Operation, other: Any) -> Any:
         if isinstance(other, Condition):
+            if other._tape is not self._tape:
+                raise _of_earlier_call()
             node = (operation, self._index, other._index)
             return Condition(self._tape, self._tape.record(node))
         if isinstance(other, bool):
@@ -319,6 +320,11 @@ class TracedArray:
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, TracedIndex):
             return key._take_from(self)  # noqa: SLF001
+        if isinstance(key, tuple) and any(isinstance(k, TracedIndex) for k in key):
+            raise TraceError(
+                f"{user_line()}: an element of an integer array is one of several indices, but is "
+                "known at run time only; write take(array, i)[j] for array[i, j]."
+            )
         positions = self._positions[key]
         if isinstance(positions, np.ndarray) and positions.ndim:
             return TracedArray(self._tape, self._group, (), self._kind, positions)
@@ -465,11 +471,36 @@ def _differs(tape: Tape, x: Any) -> bool:
     return tape.depends_on_batch(tape.index_of(innermost(x)))
 
 
+def _of_earlier_call() -> TraceError:
+    return TraceError(
+        f"{user_line()}: a traced value of an earlier call is used here; it has no number any more, "
+        "so return it from the lifted function instead of storing it."
+    )
+
+
 def _both_ways() -> TraceError:
     return TraceError(
         f"{user_line()}: an array is mapped over by vmap and indexed outside of it; pass it twice, "
         "as two arguments."
     )
+
+
+def _refuse_arithmetic(kind: Any, advice: str) -> None:
+    """Make arithmetic on something that is no number say what to do."""
+
+    def refuse(_a: Any, _b: Any = None) -> NoReturn:
+        raise TraceError(f"{user_line()}: {advice}")
+
+    for name in ("add", "sub", "mul", "truediv", "pow"):
+        setattr(kind, f"__{name}__", refuse)
+        setattr(kind, f"__r{name}__", refuse)
+    kind.__neg__ = kind.__abs__ = refuse
+
+
+_AS_NUMBER = "a comparison is used as a number; write where(condition, 1.0, 0.0)."
+_AS_ONE = "the results of vmap are used as one number; use total(results) or mean(results)."
+_refuse_arithmetic(Condition, _AS_NUMBER)
+_refuse_arithmetic(Batch, _AS_ONE)
 
 
 def _refuse_branch() -> NoReturn:
