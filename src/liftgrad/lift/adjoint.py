@@ -293,8 +293,15 @@ def _collect(program: Rolled, parts: list[_Part], number: int) -> View:
 def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | None:
     """Return for each element whether any of its uses counts; None: all do."""
     group = program.groups[number]
-    if any(part.alive is None and (np.diff(part.runs.offsets) > 0).all() for part in parts):
+    certain = np.zeros(group.size, bool)
+    for part in parts:
+        if part.alive is None:
+            certain |= np.diff(part.runs.offsets) > 0
+    if certain.all():
         return None
+    if all(part.alive is None for part in parts):
+        known = View(program.add(Constants(certain.astype(float))), identity(group.size))
+        return (Symbol(program, known) > 0.0).view  # type: ignore[no-any-return]
     only = parts[0].alive
     if len(parts) == 1 and only is not None and only.uniform == 1:
         if group.batched or not program.groups[only.group].batched:
