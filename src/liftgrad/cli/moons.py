@@ -2,18 +2,28 @@
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from liftgrad import losses, optim, plot
 from liftgrad.cli.options import Finite, check_pixels, layer_sizes, picture_path
 from liftgrad.data import Array, make_moons
+from liftgrad.functional import mean
+from liftgrad.lift.api import LiftedFunction, lift
+from liftgrad.lift.vmap import vmap
 from liftgrad.nn import MLP
+from liftgrad.trainer import Trainer
+
+_REPORT = 10
+"""The loss and the accuracy are said every so many steps."""
+_UNROLLED = 256
+"""So many points are written out one by one, as micrograd does; more are mapped over."""
 
 
 @click.command(short_help="Train a network on two moons and draw its decision boundary.")
@@ -77,6 +87,12 @@ from liftgrad.nn import MLP
     metavar="N",
     help="Pixels of the picture per inch.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["lift", "eager"]),
+    default="lift",
+    help="Compiled from the scalar program, or one number at a time.",
+)
 def moons(
     samples: int,
     noise: float,
@@ -89,6 +105,7 @@ def moons(
     output: Path,
     size: tuple[float, float],
     dpi: int,
+    engine: str,
 ) -> int:
     """Train a network on two moons and draw its decision boundary.
 
@@ -101,48 +118,132 @@ def moons(
     X, y = make_moons(samples, noise, seed)
     model = MLP(2, [*hidden, 1])
     optimizer = optim.SGD(model.parameters(), lr=optim.linear(rate, final_rate, steps))
+    training = (Eager if engine == "eager" else Lifted)(model, X, y, optimizer, l2)
     try:
         with _bar() as bar:
             say = bar.console.out
             say(f"Number of parameters: {len(optimizer.params)}")
             task = bar.add_task("Training", total=steps)
-            for step, (loss, accuracy) in enumerate(train(model, X, y, optimizer, steps, l2)):
-                if step % 10 == 0 or step == steps - 1 or not math.isfinite(loss):
-                    say(f"Step {step} loss {loss}, accuracy {_percent(accuracy)}")
-                if not math.isfinite(loss):
-                    raise click.ClickException(
-                        f"The loss became {loss} at step {step}; try a smaller --rate."
-                    )
-                bar.update(task, completed=step + 1)
-            scores = [model(point) for point in X]
-            say(f"Final accuracy {_percent(_accuracy(scores, y))}")
+            for first, last in _blocks(steps):
+                accuracy = training.accuracy()
+                for step, loss in enumerate(training.run(last - first), first):
+                    if step == first or not math.isfinite(loss):
+                        say(f"Step {step} loss {loss:.12g}, accuracy {_percent(accuracy)}")
+                    if not math.isfinite(loss):
+                        raise click.ClickException(
+                            f"The loss became {loss} at step {step}; try a smaller --rate."
+                        )
+                    bar.update(task, completed=step + 1)
+            say(f"Final accuracy {_percent(training.accuracy())}")
             bar.update(task, description="Drawing")
             _draw(model, X, y, output, size, dpi)
         click.echo(f"Decision boundary plot saved as '{output}'")
+        click.echo(training.summary())
     except KeyboardInterrupt:
         click.echo("Interrupted; no picture was written.", err=True)
         return 130
     return 0
 
 
-def train(
-    model: MLP, X: Array, y: Array, optimizer: optim.Optimizer, steps: int, l2: float
-) -> Iterator[tuple[float, float]]:
-    """Train on all points at every step; yield the loss and the accuracy before each step."""
-    points, targets = X.tolist(), y.tolist()
-    for _ in range(steps):
-        scores = [model(point) for point in points]
-        loss = losses.hinge(scores, targets) + losses.l2(optimizer.params, l2)
-        yield loss.data, _accuracy(scores, targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+class Eager:
+    """Training on all points at every step, one number at a time."""
+
+    def __init__(
+        self, model: MLP, X: Array, y: Array, optimizer: optim.Optimizer, l2: float
+    ) -> None:
+        self.model, self.optimizer, self.l2 = model, optimizer, l2
+        self.points, self.targets = X.tolist(), y.tolist()
+        self.seconds: list[float] = []
+
+    def run(self, steps: int) -> Iterator[float]:
+        """Take steps; yield the loss before each."""
+        for _ in range(steps):
+            start = time.perf_counter()
+            scores = [self.model(point) for point in self.points]
+            loss = losses.hinge(scores, self.targets) + losses.l2(self.optimizer.params, self.l2)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.seconds.append(time.perf_counter() - start)
+            yield loss.data
+
+    def accuracy(self) -> float:
+        """Return the part of the points that the model gives their class's sign."""
+        right = [
+            (self.model(point) > 0.0) == (y > 0.0)
+            for point, y in zip(self.points, self.targets, strict=True)
+        ]
+        return sum(right) / len(right)
+
+    def summary(self) -> str:
+        """Return what a step took."""
+        return f"One number at a time, {_time(float(np.median(self.seconds)))} per step"
 
 
-def _accuracy(scores: Sequence[Any], targets: Sequence[float] | Array) -> float:
-    """Return the part of the scores that have their target's sign."""
-    right = [(score > 0.0) == (y > 0.0) for score, y in zip(scores, targets, strict=True)]
-    return float(sum(right) / len(right))
+class Lifted:
+    """The same training, compiled from the scalar program."""
+
+    def __init__(
+        self, model: MLP, X: Array, y: Array, optimizer: optim.Optimizer, l2: float
+    ) -> None:
+        self.model, self.X, self.y, self.l2 = model, X, y, l2
+        self.loss = unrolled_loss if len(X) <= _UNROLLED else mapped_loss
+        self.trainer = Trainer(self.loss, optimizer)
+        self.seconds: list[float] = []
+
+    def run(self, steps: int) -> Iterator[float]:
+        """Take steps; yield the loss before each."""
+        start = time.perf_counter()
+        history = self.trainer.run(steps, self.model, self.X, self.y, self.l2)
+        self.seconds.append((time.perf_counter() - start) / steps)
+        yield from history.loss.tolist()
+
+    def accuracy(self) -> float:
+        """Return the part of the points that the model gives their class's sign."""
+        return float(((scores(self.model, self.X) > 0.0) == (self.y > 0.0)).mean())
+
+    def summary(self) -> str:
+        """Return what became of the scalar program, and what a step took."""
+        stats = self.loss.stats
+        each = "" if self.loss is unrolled_loss else " for each point"
+        return (
+            f"{stats.scalar_operations:,} scalar operations{each} became "
+            f"{stats.tensor_operations} tensor operations, {_time(float(np.median(self.seconds)))} per step"
+        )
+
+
+def _unrolled(model: MLP, X: Array, y: Array, l2: float) -> object:
+    return losses.hinge([model(x) for x in X], y) + losses.l2(model.parameters(), l2)
+
+
+def _mapped(model: MLP, X: Array, y: Array, l2: float) -> object:
+    def margin(x: Array, target: float) -> object:
+        return losses.hinge([model(x)], [target])
+
+    return mean(vmap(margin)(X, y)) + losses.l2(model.parameters(), l2)
+
+
+unrolled_loss: LiftedFunction = lift(_unrolled)
+mapped_loss: LiftedFunction = lift(_mapped)
+
+
+@lift
+def scores(model: MLP, X: Array) -> object:
+    """Return the model's score of each point, as an array."""
+    return vmap(model)(X)
+
+
+def _blocks(steps: int) -> Iterator[tuple[int, int]]:
+    """Yield (first, last + 1) of the steps between reports; the last step is one by itself."""
+    for first in range(0, steps - 1, _REPORT):
+        yield first, min(first + _REPORT, steps - 1)
+    yield steps - 1, steps
+
+
+def _time(seconds: float) -> str:
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.1f} µs"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1.0 else f"{seconds:.1f} s"
 
 
 def _percent(part: float) -> str:

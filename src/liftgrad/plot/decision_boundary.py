@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.errors import LiftError
+from liftgrad.lift.api import lift
+from liftgrad.lift.vmap import vmap
+from liftgrad.nn import Module
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -71,13 +76,24 @@ def decision_boundary(
 
 
 def _scores(score: Callable[[Any], Any], points: Array) -> Array:
-    scores = np.array([float(score(point)) for point in points.tolist()])
+    scores = _computed(score, points)
     if not np.isfinite(scores).all():
         point = points[np.argmin(np.isfinite(scores))].tolist()
         raise ValueError(
             f"the score at {point} is not a finite number; train the model at a smaller rate."
         )
     return scores
+
+
+def _computed(score: Callable[[Any], Any], points: Array) -> Array:
+    if isinstance(score, Module):
+        try:
+            lifted: Array = lift(lambda X: vmap(score)(X))(points)
+        except LiftError:  # a model that cannot be lifted is asked point by point
+            pass
+        else:
+            return lifted
+    return np.array([float(score(point)) for point in points.tolist()])
 
 
 @dataclass
