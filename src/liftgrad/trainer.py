@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
+from liftgrad.lift.listing import Listing
 from liftgrad.lift.training import Training
 from liftgrad.optim import Optimizer
 
@@ -73,6 +74,18 @@ class Trainer:
         if rows is None:
             return History(training.run(None, steps))
         return History(training.run(list(self._batches(rows, steps)), steps))
+
+    @property
+    def program(self) -> Listing:
+        """The tensor program of a step, with the gradient and the update, to print.
+
+        Raises:
+            LiftError: if no step was taken yet.
+
+        """
+        if self._training is None or not self._training[1].programs:
+            raise LiftError("a Trainer has no program yet: it is recovered by the first run().")
+        return self._training[1].listing()
 
     def _prepared(self, arguments: dict[str, Any], rows: int | None) -> Training:
         """Return the training of the last run, if it had the very same arguments."""

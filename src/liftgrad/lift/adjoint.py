@@ -134,6 +134,7 @@ def adjoint(program: Rolled, seeds: list[View | None], wanted: list[int]) -> lis
         for each wanted group a view of all its elements' adjoints.
 
     """
+    forward = len(program.groups)
     active = _active(program, wanted)
     owed: dict[int, list[_Part]] = {}
     several = sum(seed is not None for seed in seeds) > 1
@@ -145,13 +146,27 @@ def adjoint(program: Rolled, seeds: list[View | None], wanted: list[int]) -> lis
             continue
         parts = owed.pop(number)
         alive = _collect_alive(program, parts, number)
-        _pull(program, owed, active, number, _collect(program, parts, number), alive)
-    return [
+        seed = _collect(program, parts, number)
+        _note_adjoint(program, seed, number, forward)
+        _pull(program, owed, active, number, seed, alive)
+    gradients = [
         _collect(program, owed[number], number)
         if number in owed
         else program.constant(0.0, program.groups[number].size)
         for number in wanted
     ]
+    for number, gradient in zip(wanted, gradients, strict=True):
+        _note_adjoint(program, gradient, number, forward)
+    return gradients
+
+
+def _note_adjoint(program: Rolled, view: View, of: int, forward: int) -> None:
+    """Note, for the printer, that a new group is nothing but the adjoint of another."""
+    size = program.groups[of].size
+    new = view.group >= forward and program.roles.get(view.group, ("",))[0] != "∂"
+    if new and program.groups[view.group].size == size:
+        if np.array_equal(view.positions, identity(size)):
+            program.roles[view.group] = ("∂", of)
 
 
 def _alive(program: Rolled, seed: View) -> View | None:
@@ -210,6 +225,7 @@ def _pull(
             batched = program.groups[source].batched
             elements = identity(size)
             put = program.add(Put(seed, index, table, size, batched))
+            program.roles[put] = ("∂′", source)
             taken = _taken(program, group, alive)
             _owe(program, owed, View(source, elements), View(put, elements), taken)
         case Put(source=source_view, index=index, table=table):
@@ -242,6 +258,7 @@ def _taken(program: Rolled, take: Take, alive: View | None) -> View | None:
     one = program.constant(1.0, take.size)
     uses = one if alive is None else Symbol(program, alive)._select(1.0, 0.0).view  # noqa: SLF001
     put = program.add(Put(uses, take.index, take.table, source.size, source.batched))
+    program.roles[put] = ("#", take.group)
     return (Symbol(program, View(put, identity(source.size))) > 0.0).view  # type: ignore[no-any-return]
 
 
@@ -317,5 +334,6 @@ def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | N
             number_of_uses = condition._select(1.0, 0.0)  # noqa: SLF001
             counts.append(Runs(number_of_uses.view.group, identity(size), offsets))
     total = program.add(Sum(tuple(counts), group.batched))
+    program.roles[total] = ("#", number)
     uses = Symbol(program, View(total, identity(group.size)))
     return (uses > 0.0).view  # type: ignore[no-any-return]

@@ -12,7 +12,10 @@ from liftgrad.lift.arguments import Reading, read
 from liftgrad.lift.build import Built, Stats, differentiate, trace
 from liftgrad.lift.captured import Captured
 from liftgrad.lift.executable import Backend, Executable
+from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Store
+from liftgrad.lift.printer import listing
+from liftgrad.lift.program import Program
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.update import StoreUpdate
@@ -144,6 +147,25 @@ class LiftedFunction:
     def build(self, arguments: dict[str, Any], reading: Reading) -> Built:
         """Trace and roll the function for arguments of this structure."""
         return trace(self._run, arguments, reading, self.stats)
+
+    @property
+    def program(self) -> Listing:
+        """The tensor program that was recovered for the last call, as mathematics to print.
+
+        Raises:
+            LiftError: if the function was not called yet.
+
+        """
+        if self._last is None:
+            raise LiftError(
+                f"{self.__name__} has no program yet: it is recovered at the first call."  # type: ignore[attr-defined]
+            )
+        return self.listing(self._last.built, self._last.program)
+
+    def listing(self, built: Built, program: Program, update: int | None = None) -> Listing:
+        """Return a program that was built for this function as text."""
+        signature = ", ".join(self._signature.parameters)
+        return listing(self.__name__, signature, built, program, update)  # type: ignore[attr-defined]
 
     def _warn_of_many(self) -> None:
         keys = list(self._programs)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
+from liftgrad.lift.naming import LeafNames
 from liftgrad.nn import Module
 
 Kind = Literal["parameter", "input", "index"]
@@ -43,6 +44,12 @@ class LeafGroup:
     def size(self) -> int:
         """How many numbers."""
         return len(self.values) if self.array is None else self.array.size
+
+    def leaf_names(self) -> LeafNames:
+        """Return what the numbers are called, without the numbers."""
+        if self.array is not None:
+            return LeafNames(self.name, shape=self.array.shape)
+        return LeafNames(self.name, self.names)
 
     def numbers(self) -> NDArray[Any]:
         """Return the numbers as a flat array."""

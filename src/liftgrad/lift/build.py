@@ -12,6 +12,7 @@ import numpy as np
 from liftgrad.lift.adjoint import adjoint
 from liftgrad.lift.arguments import Kind, Reading, flatten_result, substitute
 from liftgrad.lift.groups import Constants, Leaf, Rolled, View
+from liftgrad.lift.naming import LeafNames
 from liftgrad.lift.roll import roll
 from liftgrad.lift.trace import Batch, Condition, Tape, TracedArray
 from liftgrad.operators import Operators
@@ -31,6 +32,16 @@ class Stats:
     """Distinct kernels among them."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent in each stage, over all programs."""
+
+    def __str__(self) -> str:
+        traces = "1 trace" if self.traces == 1 else f"{self.traces:,} traces"
+        calls = "1 call" if self.cache_hits == 1 else f"{self.cache_hits:,} calls"
+        seconds = ", ".join(f"{stage} {s:.3f} s" for stage, s in self.seconds.items())
+        return (
+            f"{traces}, {calls} served by a program that was there already\n"
+            f"{self.scalar_operations:,} scalar operations → {self.tensor_operations:,} tensor "
+            f"operations (with the gradient), {self.kernels:,} kernels\n{seconds}"
+        )
 
     def time(self, stage: str, since: float) -> float:
         """Add the time since `since` to a stage; return the time now."""
@@ -67,6 +78,8 @@ class Built:
     gradients: list[View] = field(default_factory=list)
     sizes: int | None = None
     """The leaf group of the batch's size as a number."""
+    names: dict[int, LeafNames] = field(default_factory=dict)
+    """What the arguments call the numbers of the program's leaf groups."""
     single: bool = False
     """Whether the function returns just one Value."""
 
@@ -126,6 +139,7 @@ def trace(function: Callable[..., Any], arguments: dict[str, Any], reading: Read
         scalar_operations=scalar_operations,
         forward=len(rolled.groups),
         sizes=place_of.get(id(groups[-1])),
+        names={leaf_of[i]: g.leaf_names() for i, g in enumerate(reading.groups) if i in leaf_of},
         single=isinstance(result, Operators | Condition),
     )
 

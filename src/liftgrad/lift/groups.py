@@ -10,7 +10,7 @@ A sum that is not batched itself adds up batched operands over the samples, too.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -145,6 +145,9 @@ class Rolled:
 
     groups: list[Group]
     outputs: list[View]
+    roles: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """Groups of a gradient that are another's adjoint ("∂"), a part of it ("∂′"), or count those
+    of its uses that are in branches taken ("#")."""
 
     def add(self, group: Group) -> int:
         """Append a group and return its number."""

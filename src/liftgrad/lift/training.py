@@ -17,6 +17,7 @@ from liftgrad.lift.arguments import LeafGroup, read
 from liftgrad.lift.build import Built, constants_of, differentiate
 from liftgrad.lift.executable import machine_code
 from liftgrad.lift.numpy_executor import execute
+from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.roll import identity
 from liftgrad.lift.portions import Portions, staged
@@ -75,6 +76,10 @@ class Training:
             start = stop
         return np.concatenate(losses) if losses else np.zeros(0)
 
+    def listing(self) -> Listing:
+        """Return the program of a step, on the largest batches, as text."""
+        return self.programs[max(self.programs)].listing()
+
     def _program(self, size: int) -> "_StepProgram":
         program = self.programs.get(size)
         if program is None:
@@ -105,6 +110,7 @@ class _StepProgram:
             differentiate(built, function.stats, unit_seed=True)
         self.built, self.groups = built, whole.groups
         self.loss = built.rolled.outputs[0]
+        self.gradient_end = len(built.rolled.groups)
         self.update = Update(built.rolled, training.optimizer)
         for i, gradient in zip(built.parameter_groups, built.gradients, strict=True):
             values = reading.groups[i].values
@@ -120,6 +126,11 @@ class _StepProgram:
             if i not in built.parameter_groups and whole.groups[i].kind == "index":
                 _check_all(whole.groups[i], i, built, reading.groups[i])
         self.reading = reading
+
+    def listing(self) -> Listing:
+        """Return the program as text."""
+        program = schedule(self.built.rolled, self.update.assignments)
+        return self.training.function.listing(self.built, program, self.gradient_end)
 
     def run(self, batches: Array | None, steps: int) -> Array:
         """Take steps natively, or one by one with NumPy."""

@@ -1,0 +1,360 @@
+"""An independent reader of printed formulas and programs: it parses the text and computes with it.
+
+The grammar is the one in `liftgrad.lift.formula`; nothing of the printer is used here.
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from liftgrad import ops
+
+TOKEN = re.compile(
+    r"\s*(?:"
+    r"(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?|∞|nan)"
+    r"|(?P<sum>Σ_[a-z]\d*(?:,[a-z]\d*)*)"
+    r"|(?P<name>(?:∂′|∂|\#)*[A-Za-z_][A-Za-z0-9_]*'*(?:\.[A-Za-z0-9_]+)*(?:_[a-z]\d*(?:,[a-z]\d*)*(?=\())?)"
+    r"|(?P<power>\^-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)"
+    r"|(?P<sign>:=|[-+·/^()\[\],|<≤=≠])"
+    r")"
+)
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+CALLS = {
+    o.notation.split("(")[0]: o
+    for o in (*ops.OPERATIONS.values(), ops.select)
+    if o.notation.endswith(")") and o.arity is not None
+}
+SIGNS = {
+    "+": ops.add,
+    "-": ops.subtract,
+    "·": ops.multiply,
+    "/": ops.divide,
+    "<": ops.less,
+    "≤": ops.less_equal,
+    "=": ops.equal,
+    "≠": ops.not_equal,
+    "and": ops.logical_and,
+    "or": ops.logical_or,
+}
+
+
+@dataclass
+class Scope:
+    """What a formula's names and indices stand for."""
+
+    read: Callable[[str, tuple[Any, ...]], Any]
+    extents: Mapping[str, Callable[[Mapping[str, Any]], Any]]
+    """For each letter the values that it takes."""
+
+
+class Formula:
+    """A formula, parsed; call it with a scope and the values of its free letters."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = tokens(text)
+        self.place = 0
+        self.tree = self._condition()
+        assert self.place == len(self.tokens), (text, self.tokens[self.place :])
+
+    def __call__(self, scope: Scope, letters: Mapping[str, Any]) -> Any:
+        """Return the formula's value."""
+        return evaluate(self.tree, scope, letters)
+
+    # --- one method for each rule of the grammar -------------------------------------------------
+
+    def _condition(self) -> Any:
+        left = self._negation()
+        if self._next in ("and", "or"):
+            sign = self._take()
+            return ("apply", SIGNS[sign], [left, self._negation()])
+        return left
+
+    def _negation(self) -> Any:
+        if self._next == "not":
+            self._take()
+            return ("apply", ops.logical_not, [self._negation()])
+        return self._comparison()
+
+    def _comparison(self) -> Any:
+        left = self._sum()
+        if self._next in ("<", "≤", "=", "≠"):
+            sign = self._take()
+            return ("apply", SIGNS[sign], [left, self._sum()])
+        return left
+
+    def _sum(self) -> Any:
+        left = self._product()
+        while self._next in ("+", "-"):
+            sign = self._take()
+            left = ("apply", SIGNS[sign], [left, self._product()])
+        return left
+
+    def _product(self) -> Any:
+        left = self._prefix()
+        while self._next in ("·", "/"):
+            sign = self._take()
+            left = ("apply", SIGNS[sign], [left, self._prefix()])
+        return left
+
+    def _prefix(self) -> Any:
+        if self._next == "-":
+            self._take()
+            return ("apply", ops.negate, [self._prefix()])
+        if self._kind == "sum":
+            letters = self._take().removeprefix("Σ_").split(",")
+            return ("reduce", ops.total, letters, self._product())
+        return self._power()
+
+    def _power(self) -> Any:
+        base = self._operand()
+        if self._kind == "power":
+            exponent = float(self._take().translate(SUPERSCRIPTS).removeprefix("^"))
+            return ("apply", ops.power_constant(exponent), [base])
+        if self._next == "^":
+            self._take()
+            return ("apply", ops.power, [base, self._operand()])
+        return base
+
+    def _operand(self) -> Any:
+        kind, text = self._kind, self._take()
+        if kind == "number":
+            return ("number", math.inf if text == "∞" else float(text))
+        if kind == "name":
+            return self._call(text) if self._next == "(" else ("read", text, self._indices())
+        if text == "(":
+            inner = self._named()
+            self._expect(")")
+            return inner
+        assert text == "|", text
+        inner = self._condition()
+        self._expect("|")
+        return ("apply", ops.absolute, [inner])
+
+    def _named(self) -> Any:
+        if self._kind == "name" and self.tokens[self.place + 1][1] == ":=":
+            self._take()
+            self._take()
+        return self._condition()
+
+    def _call(self, name: str) -> Any:
+        operands = []
+        while self._next in ("(", ","):
+            self._take()
+            operands.append(self._named())
+        self._expect(")")
+        if name.startswith("max_"):
+            return ("reduce", ops.largest, name.removeprefix("max_").split(","), operands[0])
+        return ("apply", CALLS[name], operands)
+
+    def _indices(self) -> list[Any]:
+        found = []
+        if self._next == "[":
+            while self._next in ("[", ","):
+                self._take()
+                found.append(self._index())
+            self._expect("]")
+        return found
+
+    def _index(self) -> Any:
+        """Return an index: a sum of numbers and multiples of letters, such as 4i+k or 7-s."""
+        terms = []
+        while self._next not in ("]", ","):
+            sign = 1
+            if self._next in ("+", "-"):
+                sign = 1 if self._take() == "+" else -1
+            factor: Any = ("number", float(sign))
+            while self._next not in ("]", ",", "+", "-"):
+                if self._next == "·":
+                    self._take()
+                part = self._operand()
+                factor = part if factor == ("number", 1.0) else ("times", factor, part)
+            terms.append(factor)
+        return terms[0] if len(terms) == 1 else ("plus", *terms)
+
+    # --- tokens ----------------------------------------------------------------------------------
+
+    @property
+    def _next(self) -> str:
+        return self.tokens[self.place][1] if self.place < len(self.tokens) else ""
+
+    @property
+    def _kind(self) -> str:
+        return self.tokens[self.place][0] if self.place < len(self.tokens) else ""
+
+    def _take(self) -> str:
+        self.place += 1
+        return self.tokens[self.place - 1][1]
+
+    def _expect(self, text: str) -> None:
+        assert self._take() == text, self.tokens
+
+
+def tokens(text: str) -> list[tuple[str, str]]:
+    found = []
+    place = 0
+    while place < len(text):
+        match = TOKEN.match(text, place)
+        assert match, text[place:]
+        kind = match.lastgroup
+        assert kind
+        found.append((kind, match[kind]))
+        place = match.end()
+    return found
+
+
+def evaluate(tree: Any, scope: Scope, letters: Mapping[str, Any]) -> Any:  # noqa: PLR0911
+    """Return the value of a parsed formula."""
+    match tree:
+        case ("number", value):
+            return value
+        case ("apply", ops.select, (condition, a, b)):
+            return evaluate(a if evaluate(condition, scope, letters) else b, scope, letters)
+        case ("apply", operation, operands):
+            return operation.forward(*[evaluate(x, scope, letters) for x in operands])
+        case ("reduce", operation, over, body):
+            values = [evaluate(body, scope, inner) for inner in steps(over, scope.extents, letters)]
+            return operation.forward(*values)
+        case ("read", name, indices):
+            if name in letters and not indices:
+                return letters[name]
+            found = [evaluate(index, scope, letters) for index in indices]
+            whole = tuple(int(i) if isinstance(i, float) else i for i in found)
+            # A word among the indices, such as wq, is a name that nobody reads.
+            return scope.read(name, whole)
+        case ("times", a, b):
+            return evaluate(a, scope, letters) * evaluate(b, scope, letters)
+        case ("plus", *terms):
+            return sum(evaluate(term, scope, letters) for term in terms)
+    raise AssertionError(tree)
+
+
+def steps(
+    over: list[str],
+    extents: Mapping[str, Callable[[Mapping[str, Any]], Any]],
+    letters: Mapping[str, Any],
+) -> Any:
+    """Yield the values of letters for each step of loops over some of them."""
+    if not over:
+        yield dict(letters)
+        return
+    for value in extents[over[0]](letters):
+        yield from steps(over[1:], extents, {**letters, over[0]: value})
+
+
+# --- programs ----------------------------------------------------------------------------------
+
+
+class Reader:
+    """Carries out a printed program, line by line, on the arguments of the function."""
+
+    def __init__(self, arguments: Mapping[str, Any], samples: int | None = None) -> None:
+        self.arguments = arguments
+        self.numbers: dict[Any, float] = {}
+        self.samples = samples
+        self.tables: dict[str, list[float]] = {}
+
+    def run(self, text: str) -> None:
+        """Carry out all lines."""
+        lines = [line for line in text.splitlines()[1:] if line]
+        for line in lines:
+            if match := re.fullmatch(r"((?:table|values|numbers)\d+) = (.*)", line):
+                assert "…" not in line, "a table is cut short; take a smaller program"
+                self.tables[match[1]] = [float(x) for x in match[2].split(", ")]
+        for line in lines:
+            if line.startswith("  "):
+                self.line(*[*re.split(r" {4,}", line.strip()), ""][:2])
+
+    def line(self, formula: str, limits: str) -> None:
+        """Carry out one line for all of its rows."""
+        target, sign, body = re.fullmatch(r"(\S+) (\+?=) (.*)", formula).groups()  # type: ignore[union-attr]
+        extents = {}
+        for limit in re.findall(r"[a-z]\d*[<≤∈](?:\{.*?\}|[^,]+)", limits):
+            letter, kind, bound = re.fullmatch(r"([a-z]\d*)([<≤∈])(.*)", limit).groups()  # type: ignore[union-attr]
+            extents[letter] = self.extent(kind, bound)
+        scope = Scope(self.read, extents)
+        _, name, indices = Formula(target).tree
+        computed = Formula(body)
+        rows = [letter for letter in extents if re.search(rf"(?<![a-z]){letter}(?![a-z])", target)]
+        results = {}
+        for letters in steps(rows, extents, {}):
+            place = self.place(name, [evaluate(i, scope, letters) for i in indices])
+            value = computed(scope, letters)
+            before = results.get(place, self.numbers.get(place, 0.0)) if sign == "+=" else 0.0
+            assert sign == "+=" or place not in results, (formula, place)
+            results[place] = before + value
+        self.numbers.update(results)
+
+    def extent(self, kind: str, bound: str) -> Callable[[Mapping[str, Any]], Any]:
+        """Return the values of a letter, by the letters of the loops around it."""
+        if kind == "∈":
+            words = bound.strip("{}").split(", ")
+            return lambda _: words
+        limit = Formula(f"x[{bound}]").tree[2][0]
+        more = kind == "≤"
+        return lambda letters: range(int(evaluate(limit, Scope(self.read, {}), letters)) + more)
+
+    def place(self, name: str, indices: list[Any]) -> Any:
+        """Return a key for a number: arguments are known by identity, whatever they are called."""
+        prefix = re.match(r"(?:∂′|∂|#)*", name)[0]  # type: ignore[index]
+        name = name.removeprefix(prefix)
+        where = [int(i) if isinstance(i, float) else i for i in indices]
+        if name.split(".")[0] in self.arguments:
+            found = self.find(name, where)
+            return prefix, id(found)
+        return prefix + name, *where
+
+    def read(self, name: str, indices: tuple[Any, ...]) -> Any:
+        """Return the number, or the word, that a name with indices stands for."""
+        if name in self.tables:
+            (place,) = indices
+            return self.tables[name][place]
+        if name == "samples":
+            return float(self.samples or 0)
+        if not indices and name.isidentifier() and not self.known(name):
+            return name
+        place = self.place(name, list(indices))
+        if place in self.numbers:
+            return self.numbers[place]
+        found = self.find(name, list(indices))
+        return getattr(found, "data", None) if hasattr(found, "_prev") else float(found)
+
+    def known(self, name: str) -> bool:
+        """Tell whether a name without indices is a number."""
+        return name in self.arguments or (name,) in self.numbers
+
+    def find(self, name: str, indices: list[Any]) -> Any:
+        """Return an element of the arguments."""
+        first, *words = name.split(".")
+        found = self.arguments[first]
+        if not words and len(indices) == 1 and not isinstance(found, list | np.ndarray):
+            return flat(found)[indices[0]]
+        for word in words:
+            if isinstance(found, list | tuple):
+                found = found[int(word)]
+            elif isinstance(found, dict):
+                found = found[word]
+            else:
+                if not hasattr(found, word):
+                    # A list of modules is left out of names.
+                    found = next(x for x in vars(found).values() if isinstance(x, list))
+                    found = found[indices.pop(0)]
+                found = getattr(found, word)
+        for index in indices:
+            found = found[index]
+        return found
+
+
+def flat(x: Any) -> list[Any]:
+    """Return the numbers of a nested argument in order."""
+    if hasattr(x, "parameters"):
+        return list(x.parameters())
+    if isinstance(x, dict):
+        x = list(x.values())
+    if isinstance(x, list | tuple):
+        return list(itertools.chain.from_iterable(map(flat, x)))
+    return [x]
