@@ -31,10 +31,12 @@ def deepcopy_value(value: Any, memo: dict[int, Any]) -> Any:
 
 def reduce_value(value: Any) -> tuple[Any, ...]:
     """Return what the pickle module asks for: how to make the value empty, then its state."""
+    # pickle knows __newobj__ and insists that it makes an object of the same class.
+    make = __newobj__ if _kind(value) is type(value) else _new
     if id(value) in _listed.ids:
-        return __newobj__, (_kind(value),)
+        return make, (_kind(value),)
     values = _reachable(value)
-    return __newobj__, (_kind(value),), (_Empty(values), [v.__getstate__() for v in values])
+    return make, (_kind(value),), (_Empty(values), [v.__getstate__() for v in values])
 
 
 def restore_value(_value: Any, state: tuple[list[Any], list[Any]]) -> None:
@@ -77,12 +79,18 @@ def _kind(value: Any) -> type:
     return getattr(value, "_copied_as", type(value))
 
 
+def _new(kind: Any) -> Any:
+    return kind.__new__(kind)
+
+
 def _reachable(value: Any) -> list[Any]:
     """Return the value, what it was made of and their gradients where these are Values."""
     seen = {id(value)}
     values = [value]
     for v in values:
-        for other in (*v._prev, v.grad) if hasattr(v.grad, "_prev") else v._prev:
+        # A lifted function's result is copied as the number that it is.
+        operands = () if hasattr(v, "_copied_alone") else v._prev
+        for other in (*operands, v.grad) if hasattr(v.grad, "_prev") else operands:
             if id(other) not in seen:
                 seen.add(id(other))
                 values.append(other)

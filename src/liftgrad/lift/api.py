@@ -3,14 +3,16 @@
 import functools
 import inspect
 import threading
+import types
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.arguments import Reading, read
-from liftgrad.lift.build import Built, Stats, differentiate, trace
-from liftgrad.lift.captured import Captured
+from liftgrad.lift.arguments import Reading, describe, read
+from liftgrad.lift.build import Built, Stats, differentiate, is_tracing, trace
+from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.executable import Backend, Executable
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Store
@@ -43,8 +45,11 @@ def lift(
 
     Args:
         function: a scalar program; see `LiftedFunction` for what it may take and return.
-        dtype: the type to compute in.
+        dtype: the type to compute in; with float32, parameters are rounded to it, too.
         backend: "native" (LLVM) or "numpy".
+
+    Raises:
+        LiftError: if it is not a function.
 
     >>> from liftgrad import Value
     >>> @lift
@@ -62,23 +67,38 @@ def lift(
     if backend not in ("native", "numpy"):
         raise LiftError(f"lift(backend={backend!r}): choose 'native' or 'numpy'.")
     if function is None:
-        return lambda f: LiftedFunction(f, dtype, backend)
+        return lambda f: _lifted(f, dtype, backend)
+    return _lifted(function, dtype, backend)
+
+
+def _lifted(function: Any, dtype: DType, backend: Backend) -> "LiftedFunction":
+    if isinstance(function, LiftedFunction):
+        function = function.function
+    if not isinstance(function, types.FunctionType):
+        raise LiftError(
+            f"lift() takes a function, and this is a {type(function).__name__}; write one that "
+            "takes it as an argument: lift(lambda model, x: model(x))."
+        )
     return LiftedFunction(function, dtype, backend)
 
 
-class LiftedFunction:
+class LiftedFunction(Wrapper):
     """A scalar program that runs as a tensor program.
 
     Arguments may be numbers, arrays, Values, Modules, and lists, tuples and dicts of them. Floats
     and arrays of floats are inputs, integer arrays are indices for `take`, Values are parameters;
     ints, strings and bools are static. Modules, lists and Values that the function finds in its
     closure or among its globals count as arguments, too: whatever they are bound to is seen at
-    each call.
+    each call. Numbers in globals and class attributes that only the user's methods, or functions
+    of other modules, know are static.
 
-    Results are Values, or nested containers of them; results of `vmap` are arrays.
+    Results are Values, or nested containers of them; results of `vmap` are arrays. Called by a
+    function that is being lifted or differentiated, it is the plain function.
     """
 
-    def __init__(self, function: Callable[..., Any], dtype: DType, backend: Backend) -> None:
+    __name__: str
+
+    def __init__(self, function: types.FunctionType, dtype: DType, backend: Backend) -> None:
         functools.update_wrapper(self, function)
         self.function, self.dtype, self.backend = function, dtype, backend
         self.stats = Stats()
@@ -87,32 +107,64 @@ class LiftedFunction:
         self._plain = len(kinds) if set(kinds) <= {inspect.Parameter.POSITIONAL_OR_KEYWORD} else -1
         """How many arguments there are, if a call can give all of them by position."""
         self._captured = Captured(function, frozenset(self._signature.parameters))
-        self._programs: dict[tuple[Any, ...], tuple[Executable, list[Any]]] = {}
+        self._programs: dict[tuple[Any, ...], Executable] = {}
         self._batched: dict[tuple[Any, ...], set[int]] = {}
         self.lock = threading.RLock()
         self._last: Executable | None = None
         self._repeat: Repeat | None = None
+        reference = weakref.ref(self)
+
+        def forget(_: Any) -> None:
+            function = reference()
+            if function is not None:
+                function._repeat = None
+
+        self._forget = forget
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments, building it if there is none for their structure."""
-        arguments = self.arguments(args, kwargs)
+        if is_tracing():
+            return self.function(*args, **kwargs)
         with self.lock:
-            if self._repeat is not None and self._repeat.serves(arguments):
+            arguments = self.arguments(args, kwargs)
+            repeat = self._repeat
+            if repeat is not None and repeat.serves(arguments):
                 self.stats.cache_hits += 1
-                return self._repeat.call(arguments)
-            reading = read(arguments)
+                return repeat.call(arguments)
+            arguments, reading = self.read(args, kwargs)
+            if reading.nested:
+                return self.function(*args, **kwargs)
             executable = self._executable(arguments, reading)
-            prepared = Prepared(self.__name__, self.lock, executable, reading.groups)  # type: ignore[attr-defined]
+            prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
             result = prepared.call(reading.groups)
-            self._repeat = Repeat.of(arguments, reading, prepared)
+            self._repeat = Repeat.of(arguments, reading, prepared, self._forget)
             return result
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Return the method, as functions do."""
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __reduce__(self) -> str:
+        """Copy and pickle as functions do: by name."""
+        return str(self.function.__qualname__)
+
+    def read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], Reading]:
+        """Return all arguments of a call, and what they consist of."""
+        arguments = self.arguments(args, kwargs)
+        reading = read(arguments)
+        if self._captured.watch(reading.classes):
+            return self.read(args, kwargs)
+        return arguments, reading
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return all arguments of a call by name, with what the function captures."""
         if not kwargs and len(args) == self._plain:
             bound = dict(zip(self._signature.parameters, args, strict=True))
         else:
-            binding = self._signature.bind(*args, **kwargs)
+            try:
+                binding = self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self.__name__}(): {error}") from None
             binding.apply_defaults()
             bound = binding.arguments
         return {**bound, **self._captured.values()}
@@ -121,7 +173,7 @@ class LiftedFunction:
         """Call the function with traced arguments, and traced captured values in their places."""
         names = [name for name in arguments if name not in self._signature.parameters]
         captured = {name: arguments.pop(name) for name in names}
-        bound = inspect.BoundArguments(self._signature, arguments)  # type: ignore[arg-type]
+        bound = inspect.BoundArguments(self._signature, arguments)
         return self._captured.call(captured, bound.args, bound.kwargs)
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
@@ -132,13 +184,13 @@ class LiftedFunction:
         found = self._programs.get(key)
         if found is not None:
             self.stats.cache_hits += 1
-            self._last = found[0]
-            return found[0]
+            self._last = found
+            return found
         built = self.build(arguments, reading)
         differentiate(built, self.stats, unit_seed=False)
         executable = Executable(built, self.dtype, self.backend, self.stats)
-        self._batched[rank_key] = built.batched_groups
-        self._programs[_key(reading, built.batched_groups)] = (executable, reading.kept)
+        self._batched[rank_key] = built.open_groups
+        self._programs[_key(reading, built.open_groups)] = executable
         self._last = executable
         if len(self._programs) == _MANY_STRUCTURES + 1:
             self._warn_of_many()
@@ -158,27 +210,43 @@ class LiftedFunction:
         """
         if self._last is None:
             raise LiftError(
-                f"{self.__name__} has no program yet: it is recovered at the first call."  # type: ignore[attr-defined]
+                f"{self.__name__} has no program yet: it is recovered at the first call."
             )
         return self.listing(self._last.built, self._last.program)
 
     def listing(self, built: Built, program: Program, update: int | None = None) -> Listing:
         """Return a program that was built for this function as text."""
         signature = ", ".join(self._signature.parameters)
-        return listing(self.__name__, signature, built, program, update)  # type: ignore[attr-defined]
+        return listing(self.__name__, signature, built, program, update)
 
     def _warn_of_many(self) -> None:
-        keys = list(self._programs)
-        differing = [
-            (a, b) for a, b in zip(keys[-2], keys[-1], strict=False) if a != b
-        ] or [(len(keys[-2]), len(keys[-1]))]
+        earlier, later = list(self._programs)[-2:]
+        first = next(i for i, (a, b) in enumerate(zip(earlier, later, strict=False)) if a != b)
+        argument = next(part for part in reversed(later[: first + 1]) if isinstance(part, str))
+        a, b = describe(earlier[first]), describe(later[first])
+        what = f"one has {a} and the other {b} in {argument}"
+        if argument == CODE:
+            what = "a function, class or module that it uses was replaced by another"
         warnings.warn(
-            f"{self.__name__} was built for {len(keys)} structures of arguments, the last two of "  # type: ignore[attr-defined]
-            f"which differ in {differing[0][0]!r} and {differing[0][1]!r}; pass numbers that vary "
-            "as floats or arrays, and pad what varies in length.",
+            f"{self.__name__} was built for {len(self._programs)} structures of arguments; of the "
+            f"last two, {what}. {_advice(later[first])}",
             RuntimeWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
+
+
+def _advice(part: Any) -> str:
+    match part:
+        case ("input" | "index", _):
+            return "Map over arrays that vary in length with vmap, or pad them."
+        case (kind, str() | int()) if kind in (int, bool, str):
+            return "If it is a number that varies, pass it as a float or in an array."
+        case (kind, str()) if kind is float:
+            return "Attributes are static: pass a number that varies as an argument, or as a Value."
+        case (type(), *_):
+            return "Pad what varies in length or kind."
+        case _:
+            return "Arguments of one structure share one program."
 
 
 def _key(reading: Reading, batched: set[int]) -> tuple[Any, ...]:

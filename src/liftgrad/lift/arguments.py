@@ -1,28 +1,35 @@
-"""Arguments: what a call hands over, taken apart into numbers and structure, and put together again.
+"""Arguments: what a call hands over, taken apart into numbers and structure, and put together.
 
     Values                      parameters; one group of leaves for each argument that holds any
     floats                      inputs; one group for each argument
     arrays of floats            inputs; a group each
     arrays of integers          indices known at run time; a group each
     ints, strings, bools, None  static: another value is another program
-    lists, tuples, dicts, Modules and other objects with attributes: taken apart
+    lists, tuples, dicts, Modules and other objects with attributes: taken apart; the floats among
+                                an object's attributes are static
+    other objects               static, known by their equality
 
 `read` gives the numbers and a key that is equal for calls that one program can serve;
 `substitute` gives the same arguments with traced values in place of the numbers.
 """
 
 import copy
+import copyreg
+import enum
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
-from liftgrad.errors import LiftError
+from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.naming import LeafNames
+from liftgrad.lift.static import Static
 from liftgrad.nn import Module
 
 Kind = Literal["parameter", "input", "index"]
@@ -66,10 +73,14 @@ class Reading:
 
     key: tuple[Any, ...]
     groups: list[LeafGroup]
-    kept: list[Any]
-    """Objects that the key knows by identity; whoever stores the key must keep them alive."""
     containers: list[Any]
-    """The lists and dicts that were taken apart, and the attributes of objects."""
+    """The lists, dicts and sets that were taken apart, and the attributes of objects."""
+    classes: set[type]
+    """The classes of the objects that were taken apart."""
+    whole: bool
+    """Whether the groups and containers show all that the arguments consist of."""
+    nested: bool
+    """Whether there are numbers that a function is being differentiated by."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -90,8 +101,20 @@ def read(arguments: dict[str, Any]) -> Reading:
     reader = _Reader()
     for name, argument in arguments.items():
         reader.open(name)
-        reader.take(argument, name)
-    return Reading(tuple(reader.key), reader.groups, reader.kept, reader.containers)
+        try:
+            reader.take(argument, name)
+        except RecursionError:
+            raise LiftError(
+                f"{name} is nested too deeply, or a list in it holds itself; make it flatter."
+            ) from None
+    return Reading(
+        tuple(reader.key),
+        reader.groups,
+        reader.containers,
+        reader.classes,
+        reader.whole,
+        reader.nested,
+    )
 
 
 def substitute(
@@ -115,8 +138,10 @@ class _Reader:
     def __init__(self) -> None:
         self.key: list[Any] = []
         self.groups: list[LeafGroup] = []
-        self.kept: list[Any] = []
         self.containers: list[Any] = []
+        self.classes: set[type] = set()
+        self.whole = True
+        self.nested = False
         self.leaf: Callable[[int, int], Any] | None = None
         self.make_array: Callable[[int, tuple[int, ...], Kind], Any] | None = None
         self.places: dict[int, Place] = {}
@@ -137,41 +162,10 @@ class _Reader:
         return number
 
     def take(self, x: Any, path: str, static_floats: bool = False) -> Any:
-        if isinstance(x, Value):
-            return self.take_value(x, path)
-        kind = type(x)
-        if x is None or kind in (int, bool, str, bytes):
-            self.key.append(x if kind is not bool else str(x))
-            return x
-        if isinstance(x, float | np.floating):
-            if static_floats:
-                self.key.append(float(x).hex())
-                return x
-            return self.take_float(float(x), path)
-        if isinstance(x, np.integer | np.bool_):
-            self.key.append(x.item())
-            return x
-        if isinstance(x, np.ndarray):
-            return self.take_array(x, path)
-        if isinstance(x, list | tuple):
-            self.key.append((kind, len(x)))
-            self.containers.append(x)
-            items = [self.take(item, f"{path}.{i}", static_floats) for i, item in enumerate(x)]
-            if self.leaf is None:
-                return None
-            return kind(*items) if hasattr(x, "_fields") else kind(items)
-        if isinstance(x, dict):
-            self.key.append((kind, *x))
-            self.containers.append(x)
-            entries = {k: self.take(v, f"{path}.{k}", static_floats) for k, v in x.items()}
-            return entries
-        if isinstance(x, Module) or (hasattr(x, "__dict__") and not isinstance(x, _OPAQUE)):
-            return self.take_object(x, path)
-        self.key.append(id(x))
-        self.kept.append(x)
-        return x
+        kind: Any = x.__class__
+        return _reader_of(kind)(self, x, path, static_floats)
 
-    def take_value(self, x: Value, path: str) -> Any:
+    def take_value(self, x: Value, path: str, _static_floats: bool) -> Any:
         place = self.places.get(id(x))
         if place is None:
             number = self.group("parameter")
@@ -182,7 +176,19 @@ class _Reader:
         self.key.append(place)
         return self.leaf(place.group, place.position) if self.leaf else None
 
-    def take_float(self, x: float, path: str) -> Any:
+    def take_static(self, x: Any, _path: str, _static_floats: bool) -> Any:
+        self.key.append((x.__class__, x))
+        return x
+
+    def take_numpy_static(self, x: Any, _path: str, _static_floats: bool) -> Any:
+        self.key.append((type(x.item()), x.item()))
+        return x
+
+    def take_float(self, x: Any, path: str, static_floats: bool) -> Any:
+        x = float(x)
+        if static_floats:
+            self.key.append((float, x.hex()))
+            return x
         number = self.group("input")
         group = self.groups[number]
         group.values.append(x)
@@ -190,47 +196,162 @@ class _Reader:
         self.key.append(float)
         return self.leaf(number, len(group.values) - 1) if self.leaf else None
 
-    def take_array(self, x: NDArray[Any], path: str) -> Any:
+    def take_array(self, x: NDArray[Any], path: str, static_floats: bool) -> Any:
         if x.dtype.kind not in "fiub":
             raise LiftError(
                 f"the argument {path} is an array of {x.dtype}; a lifted function takes arrays of "
                 "floats (inputs) and of integers (indices)."
             )
         if x.dtype.kind == "b":
-            return self.take(x.tolist(), path)
+            self.whole = False
+            return self.take(x.tolist(), path, static_floats)
         kind: Kind = "input" if x.dtype.kind == "f" else "index"
         number = len(self.groups)
         self.groups.append(LeafGroup(path, kind, array=x))
         self.key.append((kind, x.shape))
         return self.make_array(number, x.shape, kind) if self.make_array else None
 
-    def take_object(self, x: Any, path: str) -> Any:
+    def take_sequence(self, x: Any, path: str, static_floats: bool) -> Any:
+        kind = type(x)
+        self.key.append((kind, len(x)))
+        self.containers.append(x)
+        items = [self.take(item, f"{path}.{i}", static_floats) for i, item in enumerate(x)]
+        if self.leaf is None:
+            return None
+        return kind(*items) if hasattr(x, "_fields") else kind(items)
+
+    def take_dict(self, x: dict[Any, Any], path: str, static_floats: bool) -> Any:
+        self.key.append((type(x), *x))
+        self.containers.append(x)
+        entries = {k: self.take(v, f"{path}.{k}", static_floats) for k, v in x.items()}
+        if self.leaf is None or type(x) is dict:
+            return entries
+        clone = copy.copy(x)
+        clone.update(entries)
+        return clone
+
+    def take_set(self, x: Any, _path: str, _static_floats: bool) -> Any:
+        self.key.append((type(x), frozenset(x)))
+        self.containers.append(x)
+        return x
+
+    def take_partial(self, x: "partial[Any]", path: str, static_floats: bool) -> Any:
+        self.whole = False
+        parts = self.take((x.func, x.args, x.keywords), path, static_floats)
+        return partial(parts[0], *parts[1], **parts[2]) if self.leaf else None
+
+    def take_object(self, x: Any, path: str, _static_floats: bool) -> Any:
         if id(x) in self.done:
             self.key.append(("again", list(self.done).index(id(x))))
             return self.done[id(x)]
-        self.key.append((type(x), *vars(x)))
-        self.containers.append(vars(x))
-        clone = copy.copy(x) if self.leaf else None
+        kind: Any = type(x)
+        self.classes.add(kind)
+        attributes = getattr(x, "__dict__", {})
+        slots = [name for name in _slots(kind) if hasattr(x, name)]
+        self.key.append((kind, *attributes, *slots))
+        self.containers.append(attributes)
+        self.whole = self.whole and not slots
+        empty = kind if kind is types.SimpleNamespace else partial(object.__new__, kind)
+        clone = empty() if self.leaf else None
         self.done[id(x)] = clone
-        for name, attribute in vars(x).items():
+        for name in [*attributes, *slots]:
+            attribute = attributes[name] if name in attributes else getattr(x, name)
             taken = self.take(attribute, f"{path}.{name}", static_floats=True)
-            if clone is not None:
+            if clone is None:
+                continue
+            if name in attributes:
                 vars(clone)[name] = taken
+            else:
+                object.__setattr__(clone, name, taken)  # a frozen one, too
         return clone
 
+    def take_other(self, x: Any, path: str, static_floats: bool) -> Any:
+        kind = type(x)
+        if kind is Variable:
+            self.nested = True
+            return x
+        if hasattr(x, "_tape"):
+            raise TraceError(
+                f"{path} holds a traced value of an earlier call, which has no number any more; "
+                "return it from the lifted function instead of storing it."
+            )
+        passing = hasattr(x, "__next__") and not static_floats
+        if kind.__hash__ is None or hasattr(x, "__array__") or passing:
+            raise LiftError(
+                f"{path} is a {kind.__name__}, and a lifted function could not see it change; "
+                "pass numbers, NumPy arrays, Values, Modules, or lists, tuples and dicts of them."
+            )
+        self.key.append((kind, x))
+        return x
 
-_OPAQUE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+
+_READERS: tuple[tuple[Any, Callable[..., Any]], ...] = (
+    (Value, _Reader.take_value),
+    ((float, np.floating), _Reader.take_float),
+    ((np.integer, np.bool_), _Reader.take_numpy_static),
+    (np.ndarray, _Reader.take_array),
+    ((list, tuple), _Reader.take_sequence),
+    (dict, _Reader.take_dict),
+    ((set, frozenset), _Reader.take_set),
+    (partial, _Reader.take_partial),
+    (Module, _Reader.take_object),
+)
+
+
+@lru_cache(maxsize=1024)
+def _reader_of(kind: Any) -> Callable[..., Any]:
+    """Return the reader's method for objects of a class."""
+    if kind in _STATIC:
+        return _Reader.take_static
+    for classes, method in _READERS:
+        if issubclass(kind, classes):
+            return method
+    return _Reader.take_object if has_attributes_only(kind) else _Reader.take_other
+
+
+_STATIC = (int, bool, str, bytes, type(None), Static)
+_OPAQUE = (
+    *(type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
+    enum.Enum,
+)
+
+
+@lru_cache(maxsize=1024)
+def has_attributes_only(kind: Any) -> bool:
+    """Tell whether all that there is to objects of a class is attributes that Python code set."""
+    if issubclass(kind, _OPAQUE) or any(hasattr(kind, name) for name in _OTHERWISE):
+        return False
+    if kind is types.SimpleNamespace:
+        return True
+    try:
+        object.__new__(kind)  # which refuses where there is more to an object, unseen in C
+    except TypeError:
+        return False
+    return kind.__dictoffset__ != 0 or bool(_slots(kind))
+
+
+_OTHERWISE = ("__get__", "__array__", "_apply", "_tape")
+"""What functions, other arrays, and numbers that are not known yet have."""
+
+
+@lru_cache(maxsize=1024)
+def _slots(kind: Any) -> tuple[str, ...]:
+    return tuple(copyreg._slotnames(kind))  # type: ignore[attr-defined]
 
 
 def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], Any]]:
     """Return the leaves of a nested result and a function that builds it from others."""
+    if hasattr(result, "_positions"):  # part of an array argument
+        result = list(result)
     if isinstance(result, list | tuple):
         parts = [flatten_result(item) for item in result]
-        kind = type(result)
+        # The function must not hold on to the result, and to the whole tape with it.
+        rebuilds = [rebuild for _, rebuild in parts]
+        kind, by_name = type(result), hasattr(result, "_fields")
 
         def build(numbers: Iterator[Any]) -> Any:
-            items = [rebuild(numbers) for _, rebuild in parts]
-            return kind(*items) if hasattr(result, "_fields") else kind(items)
+            items = [rebuild(numbers) for rebuild in rebuilds]
+            return kind(*items) if by_name else kind(items)
 
         return [leaf for leaves, _ in parts for leaf in leaves], build
     if isinstance(result, dict):
@@ -238,3 +359,21 @@ def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], An
         leaves, rebuild = flatten_result(list(result.values()))
         return leaves, lambda numbers: dict(zip(keys, rebuild(numbers), strict=True))
     return [result], next
+
+
+def describe(part: Any) -> str:  # noqa: PLR0911, a table of one line for each kind of part
+    """Return in words what part of a key says."""
+    if isinstance(part, Place):
+        return "a Value"
+    if isinstance(part, type):
+        return f"a {part.__name__}"
+    kind, *rest = part
+    if kind in ("input", "index"):
+        return f"an array of shape {rest[0]}"
+    if kind is float:
+        return repr(float.fromhex(rest[0]))
+    if kind in _STATIC:
+        return repr(rest[0].snapshot if kind is Static else rest[0])
+    if isinstance(kind, type) and issubclass(kind, list | tuple):
+        return f"a {kind.__name__} of length {rest[0]}"
+    return f"a {kind.__name__}" if isinstance(kind, type) else "another object"

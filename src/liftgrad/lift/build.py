@@ -2,6 +2,7 @@
 
 import gc
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from liftgrad.errors import LiftError
 from liftgrad.lift.adjoint import adjoint
 from liftgrad.lift.arguments import Kind, Reading, flatten_result, substitute
 from liftgrad.lift.groups import Constants, Leaf, Rolled, View
@@ -65,7 +67,9 @@ class Built:
     fixed: dict[int, Any]
     """Results that do not depend on any argument, by place."""
     batched_groups: set[int]
-    """The arguments' arrays that are mapped over, whose first extent is known at run time."""
+    """The arguments' arrays that are mapped over."""
+    open_groups: set[int]
+    """Those of them whose first extent is known at run time: the function did not look at it."""
     index_bounds: dict[int, Any]
     """For each index group the extents of the tables that its positions are used in."""
     parameter_groups: list[int]
@@ -84,7 +88,9 @@ class Built:
     """Whether the function returns just one Value."""
 
 
-def trace(function: Callable[..., Any], arguments: dict[str, Any], reading: Reading, stats: Stats) -> Built:
+def trace(
+    function: Callable[..., Any], arguments: dict[str, Any], reading: Reading, stats: Stats
+) -> Built:
     """Run the function on traced values and roll what it does.
 
     `function` takes the arguments as keywords.
@@ -93,22 +99,24 @@ def trace(function: Callable[..., Any], arguments: dict[str, Any], reading: Read
     tape = Tape()
 
     def array(group: int, shape: tuple[int, ...], kind: Kind) -> TracedArray:
-        return TracedArray(tape, group, shape, kind)
+        traced = TracedArray(tape, group, shape, kind)
+        return traced if shape else traced[()]
 
     traced = substitute(arguments, tape.leaf, array)
     # The tape is a great many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()
     gc.disable()
+    _tracing.depth += 1
     try:
         result = function(traced)
         leaves, rebuild = flatten_result(result)
         fixed, outputs, batched = {}, [], []
         for place, leaf in enumerate(leaves):
             if isinstance(leaf, Operators | Condition | Batch):
-                outputs.append(tape.result_of(leaf))
+                outputs.append(tape.result_of(leaf))  # type: ignore[arg-type]
                 batched.append(isinstance(leaf, Batch))
             else:
-                fixed[place] = leaf
+                fixed[place] = _known(leaf)
         since = stats.time("trace", since)
         stats.traces += 1
         groups = [
@@ -119,6 +127,7 @@ def trace(function: Callable[..., Any], arguments: dict[str, Any], reading: Read
         rolled = roll(tape.nodes, groups, outputs)
         stats.time("roll", since)
     finally:
+        _tracing.depth -= 1
         if collecting:
             gc.enable()
     place_of = {id(group): number for number, group in enumerate(rolled.groups)}
@@ -132,6 +141,7 @@ def trace(function: Callable[..., Any], arguments: dict[str, Any], reading: Read
         rebuild=rebuild,
         fixed=fixed,
         batched_groups=set(tape.batched),
+        open_groups=set(tape.batched) - tape.measured,
         index_bounds=tape.index_bounds(reading.groups),
         parameter_groups=[
             i for i, g in enumerate(reading.groups) if g.kind == "parameter" and i in leaf_of
@@ -141,6 +151,30 @@ def trace(function: Callable[..., Any], arguments: dict[str, Any], reading: Read
         sizes=place_of.get(id(groups[-1])),
         names={leaf_of[i]: g.leaf_names() for i, g in enumerate(reading.groups) if i in leaf_of},
         single=isinstance(result, Operators | Condition),
+    )
+
+
+class _Tracing(threading.local):
+    """How many functions this thread is tracing at the moment."""
+
+    depth = 0
+
+
+_tracing = _Tracing()
+
+
+def is_tracing() -> bool:
+    """Tell whether this thread is tracing a function."""
+    return _tracing.depth > 0
+
+
+def _known(result: Any) -> Any:
+    """Return a result that depends on no number, if it is of a kind that cannot hide one."""
+    if result is None or isinstance(result, str | bytes | int | float | np.ndarray | np.generic):
+        return result
+    raise LiftError(
+        f"the lifted function returns a {type(result).__name__}; return Values, numbers, or lists, "
+        "tuples and dicts of them."
     )
 
 

@@ -5,6 +5,7 @@ When a lifted function first sees a Value, the Value becomes a window: its class
 is the same object, a Value still, for eager code as before.
 """
 
+import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -29,8 +30,8 @@ class Store:
         self.numbers: NDArray[Any] = np.array([v.data for v in values], dtype)
         self.gradients: NDArray[Any] = np.zeros(len(values), dtype)
         # Indexing a memoryview gives a Python float, three times as fast as an array.
-        self.number_view = memoryview(self.numbers)
-        self.gradient_view = memoryview(self.gradients)
+        self.number_view = self.numbers.data
+        self.gradient_view = self.gradients.data
         self.graphs: dict[int, Any] = {}
         """Gradients that are Values themselves, by position."""
         self.updates: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
@@ -42,12 +43,12 @@ class Store:
             _POSITION.__set__(value, position)
             value.grad = gradient
 
-
     def update_of(self, optimizer: Any) -> Any:
         """Return the native update of an optimiser that holds all of this store, else None."""
         known = self.updates.get(optimizer, self)
         if known is self:
-            whole = _whole_store(optimizer.params, str(self.numbers.dtype)) is self
+            with _lock:
+                whole = _whole_store(optimizer.params, str(self.numbers.dtype)) is self
             known = self.make_update(self, optimizer) if whole and self.make_update else None
             self.updates[optimizer] = known
         return known
@@ -62,7 +63,7 @@ class Window(Value):
     """How often a window was compared with something; see `Repeat`."""
 
     @property
-    def data(self) -> float:  # type: ignore[override]
+    def data(self) -> float:
         """The number."""
         return _STORE.__get__(self).number_view[_POSITION.__get__(self)]  # type: ignore[no-any-return]
 
@@ -71,7 +72,7 @@ class Window(Value):
         _STORE.__get__(self).number_view[_POSITION.__get__(self)] = number
 
     @property
-    def grad(self) -> Any:  # type: ignore[override]
+    def grad(self) -> Any:
         """The gradient."""
         store, position = _STORE.__get__(self), _POSITION.__get__(self)
         if store.graphs and position in store.graphs:
@@ -86,7 +87,6 @@ class Window(Value):
         else:
             store.graphs.pop(position, None)
             store.gradient_view[position] = gradient
-
 
     def _step_together(self, optimizer: Any) -> bool:
         """Let an optimiser move all parameters of the store; tell whether that was done."""
@@ -117,7 +117,8 @@ class Parameters:
 
     def __init__(self, values: Sequence[Value], dtype: str) -> None:
         self.values = list(values)
-        self.store = _whole_store(self.values, dtype)
+        with _lock:
+            self.store = _whole_store(self.values, dtype)
 
     def numbers(self) -> NDArray[Any]:
         """Return the numbers: the store's own array, or a copy."""
@@ -127,11 +128,12 @@ class Parameters:
 
     def add_gradients(self, gradients: NDArray[Any]) -> None:
         """Accumulate gradients."""
-        if self.store is not None and not self.store.graphs:
-            self.store.gradients += gradients
-        else:
-            for value, gradient in zip(self.values, gradients.tolist(), strict=True):
-                value.grad += gradient
+        with _lock:  # functions that share parameters may be differentiated in several threads
+            if self.store is not None and not self.store.graphs:
+                self.store.gradients += gradients
+            else:
+                for value, gradient in zip(self.values, gradients.tolist(), strict=True):
+                    value.grad += gradient
 
     def set_numbers(self, numbers: NDArray[Any]) -> None:
         """Set the parameters' numbers."""
@@ -152,6 +154,10 @@ def _whole_store(values: list[Value], dtype: str) -> Store | None:
             for i, v in enumerate(values)
         )
         return store if same and store.numbers.dtype == dtype else None
-    if all(type(value) is Value for value in values):
+    # Inner values are other ones at each call.
+    if all(type(value) is Value and not value._prev for value in values):
         return Store(values, dtype)
     return None
+
+
+_lock = threading.Lock()

@@ -5,47 +5,68 @@ Whether a model's structure is still what it was is asked with one comparison of
 attributes with copies of them, which costs nanoseconds for each parameter.
 """
 
+import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 
-from liftgrad.lift.arguments import Reading
+from liftgrad.lift.arguments import Reading, has_attributes_only
 from liftgrad.lift.parameters import Window
 from liftgrad.lift.results import Prepared
+from liftgrad.lift.static import Static
 
 
 class Repeat:
     """The last call's arguments, as far as another call has to agree with them."""
 
-    def __init__(self, arguments: dict[str, Any], reading: Reading, prepared: Prepared) -> None:
+    def __init__(
+        self,
+        arguments: dict[str, Any],
+        reading: Reading,
+        prepared: Prepared,
+        forget: Callable[[Any], None],
+    ) -> None:
         self.prepared = prepared
         self.groups = list(reading.groups)
-        arrays = {g.name: i for i, g in enumerate(reading.groups) if g.array is not None}
+        place = {g.name: i for i, g in enumerate(reading.groups) if g.kind != "parameter"}
         self.arrays = [
-            (name, arrays[name], x.dtype, x.shape)
+            (name, place[name], x.dtype, x.shape)
             for name, x in arguments.items()
-            if isinstance(x, np.ndarray) and name in arrays
+            if isinstance(x, np.ndarray)
         ]
-        changing = {name for name, *_ in self.arrays}
-        self.same = [(name, x) for name, x in arguments.items() if name not in changing]
+        self.floats = [(name, place[name]) for name, x in arguments.items() if x.__class__ is float]
+        changing = {name for name, *_ in [*self.arrays, *self.floats]}
+        rest = [(name, x) for name, x in arguments.items() if name not in changing]
+        # Models live as long as the user wants them to.
+        self.objects = [(name, weakref.ref(x, forget)) for name, x in rest if _is_referable(x)]
+        self.same = [(name, x) for name, x in rest if not _is_referable(x)]
         self.live = reading.containers
-        self.frozen = [x.copy() if isinstance(x, list | dict) else x for x in self.live]
+        self.frozen = [x.copy() if isinstance(x, _MUTABLE) else x for x in self.live]
         self.names = arguments.keys()
 
     @classmethod
-    def of(cls, arguments: dict[str, Any], reading: Reading, prepared: Prepared) -> Self | None:
-        """Return what to remember of a call, or None if its like must be taken apart."""
-        own_arrays = {id(x) for x in arguments.values() if isinstance(x, np.ndarray)}
+    def of(
+        cls,
+        arguments: dict[str, Any],
+        reading: Reading,
+        prepared: Prepared,
+        forget: Callable[[Any], None],
+    ) -> Self | None:
+        """Return what to remember of a call, or None if its like must be taken apart.
+
+        `forget` is called when one of the arguments that only the user keeps alive is no more.
+        """
+        if not reading.whole or any(p.store is None for p in prepared.parameters.values()):
+            return None
+        own = {id(x) for x in arguments.values() if isinstance(x, np.ndarray)}
+        floats = {name for name, x in arguments.items() if x.__class__ is float}
         for group in reading.groups:
-            parts = group.kind == "parameter" or id(group.array) in own_arrays
-            if not parts:
+            known = id(group.array) in own if group.array is not None else group.name in floats
+            if group.kind != "parameter" and not known:
                 return None
-        if any(p.store is None for p in prepared.parameters.values()):
-            return None
-        if any(isinstance(x, np.ndarray) and x.dtype.kind == "b" for x in arguments.values()):
-            return None
-        return cls(arguments, reading, prepared)
+        return cls(arguments, reading, prepared, forget)
 
     def serves(self, arguments: dict[str, Any]) -> bool:
         """Tell whether the last call's program and parameters are right for these arguments."""
@@ -55,16 +76,28 @@ class Repeat:
             x = arguments[name]
             if x.__class__ is not np.ndarray or x.dtype != dtype or x.shape != shape:
                 return False
+        for name, _ in self.floats:
+            if arguments[name].__class__ is not float:
+                return False
+        for name, reference in self.objects:
+            if arguments[name] is not reference():
+                return False
         for name, known in self.same:
             x = arguments[name]
-            if x is not known and (x.__class__ not in _PLAIN or type(known) is not type(x) or x != known):
+            if x is not known and (
+                x.__class__ not in _PLAIN or type(known) is not type(x) or x != known
+            ):
                 return False
+        return self._unchanged()
+
+    def _unchanged(self) -> bool:
+        """Tell whether containers and objects still consist of what they consisted of."""
         before = Window.comparisons
         try:
             # Equality of containers goes by identity first. Windows count the questions they are
             # asked beyond that: an equal number in the place of a parameter is another parameter.
             unchanged = self.live == self.frozen
-        except ValueError:  # an array in a container was replaced
+        except Exception:  # noqa: BLE001, the user's own == may raise anything
             return False
         return unchanged and Window.comparisons == before
 
@@ -74,7 +107,15 @@ class Repeat:
             known = self.groups[i]
             if known.array is not arguments[name]:
                 self.groups[i] = replace(known, array=arguments[name])
+        for name, i in self.floats:
+            self.groups[i] = replace(self.groups[i], values=[arguments[name]])
         return self.prepared.call(self.groups)
 
 
-_PLAIN = (int, str, bool, bytes, type(None))
+_PLAIN = (int, str, bool, bytes, type(None), Static)
+_MUTABLE = (list, dict, set)
+
+
+def _is_referable(x: Any) -> bool:
+    kind: Any = type(x)
+    return kind.__weakrefoffset__ != 0 and has_attributes_only(kind)

@@ -30,6 +30,10 @@ class Prepared:
         self.samples = samples_of(groups, built.batched_groups)
         self.run: NativeRun | NumpyRun = executable.start(self.samples, self.parameters)
         self.inputs = [(i, n) for i, n in built.leaf_of.items() if i not in self.parameters]
+        self.inner = any(
+            value._prev for p in self.parameters.values() if p.store is None for value in p.values
+        )
+        """Whether there are parameters that were made of other Values."""
 
     def call(self, groups: list[LeafGroup]) -> Any:
         """Run the program on the numbers in the groups and return its results."""
@@ -50,11 +54,12 @@ class Prepared:
 class Call:
     """One call: its results, and how to differentiate them later."""
 
-    __slots__ = ("__weakref__", "prepared", "run", "saved")
+    __slots__ = ("__weakref__", "_node", "prepared", "run", "saved")
 
     def __init__(self, prepared: Prepared) -> None:
         self.prepared, self.run = prepared, prepared.run
         self.saved: list[NDArray[Any]] | None = None
+        self._node: Value | None = None
         self.run.owner = weakref.ref(self)
 
     def results(self) -> Any:
@@ -81,14 +86,19 @@ class Call:
 
     def save(self) -> None:
         """Keep the gradient of the one result before another call overwrites its numbers."""
-        if self.saved is None and self.prepared.executable.built.outputs == 1 and self.prepared.parameters:
+        if (
+            self.saved is None
+            and self.prepared.executable.built.outputs == 1
+            and self.prepared.parameters
+        ):
             self.saved = self._gradients(np.ones(1))
         self.run.owner = None
 
-    def backward(self, seeds: NDArray[Any]) -> list[NDArray[Any]]:
+    def backward(self, seeds: NDArray[Any]) -> list[Any]:
         """Return the gradients of each parameter group for these adjoints of the results."""
         with self.prepared.lock:
-            if self.run.owner is not None and self.run.owner() is self:
+            owned = self.run.owner is not None and self.run.owner() is self
+            if owned:
                 return self._gradients(seeds)
             if self.saved is not None:
                 return [gradient * seeds[0] for gradient in self.saved]
@@ -97,7 +107,7 @@ class Call:
                 "call overwrote its numbers; call backward() before calling the function again."
             )
 
-    def _gradients(self, seeds: NDArray[Any]) -> list[NDArray[Any]]:
+    def _gradients(self, seeds: NDArray[Any]) -> list[Any]:
         if not self.prepared.parameters:
             return []
         self.run.backward(seeds)
@@ -112,13 +122,22 @@ class Call:
 
     def node(self) -> Value:
         """Return the call as one Value made of all parameters, for graphs that go on eagerly."""
+        with self.prepared.lock:  # all results share it
+            if self._node is None:
+                self._node = self._as_value()
+        return self._node
+
+    def _as_value(self) -> Value:
         leaves = [v for parameters in self.prepared.parameters.values() for v in parameters.values]
+        reference = weakref.ref(self)  # which a result in the graph keeps alive
 
         def pullback(seeds: "_Seeds", _y: float, *_x: float) -> tuple[float, ...]:
-            vector = np.zeros(self.prepared.executable.built.outputs)
+            call = reference()
+            assert call is not None
+            vector = np.zeros(call.prepared.executable.built.outputs)
             for place, adjoint in seeds.adjoints.items():
                 vector[place] = adjoint
-            return tuple(x for part in self.backward(vector) for x in part.tolist())
+            return tuple(x for part in call.backward(vector) for x in part.tolist())
 
         return Value(0.0, leaves, Operation("lifted", float, pullback, "lifted", "lifted"))
 
@@ -145,6 +164,7 @@ class LiftedValue(Value):
 
     __slots__ = ("_call", "_place")
     _copied_as = Value
+    _copied_alone = True
 
     def __init__(self, data: float, call: Call, place: int) -> None:
         self.data, self.grad, self.label = data, 0.0, ""
@@ -154,6 +174,9 @@ class LiftedValue(Value):
         """Set the gradients of all parameters; see `Value.backward`."""
         if create_graph:
             raise _no_graph()
+        if self._call.prepared.inner:
+            super().backward()
+            return
         self.grad = 1.0
         seeds = np.zeros(self._call.prepared.executable.built.outputs)
         seeds[self._place] = 1.0
@@ -164,11 +187,7 @@ class LiftedValue(Value):
         call = self._call
         if not call.prepared.parameters:
             return ()
-        with call.prepared.lock:
-            node = _nodes.get(call)
-            if node is None:
-                node = _nodes[call] = call.node()
-        return (node,)
+        return (call.node(),)
 
     @property
     def _operation(self) -> Operation | str:  # type: ignore[override]
@@ -184,10 +203,6 @@ class LiftedValue(Value):
     def __getstate__(self) -> Any:
         slots = {"data": self.data, "grad": self.grad, "label": self.label}
         return None, {**slots, "_prev": (), "_operation": ""}
-
-
-_nodes: "weakref.WeakKeyDictionary[Call, Value]" = weakref.WeakKeyDictionary()
-"""The call's Value, as long as the call lives, so that all its results share it."""
 
 
 def _no_graph() -> LiftError:

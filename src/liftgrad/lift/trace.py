@@ -45,6 +45,8 @@ class Tape:
         """For each index (group, position) the smallest extent it is used in."""
         self.unrolled: set[int] = set()
         """The groups of arrays whose elements were looked at one by one."""
+        self.measured: set[int] = set()
+        """The groups of arrays whose length or shape was asked for."""
         self.mapping: set[int] = set()
         """The groups that a vmap in progress maps over."""
         self.known: dict[int, bool] = {}
@@ -304,6 +306,7 @@ class TracedArray:
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""
+        self._measure()
         return self._positions.shape
 
     @property
@@ -312,7 +315,13 @@ class TracedArray:
         return self._positions.ndim
 
     def __len__(self) -> int:
+        self._measure()
         return len(self._positions)
+
+    def _measure(self) -> None:
+        """Note that the program may depend on how many samples there are."""
+        if self._group not in self._tape.mapping:
+            self._tape.measured.add(self._group)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
@@ -350,8 +359,8 @@ class TracedArray:
                 f"{user_line()}: vmap over part of an array, or within another vmap; pass the part "
                 "as an argument of the lifted function, or write the inner map as a loop."
             )
-        tape.batched[group] = len(self)
-        shape = self.shape[1:]
+        tape.batched[group] = len(self._positions)
+        shape = self._positions.shape[1:]
         return TracedArray(tape, group, shape, self._kind) if shape else self._element(0)
 
 

@@ -36,10 +36,9 @@ def vmap(
                 f"in_axes={in_axes!r} for {len(arguments)} arguments; give 0 or None for each."
             )
         over = [x for x, axis in zip(arguments, axes, strict=True) if axis == 0]
-        if len({len(x) for x in over}) != 1:
-            raise ValueError(
-                f"vmap over arguments of lengths {[len(x) for x in over]}; make them equal."
-            )
+        lengths = [len(x._positions if isinstance(x, TracedArray) else x) for x in over]  # noqa: SLF001
+        if len(set(lengths)) != 1:
+            raise ValueError(f"vmap over arguments of lengths {lengths}; make them equal.")
         if not any(isinstance(x, TracedArray) for x in over):
             rows = zip(
                 *[x if a == 0 else [x] * len(over[0]) for x, a in zip(arguments, axes, strict=True)],

@@ -1,0 +1,74 @@
+"""Static: snapshots of what a program bakes in, equal while another run would bake in the same."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from liftgrad.engine import Value
+from liftgrad.nn import Module
+
+_LIBRARIES = ("site-packages", "dist-packages")
+
+
+@dataclass(slots=True, frozen=True)
+class Static:
+    """An argument that is static as a whole."""
+
+    snapshot: Any
+
+
+class _Same:
+    """An object that is known by its identity."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, known: Any) -> None:
+        self.known = known
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.known is self.known
+
+    def __hash__(self) -> int:
+        return id(self.known)
+
+
+def snapshot(x: Any, within: tuple[int, ...] = ()) -> Any:  # noqa: PLR0911, a table of kinds
+    """Return something hashable that does not change when `x` does."""
+    kind: Any = type(x)
+    if isinstance(x, float | np.floating):
+        return float, float(x).hex()
+    if id(x) in within:
+        return within.index(id(x))
+    inner = (*within, id(x))
+    if isinstance(x, list | tuple):
+        return kind, *[snapshot(item, inner) for item in x]
+    if isinstance(x, dict):
+        return kind, *[(key, snapshot(item, inner)) for key, item in x.items()]
+    if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
+        return kind, x.shape, x.dtype.str, x.tobytes()
+    if isinstance(x, set):
+        return kind, frozenset(x)
+    if isinstance(x, Value | Module):
+        return _Same(x)
+    if is_users_class(kind) and hasattr(x, "__dict__"):
+        return kind, *[(name, snapshot(item, inner)) for name, item in vars(x).items()]
+    return (kind, x) if kind in (int, bool, str, bytes, type(None), frozenset) else _Same(x)
+
+
+@lru_cache(maxsize=1024)
+def is_users_class(kind: Any) -> bool:
+    """Tell whether a class was defined by the user rather than by a library."""
+    module = sys.modules.get(kind.__module__)
+    return module is not None and is_users(vars(module))
+
+
+def is_users(space: Mapping[str, Any]) -> bool:
+    """Tell whether these are the globals of the user's own code, not of Python, liftgrad, ..."""
+    package = str(space.get("__name__")).partition(".")[0]
+    if package == "liftgrad" or package in sys.stdlib_module_names:
+        return False
+    return not any(place in str(space.get("__file__", "")) for place in _LIBRARIES)
