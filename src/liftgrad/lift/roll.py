@@ -160,7 +160,8 @@ def _flatten_sums(
     terms: dict[int, list[int]] = {}
     for i, members in chains.items():
         rest = [a for a in members if nodes[a] != zero]
-        if len(members) > 2 or len(rest) < len(members) or nodes[i][0] is ops.total:
+        plain = nodes[i][0] is ops.add and len(members) == 2 and members == [*nodes[i][1:]]
+        if len(rest) < len(members) or not plain:
             terms[i] = rest or members[:1]
     return terms, inner
 
