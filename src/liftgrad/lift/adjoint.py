@@ -20,6 +20,7 @@ from liftgrad.lift.groups import (
     Constants,
     Elementwise,
     Group,
+    Indices,
     Largest,
     Leaf,
     Put,
@@ -259,7 +260,10 @@ def _taken(program: Rolled, take: Take, alive: View | None) -> View | None:
     uses = one if alive is None else Symbol(program, alive)._select(1.0, 0.0).view  # noqa: SLF001
     put = program.add(Put(uses, take.index, take.table, source.size, source.batched))
     program.roles[put] = ("#", take.group)
-    return (Symbol(program, View(put, identity(source.size))) > 0.0).view  # type: ignore[no-any-return]
+    condition: View = (Symbol(program, View(put, identity(source.size))) > 0.0).view
+    if alive is None:
+        program.tables[condition.group] = take.table
+    return condition
 
 
 _LINEAR = frozenset({ops.add, ops.subtract, ops.negate, ops.select})
@@ -307,6 +311,26 @@ def _collect(program: Rolled, parts: list[_Part], number: int) -> View:
     return View(total, identity(program.groups[number].size))
 
 
+def _covering(alive: Runs, table: Indices) -> Indices:
+    """Tell for each run whether it holds all elements of a row, one of which is always taken.
+
+    So the normaliser of a softmax is known to count, whichever of the probabilities is scored.
+    """
+    elements = len(alive.offsets) - 1
+    rows = np.unique(np.sort(table, axis=1), axis=0)
+    row_of = np.full(max(int(table.max()), int(alive.positions.max(initial=0))) + 1, -1)
+    row_of[rows] = np.arange(len(rows))[:, None]
+    if rows.size != np.count_nonzero(row_of >= 0) or not len(alive.positions):
+        return np.zeros(elements, bool)  # rows that overlap are left to run time
+    of_element = np.repeat(np.arange(elements), np.diff(alive.offsets))
+    pairs = np.unique(np.stack([of_element, alive.positions]), axis=1)
+    pairs = pairs[:, row_of[pairs[1]] >= 0]
+    met, counts = np.unique(pairs[0] * len(rows) + row_of[pairs[1]], return_counts=True)
+    result = np.zeros(elements, bool)
+    result[met[counts == rows.shape[1]] // len(rows)] = True
+    return result
+
+
 def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | None:
     """Return for each element whether any of its uses counts; None: all do."""
     group = program.groups[number]
@@ -314,6 +338,8 @@ def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | N
     for part in parts:
         if part.alive is None:
             certain |= np.diff(part.runs.offsets) > 0
+        elif part.alive.group in program.tables:
+            certain |= _covering(part.alive, program.tables[part.alive.group])
     if certain.all():
         return None
     if all(part.alive is None for part in parts):

@@ -148,6 +148,8 @@ class Rolled:
     roles: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Groups of a gradient that are another's adjoint ("∂"), a part of it ("∂′"), or count those
     of its uses that are in branches taken ("#")."""
+    tables: dict[int, Indices] = field(default_factory=dict)
+    """For conditions "this element was taken" the table of which one of each row always is."""
 
     def add(self, group: Group) -> int:
         """Append a group and return its number."""
