@@ -598,7 +598,7 @@ class _Emitter:
             values = self.sum_over(reduce, rest, needed, self.start(reduce, len(needed)))
         else:
             values = self.vector_sum(reduce, rest, inner, needed)
-            values = [self.across(reduce, value) for value in values]
+            values = self.across(reduce, values)
         self.vector = saved_vector
         self.memo, self.masks = saved_memo, saved_masks
         for dimension in along:
@@ -752,23 +752,53 @@ class _Emitter:
             results.append(result)
         return results
 
-    def across(self, reduce: Reduce, value: str) -> str:
-        """Return the reduction of a vector's lanes, by halves."""
-        width = self.width
-        while width > 1:
-            half = width // 2
-            low = ", ".join(f"i32 {i}" for i in range(half))
-            high = ", ".join(f"i32 {i}" for i in range(half, width))
-            kind = f"<{width} x {self.scalar}>"
-            a = self.emit(f"shufflevector {kind} {value}, {kind} poison, <{half} x i32> <{low}>")
-            b = self.emit(f"shufflevector {kind} {value}, {kind} poison, <{half} x i32> <{high}>")
-            saved = self.width, self.vector
-            self.width = half
-            value = self.combine(reduce, a, b)
-            self.width, self.vector = saved
-            width = half
-        single = f"<1 x {self.scalar}>"
-        return self.emit(f"extractelement {single} {value}, i64 0")
+    def across(self, reduce: Reduce, vectors: list[str]) -> list[str]:
+        """Return the reduction of each vector's lanes.
+
+        Vectors are merged two by two, each step halving the lanes that one of them still takes,
+        so that the steps are shared: 45 instructions instead of 192 for 16 vectors of 16 lanes.
+        """
+        results: list[str] = []
+        for first in range(0, len(vectors), self.width):
+            results += self.across_some(reduce, vectors[first : first + self.width])
+        return results
+
+    def across_some(self, reduce: Reduce, vectors: list[str]) -> list[str]:
+        """Return the reductions of at most as many vectors as one has lanes."""
+        count = len(vectors)
+        merged = list(vectors)
+        while len(merged) & (len(merged) - 1):
+            merged.append(merged[0])
+        # How many lanes there are, and how many of them still belong to one of the reductions.
+        lanes, segment = self.width, self.width
+        while segment > 1:
+            segment //= 2
+            firsts = [i for i in range(lanes) if i // segment % 2 == 0]
+            if len(merged) > 1:
+                # One segment's halves come together from two vectors.
+                pairs = list(zip(merged[::2], merged[1::2], strict=True))
+                take = [*firsts, *(i + lanes for i in firsts)]
+                merged = [self.halves(reduce, a, b, lanes, take, segment) for a, b in pairs]
+            else:
+                merged = [self.halves(reduce, merged[0], "poison", lanes, firsts, segment)]
+                lanes //= 2
+        kind = f"<{lanes} x {self.scalar}>"
+        return [self.emit(f"extractelement {kind} {merged[0]}, i64 {i}") for i in range(count)]
+
+    def halves(
+        self, reduce: Reduce, a: str, b: str, lanes: int, take: list[int], segment: int
+    ) -> str:
+        """Return the lanes `take` of a and b combined with those `segment` further on."""
+        kind = f"<{lanes} x {self.scalar}>"
+        parts = []
+        for shift in (0, segment):
+            indices = ", ".join(f"i32 {i + shift}" for i in take)
+            mask = f"<{len(take)} x i32> <{indices}>"
+            parts.append(self.emit(f"shufflevector {kind} {a}, {kind} {b}, {mask}"))
+        saved, self.width = self.width, len(take)
+        result = self.combine(reduce, *parts)
+        self.width = saved
+        return result
 
     # --- choosing how loops run --------------------------------------------------------------
 
