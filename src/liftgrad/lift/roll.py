@@ -5,7 +5,8 @@ operation and its operands' classes; nodes of one class cannot depend on each ot
 a group. How many terms a sum has is no part of its class: rows of causal attention are alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,34 +26,60 @@ from liftgrad.lift.groups import (
     View,
 )
 from liftgrad.lift.trace import BATCH_TOTAL, CONSTANT, LEAF, TABLE, TAKE, Node, number_of
+from liftgrad.ops import Operation
+
+Key = tuple[Any, ...]
+"""An operation and its operands' classes."""
 
 
 def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) -> Rolled:
     """Return the groups that the tape's nodes fall into and where the outputs are in them."""
     needed = _needed(nodes, outputs)
-    terms, inner = _flatten_sums(nodes, needed, outputs)
+    terms, vanished = _flatten_sums(nodes, needed, outputs)
+    keys, members, classes = _classes(nodes, needed, terms, vanished)
 
-    class_ids: dict[tuple[object, ...], int] = {}
-    keys: list[tuple[object, ...]] = []
-    sizes: list[int] = []
-    operand_lists: list[list[list[int]]] = []
-    run_lengths: list[list[list[int]]] = []
+    positions = np.zeros(len(nodes), np.int64)
+    for key, nodes_of_class in zip(keys, members, strict=True):
+        if key[0] is LEAF:
+            positions[nodes_of_class] = [nodes[i][2] for i in nodes_of_class]
+        else:
+            positions[nodes_of_class] = np.arange(len(nodes_of_class))
+    groups: list[Group] = []
+    for key, nodes_of_class in zip(keys, members, strict=True):
+        made = _group(key, nodes_of_class, nodes, terms, classes, positions, leaves, groups)
+        groups.append(made)
+    views = [View(classes[i], positions[i : i + 1]) for i in outputs]
+    return Rolled(groups, views)
+
+
+def _classes(
+    nodes: Sequence[Node],
+    needed: bytearray,
+    terms: Mapping[int, list[int]],
+    vanished: bytearray,
+) -> tuple[list[Key], list[list[int]], list[int]]:
+    """Return the keys of all classes, their nodes, and each node's class."""
+    numbers: dict[Key, int] = {}
+    keys: list[Key] = []
+    members: list[list[int]] = []
     classes = [0] * len(nodes)
-    positions = [0] * len(nodes)
-
     for i, node in enumerate(nodes):
         operation = node[0]
-        if not needed[i] or inner[i] or operation is TABLE:
+        if not needed[i] or vanished[i]:
             continue
-        if operation is LEAF:
-            key: tuple[object, ...] = (LEAF, node[1])
+        # The two most frequent kinds first: this loop sees every scalar operation.
+        if i in terms:
+            key: Key = (ops.total, *sorted({classes[a] for a in terms[i]}))
+        elif len(node) == 3 and operation.__class__ is Operation and operation is not ops.largest:
+            key = (operation, classes[node[1]], classes[node[2]])
+        elif operation is LEAF:
+            key = (LEAF, node[1])
         elif operation is CONSTANT:
             key = (CONSTANT,)
-        elif i in terms:
-            members = terms[i]
-            key = (ops.total, *sorted({classes[a] for a in members}))
         elif operation is ops.largest:
-            key = (ops.largest, *sorted({classes[a] for a in node[1:]}))
+            key = (operation, *sorted({classes[a] for a in node[1:]}))
+        elif operation is TABLE:
+            continue
         elif operation is TAKE:
             table = nodes[node[2]][1:]
             key = (TAKE, classes[node[1]], classes[table[0]], len(table))
@@ -61,55 +88,16 @@ def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) 
                     "take() reads from a table whose elements are computed in different ways; "
                     "make the table of elements that are computed alike, or use where()."
                 )
-        elif len(node) == 3:
-            key = (operation, classes[node[1]], classes[node[2]])
         else:
             key = (operation, *[classes[a] for a in node[1:]])
-        c = class_ids.get(key)
+        c = numbers.get(key)
         if c is None:
-            c = class_ids[key] = len(keys)
+            c = numbers[key] = len(keys)
             keys.append(key)
-            sizes.append(0)
-            operand_lists.append([[] for _ in range(max(len(key) - 1, 1))])
-            run_lengths.append([[] for _ in key[1:]])
+            members.append([])
         classes[i] = c
-        lists = operand_lists[c]
-        if operation is LEAF:
-            positions[i] = node[2]
-            continue
-        positions[i] = sizes[c]
-        sizes[c] += 1
-        if operation is CONSTANT:
-            lists[0].append(number_of(node[1]))
-        elif i in terms or operation is ops.largest:
-            members = terms[i] if i in terms else node[1:]
-            lengths = run_lengths[c]
-            if len(lists) == 1:
-                lists[0].extend([positions[a] for a in members])
-                lengths[0].append(len(members))
-            else:
-                column = {k: j for j, k in enumerate(key[1:])}
-                for length in lengths:
-                    length.append(0)
-                for a in members:
-                    j = column[classes[a]]
-                    lists[j].append(positions[a])
-                    lengths[j][-1] += 1
-        elif operation is TAKE:
-            lists[0].append(positions[node[1]])
-            lists[1].extend([positions[a] for a in table])
-        elif len(node) == 3:
-            lists[0].append(positions[node[1]])
-            lists[1].append(positions[node[2]])
-        else:
-            for j, a in enumerate(node[1:]):
-                lists[j].append(positions[a])
-
-    groups: list[Group] = []
-    for key, lists, lengths in zip(keys, operand_lists, run_lengths, strict=True):
-        groups.append(_group(key, lists, lengths, leaves, groups))
-    views = [View(classes[i], np.array([positions[i]], np.int64)) for i in outputs]
-    return Rolled(groups, views)
+        members[c].append(i)
+    return keys, members, classes
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[int]) -> bytearray:
@@ -167,35 +155,66 @@ def _flatten_sums(
 
 
 def _group(
-    key: tuple[object, ...],
-    lists: list[list[int]],
-    lengths: list[list[int]],
+    key: Key,
+    members: list[int],
+    nodes: Sequence[Node],
+    terms: Mapping[int, list[int]],
+    classes: Sequence[int],
+    positions: Indices,
     leaves: Sequence[Leaf],
     groups: Sequence[Group],
 ) -> Group:
+    """Return the group of a class, whose operands' groups are there already."""
     operation, operand_classes = key[0], key[1:]
     if operation is LEAF:
-        return leaves[operand_classes[0]]  # type: ignore[call-overload, no-any-return]
+        return leaves[operand_classes[0]]
     if operation is CONSTANT:
-        return Constants(np.array(lists[0], np.float64))
-    batched = any(groups[c].batched for c in operand_classes)  # type: ignore[call-overload]
-    arrays = [np.array(x, np.int64) for x in lists]
+        return Constants(np.array([number_of(nodes[i][1]) for i in members], np.float64))
     if operation is ops.total or operation is ops.largest:
-        runs = tuple(
-            Runs(c, positions, np.concatenate([[0], np.cumsum(length, dtype=np.int64)]))  # type: ignore[arg-type]
-            for c, positions, length in zip(operand_classes, arrays, lengths, strict=True)
-        )
-        if operation is ops.total:
-            return Sum(runs, batched)
-        return Largest(runs, batched)
+        lists = [terms[i] if i in terms else nodes[i][1:] for i in members]
+        runs = _runs(lists, operand_classes, classes, positions)
+        batched = any(groups[c].batched for c in operand_classes)
+        return Sum(runs, batched) if operation is ops.total else Largest(runs, batched)
     if operation is TAKE:
         index, source, rows = operand_classes
-        return Take(View(index, arrays[0]), source, arrays[1].reshape(-1, rows), batched)  # type: ignore[arg-type]
+        chosen = positions[[nodes[i][1] for i in members]]
+        table = positions[[a for i in members for a in nodes[nodes[i][2]][1:]]]
+        batched = groups[index].batched or groups[source].batched
+        return Take(View(index, chosen), source, table.reshape(-1, rows), batched)
+    operands = tuple(
+        View(c, positions[[nodes[i][j] for i in members]])
+        for j, c in enumerate(operand_classes, 1)
+    )
     if operation is BATCH_TOTAL:
-        run = Runs(operand_classes[0], arrays[0], np.arange(len(arrays[0]) + 1))  # type: ignore[arg-type]
+        (view,) = operands
+        run = Runs(view.group, view.positions, np.arange(len(members) + 1))
         return Sum((run,), batched=False)
-    operands = tuple(View(c, a) for c, a in zip(operand_classes, arrays, strict=True))  # type: ignore[arg-type]
-    return Elementwise(operation, operands, batched)  # type: ignore[arg-type]
+    return Elementwise(operation, operands, any(groups[c].batched for c in operand_classes))
+
+
+def _runs(
+    lists: list[Any],
+    operand_classes: Sequence[int],
+    classes: Sequence[int],
+    positions: Indices,
+) -> tuple[Runs, ...]:
+    """Return the runs of the terms of each class."""
+    lengths = np.array([len(x) for x in lists])
+    flat = np.array([a for x in lists for a in x], np.int64)
+    if len(operand_classes) == 1:
+        return (Runs(operand_classes[0], positions[flat], _offsets(lengths)),)
+    of_class = np.array([classes[a] for a in flat.tolist()])
+    rows = np.repeat(np.arange(len(lists)), lengths)
+    runs = []
+    for c in operand_classes:
+        mine = of_class == c
+        counts = np.bincount(rows[mine], minlength=len(lists))
+        runs.append(Runs(c, positions[flat[mine]], _offsets(counts)))
+    return tuple(runs)
+
+
+def _offsets(lengths: Indices) -> Indices:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
 def identity(size: int) -> Indices:

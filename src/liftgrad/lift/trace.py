@@ -112,6 +112,8 @@ class Tape:
 
     def depends_on_batch(self, node: int) -> bool:
         """Tell whether a node's number differs from sample to sample."""
+        if not self.batched:
+            return False
         stack = [node]
         while stack:
             i = stack[-1]
