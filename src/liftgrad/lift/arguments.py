@@ -31,6 +31,7 @@ from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.naming import LeafNames
 from liftgrad.lift.static import Static
 from liftgrad.nn import Module
+from liftgrad.ops import Operation
 
 Kind = Literal["parameter", "input", "index"]
 
@@ -312,7 +313,7 @@ def _reader_of(kind: Any) -> Callable[..., Any]:
 _STATIC = (int, bool, str, bytes, type(None), Static)
 _OPAQUE = (
     *(type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
-    enum.Enum,
+    *(enum.Enum, Operation),
 )
 
 
@@ -376,4 +377,6 @@ def describe(part: Any) -> str:  # noqa: PLR0911, a table of one line for each k
         return repr(rest[0].snapshot if kind is Static else rest[0])
     if isinstance(kind, type) and issubclass(kind, list | tuple):
         return f"a {kind.__name__} of length {rest[0]}"
+    if isinstance(kind, type) and issubclass(kind, dict):
+        return f"a {kind.__name__} of {len(rest)}"
     return f"a {kind.__name__}" if isinstance(kind, type) else "another object"

@@ -1,6 +1,7 @@
 """Executable: a built program, ready to be called with numbers, natively or by NumPy."""
 
 import os
+import threading
 import time
 import warnings
 from collections import OrderedDict
@@ -14,7 +15,6 @@ from liftgrad.lift.build import Built, Stats, constants_of
 from liftgrad.lift.groups import View
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters
-from liftgrad.lift.program import Program
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
 
@@ -32,7 +32,7 @@ class Executable:
         rolled.outputs = [*self.results, *built.gradients]
         self.program_outputs = rolled.outputs
         since = time.perf_counter()
-        self.program: Program = schedule(rolled)
+        self.program = schedule(rolled)
         since = stats.time("schedule", since)
         stats.tensor_operations = len(self.program.nests)
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
@@ -73,9 +73,7 @@ class NativeRun:
         assert native is not None
         built = executable.built
         own = {
-            built.leaf_of[i]: p.store.numbers
-            for i, p in parameters.items()
-            if p.store is not None
+            built.leaf_of[i]: p.store.numbers for i, p in parameters.items() if p.store is not None
         }
         # The stores are kept alive: the kernels hold their addresses.
         self.stores = [p.store for p in parameters.values()]
@@ -187,13 +185,14 @@ class NumpyRun:
         """Compute the gradients."""
         assert self.built.seed is not None
         self.feed(self.built.seed, seeds)
+        built = self.built
         self.arrays = execute(
-            self.built.rolled.groups, self.leaves, self.executable.dtype, self.arrays
+            built.rolled.groups, self.leaves, self.executable.dtype, self.arrays[: built.forward]
         )
 
     def numbers(self, view: View) -> Array:
         """Return a result's numbers."""
-        return self.arrays[view.group][view.positions]  # type: ignore[no-any-return]
+        return self.arrays[view.group][view.positions]
 
     gradient = numbers
 
@@ -203,7 +202,11 @@ def machine_code() -> Any:
 
     LIFTGRAD_VECTOR_BITS=128 or 256 makes vectors narrower than the processor's.
     """
-    return _machine_code(int(os.environ.get("LIFTGRAD_VECTOR_BITS") or 0) or None)
+    with _loading:
+        return _machine_code(int(os.environ.get("LIFTGRAD_VECTOR_BITS") or 0) or None)
+
+
+_loading = threading.Lock()
 
 
 @lru_cache
