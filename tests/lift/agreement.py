@@ -1,0 +1,204 @@
+"""Runs a random program eagerly and lifted, and compares all that comes out of it."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from bounds import Number, UnstableError, gradient
+from hypothesis import reject
+from nests import Nests
+from strategies import Program
+
+from liftgrad import Value
+from liftgrad.errors import LiftError
+from liftgrad.lift.api import lift
+from liftgrad.lift.arguments import read
+from liftgrad.lift.build import Stats, differentiate
+from liftgrad.lift.groups import View
+from liftgrad.lift.numpy_executor import execute
+from liftgrad.lift.results import checked_numbers, samples_of
+from liftgrad.lift.schedule import schedule
+from liftgrad.operators import Operators
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The results of a program, and the gradient of their weighted sum."""
+
+    results: Sequence[float]
+    gradient: Sequence[float]
+
+
+def mapped(f: Callable[[Any], Any], nested: Any) -> Any:
+    """Return nested numbers with f applied to each."""
+    if isinstance(nested, dict):
+        return {k: mapped(f, v) for k, v in nested.items()}
+    if isinstance(nested, list | tuple):
+        return type(nested)(mapped(f, v) for v in nested)
+    return f(nested)
+
+
+def leaves(nested: Any) -> list[Any]:
+    """Return what is in nested containers."""
+    found: list[Any] = []
+    mapped(found.append, nested)
+    return found
+
+
+def weights_of(program: Program, count: int) -> list[float]:
+    """Return the weights of the results that are Values."""
+    weights = [program.weights[i % len(program.weights)] for i in range(count)]
+    return weights if any(weights) else [*weights[:-1], 1.0]
+
+
+# --- eager -----------------------------------------------------------------------------------
+
+
+def run_eagerly(
+    program: Program, kind: Callable[[float], Any]
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return all results, those of which a gradient may be taken, and the parameters."""
+    p = mapped(kind, program.p)
+    x, X = mapped(kind, program.x), mapped(kind, program.X)
+    result = program.function()(p, x, kind(program.c), program.k, X, program.K)
+    # Results for each sample are arrays when lifted, of which no gradient is taken.
+    own = [x for x in result if not isinstance(x, list)] if isinstance(result, tuple) else result
+    return leaves(result), [x for x in leaves(own) if isinstance(x, Operators)], leaves(p)
+
+
+def built(program: Program, run: Callable[[Program], Any]) -> Any:
+    """Return what `run` does, but give the example up if the lift refuses it."""
+    try:
+        return run(program)
+    except LiftError as error:
+        if "computed in different ways" not in str(error):
+            raise
+        return reject()
+
+
+def backward(scalars: Sequence[Any], weights: Sequence[float]) -> None:
+    chosen = [(x, w) for x, w in zip(scalars, weights, strict=True) if w]
+    if len(chosen) == 1 and chosen[0][1] == 1.0:
+        chosen[0][0].backward()
+    else:
+        sum(x * w for x, w in chosen).backward()
+
+
+def eager_outcome(program: Program) -> Outcome:
+    results, scalars, parameters = run_eagerly(program, Value)
+    backward(scalars, weights_of(program, len(scalars)))
+    return Outcome([float(x) for x in results], [p.grad for p in parameters])
+
+
+def bounds(program: Program) -> tuple[list[Number], list[Number]] | None:
+    """Return results and gradient with bounds on their errors, or None if rounding decides."""
+    Number.made.clear()
+    try:
+        results, scalars, parameters = run_eagerly(program, Number)
+        weights = weights_of(program, len(scalars))
+        return (
+            [x if isinstance(x, Number) else Number(x) for x in results],
+            gradient(scalars, weights, parameters),
+        )
+    except UnstableError:
+        return None
+
+
+# --- lifted ----------------------------------------------------------------------------------
+
+
+def arrays(program: Program) -> tuple[Any, ...]:
+    x, X = np.array(program.x), np.array(program.X)
+    return x, program.c, np.array(program.k), X, np.array(program.K, np.uint8)
+
+
+def lifted_outcome(program: Program) -> Outcome:
+    """Run the program natively, as users do."""
+    p = mapped(Value, program.p)
+    result = lift(program.function())(p, *arrays(program))
+    scalars = [x for x in leaves(result) if isinstance(x, Value)]
+    backward(scalars, weights_of(program, len(scalars)))
+    numbers = [float(n) for x in leaves(result) for n in np.atleast_1d(x)]
+    return Outcome(numbers, [v.grad for v in leaves(p)])
+
+
+def stage_outcomes(program: Program) -> dict[str, Outcome]:
+    """Return what the rolled program and its loop nests compute, by the names of the stages."""
+    function = lift(program.function())
+    arguments = function.arguments((mapped(Value, program.p), *arrays(program)), {})
+    reading = read(arguments)
+    built = function.build(arguments, reading)
+    differentiate(built, Stats(), unit_seed=False)
+    rolled = built.rolled
+    results = rolled.outputs
+    rolled.outputs = [*results, *built.gradients]
+    numbers = {
+        number: np.asarray(checked_numbers(reading.groups[i], i, built))
+        for i, number in built.leaf_of.items()
+    }
+    samples = samples_of(reading.groups, built.batched_groups)
+    if built.sizes is not None:
+        numbers[built.sizes] = np.array([samples], float)
+    scalars = [i for i, batched in enumerate(built.batched_outputs) if not batched]
+    assert built.seed is not None
+    numbers[built.seed] = np.zeros(built.outputs)
+    numbers[built.seed][scalars] = weights_of(program, len(scalars))
+
+    computed = execute(rolled.groups, numbers)
+    nests = Nests(schedule(rolled), rolled, numbers)
+    nests.run()
+
+    def outcome(look: Callable[[View], Any]) -> Outcome:
+        parts: list[float] = []
+        found = iter(zip(results, built.batched_outputs, strict=True))
+        for place in range(built.outputs + len(built.fixed)):
+            if place in built.fixed:
+                parts.append(built.fixed[place])
+                continue
+            view, batched = next(found)
+            count = samples if batched else 1
+            parts += np.broadcast_to(look(view).reshape(1, -1), (1, count))[0].tolist()
+        gradient = [look(view) for view in built.gradients]
+        size = len(leaves(program.p))
+        return Outcome(parts, gradient[0].reshape(-1).tolist() if gradient else [0.0] * size)
+
+    return {
+        "rolled": outcome(lambda view: computed[view.group][view.positions]),
+        "nests": outcome(lambda view: nests.numbers(view.group, view.positions)),
+    }
+
+
+# --- comparing -------------------------------------------------------------------------------
+
+
+def far(a: float, b: float, tolerance: float) -> bool:
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) != math.isnan(b)
+    return a != b and not abs(a - b) <= tolerance
+
+
+def compare(program: Program, expected: Outcome, found: dict[str, Outcome]) -> None:
+    """Raise AssertionError where outcomes differ by more than rounding explains."""
+    apart = {who: outcome for who, outcome in found.items() if not close(expected, outcome)}
+    limits = bounds(program) if apart else None
+    if limits is None:
+        return
+    for who, outcome in apart.items():
+        for what, xs, ys, zs in (
+            ("result", expected.results, outcome.results, limits[0]),
+            ("gradient", expected.gradient, outcome.gradient, limits[1]),
+        ):
+            for i, (x, y, z) in enumerate(zip(xs, ys, zs, strict=True)):
+                tolerance = 1e-13 * abs(x) + 8 * z.error
+                right = z.error == math.inf or not far(x, y, tolerance)
+                # With infinities the tape's order, in which z was computed, may give another nan.
+                if not (math.isfinite(x) and math.isfinite(z.number)):
+                    right = right or not far(z.number, y, tolerance)
+                assert right, f"{who}: {what} {i} is {y!r} instead of {x!r} ± {z.error:.0e}"
+
+
+def close(a: Outcome, b: Outcome) -> bool:
+    pairs = [*zip(a.results, b.results, strict=True), *zip(a.gradient, b.gradient, strict=True)]
+    return not any(far(x, y, 1e-13 * abs(x)) for x, y in pairs)

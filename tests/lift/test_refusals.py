@@ -1,0 +1,223 @@
+"""What cannot be lifted is refused in one sentence: where it stands, what is wrong, what to do."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from text import values
+
+from liftgrad import Value
+from liftgrad.errors import LiftError, TraceError
+from liftgrad.functional import take, total, where
+from liftgrad.lift.api import lift
+from liftgrad.lift.vmap import vmap
+
+
+def refusal(function, *arguments, error=TraceError):
+    """Return the message, after checking its form and that it names the function's line."""
+    with pytest.raises(error) as caught:
+        lift(function)(*arguments)
+    message = str(caught.value)
+    assert re.search(r"[.)]$", message)
+    assert "\n" not in message
+    if error is TraceError:
+        place, _, message = message.partition(": ")
+        first = function.__code__.co_firstlineno
+        assert re.fullmatch(rf"{re.escape(__file__)}:{first}|.*:{first + 1}|.*:{first + 2}", place)
+    return message
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        lambda p: p[0] if p[0] > 0 else p[1],
+        lambda p: p[0] > 0 and p[1],
+        lambda p: p[0] or p[1],
+        lambda p: not p[0],
+        lambda p: where(0 < p[0] < 2, p[0], p[1]),
+        lambda p: max(p) * 2.0,
+        lambda p: min(p[0], p[1]),
+        lambda p: sorted(p)[1],
+        lambda p: p[2] in p[:2],
+        lambda p: [x for x in p if x],
+    ],
+    ids=["if", "and", "or", "not", "chain", "max", "min", "sorted", "in", "filter"],
+)
+def test_a_branch_on_a_traced_value(branch):
+    message = refusal(branch, values(3))
+    assert "a Python branch" in message
+    assert "where(condition, a, b)" in message
+    assert "static argument" in message
+
+
+@pytest.mark.parametrize(
+    "conversion",
+    [lambda p: float(p[0]), lambda p: int(p[0]), lambda p: p[p[0]], lambda p: math.exp(p[0])],
+    ids=["float", "int", "index", "math"],
+)
+def test_a_traced_value_has_no_number(conversion):
+    message = refusal(conversion, values(3))
+    assert "has no number" in message
+    assert "liftgrad.functional" in message
+
+
+class Kept:
+    """Somewhere that outlives a call."""
+
+    value = condition = None
+
+
+def test_a_value_of_an_earlier_call():
+    """Stored where the lift does not look, and used again."""
+
+    def store(p):
+        Kept.value, Kept.condition = p[0] * 2.0, p[0] > 0.0
+        return p[1] * 1.0
+
+    lift(store)(values(2))
+    for use in (
+        lambda p: p[0] * Kept.value,
+        lambda p: Kept.value * p[0],
+        lambda p: where(Kept.condition, p[0], p[1]),
+        lambda p: where((p[0] > 0.0) & Kept.condition, p[0], p[1]),
+        lambda p: where(Kept.condition | (p[0] > 0.0), p[0], p[1]),
+    ):
+        with pytest.raises(LiftError, match="an earlier call"):
+            lift(use)(values(2))
+    for leak in (lambda p: Kept.value, lambda p: Kept.condition, lambda p: Kept.value + 1.0):
+        with pytest.raises(LiftError, match="an earlier call"):
+            lift(leak)(values(2))
+
+
+def test_a_value_that_is_no_argument():
+    """Out of reach of what the lift captures, it would be baked in."""
+    hidden = [Value(3.0)]
+    message = refusal(lambda p, get: p[0] * get(0), values(2), hidden.__getitem__)
+    assert "a Value that is not an argument" in message
+    assert "pass it" in message
+
+
+@pytest.mark.parametrize(("k", "shown"), [(3, "3"), (-1, "-1"), (2**62, str(2**62))])
+def test_an_index_out_of_range(k, shown):
+    """At every call, also where the program was built before."""
+    f = lift(lambda p, k: take(p, k[0]) * 2.0)
+    assert f(values(3), np.array([2])).data == 6.0
+    with pytest.raises(IndexError, match=rf"take\(\) at index {shown} of a table of 3.*0 to 2"):
+        f(values(3), np.array([k]))
+    assert f(values(3), np.array([0])).data == 2.0
+
+
+def test_the_smallest_table_decides():
+    f = lift(lambda p, k: take(p, k[1]) * take(p[:2], k[1]) + k[0])
+    assert f(values(3), np.array([99, 1])).data == 4.0 + 99.0
+    with pytest.raises(IndexError, match="at index 2 of a table of 2"):
+        f(values(3), np.array([0, 2]))
+
+
+def test_an_index_of_a_sample_out_of_range():
+    f = lift(lambda p, k: total(vmap(lambda i: take(p, i))(k)))
+    assert f(values(3), np.array([0, 1, 2, 2])).data == 9.0
+    for wrong in ([0, 3], [-1, 0], [0] * 40 + [7]):
+        with pytest.raises(IndexError, match=r"take\(\) at index"):
+            f(values(3), np.array(wrong))
+
+
+def test_integers_beyond_int64():
+    k = np.array([2**63], np.uint64)
+    with pytest.raises(IndexError, match="at index 9223372036854775808"):
+        lift(lambda p, k: take(p, k[0]))(values(3), k)
+    assert "beyond int64" in refusal(lambda p, k: p[0] * k[0], values(1), k, error=LiftError)
+
+
+@pytest.mark.parametrize(
+    "indexing",
+    [
+        lambda p, k: p[k[0]],
+        lambda p, k: [x for i in range(k[0]) for x in p],
+        lambda p, k: p[: k[0]],
+    ],
+)
+def test_a_run_time_index_is_no_python_index(indexing):
+    message = refusal(indexing, values(3), np.array([1]))
+    assert "write take(table, index) for table[index]" in message
+
+
+def test_one_of_several_indices_of_an_array():
+    message = refusal(lambda p, X, k: p[0] * X[k[0], 1], values(1), np.ones((3, 3)), np.array([1]))
+    assert "take(array, i)[j]" in message
+    f = lift(lambda p, X, k: p[0] * X[k[0]][1])
+    assert f(values(1), np.arange(9.0).reshape(3, 3), np.array([1])).data == 4.0
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (lambda p, k: take([p[:1], p[:2]], k[0]), "rows of different lengths"),
+        (lambda p, k: take([], k[0]), "an empty table"),
+    ],
+)
+def test_tables_without_shape(read, words):
+    assert words in refusal(read, values(3), np.array([0]))
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda p, X: vmap(lambda x: x * p[0])(X) * 2.0, "used as one number"),
+        (lambda p, X: p[0] + vmap(lambda x: x * p[0])(X), "used as one number"),
+        (lambda p, X: sum(vmap(lambda x: x * p[0])(X)), "no fixed number"),
+        (lambda p, X: total(vmap(lambda x: x * p[0])(X)) + X[0], "mapped over by vmap and indexed"),
+        (lambda p, X: total(vmap(lambda x: x * p[0])(X[1:])), "part of an array"),
+    ],
+)
+def test_results_of_vmap_are_not_numbers(use, words):
+    assert words in refusal(use, values(1), np.ones(3))
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_number_of_one_sample_outside_of_its_map(samples):
+    """Also where there happens to be just one."""
+
+    def leak(p, X):
+        kept = []
+        vmap(lambda x: kept.append(x * p[0]) or x)(X)
+        return kept[0]
+
+    assert "one sample's numbers" in refusal_at_call(leak, values(1), np.ones(samples))
+
+
+def refusal_at_call(function, *arguments):
+    with pytest.raises(TraceError) as caught:
+        lift(function)(*arguments)
+    assert __file__ in str(caught.value)
+    return str(caught.value)
+
+
+def test_arrays_of_different_length():
+    """When the program is traced, and later."""
+    f = lift(lambda p, X, Y: total(vmap(lambda x, y: x * y * p[0])(X, Y)))
+    with pytest.raises(ValueError, match=r"lengths \[3, 4\]"):
+        f(values(1), np.ones(3), np.ones(4))
+    f(values(1), np.ones(3), np.ones(3))
+    with pytest.raises((LiftError, ValueError), match=r"different lengths|of lengths"):
+        f(values(1), np.ones(3), np.ones(4))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda p: (p[0] > 1.0) * 2.0,
+        lambda p: p[0] + (p[1] > 1.0),
+        lambda p: -(p[0] > 1.0),
+        lambda p: 1.0 - (p[0] > 1.0),
+    ],
+)
+def test_a_comparison_is_no_number(use):
+    assert "where(condition, 1.0, 0.0)" in refusal(use, values(2))
+
+
+@pytest.mark.parametrize("array", [np.ones(2, complex), np.array(["a"]), np.array([object()])])
+def test_arrays_of_other_things(array):
+    with pytest.raises(LiftError, match="takes arrays of floats"):
+        lift(lambda p, x: p[0] * 1.0)(values(1), array)

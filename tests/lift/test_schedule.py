@@ -1,0 +1,135 @@
+"""Schedule: groups become loop nests over memory."""
+
+import numpy as np
+import pytest
+from agreement import compare, eager_outcome, stage_outcomes
+from strategies import Program
+from text import scheduled, text_of_nests, values
+
+from liftgrad import optim
+from liftgrad.functional import exp, relu, softmax, take, total
+from liftgrad.lift.api import lift
+from liftgrad.lift.vmap import vmap
+from liftgrad.trainer import Trainer
+
+
+def nests(function, *arguments, gradient=False):
+    return text_of_nests(scheduled(function, *arguments, gradient=gradient))
+
+
+def test_a_layer_is_one_nest():
+    """Products, sum, bias and activation: rows are read with strides 0 and 2."""
+
+    def layer(p, X):
+        return [relu(p[0] * x[0] + p[1] * x[1] + p[2]) for x in X]
+
+    assert nests(layer, values(3), np.ones((3, 2))) == [
+        "(3) t4[0 +1] = relu(add(p[2 +0], sum(2) multiply(p[0 +0 +1], X[0 +2 +1])))"
+    ]
+
+
+def test_the_samples_of_an_unrolled_batch_lie_next_to_each_other():
+    """Activations and data (*: not in order) have stride 1 along the four samples."""
+
+    def loss(p, X):
+        return total(
+            [relu(sum(w * u for w, u in zip(row, x, strict=True))) for x in X for row in p]
+        )
+
+    assert nests(loss, [values(5) for _ in range(3)], np.ones((4, 5)), gradient=True) == [
+        "(4 3) t5*[0 +1 +4] = relu(sum(5) multiply(p[0 +0 +5 +1], X*[0 +1 +0 +4]))",
+        "(1) t6[0 +0] = sum(4 3) t5*[0 +0 +1 +4]",
+        "(4 3) t11*[0 +1 +4] = select(less_equal(t5*[0 +1 +4], 0), 0, 1)",
+        "(3 5) t14[0 +5 +1] = sum(4) multiply(t11*[0 +4 +0 +1], X*[0 +0 +4 +1])",
+    ]
+
+
+def test_rows_of_different_length_are_nests_of_their_own():
+    def triangle(p):
+        return [total([p[i] * p[j] for j in range(i + 1)]) for i in range(3)]
+
+    assert nests(triangle, values(3)) == [
+        "(1) t2[0 +0] = sum(1) multiply(p[0 +0 +0], p[0 +0 +0])",
+        "(1) t2[1 +0] = sum(2) multiply(p[1 +0 +0], p[0 +0 +1])",
+        "(1) t2[2 +0] = sum(3) multiply(p[2 +0 +0], p[0 +0 +1])",
+    ]
+
+
+def test_what_is_used_several_times_is_kept():
+    """The largest, the exponentials and their sums; what is used once is not."""
+    assert nests(lambda p: [e for i in (0, 3) for e in softmax(p[i : i + 3])], values(6)) == [
+        "(2) t1[0 +1] = max(3) p[0 +3 +1]",
+        "(2) t5[0 +1] = select(less(absolute(t1[0 +1]), inf), t1[0 +1], 0)",
+        "(2 3) t7[0 +3 +1] = exp(subtract(p[0 +3 +1], t5[0 +1 +0]))",
+        "(2) t8[0 +1] = sum(3) t7[0 +3 +1]",
+        "(2 3) t9[0 +3 +1] = divide(t7[0 +3 +1], t8[0 +1 +0])",
+    ]
+
+
+def test_what_is_not_affine_is_looked_up_in_a_table():
+    program = scheduled(lambda p: [p[(3 * i * i) % 7] * 2.0 for i in range(4)], values(7))
+    assert text_of_nests(program) == ["(4) t2[0 +1] = multiply(p[0 +1 via table 0], 2)"]
+    assert program.tables[0].tolist() == [0, 3, 5, 6]
+
+
+def test_a_run_time_index_moves_an_access():
+    k = np.array([1, 2])
+    assert nests(lambda p, k: [take(p[:3], t) * 2.0 for t in k], values(4), k) == [
+        "(2) t4[0 +1] = multiply(p[0 +0 at 1*k[0 +1]], 2)"
+    ]
+
+
+def test_a_sum_over_samples_is_added_to_what_is_there():
+    """So that samples may come in portions."""
+    assert nests(lambda p, X: total(vmap(lambda x: exp(p[0] * x))(X)), values(1), np.ones(9)) == [
+        "(1) t4[0 +0] = 0",
+        "(1) t4[0 +0] += sum(1 samples) exp(multiply(p[0 +0 +0], X[0 +0 +0]))",
+    ]
+
+
+def test_a_sum_of_very_many_kinds_of_numbers_is_done_in_steps():
+    """No expression grows beyond bounds, in depth or in length."""
+
+    def run(p):
+        x = p[0]
+        for _ in range(400):
+            x = x * 0.9 + p[1]
+        return x
+
+    program = scheduled(run, values(2), gradient=True)
+    assert max(len(line) for line in text_of_nests(program)) < 1500
+
+
+def test_memory_is_laid_out_before_it_is_used():
+    """A later nest that liked another order better made earlier ones write to wrong places."""
+    program = Program(
+        "products = [p[i] * p[j] for i in range(8) for j in range(8)]\nreturn products[:40]",
+        *([0.25, 0.25, 0.0, -0.5, -1.5, 0.25, -0.5, -1.5], [2.0], -1.0, [0], [[-1.0]], [0]),
+        weights=[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+    )
+    compare(program, eager_outcome(program), stage_outcomes(program))
+
+
+@pytest.mark.parametrize("count", [2, 3, 20])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda p: optim.SGD(p, lr=0.1),
+        lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: optim.Adam(p, lr=0.1),
+    ],
+)
+def test_an_update_in_place_does_not_read_what_it_has_moved(count, optimizer):
+    """The gradient by each parameter is its neighbour, which may have moved already."""
+
+    def loss(w):
+        return sum(w[i] * w[count - 1 - i] for i in range(count))
+
+    stepped, trained = values(count), values(count)
+    by_hand = optimizer(stepped)
+    for _ in range(3):
+        by_hand.zero_grad()
+        loss(stepped).backward()
+        by_hand.step()
+    Trainer(lift(loss), optimizer(trained)).run(3, trained)
+    assert [w.data for w in trained] == pytest.approx([w.data for w in stepped], rel=1e-12)
