@@ -14,7 +14,6 @@
 """
 
 import copy
-import copyreg
 import enum
 import types
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.naming import LeafNames
-from liftgrad.lift.static import Static
+from liftgrad.lift.static import Static, slots_of
 from liftgrad.nn import Module
 from liftgrad.ops import Operation
 
@@ -248,7 +247,7 @@ class _Reader:
         kind: Any = type(x)
         self.classes.add(kind)
         attributes = getattr(x, "__dict__", {})
-        slots = [name for name in _slots(kind) if hasattr(x, name)]
+        slots = [name for name in slots_of(kind) if hasattr(x, name)]
         self.key.append((kind, *attributes, *slots))
         self.containers.append(attributes)
         self.whole = self.whole and not slots
@@ -328,16 +327,11 @@ def has_attributes_only(kind: Any) -> bool:
         object.__new__(kind)  # which refuses where there is more to an object, unseen in C
     except TypeError:
         return False
-    return kind.__dictoffset__ != 0 or bool(_slots(kind))
+    return kind.__dictoffset__ != 0 or bool(slots_of(kind))
 
 
 _OTHERWISE = ("__get__", "__array__", "_apply", "_tape")
 """What functions, other arrays, and numbers that are not known yet have."""
-
-
-@lru_cache(maxsize=1024)
-def _slots(kind: Any) -> tuple[str, ...]:
-    return tuple(copyreg._slotnames(kind))  # type: ignore[attr-defined]
 
 
 def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], Any]]:

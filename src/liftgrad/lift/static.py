@@ -1,6 +1,8 @@
 """Static: snapshots of what a program bakes in, equal while another run would bake in the same."""
 
+import copyreg
 import sys
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,9 +56,17 @@ def snapshot(x: Any, within: tuple[int, ...] = ()) -> Any:  # noqa: PLR0911, a t
         return kind, frozenset(x)
     if isinstance(x, Value | Module):
         return _Same(x)
-    if is_users_class(kind) and hasattr(x, "__dict__"):
-        return kind, *[(name, snapshot(item, inner)) for name, item in vars(x).items()]
+    if is_users_class(kind) or kind is types.SimpleNamespace:
+        slots = {name: getattr(x, name) for name in slots_of(kind) if hasattr(x, name)}
+        attributes = {**slots, **getattr(x, "__dict__", {})}
+        return kind, *[(name, snapshot(item, inner)) for name, item in attributes.items()]
     return (kind, x) if kind in (int, bool, str, bytes, type(None), frozenset) else _Same(x)
+
+
+@lru_cache(maxsize=1024)
+def slots_of(kind: Any) -> tuple[str, ...]:
+    """Return the names of all slots of a class."""
+    return tuple(copyreg._slotnames(kind))  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=1024)
