@@ -173,7 +173,7 @@ class Eager:
             (self.model(point) > 0.0) == (y > 0.0)
             for point, y in zip(self.points, self.targets, strict=True)
         ]
-        return sum(right) / len(right)
+        return float(sum(right) / len(right))
 
     def summary(self) -> str:
         """Return what a step took."""
@@ -206,9 +206,10 @@ class Lifted:
         """Return what became of the scalar program, and what a step took."""
         stats = self.loss.stats
         each = "" if self.loss is unrolled_loss else " for each point"
+        step = _time(float(np.median(self.seconds)))
         return (
             f"{stats.scalar_operations:,} scalar operations{each} became "
-            f"{stats.tensor_operations} tensor operations, {_time(float(np.median(self.seconds)))} per step"
+            f"{stats.tensor_operations} tensor operations, {step} per step"
         )
 
 

@@ -105,7 +105,7 @@ def _folded(operation: Operation, operands: tuple[Any, ...]) -> Symbol | None:
         return operands[1]  # type: ignore[no-any-return]
     if operation not in ops.CONDITIONS and all(number is not None for number in numbers):
         symbol = next(x for x in operands if isinstance(x, Symbol))
-        return symbol._constant(operation.forward(*numbers))  # noqa: SLF001
+        return symbol._constant(operation.forward(*numbers))
     return None
 
 
@@ -165,14 +165,14 @@ def _note_adjoint(program: Rolled, view: View, of: int, forward: int) -> None:
     """Note, for the printer, that a new group is nothing but the adjoint of another."""
     size = program.groups[of].size
     new = view.group >= forward and program.roles.get(view.group, ("",))[0] != "∂"
-    if new and program.groups[view.group].size == size:
-        if np.array_equal(view.positions, identity(size)):
-            program.roles[view.group] = ("∂", of)
+    whole = program.groups[view.group].size == size
+    if new and whole and np.array_equal(view.positions, identity(size)):
+        program.roles[view.group] = ("∂", of)
 
 
 def _alive(program: Rolled, seed: View) -> View | None:
     symbol = Symbol(program, seed)
-    return None if symbol.number else symbol._apply(ops.not_equal, symbol, 0.0).view  # noqa: SLF001
+    return None if symbol.number else symbol._apply(ops.not_equal, symbol, 0.0).view
 
 
 def _active(program: Rolled, wanted: list[int]) -> set[int]:
@@ -205,7 +205,9 @@ def _pull(
                 if runs.group in active:
                     lengths = np.diff(runs.offsets)
                     part = View(seed.group, np.repeat(seed.positions, lengths))
-                    spread = alive and View(alive.group, np.repeat(alive.positions, lengths))
+                    spread = None
+                    if alive is not None:
+                        spread = View(alive.group, np.repeat(alive.positions, lengths))
                     look = View(runs.group, runs.positions)
                     _owe(program, owed, look, _for_samples(program, part, group, look), spread)
         case Elementwise(operation=operation, operands=looks):
@@ -213,22 +215,24 @@ def _pull(
             y = Symbol(program, View(number, identity(group.size)))
             x = [Symbol(program, look) for look in looks]
             adjoints = operation.pullback(Symbol(program, seed), y, *x)
-            conditions = _conditions(operation, x, alive and Symbol(program, alive))
+            condition_of_all = None if alive is None else Symbol(program, alive)
+            conditions = _conditions(operation, x, condition_of_all)
             for look, result, condition in zip(looks, adjoints, conditions, strict=True):
                 if look.group not in active or not isinstance(result, Symbol):
                     continue
-                if alive is not None and operation not in _LINEAR:
-                    result = condition._select(result, 0.0)  # noqa: SLF001, PLW2901
-                part = _for_samples(program, result.view, group, look)
-                _owe(program, owed, look, part, condition and condition.view)
+                masked = result
+                if condition is not None and alive is not None and operation not in _LINEAR:
+                    masked = condition._select(result, 0.0)
+                part = _for_samples(program, masked.view, group, look)
+                _owe(program, owed, look, part, None if condition is None else condition.view)
         case Take(index=index, group=source, table=table):
             size = program.groups[source].size
             batched = program.groups[source].batched
             elements = identity(size)
             put = program.add(Put(seed, index, table, size, batched))
             program.roles[put] = ("∂′", source)
-            taken = _taken(program, group, alive)
-            _owe(program, owed, View(source, elements), View(put, elements), taken)
+            counted = _taken(program, group, alive)
+            _owe(program, owed, View(source, elements), View(put, elements), counted)
         case Put(source=source_view, index=index, table=table):
             batched = program.groups[index.group].batched or program.groups[seed.group].batched
             taken = program.add(Take(index, seed.group, seed.positions[table], batched))
@@ -257,7 +261,7 @@ def _taken(program: Rolled, take: Take, alive: View | None) -> View | None:
     if isinstance(source, Leaf):
         return None
     one = program.constant(1.0, take.size)
-    uses = one if alive is None else Symbol(program, alive)._select(1.0, 0.0).view  # noqa: SLF001
+    uses = one if alive is None else Symbol(program, alive)._select(1.0, 0.0).view
     put = program.add(Put(uses, take.index, take.table, source.size, source.batched))
     program.roles[put] = ("#", take.group)
     condition: View = (Symbol(program, View(put, identity(source.size))) > 0.0).view
@@ -277,7 +281,7 @@ def _conditions(
     if operation is not ops.select:
         return [alive] * len(operands)
     taken = operands[0]
-    other = taken._apply(ops.logical_not, taken)  # noqa: SLF001
+    other = taken._apply(ops.logical_not, taken)
     if alive is not None:
         taken, other = taken & alive, other & alive
     return [alive, taken, other]
@@ -296,7 +300,9 @@ def _owe(
     counts = np.bincount(target.positions, minlength=size)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     runs = Runs(part.group, part.positions[order], offsets)
-    conditions = alive and Runs(alive.group, alive.positions[order], offsets)
+    conditions = None
+    if alive is not None:
+        conditions = Runs(alive.group, alive.positions[order], offsets)
     owed.setdefault(target.group, []).append(_Part(runs, conditions))
 
 
@@ -304,9 +310,9 @@ def _collect(program: Rolled, parts: list[_Part], number: int) -> View:
     """Return the sum of the parts, without a group where there is just one of one term each."""
     batched = program.groups[number].batched
     only = parts[0].runs
-    if len(parts) == 1 and only.uniform == 1:
-        if batched or not program.groups[only.group].batched:
-            return View(only.group, only.positions)
+    single = len(parts) == 1 and only.uniform == 1
+    if single and (batched or not program.groups[only.group].batched):
+        return View(only.group, only.positions)
     total = program.add(Sum(tuple(part.runs for part in parts), batched))
     return View(total, identity(program.groups[number].size))
 
@@ -346,7 +352,7 @@ def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | N
         known = View(program.add(Constants(certain.astype(float))), identity(group.size))
         return (Symbol(program, known) > 0.0).view  # type: ignore[no-any-return]
     only = parts[0].alive
-    if len(parts) == 1 and only is not None and only.uniform == 1:
+    if len(parts) == 1 and only is not None and only.uniform == 1:  # noqa: SIM102, reads better
         if group.batched or not program.groups[only.group].batched:
             return View(only.group, only.positions)
     counts = []
@@ -357,7 +363,7 @@ def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | N
             counts.append(Runs(one.group, one.positions, offsets))
         elif size:
             condition = Symbol(program, View(part.alive.group, part.alive.positions))
-            number_of_uses = condition._select(1.0, 0.0)  # noqa: SLF001
+            number_of_uses = condition._select(1.0, 0.0)
             counts.append(Runs(number_of_uses.view.group, identity(size), offsets))
     total = program.add(Sum(tuple(counts), group.batched))
     program.roles[total] = ("#", number)

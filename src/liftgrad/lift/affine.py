@@ -7,6 +7,7 @@ with the heads of the runs; and every fit is checked against the whole sequence.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +43,10 @@ def common_extents(length: int, sequences: Iterable[Indices]) -> tuple[int, ...]
         if extents is None:
             continue
         joined = sorted({*breaks, *(int(b) for b in np.cumprod(extents)[:-1])})
-        if all(b % a == 0 for a, b in zip(joined, joined[1:], strict=False)):
+        if all(b % a == 0 for a, b in pairwise(joined)):
             breaks = joined
     edges = [1, *breaks, length]
-    return tuple(b // a for a, b in zip(edges, edges[1:], strict=False))[::-1]
+    return tuple(b // a for a, b in pairwise(edges))[::-1]
 
 
 def strides(sequence: Indices, extents: Sequence[int]) -> tuple[int, ...] | None:

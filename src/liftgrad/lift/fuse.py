@@ -40,7 +40,11 @@ def kept_groups(program: Rolled) -> list[bool | None]:
         if not wanted[number]:
             continue
         if kept[number] is None:
-            kept[number] = large[number] or _over_samples(group, groups) or _keep(group, reads[number], within_reduction[number])
+            kept[number] = (
+                large[number]
+                or _over_samples(group, groups)
+                or _keep(group, reads[number], within_reduction[number])
+            )
         scale = 1.0 if kept[number] else reads[number] / max(group.size, 1)
         inherited = within_reduction[number] and not kept[number]
         for look in views(group):
@@ -76,8 +80,10 @@ def _keep(group: Group, reads: float, within_reduction: bool) -> bool:
 
 def _over_samples(group: Group, groups: list[Group]) -> bool:
     """Tell whether a group is a sum over the samples of a batch."""
-    return isinstance(group, Sum) and not group.batched and any(
-        groups[run.group].batched for run in group.operands
+    return (
+        isinstance(group, Sum)
+        and not group.batched
+        and any(groups[run.group].batched for run in group.operands)
     )
 
 

@@ -109,7 +109,7 @@ class Largest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Take:
-    """Element e is element `table[e, index[e]]` of the table's group, the index known at run time."""
+    """Element e is element `table[e, index[e]]` of a group, the index known at run time."""
 
     index: View
     group: int

@@ -66,9 +66,7 @@ def kernel(nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str) ->
 
 
 class _Emitter:
-    def __init__(
-        self, nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str
-    ) -> None:
+    def __init__(self, nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str) -> None:
         self.nest, self.buffers, self.target, self.dtype = nest, buffers, target, dtype
         self.scalar = "double" if dtype == "float64" else "float"
         self.width = target.lanes(dtype)
@@ -133,7 +131,9 @@ class _Emitter:
         self.lines += [f"{label}.exit:"]
         phis = [f"  {index} = phi i64 [ {start}, %{entry} ], [ {following}, %{label}.latch ]"]
         for name, (kind, initial), result in zip(names, carried, results, strict=True):
-            phis.append(f"  {name} = phi {kind} [ {initial}, %{entry} ], [ {result}, %{label}.latch ]")
+            phis.append(
+                f"  {name} = phi {kind} [ {initial}, %{entry} ], [ {result}, %{label}.latch ]"
+            )
         self.lines[head:head] = phis
         return names
 
@@ -230,7 +230,9 @@ class _Emitter:
             end = self.emit(f"mul i64 {whole}, {step}")
             self.loop("0", end, step, [], full)
             if step > 1:
-                self.sample_tail(dimension, end, lambda: self.tiled(rest, plan, {**sizes, dimension: 1}))
+                self.sample_tail(
+                    dimension, end, lambda: self.tiled(rest, plan, {**sizes, dimension: 1})
+                )
             return
         end_number = extent - extent % step
         if end_number == step:
@@ -287,8 +289,10 @@ class _Emitter:
         for point, value in zip(points, values, strict=True):
             if self.nest.accumulate:
                 old = self.load(self.nest.out, point)
-                value = self.emit(f"fadd {self.type(self.scalar)} {old}, {value}")
-            self.store(self.nest.out, point, value)
+                summed = self.emit(f"fadd {self.type(self.scalar)} {old}, {value}")
+                self.store(self.nest.out, point, summed)
+            else:
+                self.store(self.nest.out, point, value)
         self.vector = None
 
     # --- memory ------------------------------------------------------------------------------
@@ -323,9 +327,7 @@ class _Emitter:
         inner = () if access.index is None else self.shifts(access.index, point)
         steps = self.steps(access)
         own = tuple(
-            (d, s)
-            for d, s in point
-            if d in steps or (d[0] == "sample" and self.batched(access))
+            (d, s) for d, s in point if d in steps or (d[0] == "sample" and self.batched(access))
         )
         return tuple(sorted({*own, *inner}))
 
@@ -381,7 +383,9 @@ class _Emitter:
     def load(self, access: Access, point: Point) -> str:
         """Return the number, or the vector of numbers, that an access reads at a point."""
         point = self.shifts(access, point)
-        return self.once(("load", access, point, self.vector), lambda: self.load_anew(access, point))
+        return self.once(
+            ("load", access, point, self.vector), lambda: self.load_anew(access, point)
+        )
 
     def load_anew(self, access: Access, point: Point) -> str:
         kind, element = self.type(self.element(access)), self.element(access)
@@ -408,7 +412,8 @@ class _Emitter:
         short = "i64" if element == "i64" else ""
         return self.emit(
             f"call {kind} @llvm.masked.gather.{self.suffix(short)}.v{self.width}p0"
-            f"({pointers} align {self.alignment(element)} {addresses}, {masks}, {kind} zeroinitializer)"
+            f"({pointers} align {self.alignment(element)} {addresses}, {masks}, "
+            f"{kind} zeroinitializer)"
         )
 
     def store(self, access: Access, point: Point, value: str) -> None:
@@ -526,7 +531,8 @@ class _Emitter:
                 columns = [self.evaluate(x, points) for x in operands]
                 return [
                     self.once(
-                        (operation, row, self.vector), lambda r=row: self.apply(operation, r)  # type: ignore[misc]
+                        (operation, row, self.vector),
+                        lambda r=row: self.apply(operation, r),  # type: ignore[misc]
                     )
                     for row in zip(*columns, strict=True)
                 ]
@@ -572,11 +578,9 @@ class _Emitter:
             # pow, unlike sqrt, takes -inf to inf and -0 to 0.
             positive = self.emit(f"fadd {kind} {x}, {self.literal(0.0)}")
             root = self.emit(f"call {kind} @llvm.sqrt.{self.suffix()}({kind} {positive})")
-            infinite = self.literal(float("-inf"))
-            below = self.emit(f"fcmp oeq {kind} {x}, {infinite}")
-            root = self.emit(
-                f"select {self.type('i1')} {below}, {kind} {self.literal(float('inf'))}, {kind} {root}"
-            )
+            infinite = self.literal(float("inf"))
+            below = self.emit(f"fcmp oeq {kind} {x}, {self.literal(float('-inf'))}")
+            root = self.emit(f"select {self.type('i1')} {below}, {kind} {infinite}, {kind} {root}")
             return root if exponent > 0 else self.emit(f"fdiv {kind} {one}, {root}")
         self.functions.add(("power", self.lanes, self.dtype))
         symbol = vector_math.symbol("power", self.lanes, self.dtype)
@@ -642,14 +646,17 @@ class _Emitter:
             reduce.kind == "sum" and isinstance(body, Apply) and body.operation is ops.multiply
         )
         # Along the rows, lanes that are switched off are never stored: no need to clear them.
-        summed = self.vector is not None and self.vector[0] != "row" and self.vector != ("sample", 0)
+        summed = (
+            self.vector is not None and self.vector[0] != "row" and self.vector != ("sample", 0)
+        )
         masked = summed and any(self.mask_of(point) for point in points)
         if product and not masked:
             assert isinstance(body, Apply)
             a, b = (self.evaluate(x, points) for x in body.operands)
             # Contraction is confined to sums: elsewhere x*x - x*x must stay zero.
+            fused = f"call contract {kind} @llvm.fmuladd.{self.suffix()}"
             return [
-                self.emit(f"call contract {kind} @llvm.fmuladd.{self.suffix()}({kind} {x}, {kind} {y}, {kind} {c})")
+                self.emit(f"{fused}({kind} {x}, {kind} {y}, {kind} {c})")
                 for x, y, c in zip(a, b, before, strict=True)
             ]
         values = self.evaluate(body, points)
@@ -658,10 +665,11 @@ class _Emitter:
             mask = self.mask_of(point)
             if masked and mask is not None:
                 neutral = self.start(reduce, 1)[0]
-                value = self.emit(
-                    f"select <{self.width} x i1> {mask}, {kind} {value}, {kind} {neutral}"
-                )
-            results.append(self.combine(reduce, accumulator, value))
+                lanes = f"<{self.width} x i1> {mask}"
+                cleared = self.emit(f"select {lanes}, {kind} {value}, {kind} {neutral}")
+                results.append(self.combine(reduce, accumulator, cleared))
+            else:
+                results.append(self.combine(reduce, accumulator, value))
         return results
 
     def combine(self, reduce: Reduce, a: str, b: str) -> str:
@@ -820,22 +828,23 @@ class _Emitter:
         reductions = list(_reductions(nest.body))
         if smooth:
             vector = max(smooth, key=lambda d: (self.extents[d] == SAMPLES, self.extents[d]))
-            return self.tile(vector, accesses, reductions)
+            return self.tile(vector, reductions)
         for reduction in reductions:
             along = {("reduced", d): e for d, e in enumerate(reduction.extents)}
             if reduction.samples:
                 along["sample", 1] = SAMPLES
             if self.vector_of(reduction, along) is not None:
-                return self.tile_reduced(reduction)
+                return self.tile_reduced()
         candidates = [
             d for d in rows if self.extents[d] == SAMPLES or self.extents[d] * 2 >= self.width
         ]
         if candidates and not self.out_collides(candidates):
+
             def rough(d: Dimension) -> int:
                 return sum(self.stride_along(x, d) not in (0, 1) for x in accesses)
 
             vector = min(candidates, key=rough)
-            return self.tile(vector, accesses, reductions)
+            return self.tile(vector, reductions)
         return _Plan(None)
 
     def out_collides(self, candidates: list[Dimension]) -> bool:
@@ -853,9 +862,7 @@ class _Emitter:
         ]
         return max(good, key=lambda d: (along[d] == SAMPLES, along[d]), default=None)
 
-    def tile(
-        self, vector: Dimension, accesses: list[Access], reductions: list[Reduce]
-    ) -> _Plan:
+    def tile(self, vector: Dimension, reductions: list[Reduce]) -> _Plan:
         """Tile around vectors along a dimension of the rows."""
         wide = self.target.registers >= 32
         if not reductions:
@@ -863,7 +870,9 @@ class _Emitter:
         vectors = self.fitting(vector, 2)
         inner = [x for r in reductions for x in loads(r.body)]
         shared = {
-            d: sum(not self.stride_along(x, d) and bool(self.stride_along(x, vector)) for x in inner)
+            d: sum(
+                not self.stride_along(x, d) and bool(self.stride_along(x, vector)) for x in inner
+            )
             for d, extent in self.extents.items()
             if d != vector and extent != SAMPLES and extent > 1
         }
@@ -880,7 +889,7 @@ class _Emitter:
             return count
         return max(1, min(count, -(-extent // self.width)))
 
-    def tile_reduced(self, reduction: Reduce) -> _Plan:
+    def tile_reduced(self) -> _Plan:
         """Tile the rows around a reduction that runs in vectors."""
         rows = [d for d, e in self.extents.items() if e != SAMPLES and e > 1]
         rows.sort(key=lambda d: -self.extents[d])

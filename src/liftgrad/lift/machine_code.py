@@ -9,8 +9,8 @@ import llvmlite
 from llvmlite import binding as llvm
 
 import liftgrad
-from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift import vector_math
+from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift.llvm import Kernel
 from liftgrad.lift.target import Target
 
@@ -246,7 +246,9 @@ def module_text(kernels: Iterable[Kernel], target: Target) -> str:
     kernels = list(kernels)
     functions = {function for kernel in kernels for function in kernel.functions}
     parts = [kernel.text.replace("@kernel(", f"@k{i}(", 1) for i, kernel in enumerate(kernels)]
-    return "\n".join([vector_math.definitions(functions, fma=target.fma) if functions else "", *parts])
+    return "\n".join(
+        [vector_math.definitions(functions, fma=target.fma) if functions else "", *parts]
+    )
 
 
 def machine(target: Target) -> llvm.TargetMachine:

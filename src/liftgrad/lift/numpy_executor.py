@@ -81,14 +81,14 @@ def _evaluate(group: Group, arrays: list[Array], dtype: str, samples: int) -> Ar
             chosen = _look(arrays, index)
             rows = np.arange(len(table))
             if chosen.ndim == 1:
-                return arrays[source][table[rows, chosen]]  # type: ignore[no-any-return]
+                return arrays[source][table[rows, chosen]]
             places = table[rows[:, None], chosen]
             if arrays[source].ndim == 1:
-                return arrays[source][places]  # type: ignore[no-any-return]
+                return arrays[source][places]
             return np.take_along_axis(arrays[source], places, axis=0)
         case Put(source=source_view, index=index, table=table, size=size):
-            parts, chosen = _look(arrays, source_view), _look(arrays, index)
-            return _put(parts, chosen, table, size, samples if group.batched else None)
+            scattered, chosen = _look(arrays, source_view), _look(arrays, index)
+            return _put(scattered, chosen, table, size, samples if group.batched else None)
 
 
 def _put(parts: Array, chosen: Array, table: Array, size: int, samples: int | None) -> Array:
@@ -111,7 +111,7 @@ def _put(parts: Array, chosen: Array, table: Array, size: int, samples: int | No
 
 
 def _look(arrays: list[Array], view: View) -> Array:
-    return arrays[view.group][view.positions]  # type: ignore[no-any-return]
+    return arrays[view.group][view.positions]
 
 
 def _reduce(runs: Runs, arrays: list[Array], function: np.ufunc, empty: float) -> Array:
@@ -135,7 +135,7 @@ def _function(operation: Operation) -> Callable[..., Any]:
             # NumPy takes the square root, which is nan at -inf and keeps the sign of zero.
             return lambda x: np.where(x == -np.inf, np.inf, np.sqrt(x) + 0.0)
         return lambda x: x**exponent
-    return _OWN.get(operation.name) or getattr(np, operation.numpy or operation.name)  # type: ignore[no-any-return]
+    return _OWN.get(operation.name) or getattr(np, operation.numpy or operation.name)
 
 
 def _sigmoid(x: Array) -> Array:

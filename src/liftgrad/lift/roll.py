@@ -182,8 +182,7 @@ def _group(
         batched = groups[index].batched or groups[source].batched
         return Take(View(index, chosen), source, table.reshape(-1, rows), batched)
     operands = tuple(
-        View(c, positions[[nodes[i][j] for i in members]])
-        for j, c in enumerate(operand_classes, 1)
+        View(c, positions[[nodes[i][j] for i in members]]) for j, c in enumerate(operand_classes, 1)
     )
     if operation is BATCH_TOTAL:
         (view,) = operands

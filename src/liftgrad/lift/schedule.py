@@ -42,7 +42,6 @@ from liftgrad.lift.program import (
 )
 from liftgrad.lift.roll import identity
 
-
 _MOST_TERMS = 16
 """Operands that one nest adds up; a gradient may be the sum of thousands of them."""
 
@@ -331,7 +330,8 @@ class _Scheduler:
 
     def by_column(self, x: _Loads) -> Indices:
         positions = self.physical(x.group, x.positions if x.table is None else x.table[..., 0])
-        return positions[0]
+        first: Indices = positions[0]
+        return first
 
     def fit(self, x: _Loads, rows: tuple[int, ...], reduced: tuple[int, ...]) -> Access:
         """Return the access of a load; by way of a table where its positions are not affine."""
@@ -438,10 +438,10 @@ class _Scheduler:
             if x.group == number or x.positions.ndim != 1 or x.table is not None:
                 continue
             other = self.buffers[self.buffer_of[x.group]]
-            if other.layout is not None and other.size == buffer.size:
-                if (x.positions == out.positions).all():
-                    self.buffers[self.buffer_of[number]] = replace(buffer, layout=other.layout)
-                    return
+            alike = other.layout is not None and other.size == buffer.size
+            if alike and (x.positions == out.positions).all():
+                self.buffers[self.buffer_of[number]] = replace(buffer, layout=other.layout)
+                return
 
 
 def _buffer(number: int, group: Group) -> Buffer:

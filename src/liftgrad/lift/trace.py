@@ -6,7 +6,7 @@ Equal nodes are recorded once. Leaves are `(LEAF, group, position)`, constants `
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -74,11 +74,11 @@ class Tape:
         if x.__class__ is float:
             return self.constant(x)
         if isinstance(x, Traced):
-            if x._tape is not self:  # noqa: SLF001
+            if x._tape is not self:
                 raise _of_earlier_call()
-            return x._index  # noqa: SLF001
+            return x._index
         if isinstance(x, TracedIndex):
-            return x._number()._index  # noqa: SLF001
+            return x._number()._index
         if isinstance(x, Batch):
             raise TraceError(f"{user_line()}: {_AS_ONE}")
         if isinstance(x, Condition):
@@ -95,7 +95,6 @@ class Tape:
             )
         return self.constant(to_float(x))
 
-
     def result_of(self, x: "Traced | Condition | Batch") -> int:
         """Return the number of the node of a result."""
         if isinstance(x, Batch):
@@ -105,8 +104,9 @@ class Tape:
         node = self.index_of(x)
         if self.depends_on_batch(node):
             raise TraceError(
-                f"{user_line()}: a result was made of one sample's numbers, outside of the function "
-                "that vmap maps; return them from that function, and take total() or mean()."
+                f"{user_line()}: a result was made of one sample's numbers, outside of the "
+                "function that vmap maps; return them from that function, and take total() or "
+                "mean()."
             )
         return node
 
@@ -228,7 +228,7 @@ class Traced(Operators):
             return ()
         return tuple([Traced(self._tape, operand) for operand in node[1:]])
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # noqa: PLE0304, it never returns
         _refuse_branch()
 
     def __float__(self) -> float:
@@ -238,7 +238,7 @@ class Traced(Operators):
             "of liftgrad.functional instead of those of math."
         )
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __float__
 
     def __repr__(self) -> str:
         return f"Traced({self._tape.nodes[self._index][0]})"
@@ -285,7 +285,7 @@ class Condition:
     def __invert__(self) -> "Condition":
         return Condition(self._tape, self._tape.record((ops.logical_not, self._index)))
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # noqa: PLE0304, it never returns
         _refuse_branch()
 
 
@@ -330,7 +330,7 @@ class TracedArray:
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, TracedIndex):
-            return key._take_from(self)  # noqa: SLF001
+            return key._take_from(self)
         if isinstance(key, tuple) and any(isinstance(k, TracedIndex) for k in key):
             raise TraceError(
                 f"{user_line()}: an element of an integer array is one of several indices, but is "
@@ -356,7 +356,9 @@ class TracedArray:
         if self._positions.size and group in tape.unrolled:
             raise _both_ways()
         whole = self.ndim > 0 and group not in tape.mapping
-        if not whole or not np.array_equal(self._positions.reshape(-1), np.arange(self._positions.size)):
+        if not whole or not np.array_equal(
+            self._positions.reshape(-1), np.arange(self._positions.size)
+        ):
             raise TraceError(
                 f"{user_line()}: vmap over part of an array, or within another vmap; pass the part "
                 "as an argument of the lifted function, or write the inner map as a loop."
@@ -381,10 +383,10 @@ class TracedIndex(Operators):
 
     def _apply(self, operation: Operation, *operands: Any) -> Traced:  # type: ignore[override]
         number = self._number()
-        operands = tuple(x._number() if isinstance(x, TracedIndex) else x for x in operands)  # noqa: SLF001
-        return number._apply(operation, *operands)  # noqa: SLF001
+        operands = tuple(x._number() if isinstance(x, TracedIndex) else x for x in operands)
+        return number._apply(operation, *operands)
 
-    def _take_from(self, table: Sequence[Any]) -> Any:
+    def _take_from(self, table: Any) -> Any:
         """Return the table's element, or row, at this index."""
         tape = self._tape
         rows = list(table)
@@ -437,9 +439,9 @@ class TracedIndex(Operators):
             "run time only; write take(table, index) for table[index]."
         )
 
-    __int__ = __float__ = __index__  # type: ignore[assignment]
+    __int__ = __float__ = __index__
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # noqa: PLE0304, it never returns
         _refuse_branch()
 
 
@@ -474,7 +476,7 @@ class Batch:
             "use total(results) or mean(results), or return them."
         )
 
-    __len__ = __iter__  # type: ignore[assignment]
+    __len__ = __iter__
 
 
 def _differs(tape: Tape, x: Any) -> bool:
@@ -484,8 +486,8 @@ def _differs(tape: Tape, x: Any) -> bool:
 
 def _of_earlier_call() -> TraceError:
     return TraceError(
-        f"{user_line()}: a traced value of an earlier call is used here; it has no number any more, "
-        "so return it from the lifted function instead of storing it."
+        f"{user_line()}: a traced value of an earlier call is used here; it has no number any "
+        "more, so return it from the lifted function instead of storing it."
     )
 
 
@@ -524,7 +526,7 @@ def _refuse_branch() -> NoReturn:
 
 def user_line() -> str:
     """Return "file:line" of the innermost frame that is not liftgrad's own."""
-    frame = sys._getframe(1)  # noqa: SLF001, traceback.extract_stack would read source files
+    frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

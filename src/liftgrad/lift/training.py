@@ -16,13 +16,13 @@ from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.arguments import LeafGroup, read
 from liftgrad.lift.build import Built, constants_of, differentiate
 from liftgrad.lift.executable import machine_code
-from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.listing import Listing
+from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters
-from liftgrad.lift.roll import identity
 from liftgrad.lift.portions import Portions, staged
-from liftgrad.lift.schedule import schedule
 from liftgrad.lift.results import checked_numbers, samples_of
+from liftgrad.lift.roll import identity
+from liftgrad.lift.schedule import schedule
 from liftgrad.lift.update import Update
 from liftgrad.optim import Optimizer
 
@@ -104,7 +104,7 @@ class _StepProgram:
             built = function.build(dict(arguments), reading)
             if built.outputs != 1 or built.fixed or built.batched_outputs[0]:
                 raise LiftError(
-                    f"{function.__name__} returns more than one Value; a loss to train with "  # type: ignore[attr-defined]
+                    f"{function.__name__} returns more than one Value; a loss to train with "
                     "returns just one."
                 )
             differentiate(built, function.stats, unit_seed=True)
@@ -121,7 +121,7 @@ class _StepProgram:
         self.samples = samples_of(reading.groups, built.batched_groups)
         code = machine_code() if function.backend == "native" else None
         self.native = None if code is None else _NativeSteps(self, code)
-        for i, number in built.leaf_of.items():
+        for i in built.leaf_of:
             # All indices are checked once, before the first step.
             if i not in built.parameter_groups and whole.groups[i].kind == "index":
                 _check_all(whole.groups[i], i, built, reading.groups[i])
@@ -310,6 +310,7 @@ def _check_all(group: LeafGroup, i: int, built: Built, part: LeafGroup) -> None:
     )
     if wrong.any():
         raise IndexError(
-            f"take() at an index outside of its table, from row {int(np.argmax(wrong.any(axis=1)))} "
-            f"of the argument {group.name}; indices go from 0 to {int(row.min()) - 1}."
+            f"take() at an index outside of its table, from row "
+            f"{int(np.argmax(wrong.any(axis=1)))} of the argument {group.name}; indices go from 0 "
+            f"to {int(row.min()) - 1}."
         )

@@ -145,7 +145,9 @@ class StoreUpdate:
         self.update.finish()
         rolled.outputs = list(self.update.views)
         program = schedule(rolled, self.update.assignments)
-        native = NativeProgram(program, constants_of(rolled), machine_code(), str(store.numbers.dtype))
+        native = NativeProgram(
+            program, constants_of(rolled), machine_code(), str(store.numbers.dtype)
+        )
         self.instance = native.bind(1, {leaf: store.numbers, gradient: store.gradients})
         self.part = self.instance.part(range(len(program.nests)))
         self.rates = self.instance.arrays[self.update.scalars]

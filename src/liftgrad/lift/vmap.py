@@ -30,18 +30,23 @@ def vmap(
     """
 
     def mapped(*arguments: Any) -> Any:
-        axes = [in_axes] * len(arguments) if isinstance(in_axes, int) else list(in_axes)
+        axes: list[int | None] = (
+            [in_axes] * len(arguments) if isinstance(in_axes, int) else list(in_axes)
+        )
         if len(axes) != len(arguments) or any(axis not in (0, None) for axis in axes):
             raise ValueError(
                 f"in_axes={in_axes!r} for {len(arguments)} arguments; give 0 or None for each."
             )
         over = [x for x, axis in zip(arguments, axes, strict=True) if axis == 0]
-        lengths = [len(x._positions if isinstance(x, TracedArray) else x) for x in over]  # noqa: SLF001
+        lengths = [len(x._positions if isinstance(x, TracedArray) else x) for x in over]
         if len(set(lengths)) != 1:
             raise ValueError(f"vmap over arguments of lengths {lengths}; make them equal.")
         if not any(isinstance(x, TracedArray) for x in over):
             rows = zip(
-                *[x if a == 0 else [x] * len(over[0]) for x, a in zip(arguments, axes, strict=True)],
+                *[
+                    x if a == 0 else [x] * len(over[0])
+                    for x, a in zip(arguments, axes, strict=True)
+                ],
                 strict=True,
             )
             return [function(*row) for row in rows]
@@ -58,13 +63,10 @@ def vmap(
 def _trace_one(
     function: Callable[..., Any], arguments: tuple[Any, ...], axes: list[int | None]
 ) -> Any:
-    samples = [
-        x._sample() if axis == 0 else x  # noqa: SLF001
-        for x, axis in zip(arguments, axes, strict=True)
-    ]
+    samples = [x._sample() if axis == 0 else x for x, axis in zip(arguments, axes, strict=True)]
     arrays = [x for x, axis in zip(arguments, axes, strict=True) if axis == 0]
-    tape = arrays[0]._tape  # noqa: SLF001
-    groups = {x._group for x in arrays}  # noqa: SLF001
+    tape = arrays[0]._tape
+    groups = {x._group for x in arrays}
     tape.mapping |= groups
     try:
         result = function(*samples)
