@@ -20,12 +20,12 @@ from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
-from liftgrad.lift.update import StoreUpdate
+from liftgrad.lift.update import store_update
 
 DType = Literal["float64", "float32"]
 _MANY_STRUCTURES = 16
 # Parameters of lifted functions move together, natively, when their optimiser steps.
-Store.make_update = StoreUpdate
+Store.make_update = staticmethod(store_update)
 
 
 @overload

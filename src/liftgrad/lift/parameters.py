@@ -46,7 +46,7 @@ class Store:
     def update_of(self, optimizer: Any) -> Any:
         """Return the native update of an optimiser that holds all of this store, else None."""
         known = self.updates.get(optimizer, self)
-        if known is self:
+        if known is self or (known is not None and not known.serves()):
             with _lock:
                 whole = _whole_store(optimizer.params, str(self.numbers.dtype)) is self
             known = self.make_update(self, optimizer) if whole and self.make_update else None

@@ -44,7 +44,7 @@ class Repeat:
         self.same = [(name, x) for name, x in rest if not _is_referable(x)]
         self.live = reading.containers
         self.frozen = [x.copy() if isinstance(x, _MUTABLE) else x for x in self.live]
-        self.names = arguments.keys()
+        self.names = dict.fromkeys(arguments).keys()
 
     @classmethod
     def of(

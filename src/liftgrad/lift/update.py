@@ -126,43 +126,69 @@ class Update:
         self.optimizer.steps += 1
 
 
+class Settings:
+    """What an update rule bakes in: the optimiser's attributes, except what changes as it steps."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.count = len(optimizer.params)
+        self.baked = [(k, x) for k, x in vars(optimizer).items() if k not in _CHANGING]
+
+    def hold(self, optimizer: Optimizer) -> bool:
+        """Tell whether the optimiser still has them."""
+        now = vars(optimizer)
+        return len(optimizer.params) == self.count and all(
+            now.get(name) is known or (name != "params" and now.get(name) == known)
+            for name, known in self.baked
+        )
+
+
+_CHANGING = ("lr", "steps", "state")
+
+
+def store_update(store: Store, optimizer: Optimizer) -> "StoreUpdate | None":
+    """Return the native update of a store, if it can be had."""
+    code = machine_code()
+    return None if code is None else StoreUpdate(store, optimizer, code)
+
+
 class StoreUpdate:
     """An optimiser's native update of a whole store, for `optimizer.step()` from Python."""
 
-    def __init__(self, store: Store, optimizer: Optimizer) -> None:
+    def __init__(self, store: Store, optimizer: Optimizer, code: Any) -> None:
         # Not the optimiser itself: the store knows its updates by it, weakly.
         self.optimizer = weakref.proxy(optimizer)
         from liftgrad.lift.native import NativeProgram  # noqa: PLC0415, loads LLVM
 
+        self.settings = Settings(optimizer)
         rolled = Rolled([], [])
         values = optimizer.params
         size = len(values)
+        dtype = str(store.numbers.dtype)
         leaf = rolled.add(Leaf("parameters", size, "parameter"))
         gradient = rolled.add(Leaf("gradients", size, "parameter"))
-        self.update = Update(rolled, self.optimizer)
-        parameters = Parameters(values, str(store.numbers.dtype))
-        self.update.add(parameters, leaf, View(gradient, identity(size)))
-        self.update.finish()
-        rolled.outputs = list(self.update.views)
-        program = schedule(rolled, self.update.assignments)
-        native = NativeProgram(
-            program, constants_of(rolled), machine_code(), str(store.numbers.dtype)
-        )
-        self.instance = native.bind(1, {leaf: store.numbers, gradient: store.gradients})
+        update = Update(rolled, self.optimizer)
+        update.add(Parameters(values, dtype), leaf, View(gradient, identity(size)))
+        update.finish()
+        rolled.outputs = list(update.views)
+        program = schedule(rolled, update.assignments)
+        native = NativeProgram(program, constants_of(rolled), code, dtype)
+        self.state = {name: np.zeros(size, dtype) for name in optimizer.state_names}
+        """What the optimiser keeps, too, so that it sees each step, and each step what it sets."""
+        own = {update.state_leaves[name][0][0]: array for name, array in self.state.items()}
+        self.instance = native.bind(1, {leaf: store.numbers, gradient: store.gradients, **own})
         self.part = self.instance.part(range(len(program.nests)))
-        self.rates = self.instance.arrays[self.update.scalars]
-        self.last_step = -1
+        self.rates = self.instance.arrays[update.scalars]
+
+    def serves(self) -> bool:
+        """Tell whether the optimiser is still what it was."""
+        return self.settings.hold(self.optimizer)
 
     def step(self) -> None:
         """Move all parameters."""
-        update = self.update
-        if self.last_step != self.optimizer.steps:
-            # Somebody else took a step, or loaded a state: fetch it.
-            for number, numbers in update.fetch().items():
-                self.instance.set(number, numbers)
-            update.give_back({n: self.instance.arrays[n] for n in update.state_numbers})
-        self.rates[:] = self.optimizer.scalars(self.optimizer.steps)
+        optimizer = self.optimizer
+        for name, array in self.state.items():
+            if optimizer.state[name] is not array:
+                array[:] = optimizer.state[name]
+                optimizer.state[name] = array
+        self.rates[:] = optimizer.scalars(optimizer.steps)
         self.instance.run(self.part)
-        if update.state_numbers:
-            update.give_back({n: self.instance.arrays[n] for n in update.state_numbers})
-        self.last_step = self.optimizer.steps + 1
