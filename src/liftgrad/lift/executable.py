@@ -169,7 +169,7 @@ class NumpyRun:
 
     def feed(self, group: int, numbers: Array) -> None:
         """Set a leaf group of the rolled program."""
-        dtype = numbers.dtype if numbers.dtype.kind == "i" else self.executable.dtype
+        dtype = "int64" if numbers.dtype.kind in "iu" else self.executable.dtype
         self.leaves[group] = np.array(numbers, dtype)
 
     def forward(self) -> None:
