@@ -1,5 +1,6 @@
 """Results: one call of a lifted function, and the Values that it returns."""
 
+import math
 import threading
 import weakref
 from typing import Any
@@ -225,7 +226,7 @@ def checked_numbers(group: LeafGroup, number: int, built: Built) -> NDArray[Any]
     """Return a leaf group's numbers, of shape (size,) or (size, samples), indices in range."""
     if number in built.batched_groups:
         assert group.array is not None
-        numbers = group.array.reshape(len(group.array), -1).T
+        numbers = group.array.reshape(len(group.array), math.prod(group.array.shape[1:])).T
     else:
         numbers = group.numbers()
     if group.kind == "index":
