@@ -356,7 +356,7 @@ def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], An
     return [result], next
 
 
-def describe(part: Any) -> str:  # noqa: PLR0911, a table of one line for each kind of part
+def describe(part: Any) -> str:
     """Return in words what part of a key says."""
     if isinstance(part, Place):
         return "a Value"

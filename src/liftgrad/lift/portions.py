@@ -132,8 +132,7 @@ class _Worker:
         native, shared = owner.native, owner.shared
         program = native.program
         self.buffers: dict[int, Array] = {
-            b: np.zeros((program.buffers[b].size, owner.portion), native.dtype)
-            for b in owner.local
+            b: np.zeros((program.buffers[b].size, owner.portion), native.dtype) for b in owner.local
         }
         self.stages = [self._stage(stage) for stage in owner.plan]
         self.item = np.dtype(native.dtype).itemsize

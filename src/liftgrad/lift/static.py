@@ -38,7 +38,7 @@ class _Same:
         return id(self.known)
 
 
-def snapshot(x: Any, within: tuple[int, ...] = ()) -> Any:  # noqa: PLR0911, a table of kinds
+def snapshot(x: Any, within: tuple[int, ...] = ()) -> Any:
     """Return something hashable that does not change when `x` does."""
     kind: Any = type(x)
     if isinstance(x, float | np.floating):

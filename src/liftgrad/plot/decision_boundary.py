@@ -88,7 +88,7 @@ def _scores(score: Callable[[Any], Any], points: Array) -> Array:
 def _computed(score: Callable[[Any], Any], points: Array) -> Array:
     if isinstance(score, Module):
         try:
-            lifted: Array = lift(lambda X: vmap(score)(X))(points)
+            lifted: Array = lift(lambda points: vmap(score)(points))(points)  # noqa: PLW0108, lift asks for a function
         except LiftError:  # a model that cannot be lifted is asked point by point
             pass
         else:
