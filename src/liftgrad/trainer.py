@@ -11,6 +11,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.training import Training
+from liftgrad.numbers import is_number
 from liftgrad.optim import Optimizer
 
 
@@ -52,8 +53,10 @@ class Trainer:
         self.loss, self.optimizer = loss, optimizer
         self.batch_size = batch_size
         self._random = np.random.default_rng(seed)
+        self._rows = 0
         self._order: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._training: tuple[Any, Training] | None = None
+        """What is left of the epoch."""
+        self._training: Training | None = None
 
     def run(self, steps: int, /, *args: Any, **kwargs: Any) -> History:
         """Take steps on the loss of these arguments and return its history.
@@ -68,12 +71,13 @@ class Trainer:
         """
         if steps < 0:
             raise ValueError(f"{steps} steps; pass 0 or more.")
-        arguments = self.loss.arguments(args, kwargs)
-        rows = None if self.batch_size is None else _rows(arguments)
-        training = self._prepared(arguments, rows)
-        if rows is None:
-            return History(training.run(None, steps))
-        return History(training.run(list(self._batches(rows, steps)), steps))
+        training = self._prepared(args, kwargs)
+        if training.rows is None:
+            losses = training.run(None, steps)
+        else:
+            losses = training.run(list(self._batches(training.rows, steps)), steps)
+        training.remember()
+        return History(losses)
 
     @property
     def program(self) -> Listing:
@@ -83,24 +87,27 @@ class Trainer:
             LiftError: if no step was taken yet.
 
         """
-        if self._training is None or not self._training[1].programs:
+        if self._training is None or not self._training.programs:
             raise LiftError("a Trainer has no program yet: it is recovered by the first run().")
-        return self._training[1].listing()
+        return self._training.listing()
 
-    def _prepared(self, arguments: dict[str, Any], rows: int | None) -> Training:
-        """Return the training of the last run, if it had the very same arguments."""
-        if self._training is not None:
-            known, training = self._training
-            if known.keys() == arguments.keys() and all(
-                known[name] is arguments[name] for name in known
-            ):
-                return training
-        training = Training(self.loss, self.optimizer, arguments, rows)
-        self._training = arguments, training
-        return training
+    def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Training:
+        """Return the training of the last run, if its programs are right for these arguments."""
+        training = self._training
+        ours = training is not None and training.belongs_to(self.loss, self.optimizer)
+        if training is not None and ours and training.repeats(self.loss.arguments(args, kwargs)):
+            return training
+        arguments, reading = self.loss.read(args, kwargs)
+        rows = None if self.batch_size is None else _rows(arguments)
+        if training is not None and ours and training.serves(arguments, reading, rows):
+            return training
+        self._training = Training(self.loss, self.optimizer, arguments, reading, rows)
+        return self._training
 
     def _batches(self, rows: int, steps: int) -> Iterator[NDArray[np.int64]]:
         assert self.batch_size is not None
+        if rows != self._rows:
+            self._rows, self._order = rows, np.zeros(0, np.int64)
         for _ in range(steps):
             if not len(self._order):
                 self._order = self._random.permutation(rows)
@@ -109,7 +116,21 @@ class Trainer:
 
 
 def _rows(arguments: dict[str, Any]) -> int:
+    """Return how many samples the data has.
+
+    Raises:
+        LiftError: if there is none, or something that looks like data could not be cut.
+
+    """
     arrays = [x for x in arguments.values() if isinstance(x, np.ndarray) and x.ndim]
-    if not arrays:
+    if not arrays or not len(arrays[0]):
         raise LiftError("batch_size needs data to cut batches from; pass it as NumPy arrays.")
-    return len(arrays[0])
+    rows = len(arrays[0])
+    for name, x in arguments.items():
+        listed = isinstance(x, list | tuple) and len(x) == rows and all(map(is_number, x))
+        if listed or (isinstance(x, np.ndarray) and x.shape[:1] == (rows,) and x.dtype == bool):
+            raise LiftError(
+                f"{name} has as many numbers as the data has rows, and cannot be cut into batches; "
+                "pass it as an array of floats or integers."
+            )
+    return rows

@@ -111,7 +111,7 @@ class LiftedFunction(Wrapper):
         self._batched: dict[tuple[Any, ...], set[int]] = {}
         self.lock = threading.RLock()
         self._last: Executable | None = None
-        self._repeat: Repeat | None = None
+        self._repeat: tuple[Repeat, Prepared] | None = None
         reference = weakref.ref(self)
 
         def forget(_: Any) -> None:
@@ -128,16 +128,17 @@ class LiftedFunction(Wrapper):
         with self.lock:
             arguments = self.arguments(args, kwargs)
             repeat = self._repeat
-            if repeat is not None and repeat.serves(arguments):
+            if repeat is not None and repeat[0].serves(arguments):
                 self.stats.cache_hits += 1
-                return repeat.call(arguments)
+                return repeat[1].call(repeat[0].take(arguments))
             arguments, reading = self.read(args, kwargs)
             if reading.nested:
                 return self.function(*args, **kwargs)
             executable = self._executable(arguments, reading)
             prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
             result = prepared.call(reading.groups)
-            self._repeat = Repeat.of(arguments, reading, prepared, self._forget)
+            like = Repeat.of(arguments, reading, self._forget)
+            self._repeat = None if like is None else (like, prepared)
             return result
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:

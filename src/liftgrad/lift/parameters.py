@@ -113,12 +113,15 @@ class Window(Value):
 
 
 class Parameters:
-    """How a program reads and moves its parameters: in place where they are one whole store."""
+    """How a program reads and moves its parameters: in place where they are one whole store.
 
-    def __init__(self, values: Sequence[Value], dtype: str) -> None:
+    With `apart`, they are no store of their own, since they are part of a greater whole.
+    """
+
+    def __init__(self, values: Sequence[Value], dtype: str, *, apart: bool = False) -> None:
         self.values = list(values)
         with _lock:
-            self.store = _whole_store(self.values, dtype)
+            self.store = None if apart else _whole_store(self.values, dtype)
 
     def numbers(self) -> NDArray[Any]:
         """Return the numbers: the store's own array, or a copy."""

@@ -12,9 +12,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from liftgrad.lift.arguments import Reading, has_attributes_only
+from liftgrad.lift.arguments import LeafGroup, Reading, has_attributes_only
 from liftgrad.lift.parameters import Window
-from liftgrad.lift.results import Prepared
 from liftgrad.lift.static import Static
 
 
@@ -22,13 +21,8 @@ class Repeat:
     """The last call's arguments, as far as another call has to agree with them."""
 
     def __init__(
-        self,
-        arguments: dict[str, Any],
-        reading: Reading,
-        prepared: Prepared,
-        forget: Callable[[Any], None],
+        self, arguments: dict[str, Any], reading: Reading, forget: Callable[[Any], None]
     ) -> None:
-        self.prepared = prepared
         self.groups = list(reading.groups)
         place = {g.name: i for i, g in enumerate(reading.groups) if g.kind != "parameter"}
         self.arrays = [
@@ -48,17 +42,14 @@ class Repeat:
 
     @classmethod
     def of(
-        cls,
-        arguments: dict[str, Any],
-        reading: Reading,
-        prepared: Prepared,
-        forget: Callable[[Any], None],
+        cls, arguments: dict[str, Any], reading: Reading, forget: Callable[[Any], None]
     ) -> Self | None:
         """Return what to remember of a call, or None if its like must be taken apart.
 
         `forget` is called when one of the arguments that only the user keeps alive is no more.
         """
-        if not reading.whole or any(p.store is None for p in prepared.parameters.values()):
+        parameters = [v for g in reading.groups if g.kind == "parameter" for v in g.values]
+        if not reading.whole or any(type(v) is not Window for v in parameters):
             return None
         own = {id(x) for x in arguments.values() if isinstance(x, np.ndarray)}
         floats = {name for name, x in arguments.items() if x.__class__ is float}
@@ -66,7 +57,7 @@ class Repeat:
             known = id(group.array) in own if group.array is not None else group.name in floats
             if group.kind != "parameter" and not known:
                 return None
-        return cls(arguments, reading, prepared, forget)
+        return cls(arguments, reading, forget)
 
     def serves(self, arguments: dict[str, Any]) -> bool:
         """Tell whether the last call's program and parameters are right for these arguments."""
@@ -101,15 +92,15 @@ class Repeat:
             return False
         return unchanged and Window.comparisons == before
 
-    def call(self, arguments: dict[str, Any]) -> Any:
-        """Run the program on these arguments."""
+    def take(self, arguments: dict[str, Any]) -> list[LeafGroup]:
+        """Return the numbers of these arguments, without taking them apart."""
         for name, i, _, _ in self.arrays:
             known = self.groups[i]
             if known.array is not arguments[name]:
                 self.groups[i] = replace(known, array=arguments[name])
         for name, i in self.floats:
             self.groups[i] = replace(self.groups[i], values=[arguments[name]])
-        return self.prepared.call(self.groups)
+        return self.groups
 
 
 _PLAIN = (int, str, bool, bytes, type(None), Static)

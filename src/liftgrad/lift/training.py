@@ -5,6 +5,7 @@ optimiser's state are updated in place. Batches are gathered natively from the w
 """
 
 import ctypes
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,17 +14,18 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
-from liftgrad.lift.arguments import LeafGroup, read
+from liftgrad.lift.arguments import LeafGroup, Reading, read
 from liftgrad.lift.build import Built, constants_of, differentiate
 from liftgrad.lift.executable import machine_code
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.portions import Portions, staged
+from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import checked_numbers, samples_of
 from liftgrad.lift.roll import identity
 from liftgrad.lift.schedule import schedule
-from liftgrad.lift.update import Update
+from liftgrad.lift.update import Settings, Update
 from liftgrad.optim import Optimizer
 
 Array = NDArray[Any]
@@ -36,6 +38,7 @@ class Training:
         function: returns one Value, the loss.
         optimizer: holds the parameters, all or some of them.
         arguments: of the loss; arrays of `rows` rows are cut into batches.
+        reading: what they consist of.
         rows: how many samples the data has; None: every step sees all of it.
 
     Raises:
@@ -48,11 +51,46 @@ class Training:
         function: LiftedFunction,
         optimizer: Optimizer,
         arguments: dict[str, Any],
+        reading: Reading,
         rows: int | None,
     ) -> None:
         self.function, self.optimizer = function, optimizer
-        self.arguments, self.rows = arguments, rows
+        self.arguments, self.reading, self.rows = arguments, reading, rows
+        self.groups = reading.groups
+        """The arguments' numbers in the run at hand."""
+        self.settings = Settings(optimizer)
         self.programs: dict[int, _StepProgram] = {}
+        self.like: Repeat | None = None
+
+    def belongs_to(self, function: LiftedFunction, optimizer: Optimizer) -> bool:
+        """Tell whether the programs are of this function and an optimiser with these settings."""
+        same = self.function is function and self.optimizer is optimizer
+        return same and self.settings.hold(optimizer)
+
+    def repeats(self, arguments: dict[str, Any]) -> bool:
+        """Take the numbers of these arguments, if they are clearly like those of the last run."""
+        if self.like is None or not self.like.serves(arguments):
+            return False
+        self.groups = self.like.take(arguments)
+        return True
+
+    def serves(self, arguments: dict[str, Any], reading: Reading, rows: int | None) -> bool:
+        """Take these arguments, if they are of the same structure with the same parameters."""
+        if reading.key != self.reading.key or rows != self.rows:
+            return False
+        for old, new in zip(self.reading.groups, reading.groups, strict=True):
+            if new.kind == "parameter" and not all(map(operator.is_, old.values, new.values)):
+                return False
+        self.arguments, self.reading, self.groups = arguments, reading, reading.groups
+        return True
+
+    def remember(self) -> None:
+        """Make the next run quick, if its arguments are like these."""
+        if self.like is None or self.like.live is not self.reading.containers:
+            self.like = Repeat.of(self.arguments, self.reading, self._forget)
+
+    def _forget(self, _: Any) -> None:
+        self.like = None
 
     def run(self, batches: Sequence[NDArray[np.int64]] | None, steps: int) -> Array:
         """Take steps and return the loss before each of them.
@@ -99,16 +137,22 @@ class _StepProgram:
                 name: x[:size] if is_data(x, training.rows) else x for name, x in arguments.items()
             }
         reading = read(arguments)
-        whole = read(training.arguments)
         with function.lock:
             built = function.build(dict(arguments), reading)
-            if built.outputs != 1 or built.fixed or built.batched_outputs[0]:
+            if built.outputs != 1 or built.fixed:
+                what = "more than a Value" if built.outputs else "no Value"
                 raise LiftError(
-                    f"{function.__name__} returns more than one Value; a loss to train with "
-                    "returns just one."
+                    f"{function.__name__} returns {what}; a loss to train with returns just one."
+                )
+            if built.batched_outputs[0]:
+                raise LiftError(
+                    f"{function.__name__} returns a number for each sample; a loss to train with "
+                    "returns one: their total() or mean()."
                 )
             differentiate(built, function.stats, unit_seed=True)
-        self.built, self.groups = built, whole.groups
+        self.built = built
+        self.part = [g.array.shape if g.array is not None else () for g in reading.groups]
+        """The shapes of a batch's arrays."""
         self.loss = built.rolled.outputs[0]
         self.gradient_end = len(built.rolled.groups)
         self.update = Update(built.rolled, training.optimizer)
@@ -116,16 +160,16 @@ class _StepProgram:
             values = reading.groups[i].values
             parameters = Parameters(values, function.dtype)
             self.update.add(parameters, built.leaf_of[i], gradient)
-        self.update.finish()
+        self.update.finish(function.dtype)
         built.rolled.outputs = [self.loss, *self.update.views]
         self.samples = samples_of(reading.groups, built.batched_groups)
         code = machine_code() if function.backend == "native" else None
         self.native = None if code is None else _NativeSteps(self, code)
-        for i in built.leaf_of:
-            # All indices are checked once, before the first step.
-            if i not in built.parameter_groups and whole.groups[i].kind == "index":
-                _check_all(whole.groups[i], i, built, reading.groups[i])
-        self.reading = reading
+
+    @property
+    def groups(self) -> list[LeafGroup]:
+        """The arguments' numbers in the run at hand."""
+        return self.training.groups
 
     def listing(self) -> Listing:
         """Return the program as text."""
@@ -134,6 +178,10 @@ class _StepProgram:
 
     def run(self, batches: Array | None, steps: int) -> Array:
         """Take steps natively, or one by one with NumPy."""
+        for i in self.built.leaf_of:
+            # All indices are checked before the first step.
+            if self.groups[i].kind == "index":
+                _check_all(self.groups[i], i, self.built, self.part[i])
         if self.native is not None:
             return self.native.run(batches, steps)
         losses = np.zeros(steps)
@@ -196,60 +244,24 @@ class _NativeSteps:
             self.portions = Portions(native, plan, self.instance, portion, local)
         if built.sizes is not None:
             self.instance.set(built.sizes, np.array([owner.samples]))
-        self.gathers: list[tuple[int, int, Array, Array]] = []
         self.order = np.zeros(1, np.uint64)
         """The address of the step's sample numbers, which the gathering kernels read."""
-        cut_inputs = [
-            (i, number)
+        self.gathers = [
+            _Gather(self, i, number)
             for i, number in built.leaf_of.items()
-            if i not in built.parameter_groups and owner.cut(owner.groups[i])
+            if number in self.instance.arrays and owner.cut(owner.groups[i])
         ]
-        self.gathering = [self._gather(i, number) for i, number in cut_inputs]
-        head = np.array(
-            [
-                word
-                for (_, number), words in zip(cut_inputs, self.gathering, strict=True)
-                for word in (self._gather_code(number), words.ctypes.data)
-            ],
-            np.uint64,
-        )
+        addresses = [(gather.code, gather.words.ctypes.data) for gather in self.gathers]
+        head = np.array(addresses, np.uint64).reshape(-1)
         nests = np.zeros(0, np.uint64) if cut else self.instance.plan.reshape(-1)
         self.plan = np.concatenate([head, nests])
-
-    def _gather_code(self, number: int) -> int:
-        bits = 8 * self.instance.arrays[number].itemsize  # indices have 64, whatever the dtype
-        return int(self.code.addresses[f"gather{bits}"])
-
-    def _gather(self, i: int, number: int) -> Array:
-        """Return the arguments of the kernel that gathers an input's rows of a batch."""
-        group = self.owner.groups[i]
-        assert group.array is not None
-        target = self.instance.arrays[number]
-        kind = target.dtype
-        source = np.ascontiguousarray(group.array.reshape(len(group.array), -1), kind)
-        columns = source.shape[1]
-        size = self.owner.size
-        layout = self.instance.layouts[number]
-        if i in self.owner.built.batched_groups:
-            places = identity(columns) if layout is None else layout
-            grid = places[None, :] * size + identity(size)[:, None]
-        else:
-            places = identity(columns * size) if layout is None else layout
-            grid = places.reshape(size, columns)
-        grid = np.ascontiguousarray(grid)
-        self.gathers.append((size, columns, source, grid))
-        return np.array(
-            [
-                *(source.ctypes.data, target.ctypes.data, self.order.ctypes.data),
-                *(size, columns, grid.ctypes.data),
-            ],
-            np.uint64,
-        )
 
     def run(self, batches: Array | None, steps: int) -> Array:
         """Take steps; return the losses."""
         owner, instance = self.owner, self.instance
         update, built = owner.update, owner.built
+        for gather in self.gathers:
+            gather.update()
         for i, number in built.leaf_of.items():
             if i not in built.parameter_groups and not owner.cut(owner.groups[i]):
                 instance.set(number, checked_numbers(owner.groups[i], i, built))
@@ -290,21 +302,58 @@ class _NativeSteps:
         return history.astype(np.float64)
 
 
+class _Gather:
+    """The kernel that gathers an input's rows of a batch, and its arguments."""
+
+    def __init__(self, steps: _NativeSteps, i: int, number: int) -> None:
+        owner, target = steps.owner, steps.instance.arrays[number]
+        self.owner, self.i, self.kind = owner, i, target.dtype
+        bits = 8 * target.itemsize  # indices have 64, whatever the dtype
+        self.code = int(steps.code.addresses[f"gather{bits}"])
+        self.source = self._rows()
+        columns, size = self.source.shape[1], owner.size
+        layout = steps.instance.layouts[number]
+        if i in owner.built.batched_groups:
+            places = identity(columns) if layout is None else layout
+            grid = places[None, :] * size + identity(size)[:, None]
+        else:
+            places = identity(columns * size) if layout is None else layout
+            grid = places.reshape(size, columns)
+        self.places = np.ascontiguousarray(grid)
+        self.words = np.array(
+            [
+                *(self.source.ctypes.data, target.ctypes.data, steps.order.ctypes.data),
+                *(size, columns, self.places.ctypes.data),
+            ],
+            np.uint64,
+        )
+
+    def update(self) -> None:
+        """Look at the data of the run at hand."""
+        self.source = self._rows()
+        self.words[0] = self.source.ctypes.data
+
+    def _rows(self) -> Array:
+        array = self.owner.groups[self.i].array
+        assert array is not None
+        return np.ascontiguousarray(array.reshape(len(array), -1), self.kind)
+
+
 def is_data(x: Any, rows: int | None) -> bool:
     """Tell whether an argument is an array of `rows` rows, from which batches are cut."""
     return rows is not None and isinstance(x, np.ndarray) and x.ndim > 0 and len(x) == rows
 
 
-def _check_all(group: LeafGroup, i: int, built: Built, part: LeafGroup) -> None:
+def _check_all(group: LeafGroup, i: int, built: Built, part: tuple[int, ...]) -> None:
     """Check all rows of an index array against the extents that a batch's rows are used in."""
     extents = built.index_bounds.get(i)
     if extents is None or group.array is None:
         return
-    if i in built.batched_groups or part.array is None or part.array.shape == group.array.shape:
+    if i in built.batched_groups or part == group.array.shape:
         checked_numbers(group, i, built)
         return
     # The program sees a batch: any row may come to stand at any place in it.
-    row = extents.reshape(len(part.array), -1).min(axis=0)
+    row = extents.reshape(part[0], -1).min(axis=0)
     wrong = (group.array.reshape(len(group.array), -1) < 0) | (
         group.array.reshape(len(group.array), -1) >= row
     )

@@ -70,14 +70,20 @@ class Update:
         self.assignments.append(Assignment(leaf, positions, symbol.view))
         self.views.append(symbol.view)
 
-    def finish(self) -> None:
-        """Check that all parameters were met, and fetch their state."""
-        met = sum(len(a.positions) for a in self.assignments if a.leaf in self.parameters)
-        if not met:
+    def finish(self, dtype: str) -> None:
+        """Append the update of the parameters that do not take part, and fetch all state."""
+        met = {id(value) for p in self.parameters.values() for value in p.values}
+        unmet = [value for value in self.optimizer.params if id(value) not in met]
+        if len(unmet) == len(self.place):
             raise LiftError(
                 "none of the optimiser's parameters takes part in the loss; pass the model that "
                 "the optimiser holds."
             )
+        if unmet:
+            # Their gradient is zero; weight decay or momentum may move them all the same.
+            leaf = self.rolled.add(Leaf("others", len(unmet), "parameter"))
+            zeros = self.rolled.constant(0.0, len(unmet))
+            self.add(Parameters(unmet, dtype, apart=True), leaf, zeros)
         for name, leaves in self.state_leaves.items():
             column = np.array(self.optimizer.state[name])
             for number, places in leaves:
@@ -168,7 +174,7 @@ class StoreUpdate:
         gradient = rolled.add(Leaf("gradients", size, "parameter"))
         update = Update(rolled, self.optimizer)
         update.add(Parameters(values, dtype), leaf, View(gradient, identity(size)))
-        update.finish()
+        update.finish(dtype)
         rolled.outputs = list(update.views)
         program = schedule(rolled, update.assignments)
         native = NativeProgram(program, constants_of(rolled), code, dtype)
