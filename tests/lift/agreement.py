@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 from bounds import Number, UnstableError, gradient
-from hypothesis import reject
 from nests import Nests
 from strategies import Program
 
 from liftgrad import Value
-from liftgrad.errors import LiftError
 from liftgrad.lift.api import lift
 from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Stats, differentiate
@@ -66,16 +64,6 @@ def run_eagerly(
     # Results for each sample are arrays when lifted, of which no gradient is taken.
     own = [x for x in result if not isinstance(x, list)] if isinstance(result, tuple) else result
     return leaves(result), [x for x in leaves(own) if isinstance(x, Operators)], leaves(p)
-
-
-def built(program: Program, run: Callable[[Program], Any]) -> Any:
-    """Return what `run` does, but give the example up if the lift refuses it."""
-    try:
-        return run(program)
-    except LiftError as error:
-        if "computed in different ways" not in str(error):
-            raise
-        return reject()
 
 
 def backward(scalars: Sequence[Any], weights: Sequence[float]) -> None:

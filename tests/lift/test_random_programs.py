@@ -6,7 +6,7 @@ To search for longer, and anew: LIFTGRAD_SOAK=1 pytest tests/lift/test_random_pr
 import os
 
 import pytest
-from agreement import built, compare, eager_outcome, lifted_outcome, stage_outcomes
+from agreement import compare, eager_outcome, lifted_outcome, stage_outcomes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Program, programs
@@ -21,7 +21,7 @@ WIDTHS = [bits for bits in (512, 256, 128) if bits <= host().vector_bits]
 @settings(max_examples=20000 if SOAK else 1200)
 def test_the_stages_agree_with_eager(program: Program) -> None:
     """The rolled program, and the loop nests made of it, compute what eager does."""
-    compare(program, eager_outcome(program), built(program, stage_outcomes))
+    compare(program, eager_outcome(program), stage_outcomes(program))
 
 
 @given(program=programs(statements=3), bits=st.sampled_from(WIDTHS))
@@ -30,4 +30,4 @@ def test_native_agrees_with_eager(program: Program, bits: int) -> None:
     """Machine code for vectors of any width computes what eager does."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LIFTGRAD_VECTOR_BITS", str(bits))
-        compare(program, eager_outcome(program), {"native": built(program, lifted_outcome)})
+        compare(program, eager_outcome(program), {"native": lifted_outcome(program)})

@@ -88,6 +88,25 @@ def test_a_read_at_a_run_time_index_names_all_its_candidates():
     ]
 
 
+def test_a_table_of_numbers_of_several_kinds_is_copied_into_one():
+    program = rolled(lambda p, k: take([p[0], p[0] * 2.0, p[1]], k[0]), values(2), np.array([1]))
+    assert text_of_groups(program)[2:] == [
+        "2: multiply 0[0] 1[0]",
+        "3: k[1]",
+        "4: sum 0[0 |  | 1] 2[ | 0 | ]",
+        "5: take 4[0 1 2] at 3[0]",
+        "return 5[0]",
+    ]
+
+
+def test_a_total_of_one_term_within_a_sum_is_not_lost():
+    assert text_of_groups(rolled(lambda p: total([p[0]]) + p[1], values(2))) == [
+        "0: p[2]",
+        "1: sum 0[0 1]",
+        "return 1[0]",
+    ]
+
+
 def test_a_mapped_function_is_rolled_up_once_for_all_samples():
     def loss(p, X):
         return total(vmap(lambda x: p[0] * x[0] + p[1] * x[1])(X))

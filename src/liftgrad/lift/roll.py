@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.errors import LiftError
 from liftgrad.lift.groups import (
     Constants,
     Elementwise,
@@ -34,6 +33,7 @@ Key = tuple[Any, ...]
 
 def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) -> Rolled:
     """Return the groups that the tape's nodes fall into and where the outputs are in them."""
+    nodes = list(nodes)
     needed = _needed(nodes, outputs)
     terms, vanished = _flatten_sums(nodes, needed, outputs)
     keys, members, classes = _classes(nodes, needed, terms, vanished)
@@ -53,17 +53,31 @@ def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) 
 
 
 def _classes(
-    nodes: Sequence[Node],
+    nodes: list[Node],
     needed: bytearray,
-    terms: Mapping[int, list[int]],
+    terms: dict[int, list[int]],
     vanished: bytearray,
 ) -> tuple[list[Key], list[list[int]], list[int]]:
-    """Return the keys of all classes, their nodes, and each node's class."""
+    """Return the keys of all classes, their nodes, and each node's class.
+
+    Tables whose elements are of several classes are replaced by tables of copies of them: sums of
+    one term, which are of one class. The copies are appended to the nodes, and to the sums.
+    """
     numbers: dict[Key, int] = {}
     keys: list[Key] = []
     members: list[list[int]] = []
     classes = [0] * len(nodes)
-    for i, node in enumerate(nodes):
+
+    def enter(key: Key, i: int) -> int:
+        c = numbers.get(key)
+        if c is None:
+            c = numbers[key] = len(keys)
+            keys.append(key)
+            members.append([])
+        members[c].append(i)
+        return c
+
+    for i, node in enumerate(tuple(nodes)):
         operation = node[0]
         if not needed[i] or vanished[i]:
             continue
@@ -82,21 +96,18 @@ def _classes(
             continue
         elif operation is TAKE:
             table = nodes[node[2]][1:]
+            mixed = {classes[a] for a in table}
+            if len(mixed) > 1:
+                for a in table:
+                    terms[len(nodes)] = [a]
+                    classes.append(enter((ops.total, *sorted(mixed)), len(nodes)))
+                    nodes.append((ops.total, a))
+                table = range(len(nodes) - len(table), len(nodes))
+                nodes[node[2]] = (TABLE, *table)
             key = (TAKE, classes[node[1]], classes[table[0]], len(table))
-            if any(classes[a] != classes[table[0]] for a in table):
-                raise LiftError(
-                    "take() reads from a table whose elements are computed in different ways; "
-                    "make the table of elements that are computed alike, or use where()."
-                )
         else:
             key = (operation, *[classes[a] for a in node[1:]])
-        c = numbers.get(key)
-        if c is None:
-            c = numbers[key] = len(keys)
-            keys.append(key)
-            members.append([])
-        classes[i] = c
-        members[c].append(i)
+        classes[i] = enter(key, i)
     return keys, members, classes
 
 
