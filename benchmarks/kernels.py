@@ -1,0 +1,215 @@
+"""Time every loop nest of a lifted training step by itself.
+
+    python benchmarks/kernels.py {moons,digits,wide,cloud} [--ir NEST]
+
+A line per nest: its time, its share of the step, GFLOP/s, then the nest as it is scheduled. In
+
+    rows 100,32  t5[32,1] = relu(p[0,17] + Σ16 p[0,17,1]·t3[16,0,1])
+
+the numbers behind a name are the strides of the rows, then of the reduction; `@` marks a table of
+positions. Batched buffers have the samples innermost: `rows n,...` runs over them, `Σn` sums them.
+A step that runs in portions is timed on one portion of its samples.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from liftgrad import Trainer, functional, lift, nn, optim, vmap
+from liftgrad.lift.llvm import kernel
+from liftgrad.lift.program import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
+from liftgrad.lift.stages import runs_over_samples
+
+
+def main() -> None:
+    """Print the table of one task."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--ir", type=int, help="print this nest's LLVM IR instead")
+    parser.add_argument("--seconds", type=float, default=0.05, help="time to spend on each nest")
+    options = parser.parse_args()
+    random.seed(1337)
+    trainer, arguments = TASKS[options.task]()
+    trainer.run(1, *arguments)
+    training = trainer._training
+    step = training.programs[max(training.programs)]
+    native = step.native.instance.native
+    if options.ir is not None:
+        program = native.program
+        nest = program.nests[options.ir]
+        print(kernel(nest, program.buffers, native.code.target, native.dtype).text)
+        return
+    portions = step.native.portions
+    samples = step.samples if portions is None else portions.portion
+    print(f"{options.task}: {samples} samples", "" if portions is None else f"of {step.samples}")
+    report(native, samples, step.native.instance, options.seconds)
+
+
+def report(native: Any, samples: int, original: Any, seconds: float) -> None:
+    """Time the nests of a program, on memory of its own filled with a trained step's numbers."""
+    program: Program = native.program
+    instance = native.bind(samples, {})
+    for target, source in zip(instance.buffers, original.buffers, strict=True):
+        if source.shape == target.shape:
+            target[...] = source
+        elif target.dtype.kind == "f":
+            target[...] = np.random.default_rng(0).normal(size=target.shape)
+    whole = per_run(instance, range(len(program.nests)), seconds)
+    rows = []
+    for number, nest in enumerate(program.nests):
+        took = per_run(instance, [number], seconds)
+        rows.append((took, work(nest, samples), number, nest))
+    total, operations = sum(row[0] for row in rows), sum(row[1] for row in rows)
+    for took, count, number, nest in sorted(rows, key=lambda row: -row[0]):
+        numbers = f"{took * 1e6:9.2f} µs {took / total:6.1%} {count / took / 1e9:7.1f} GFLOP/s"
+        print(f"{number:>4} {numbers}  {describe(nest, program)}")
+    print(
+        f"all together {whole * 1e6:.2f} µs, one by one {total * 1e6:.2f} µs, "
+        f"{operations / 1e6:.3f} million operations, {operations / whole / 1e9:.1f} GFLOP/s"
+    )
+
+
+def per_run(instance: Any, nests: Any, seconds: float) -> float:
+    """Return the fastest time of some nests, called as often as fits."""
+    # Repeated, so that the call from Python does not count; the numbers are put back afterwards.
+    kept = [array.copy() for array in instance.buffers]
+    part = instance.part(nests)
+    start = time.perf_counter()
+    instance.run(part)
+    repeats = max(1, int(1e-3 / max(time.perf_counter() - start, 1e-7)))
+    part = instance.part(list(nests) * repeats)
+    best, end = np.inf, time.perf_counter() + seconds
+    while time.perf_counter() < end or best == np.inf:
+        start = time.perf_counter()
+        instance.run(part)
+        best = min(best, (time.perf_counter() - start) / repeats)
+    for target, source in zip(instance.buffers, kept, strict=True):
+        target[...] = source
+    return float(best)
+
+
+def work(nest: Nest, samples: int) -> int:
+    """Return how many operations on numbers a nest takes."""
+    rows = int(np.prod(nest.extents)) * (samples if nest.batched else 1)
+    return rows * (operations(nest.body, samples) + nest.accumulate)
+
+
+def operations(expression: Expression, samples: int) -> int:
+    """Return how many operations one row takes."""
+    match expression:
+        case Reduce(extents=extents, body=body, samples=over):
+            return (
+                int(np.prod(extents)) * (samples if over else 1) * (1 + operations(body, samples))
+            )
+        case Apply(operands=operands):
+            return 1 + sum(operations(x, samples) for x in operands)
+        case _:
+            return 0
+
+
+def describe(nest: Nest, program: Program) -> str:
+    """Return a nest as text."""
+    rows = ",".join(map(str, (*nest.extents, *(["n"] if nest.batched else []))))
+    sign = "+=" if nest.accumulate else "="
+    head = f"rows {rows or '1'}  {access(nest.out, program)} {sign} {text(nest.body, program)}"
+    return head + ("  (samples)" if runs_over_samples(nest) else "")
+
+
+def text(expression: Expression, program: Program) -> str:
+    """Return an expression as text, strides instead of indices."""
+    match expression:
+        case Load(access=x):
+            return access(x, program)
+        case Number(value=value):
+            return f"{value:g}"
+        case Apply(operation=operation, operands=operands):
+            parts = [text(x, program) for x in operands]
+            infix = {"add": " + ", "multiply": "·", "subtract": " - ", "divide": " / "}
+            if operation.name in infix:
+                return f"({infix[operation.name].join(parts)})"
+            return f"{operation.name}({', '.join(parts)})"
+        case Reduce(kind=kind, extents=extents, body=body, samples=samples):
+            over = ",".join(map(str, (*extents, *(["n"] if samples else []))))
+            return f"{'Σ' if kind == 'sum' else 'max'}{over} {text(body, program)}"
+
+
+def access(x: Access, program: Program) -> str:
+    """Return an access as text."""
+    buffer = program.buffers[x.buffer]
+    strides = ",".join(map(str, x.strides))
+    marks = ("" if x.table is None else "@") + ("" if x.index is None else "#")
+    return f"{buffer.name}{marks}[{strides}]{'*' if buffer.batched else ''}"
+
+
+# --- the tasks -------------------------------------------------------------------------------
+
+
+def moons() -> tuple[Trainer, tuple[Any, ...]]:
+    """Return two moons, 2-16-32-1, 100 points, the batch unrolled, float64, SGD."""
+
+    @lift
+    def loss(model: Any, X: Any, y: Any) -> Any:
+        scores = [model(x) for x in X]
+        hinge = sum((1 - yi * s).relu() for yi, s in zip(y, scores, strict=True)) / len(scores)
+        return hinge + 1e-4 * sum(p * p for p in model.parameters())
+
+    model = nn.MLP(2, [16, 32, 1])
+    rng = np.random.default_rng(0)
+    return (
+        Trainer(loss, optim.SGD(model.parameters(), lr=0.01)),
+        (model, rng.normal(size=(100, 2)), np.sign(rng.normal(size=100))),
+    )
+
+
+def classifier(sizes: list[int], batch: int, adam: bool) -> tuple[Trainer, tuple[Any, ...]]:
+    """Return a classifier by vmap, float32."""
+
+    @lift(dtype="float32")
+    def loss(model: Any, X: Any, y: Any) -> Any:
+        def cost(x: Any, target: Any) -> Any:
+            return -functional.take(functional.log_softmax(model(x)), target)
+
+        return functional.mean(vmap(cost)(X, y))
+
+    model = nn.MLP(sizes[0], sizes[1:])
+    rng = np.random.default_rng(0)
+    parameters = model.parameters()
+    optimizer = optim.Adam(parameters) if adam else optim.SGD(parameters, lr=0.01)
+    X = rng.normal(size=(4 * batch, sizes[0]))
+    y = rng.integers(0, sizes[-1], 4 * batch)
+    return Trainer(loss, optimizer, batch_size=batch), (model, X, y)
+
+
+def cloud() -> tuple[Trainer, tuple[Any, ...]]:
+    """Return two moons by vmap, 2-16-32-1, a million points, float64."""
+
+    @lift
+    def loss(model: Any, X: Any, y: Any) -> Any:
+        def margin(x: Any, target: Any) -> Any:
+            return (1 - target * model(x)).relu()
+
+        return functional.mean(vmap(margin)(X, y))
+
+    model = nn.MLP(2, [16, 32, 1])
+    rng = np.random.default_rng(0)
+    count = 1_000_000
+    return (
+        Trainer(loss, optim.SGD(model.parameters(), lr=0.01)),
+        (model, rng.normal(size=(count, 2)), np.sign(rng.normal(size=count))),
+    )
+
+
+TASKS: dict[str, Callable[[], tuple[Trainer, tuple[Any, ...]]]] = {
+    "moons": moons,
+    "digits": lambda: classifier([64, 128, 10], 64, adam=True),
+    "wide": lambda: classifier([784, 256, 128, 10], 128, adam=False),
+    "cloud": cloud,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Classifiers with JAX in float32, the steps of an epoch in one `lax.scan`."""
+
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from common import DIGITS, WIDE, checksum, digits, fastest, layers, pictures, report
+
+
+def cost(parameters: Any, X: Any, y: Any) -> Any:
+    """Return the mean cross-entropy of a batch."""
+    log_probabilities = jax.nn.log_softmax(scores(parameters, X))
+    return -jnp.take_along_axis(log_probabilities, y[:, None], 1).mean()
+
+
+def scores(parameters: Any, X: Any) -> Any:
+    """Return the classes' scores."""
+    for w, b in parameters[:-1]:
+        X = jax.nn.relu(X @ w + b)
+    w, b = parameters[-1]
+    return X @ w + b
+
+
+def adam(state: Any, batch: Any) -> Any:
+    """Take a step of Adam."""
+    parameters, mean, square, step = state
+    value, gradient = jax.value_and_grad(cost)(parameters, *batch)
+    mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, gradient)
+    square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, gradient)
+    step += 1
+    a, b = 1e-3 / (1 - 0.9**step), jnp.sqrt(1 - 0.999**step)
+    parameters = jax.tree.map(
+        lambda p, m, v: p - a * m / (jnp.sqrt(v) / b + 1e-8), parameters, mean, square
+    )
+    return (parameters, mean, square, step), value
+
+
+def main(task: str) -> None:
+    """Run one task: digits (an epoch of Adam) or wide (a step of SGD)."""
+    first = [
+        (jnp.asarray(w.T), jnp.asarray(b))
+        for w, b in layers(DIGITS if task == "digits" else WIDE, "float32")
+    ]
+    X, y = (jnp.asarray(x) for x in (digits() if task == "digits" else pictures()))
+    if task == "wide":
+
+        def descend(parameters: Any, _: Any) -> Any:
+            value, gradient = jax.value_and_grad(cost)(parameters, X, y)
+            return jax.tree.map(lambda p, g: p - 0.01 * g, parameters, gradient), value
+
+        steps = {n: jax.jit(lambda p, n=n: jax.lax.scan(descend, p, length=n)) for n in (10, 20)}
+        last, _ = steps[10](first)
+        check = checksum(jax.tree.leaves(last))
+        report(check, fastest(lambda: jax.block_until_ready(steps[20](last))) / 20)
+        return
+
+    @jax.jit
+    def epoch(state: Any, key: Any) -> Any:
+        order = jax.random.permutation(key, len(X)).reshape(-1, 64)
+        return jax.lax.scan(lambda s, rows: adam(s, (X[rows], y[rows])), state, order)
+
+    zeros = jax.tree.map(jnp.zeros_like, first)
+    state = (first, zeros, zeros, 0.0)
+    for k in range(20):
+        state, _ = epoch(state, jax.random.PRNGKey(k))
+    right = scores(state[0], X).argmax(1) == y
+    key = jax.random.PRNGKey(20)
+    report(float(right.mean()), fastest(lambda: jax.block_until_ready(epoch(state, key))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
