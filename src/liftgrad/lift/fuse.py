@@ -103,8 +103,7 @@ def _large(groups: list[Group]) -> list[bool]:
             continue
         own = len(group.operands) if isinstance(group, Sum | Largest) else 1
         size = own + sum(sizes[look.group] for look in views(group))
-        condition = isinstance(group, Elementwise) and group.operation in ops.CONDITIONS
-        if size > _LARGEST_EXPRESSION and not condition:
+        if size > _LARGEST_EXPRESSION:
             large[number], size = True, 0
         sizes[number] = size
     return large
