@@ -6,8 +6,8 @@ The grammar is the one in `liftgrad.lift.formula`; nothing of the printer is use
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ TOKEN = re.compile(
     r"\s*(?:"
     r"(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?|∞|nan)"
     r"|(?P<sum>Σ_[a-z]\d*(?:,[a-z]\d*)*)"
-    r"|(?P<name>(?:∂′|∂|\#)*[A-Za-z_][A-Za-z0-9_]*'*(?:\.[A-Za-z0-9_]+)*(?:_[a-z]\d*(?:,[a-z]\d*)*(?=\())?)"
+    r"|(?P<max>max_[a-z]\d*(?:,[a-z]\d*)*(?=\())"
+    r"|(?P<name>(?:[∂\#]′*)*[A-Za-z_][A-Za-z0-9_]*'*(?:\.[A-Za-z0-9_]+)*)"
     r"|(?P<power>\^-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)"
     r"|(?P<sign>:=|[-+·/^()\[\],|<≤=≠])"
     r")"
@@ -50,6 +51,21 @@ class Scope:
     read: Callable[[str, tuple[Any, ...]], Any]
     extents: Mapping[str, Callable[[Mapping[str, Any]], Any]]
     """For each letter the values that it takes."""
+    tables: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Tables, indexed by letters: their numbers are in the order of the letters' loops."""
+    places: dict[tuple[str, ...], dict[tuple[Any, ...], int]] = field(default_factory=dict)
+
+    def entry(self, table: str, letters: tuple[str, ...], indices: tuple[Any, ...]) -> Any:
+        """Return a table's number; a last index that is no letter is one known at run time."""
+        count = len(letters)
+        if letters not in self.places:
+            every = steps(list(letters), self.extents, {})
+            self.places[letters] = {
+                tuple(step[letter] for letter in letters): n for n, step in enumerate(every)
+            }
+        numbers, places = self.tables[table], self.places[letters]
+        each = len(numbers) // len(places)
+        return numbers[places[indices[:count]] * each + sum(indices[count:])]
 
 
 class Formula:
@@ -124,6 +140,11 @@ class Formula:
         kind, text = self._kind, self._take()
         if kind == "number":
             return ("number", math.inf if text == "∞" else float(text))
+        if kind == "max":
+            self._expect("(")
+            body = self._condition()
+            self._expect(")")
+            return ("reduce", ops.largest, text.removeprefix("max_").split(","), body)
         if kind == "name":
             return self._call(text) if self._next == "(" else ("read", text, self._indices())
         if text == "(":
@@ -147,8 +168,6 @@ class Formula:
             self._take()
             operands.append(self._named())
         self._expect(")")
-        if name.startswith("max_"):
-            return ("reduce", ops.largest, name.removeprefix("max_").split(","), operands[0])
         return ("apply", CALLS[name], operands)
 
     def _indices(self) -> list[Any]:
@@ -224,6 +243,9 @@ def evaluate(tree: Any, scope: Scope, letters: Mapping[str, Any]) -> Any:  # noq
                 return letters[name]
             found = [evaluate(index, scope, letters) for index in indices]
             whole = tuple(int(i) if isinstance(i, float) else i for i in found)
+            if name in scope.tables:
+                over = [index[1] for index in indices if index[0] == "read" and not index[2]]
+                return scope.entry(name, tuple(over), whole)
             # A word among the indices, such as wq, is a name that nobody reads.
             return scope.read(name, whole)
         case ("times", a, b):
@@ -256,7 +278,7 @@ class Reader:
         self.arguments = arguments
         self.numbers: dict[Any, float] = {}
         self.samples = samples
-        self.tables: dict[str, list[float]] = {}
+        self.tables: dict[str, list[Any]] = {}
 
     def run(self, text: str) -> None:
         """Carry out all lines."""
@@ -264,7 +286,7 @@ class Reader:
         for line in lines:
             if match := re.fullmatch(r"((?:table|values|numbers)\d+) = (.*)", line):
                 assert "…" not in line, "a table is cut short; take a smaller program"
-                self.tables[match[1]] = [float(x) for x in match[2].split(", ")]
+                self.tables[match[1]] = [_word_or_number(x) for x in match[2].split(", ")]
         for line in lines:
             if line.startswith("  "):
                 self.line(*[*re.split(r" {4,}", line.strip()), ""][:2])
@@ -276,10 +298,11 @@ class Reader:
         for limit in re.findall(r"[a-z]\d*[<≤∈](?:\{.*?\}|[^,]+)", limits):
             letter, kind, bound = re.fullmatch(r"([a-z]\d*)([<≤∈])(.*)", limit).groups()  # type: ignore[union-attr]
             extents[letter] = self.extent(kind, bound)
-        scope = Scope(self.read, extents)
+        scope = Scope(self.read, extents, self.tables)
         _, name, indices = Formula(target).tree
         computed = Formula(body)
-        rows = [letter for letter in extents if re.search(rf"(?<![a-z]){letter}(?![a-z])", target)]
+        bound = {x for over in re.findall(r"(?:Σ|max)_(\S+?)[ (]", body) for x in over.split(",")}
+        rows = [letter for letter in extents if letter not in bound]
         results = {}
         for letters in steps(rows, extents, {}):
             place = self.place(name, [evaluate(i, scope, letters) for i in indices])
@@ -300,7 +323,7 @@ class Reader:
 
     def place(self, name: str, indices: list[Any]) -> Any:
         """Return a key for a number: arguments are known by identity, whatever they are called."""
-        prefix = re.match(r"(?:∂′|∂|#)*", name)[0]  # type: ignore[index]
+        prefix = re.match(r"(?:[∂#]′*)*", name)[0]  # type: ignore[index]
         name = name.removeprefix(prefix)
         where = [int(i) if isinstance(i, float) else i for i in indices]
         if name.split(".")[0] in self.arguments:
@@ -310,9 +333,6 @@ class Reader:
 
     def read(self, name: str, indices: tuple[Any, ...]) -> Any:
         """Return the number, or the word, that a name with indices stands for."""
-        if name in self.tables:
-            (place,) = indices
-            return self.tables[name][place]
         if name == "samples":
             return float(self.samples or 0)
         if not indices and name.isidentifier() and not self.known(name):
@@ -331,7 +351,9 @@ class Reader:
         """Return an element of the arguments."""
         first, *words = name.split(".")
         found = self.arguments[first]
-        if not words and len(indices) == 1 and not isinstance(found, list | np.ndarray):
+        if words == ["flat"] or (
+            not words and len(indices) == 1 and not isinstance(found, list | np.ndarray)
+        ):
             return flat(found)[indices[0]]
         for word in words:
             if isinstance(found, list | tuple):
@@ -347,6 +369,13 @@ class Reader:
         for index in indices:
             found = found[index]
         return found
+
+
+def _word_or_number(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        return text if text.isidentifier() and text not in ("inf", "nan") else float(text)
 
 
 def flat(x: Any) -> list[Any]:

@@ -132,7 +132,7 @@ class LineText:
         best, fewest = None, len(sequences) + 1
         for loops in self.candidates(sequences):
             failures = sum(loops.fit(sequence) is None for sequence in sequences)
-            if failures < fewest:
+            if failures < fewest and (loops.extents is not None or not failures):
                 best, fewest = loops, failures
             if not fewest:
                 break
@@ -161,7 +161,7 @@ class LineText:
         if len(set(lengths)) > 1:
             return Loops.rectangular((max(lengths),))
         across = [
-            blocks[0][0]
+            _heads([blocks[0][0]])
             for t in self.touches
             if t.reduction == r
             for blocks in self.fitted[id(t)].blocks
@@ -320,7 +320,8 @@ class LineText:
                 columns.append(np.concatenate([np.tile(column[:n], rows) for n, rows in tiles]))
         values = np.concatenate([b.reshape(b.shape[0] * b.shape[1], -1) for b in blocks])
         deciding = list(range(len(columns)))
-        for d in range(len(columns)):
+        ragged = self.rows.extents is None or len(set(lengths)) > 1
+        for d in range(0 if ragged else len(columns)):
             fewer = [other for other in deciding if other != d]
             heads = _first_steps([columns[other] for other in fewer], len(values))
             if (values == values[heads[1]][heads[0]]).all():

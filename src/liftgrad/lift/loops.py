@@ -271,8 +271,9 @@ class Loops:
         for d, stride in enumerate(index.strides if index else ()):
             if stride < 0:
                 columns[d] = columns[d].max() - columns[d]
-        turned = any(a is not b for a, b in zip(columns, self.columns, strict=True))
-        return Loops(tuple(columns)) if turned else self
+        turned = Loops(tuple(columns))
+        changed = any(a is not b for a, b in zip(columns, self.columns, strict=True))
+        return turned if changed and turned.counts() else self
 
     def lengths(self) -> list["Index | None"]:
         """Return each loop's extent by the indices of those around it."""

@@ -7,6 +7,7 @@ are written when that has letters: `model.layers.1.w[i,k]`.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
 _MOST_LABELS = 8
+_NUMBER = re.compile(r"(?<=\.)[0-9]+(?![^.])")
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -78,6 +80,8 @@ class Naming:
     def _write(self, indices: Sequence[str]) -> str:
         inside = [self.sample, *indices] if self.sample else indices
         name = self.prefix + self.name
+        if self.paths is not None and self.paths.nested:
+            name += ".flat"
         return f"{name}[{','.join(inside)}]" if inside else name
 
 
@@ -105,18 +109,20 @@ class Paths:
     """For each path the numbers at its stars."""
 
     def __post_init__(self) -> None:
-        known: dict[_Place, int] = {}
+        known: dict[str, int] = {}
         kinds, rows = [], []
         for path in self.paths:
-            parts = path.split(".")
-            whole = [part.isdecimal() for part in parts]
-            stars = tuple("*" if w else part for part, w in zip(parts, whole, strict=True))
-            kinds.append(known.setdefault(stars, len(known)))
-            rows.append([int(part) for part, w in zip(parts, whole, strict=True) if w])
+            kinds.append(known.setdefault(_NUMBER.sub("*", path), len(known)))
+            rows.append([int(part) for part in _NUMBER.findall(path)])
         width = max((len(row) for row in rows), default=0)
-        self.kinds = list(known)
+        self.kinds = [tuple(kind.split(".")) for kind in known]
         self.kind_of = np.array(kinds, np.int64)
         self.numbers = np.array([row + [0] * (width - len(row)) for row in rows], np.int64)
+
+    @property
+    def nested(self) -> bool:
+        """Whether the argument is a list of lists, so that one index is not one number."""
+        return any(kind[1:2] == ("*",) and len(kind) > 2 for kind in self.kinds)
 
     def look(self, positions: Indices, prefix: str) -> Look | None:
         """Return how the elements are called, or None if their paths are too different."""

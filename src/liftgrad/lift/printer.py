@@ -189,11 +189,16 @@ class _Printer:
         group = self.rolled.groups[number]
         naming = Naming("", self.sample if group.batched else "", () if group.size == 1 else None)
         role, of = self.rolled.roles.get(number, ("", -1))
-        if {view.group for view in self.results} == {number} and len(self.results) == group.size:
+        results = [view for view in _joined(self.results) if view.group == number]
+        own = sum(len(view.positions) for view in results) == len(self.results)
+        if own and results and _identity(results[0].positions, group.size):
             naming.name = self.result
         elif of in self.namings:
             original = self.namings[of]
             naming.name, naming.paths = original.name, original.paths
+            taken = {other.prefix + other.name for other in self.namings.values()}
+            while role + original.prefix + original.name in taken:
+                role += "′"
             naming.prefix = role + original.prefix
         else:
             naming.name = self.numbered_name(number)
@@ -212,7 +217,8 @@ class _Printer:
             return
         number = len(self.rolled.groups) + len(self.namings)
         groups = self.rolled.groups
-        columns = () if len(self.results) == 1 else None
+        places = np.arange(len(self.results))
+        columns = () if len(self.results) == 1 else (Column(places),)
         place = 0
         for view in _joined(self.results):
             sample = self.sample if groups[view.group].batched else ""
