@@ -6,8 +6,8 @@ from agreement import compare, eager_outcome, stage_outcomes
 from strategies import Program
 from text import scheduled, text_of_nests, values
 
-from liftgrad import optim
-from liftgrad.functional import exp, relu, softmax, take, total
+from liftgrad import Value, optim
+from liftgrad.functional import exp, relu, softmax, take, total, where
 from liftgrad.lift.api import lift
 from liftgrad.lift.vmap import vmap
 from liftgrad.trainer import Trainer
@@ -98,6 +98,21 @@ def test_a_sum_of_very_many_kinds_of_numbers_is_done_in_steps():
 
     program = scheduled(run, values(2), gradient=True)
     assert max(len(line) for line in text_of_nests(program)) < 1500
+
+
+def test_conditions_made_of_conditions_are_kept_before_they_explode():
+    """As 1 and 0, where each is used twice by the next."""
+
+    def chained(p):
+        condition = p[0] > 0.1
+        for t in range(40):
+            condition = (condition & (p[1] > 0.1 * t)) | (condition & (p[2] < 0.1 * t))
+        return where(condition, p[0], p[1])
+
+    assert sum(len(line) for line in nests(chained, values(3))) < 20_000
+    for numbers in ([0.4, 0.9, 0.2], [0.0, 0.9, 0.2], [0.4, 9.0, 0.2]):
+        p = [Value(x) for x in numbers]
+        assert lift(chained)(p).data == chained(p).data
 
 
 def test_memory_is_laid_out_before_it_is_used():

@@ -159,7 +159,10 @@ class _Scheduler:
             case Leaf() | Constants():
                 return
             case Elementwise() | Take():
-                self.nest(number, rows, self.draft(number, rows, top=True), accumulate=False)
+                draft = self.draft(number, rows, top=True)
+                if _is_condition(group):
+                    draft = _Applied(ops.select, (draft, Number(1.0), Number(0.0)))
+                self.nest(number, rows, draft, accumulate=False)
             case Sum(operands=runs):
                 self.compute_sum(number, runs)
             case Largest(operands=runs):
@@ -242,7 +245,10 @@ class _Scheduler:
             if (numbers.view(np.int64) == first.view(np.int64)).all():
                 return Number(float(first))
         if self.kept[number] and not top:
-            return _Loads(number, positions)
+            load = _Loads(number, positions)
+            if _is_condition(group):
+                return _Applied(ops.not_equal, (load, Number(0.0)))
+            return load
         match group:
             case Elementwise(operation=operation, operands=views):
                 operands = [self.draft(v.group, v.positions[positions]) for v in views]
@@ -453,6 +459,11 @@ def _buffer(number: int, group: Group) -> Buffer:
             return Buffer(f"c{number}", group.size, group.batched, "constant", number)
         case _:
             return Buffer(f"t{number}", group.size, group.batched, "temporary", number)
+
+
+def _is_condition(group: Group) -> bool:
+    """Tell whether a group's elements are conditions; if it is kept, they are 1 and 0."""
+    return isinstance(group, Elementwise) and group.operation in ops.CONDITIONS
 
 
 def _is_parameter(group: Group) -> bool:
