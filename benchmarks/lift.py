@@ -221,8 +221,9 @@ def process_clock() -> float:
 
 
 def single_threaded(environment: dict[str, str]) -> dict[str, str]:
-    """Return the environment in which all systems use one thread, and nothing else is tuned."""
-    for name in ("OPENBLAS_CORETYPE", "LIFTGRAD_VECTOR_BITS"):
+    """Return the environment in which all systems use one thread and no settings of the user's."""
+    # Installed packages have compiled modules: those of a source folder may be kept, too.
+    for name in ("OPENBLAS_CORETYPE", "LIFTGRAD_VECTOR_BITS", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
