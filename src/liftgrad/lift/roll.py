@@ -102,7 +102,7 @@ def _classes(
                     terms[len(nodes)] = [a]
                     classes.append(enter((ops.total, *sorted(mixed)), len(nodes)))
                     nodes.append((ops.total, a))
-                table = range(len(nodes) - len(table), len(nodes))
+                table = tuple(range(len(nodes) - len(table), len(nodes)))
                 nodes[node[2]] = (TABLE, *table)
             key = (TAKE, classes[node[1]], classes[table[0]], len(table))
         else:
