@@ -99,8 +99,10 @@ class NativeRun:
             )
         self.foreseen = bool(parameters) and built.single
         """With portions: whether the gradient is computed along with the result."""
-        self.scale: float | None = None
-        """With portions: what the gradient there is has to be multiplied with; None: none yet."""
+        self.seeds: Array | None = None
+        """With portions: the results' adjoints that the gradient was computed for, if it was."""
+        self.scale = 1.0
+        """With portions: what that gradient has to be multiplied with."""
         if built.sizes is not None:
             self.instance.set(built.sizes, np.array([samples]))
 
@@ -116,12 +118,10 @@ class NativeRun:
             # Portions forget their numbers: a gradient is best computed in the same pass. If
             # nobody asks for it, the next call does without.
             self.foreseen = False
-            self.instance.set(self._seed, np.ones(1))
-            self.all_portions.run()
-            self.scale = 1.0
+            self._run_all(np.ones(1))
         else:
             self.forward_portions.run()
-            self.scale = None
+            self.seeds = None
 
     def backward(self, seeds: Array) -> None:
         """Compute the gradients."""
@@ -129,11 +129,20 @@ class NativeRun:
             self.instance.set(self._seed, seeds)
             self.instance.run(self.backward_part)
             return
-        if self.scale is None:
-            self.instance.set(self._seed, seeds)
-            self.all_portions.run()
         self.foreseen = self.executable.built.single
-        self.scale = 1.0 if self.scale is None else float(seeds[0])
+        if len(seeds) == 1:
+            # The gradient is kept for the adjoint 1, of which all others are multiples.
+            if self.seeds is None:
+                self._run_all(np.ones(1))
+            self.scale = float(seeds[0])
+        elif self.seeds is None or (self.seeds != seeds).any():
+            self._run_all(seeds)
+
+    def _run_all(self, seeds: Array) -> None:
+        assert self.all_portions is not None
+        self.instance.set(self._seed, seeds)
+        self.all_portions.run()
+        self.seeds = seeds
 
     @property
     def _seed(self) -> int:
@@ -147,7 +156,7 @@ class NativeRun:
     def gradient(self, view: View) -> Array:
         """Return a gradient's numbers."""
         numbers = self.numbers(view)
-        if self.scale is not None and self.scale != 1.0:
+        if self.scale != 1.0:
             numbers *= self.scale
         return numbers
 

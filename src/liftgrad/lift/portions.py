@@ -50,8 +50,7 @@ class Portions:
 
     Args:
         native: the program.
-        nests: the nests to run.
-        samples: the size of the batch.
+        plan: the nests to run, in stages.
         shared: an instance, whose memory is used for all that is not local to a stage.
         portion: how many samples run at a time.
         local: the buffers that are.
@@ -203,4 +202,9 @@ def staged(
 
 @lru_cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="liftgrad")
+    return ThreadPoolExecutor(_SEGMENTS, thread_name_prefix="liftgrad")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of its parent's threads.
+    os.register_at_fork(after_in_child=_pool.cache_clear)
