@@ -15,6 +15,7 @@ from liftgrad.lift.build import Built, Stats, constants_of
 from liftgrad.lift.groups import View
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters
+from liftgrad.lift.portions import Portions, staged
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
 
@@ -67,8 +68,6 @@ class NativeRun:
     def __init__(
         self, executable: Executable, samples: int, parameters: dict[int, Parameters]
     ) -> None:
-        from liftgrad.lift.portions import Portions, staged  # noqa: PLC0415, loads LLVM
-
         native = executable.native
         assert native is not None
         built = executable.built
@@ -77,6 +76,9 @@ class NativeRun:
         }
         # The stores are kept alive: the kernels hold their addresses.
         self.stores = [p.store for p in parameters.values()]
+        for store in self.stores:
+            if store is not None:
+                store.native = True
         self.executable = executable
         self.owner: Any = None
         """The call whose numbers the memory holds."""

@@ -32,6 +32,8 @@ class Store:
         # Indexing a memoryview gives a Python float, three times as fast as an array.
         self.number_view = self.numbers.data
         self.gradient_view = self.gradients.data
+        self.native = False
+        """Whether a native program uses it; without one, LLVM is not loaded for its sake."""
         self.graphs: dict[int, Any] = {}
         """Gradients that are Values themselves, by position."""
         self.updates: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
@@ -45,6 +47,8 @@ class Store:
 
     def update_of(self, optimizer: Any) -> Any:
         """Return the native update of an optimiser that holds all of this store, else None."""
+        if not self.native:
+            return None
         known = self.updates.get(optimizer, self)
         if known is self or (known is not None and not known.serves()):
             with _lock:

@@ -229,9 +229,11 @@ class _NativeSteps:
         native = NativeProgram(program, constants_of(rolled), code, function.dtype)
         function.stats.tensor_operations = len(program.nests)
         function.stats.kernels = len({k.text for k in native.kernels})
-        own = {
-            leaf: p.store.numbers for leaf, p in update.parameters.items() if p.store is not None
-        }
+        own = {}
+        for leaf, parameters in update.parameters.items():
+            if parameters.store is not None:
+                parameters.store.native = True
+                own[leaf] = parameters.store.numbers
         results = {view.group for view in rolled.outputs}
         outside = {i for i, b in enumerate(program.buffers) if b.group in results}
         cut = staged(native, list(range(len(program.nests))), owner.samples, outside)
