@@ -221,3 +221,69 @@ def test_a_comparison_is_no_number(use):
 def test_arrays_of_other_things(array):
     with pytest.raises(LiftError, match="takes arrays of floats"):
         lift(lambda p, x: p[0] * 1.0)(values(1), array)
+
+
+class Cell:
+    """A recurrent network that keeps its state to itself."""
+
+    def __init__(self):
+        self.h = 0.0
+
+    def __call__(self, p):  # noqa: D102
+        self.h = self.h * 0.5 + p[0]
+        return self.h
+
+
+COUNT = 0
+LOG = []
+
+
+def test_a_function_that_changes_what_outlives_it():
+    """It runs once for many calls: in the second, the change would be missing."""
+    count, log = 0, {}
+
+    def global_variable(p):
+        global COUNT  # noqa: PLW0603, which is what is refused
+        COUNT += 1
+        return p[0] * COUNT
+
+    def variable_around(p):
+        nonlocal count
+        count += 1
+        return p[0] * count
+
+    def global_list(p):
+        LOG.append(p[0])
+        return p[0] * len(LOG)
+
+    def dict_around(p):
+        log["last"] = p[0] * log.get("last", 1.0)
+        return log["last"]
+
+    for function, name in (
+        (global_variable, "COUNT"),
+        (variable_around, "count"),
+        (global_list, "LOG"),
+        (dict_around, "log"),
+    ):
+        message = refusal_at_call(function, values(1))
+        assert f" {name} is changed by the lifted function" in message
+        assert "return the new value" in message
+    message = refusal_at_call(lambda cell, p: cell(p), Cell(), values(1))
+    assert " cell is changed" in message
+    message = refusal_at_call(lambda p, xs: p[0] * xs["a"].pop(), values(1), {"a": [1.0, 2.0]})
+    assert " xs.a is changed" in message
+    assert (COUNT, LOG, count, log) == (0, [], 0, {})
+
+
+def test_a_function_may_change_what_it_made_itself():
+    @lift
+    def f(p):
+        log, best = [], {}
+        for i, x in enumerate(p):
+            log.append(x * x)
+            best[i] = log[-1]
+        p = [*p, total(log)]
+        return p[-1] + best[1]
+
+    assert f(values(3)).data == 14.0 + 4.0

@@ -121,15 +121,18 @@ def substitute(
     arguments: dict[str, Any],
     leaf: Callable[[int, int], Any],
     array: Callable[[int, tuple[int, ...], Kind], Any],
-) -> dict[str, Any]:
-    """Return the arguments with `leaf(group, position)` and `array(group, shape, kind)` inside."""
+) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """Return the arguments with `leaf(group, position)` and `array(group, shape, kind)` inside.
+
+    Beside them, the lists, dicts, sets and objects that were made for that, each with its path.
+    """
     reader = _Reader()
     result = {}
     for name, argument in arguments.items():
         reader.open(name)
         reader.leaf, reader.make_array = leaf, array
         result[name] = reader.take(argument, name)
-    return result
+    return result, reader.made
 
 
 class _Reader:
@@ -146,6 +149,7 @@ class _Reader:
         self.make_array: Callable[[int, tuple[int, ...], Kind], Any] | None = None
         self.places: dict[int, Place] = {}
         self.done: dict[int, Any] = {}
+        self.made: list[tuple[str, Any]] = []
         self.argument = ""
         self.open_groups: dict[Kind, int] = {}
 
@@ -160,6 +164,12 @@ class _Reader:
             number = self.open_groups[kind] = len(self.groups)
             self.groups.append(LeafGroup(self.argument, kind))
         return number
+
+    def watched(self, path: str, made: Any) -> Any:
+        """Note what was made in the place of something that the function must not change."""
+        if self.leaf is not None and not isinstance(made, tuple | frozenset):
+            self.made.append((path, made))
+        return made
 
     def take(self, x: Any, path: str, static_floats: bool = False) -> Any:
         kind: Any = x.__class__
@@ -197,6 +207,11 @@ class _Reader:
         return self.leaf(number, len(group.values) - 1) if self.leaf else None
 
     def take_array(self, x: NDArray[Any], path: str, static_floats: bool) -> Any:
+        if isinstance(x, np.ma.MaskedArray | np.matrix):
+            raise LiftError(
+                f"the argument {path} is a {type(x).__name__}, and would be used as a plain array; "
+                "pass one."
+            )
         if x.dtype.kind not in "fiub":
             raise LiftError(
                 f"the argument {path} is an array of {x.dtype}; a lifted function takes arrays of "
@@ -218,22 +233,22 @@ class _Reader:
         items = [self.take(item, f"{path}.{i}", static_floats) for i, item in enumerate(x)]
         if self.leaf is None:
             return None
-        return kind(*items) if hasattr(x, "_fields") else kind(items)
+        return self.watched(path, kind(*items) if hasattr(x, "_fields") else kind(items))
 
     def take_dict(self, x: dict[Any, Any], path: str, static_floats: bool) -> Any:
         self.key.append((type(x), *x))
         self.containers.append(x)
         entries = {k: self.take(v, f"{path}.{k}", static_floats) for k, v in x.items()}
         if self.leaf is None or type(x) is dict:
-            return entries
+            return self.watched(path, entries)
         clone = copy.copy(x)
         clone.update(entries)
-        return clone
+        return self.watched(path, clone)
 
-    def take_set(self, x: Any, _path: str, _static_floats: bool) -> Any:
+    def take_set(self, x: Any, path: str, _static_floats: bool) -> Any:
         self.key.append((type(x), frozenset(x)))
         self.containers.append(x)
-        return x
+        return self.watched(path, x if self.leaf is None else type(x)(x))
 
     def take_partial(self, x: "partial[Any]", path: str, static_floats: bool) -> Any:
         self.whole = False
@@ -263,7 +278,7 @@ class _Reader:
                 vars(clone)[name] = taken
             else:
                 object.__setattr__(clone, name, taken)  # a frozen one, too
-        return clone
+        return self.watched(path, clone)
 
     def take_other(self, x: Any, path: str, static_floats: bool) -> Any:
         kind = type(x)

@@ -17,6 +17,7 @@ from liftgrad.lift.groups import Constants, Leaf, Rolled, View
 from liftgrad.lift.naming import LeafNames
 from liftgrad.lift.roll import roll
 from liftgrad.lift.trace import Batch, Condition, Tape, TracedArray
+from liftgrad.lift.unchanged import Watched
 from liftgrad.operators import Operators
 
 
@@ -102,13 +103,15 @@ def trace(
         traced = TracedArray(tape, group, shape, kind)
         return traced if shape else traced[()]
 
-    traced = substitute(arguments, tape.leaf, array)
+    traced, made = substitute(arguments, tape.leaf, array)
+    watched = Watched(made)
     # The tape is a great many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()
     gc.disable()
     _tracing.depth += 1
     try:
         result = function(traced)
+        watched.check()
         leaves, rebuild = flatten_result(result)
         fixed, outputs, batched = {}, [], []
         for place, leaf in enumerate(leaves):

@@ -23,6 +23,7 @@ import numpy as np
 from liftgrad.engine import Value
 from liftgrad.lift.arguments import has_attributes_only
 from liftgrad.lift.static import Static, is_users, is_users_class, snapshot
+from liftgrad.lift.unchanged import Watched
 from liftgrad.nn import Module
 
 _DATA = (Value, Module, list, tuple, dict, set, frozenset, float, int, str, bytes, np.ndarray)
@@ -138,7 +139,22 @@ class Captured:
                 spaces[id(source.space)][source.name] = value
             else:
                 cells[id(source.cell)].cell_contents = value
-        return copies[id(self.function)](*args, **kwargs)
+        names = {
+            id(cell): name
+            for function in self.functions.values()
+            for name, cell in zip(
+                function.__code__.co_freevars, function.__closure__ or (), strict=True
+            )
+        }
+        watched = Watched(
+            [
+                *((names[number], cell) for number, cell in cells.items()),
+                *(("", space) for space in spaces.values()),
+            ]
+        )
+        result = copies[id(self.function)](*args, **kwargs)
+        watched.check()
+        return result
 
     def _found(self) -> tuple[dict[str, Any], list[Any]]:
         """Return the data that the variables stand for, and the code."""
