@@ -295,6 +295,23 @@ def test_a_batch_size_is_known_at_run_time():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_a_batch_may_be_empty(backend):
+    f = lift(backend=backend)(lambda p, X: total(vmap(lambda x: x[0] * p[0])(X)) + p[1])
+    for samples in (3, 0, 5):
+        p = [Value(2.0), Value(3.0)]
+        result = f(p, np.ones((samples, 2)))
+        result.backward()
+        assert (result.data, p[0].grad, p[1].grad) == (2.0 * samples + 3.0, samples, 1.0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["i1", "u1", "<i4", ">i4", "i8", "u8"])
+def test_integers_of_any_kind_are_indices(backend, kind):
+    f = lift(backend=backend)(lambda p, k: take(p, k[0]) * k[1])
+    assert f([Value(2.0), Value(3.0)], np.array([1, 5], kind)).data == 15.0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_results_of_any_shape(backend):
     """Arguments, constants, the same number twice, empty containers; of single and of no Values."""
 
