@@ -396,3 +396,31 @@ def test_float32():
         found = outcome(lift(backend=backend, dtype="float32")(f), p, X.astype(np.float32))
         for a, b in zip(expected, found, strict=True):
             np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_infinities_are_numbers_like_others(backend, dtype):
+    """No warning comes from them, wherever they meet; warnings are errors in these tests."""
+
+    @lift(backend=backend, dtype=dtype)
+    def f(p, x):
+        return p[0] * x
+
+    @lift(backend=backend, dtype=dtype)
+    def of_many(p, X):
+        return total(vmap(lambda x: x * p[0])(X))
+
+    def gradient(*results):
+        for v in p:
+            v.grad = 0.0
+        for result in results:
+            result.backward()
+        return p[0].grad
+
+    p = [Value(1.0), Value(2.0)]
+    assert math.isnan(gradient(f(p, math.inf), f(p, -math.inf)))
+    assert math.isnan(gradient(f(p, math.inf) * 0.0, f(p, 1.0)))
+    assert math.isnan(gradient(of_many(p, np.resize([math.inf, -math.inf], 20_000))))
+    assert math.isnan(gradient(of_many(p, np.full(20_000, math.inf)) * 0.0))
+    assert gradient(f(p, 1e300)) == (1e300 if dtype == "float64" else math.inf)

@@ -159,7 +159,8 @@ class NativeRun:
         """Return a gradient's numbers."""
         numbers = self.numbers(view)
         if self.scale != 1.0:
-            numbers *= self.scale
+            with np.errstate(all="ignore"):
+                numbers *= self.scale
         return numbers
 
 

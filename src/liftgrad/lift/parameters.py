@@ -137,7 +137,8 @@ class Parameters:
         """Accumulate gradients."""
         with _lock:  # functions that share parameters may be differentiated in several threads
             if self.store is not None and not self.store.graphs:
-                self.store.gradients += gradients
+                with np.errstate(all="ignore"):
+                    self.store.gradients += gradients
             else:
                 for value, gradient in zip(self.values, gradients.tolist(), strict=True):
                     value.grad += gradient

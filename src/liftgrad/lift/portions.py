@@ -122,7 +122,8 @@ class Portions:
                 other.result()
         for buffer, array in partial.items():
             for part in array[: len(segments)]:
-                self.shared.buffers[buffer] += part
+                with np.errstate(all="ignore"):
+                    self.shared.buffers[buffer] += part
 
 
 class _Worker:

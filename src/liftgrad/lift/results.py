@@ -25,9 +25,10 @@ class Prepared:
     ) -> None:
         self.name, self.lock, self.executable = name, lock, executable
         built = executable.built
-        self.parameters = {
-            i: Parameters(groups[i].values, executable.dtype) for i in built.parameter_groups
-        }
+        with np.errstate(all="ignore"):  # float32 may overflow
+            self.parameters = {
+                i: Parameters(groups[i].values, executable.dtype) for i in built.parameter_groups
+            }
         self.samples = samples_of(groups, built.batched_groups)
         self.run: NativeRun | NumpyRun = executable.start(self.samples, self.parameters)
         self.inputs = [(i, n) for i, n in built.leaf_of.items() if i not in self.parameters]
@@ -38,18 +39,26 @@ class Prepared:
 
     def call(self, groups: list[LeafGroup]) -> Any:
         """Run the program on the numbers in the groups and return its results."""
-        run, built = self.run, self.executable.built
+        run = self.run
         if run.owner is not None:
             previous = run.owner()
             if previous is not None:
                 previous.save()
-        for i, number in self.inputs:
-            run.feed(number, checked_numbers(groups[i], i, built))
-        for i, parameters in self.parameters.items():
-            if parameters.store is None:
-                run.feed(built.leaf_of[i], parameters.numbers())
+        if self.executable.dtype == "float64":
+            self.feed(groups)
+        else:
+            with np.errstate(all="ignore"):  # numbers may overflow; this takes its microsecond
+                self.feed(groups)
         run.forward()
         return Call(self).results()
+
+    def feed(self, groups: list[LeafGroup]) -> None:
+        """Hand the numbers in the groups to the program."""
+        for i, number in self.inputs:
+            self.run.feed(number, checked_numbers(groups[i], i, self.executable.built))
+        for i, parameters in self.parameters.items():
+            if parameters.store is None:
+                self.run.feed(self.executable.built.leaf_of[i], parameters.numbers())
 
 
 class Call:
@@ -102,7 +111,8 @@ class Call:
             if owned:
                 return self._gradients(seeds)
             if self.saved is not None:
-                return [gradient * seeds[0] for gradient in self.saved]
+                with np.errstate(all="ignore"):
+                    return [gradient * seeds[0] for gradient in self.saved]
             raise LiftError(
                 f"backward() of one of several results of {self.prepared.name} after another "
                 "call overwrote its numbers; call backward() before calling the function again."
