@@ -239,20 +239,26 @@ def evaluate(tree: Any, scope: Scope, letters: Mapping[str, Any]) -> Any:  # noq
             values = [evaluate(body, scope, inner) for inner in steps(over, scope.extents, letters)]
             return operation.forward(*values)
         case ("read", name, indices):
-            if name in letters and not indices:
-                return letters[name]
-            found = [evaluate(index, scope, letters) for index in indices]
-            whole = tuple(int(i) if isinstance(i, float) else i for i in found)
-            if name in scope.tables:
-                over = [index[1] for index in indices if index[0] == "read" and not index[2]]
-                return scope.entry(name, tuple(over), whole)
-            # A word among the indices, such as wq, is a name that nobody reads.
-            return scope.read(name, whole)
+            return look_up(name, indices, scope, letters)
         case ("times", a, b):
             return evaluate(a, scope, letters) * evaluate(b, scope, letters)
         case ("plus", *terms):
             return sum(evaluate(term, scope, letters) for term in terms)
     raise AssertionError(tree)
+
+
+def look_up(name: str, indices: list[Any], scope: Scope, letters: Mapping[str, Any]) -> Any:
+    """Return what a name with indices stands for: a letter, an entry of a table, or a number."""
+    if name in letters and not indices:
+        return letters[name]
+    found = [evaluate(index, scope, letters) for index in indices]
+    places = tuple(int(i) if isinstance(i, float) else i for i in found)
+    if name not in scope.tables:
+        return scope.read(name, places)
+    if name.startswith("numbers"):
+        return scope.tables[name][places[0]]
+    over = [index[1] for index in indices if index[0] == "read" and not index[2]]
+    return scope.entry(name, tuple(over), places)
 
 
 def steps(

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from agreement import Outcome, arrays, backward, compare, leaves, mapped, weights_of
 from formulas import Reader, flat
+from hypothesis import given, settings
+from strategies import Program, programs
 
 from liftgrad import Trainer, Value, lift, nn, optim, vmap
 from liftgrad.errors import LiftError
 from liftgrad.functional import dot, log_softmax, mean, softmax, take, where
+from liftgrad.lift import printer
 from liftgrad.lift.naming import Paths
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -173,6 +177,32 @@ def test_carried_out_as_it_is_printed_a_program_gives_the_results_and_gradients(
     assert reader.numbers[function.__name__,] == pytest.approx(result.data, rel=1e-12)
     gradients = [reader.numbers.get(("∂", id(p)), 0.0) for p in parameters]
     assert gradients == pytest.approx([p.grad for p in parameters], rel=1e-10, abs=1e-13)
+
+
+@settings(max_examples=3000 if "LIFTGRAD_SOAK" in os.environ else 100)
+@given(programs(largest=40, samples=5))
+def test_so_does_any_program(program: Program) -> None:
+    function = lift(backend="numpy")(program.function())
+    arguments = mapped(Value, program.p), *arrays(program)
+    results = leaves(function(*arguments))
+    scalars = [x for x in results if isinstance(x, Value)]
+    weights = weights_of(program, len(scalars))
+    backward(scalars, weights)
+    numbers = [float(n) for x in results for n in np.atleast_1d(x)]
+    computed = Outcome(numbers, [p.grad for p in leaves(arguments[0])])
+    with pytest.MonkeyPatch.context() as whole_tables:
+        whole_tables.setattr(printer, "_NUMBERS_IN_NOTE", 1_000_000)
+        text = str(function.program)
+
+    reader = Reader(function.arguments(arguments, {}), len(program.X))
+    batched = function._last.built.batched_outputs
+    seeds = iter(weights)
+    for i, each in enumerate(batched):
+        place = ("∂f",) if len(batched) == 1 else ("∂f", i)
+        reader.numbers[place] = 0.0 if each else next(seeds)
+    reader.run(text)
+    gradient = [reader.numbers.get(("∂", id(p)), 0.0) for p in leaves(arguments[0])]
+    compare(program, computed, {"printed": Outcome(numbers, gradient)})
 
 
 PRINTED: dict[str, Callable[[], Any]] = {

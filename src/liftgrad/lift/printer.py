@@ -354,8 +354,10 @@ def _stem(group: Group) -> str:
     match group:
         case Elementwise(operation=operation) if operation in _ACTIVATIONS:
             return "h"
-        case Elementwise(operation=operation) if operation.notation.startswith(operation.symbol):
-            return operation.symbol if operation is not ops.select else "z"
+        case Elementwise(operation=operation) if (
+            operation is not ops.select and operation.notation.startswith(f"{operation.symbol}(")
+        ):
+            return operation.symbol
         case Constants():
             return "numbers"
         case Largest():
