@@ -69,7 +69,8 @@ def report(native: Any, samples: int, original: Any, seconds: float) -> None:
         print(f"{number:>4} {numbers}  {describe(nest, program)}")
     print(
         f"all together {whole * 1e6:.2f} µs, one by one {total * 1e6:.2f} µs, "
-        f"{operations / 1e6:.3f} million operations, {operations / whole / 1e9:.1f} GFLOP/s"
+        f"{operations / 1e6:.3f} million operations, {operations / whole / 1e9:.1f} GFLOP/s, "
+        f"{sum(b.nbytes for b in instance.buffers):,} bytes"
     )
 
 

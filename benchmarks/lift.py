@@ -23,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -41,6 +43,8 @@ class System:
     arguments: tuple[str, ...]
     cold: bool = False
     """Whether each run starts with an empty kernel cache."""
+    threads: int | None = 1
+    """How many processors it may run on; None: all."""
 
     @property
     def package(self) -> str:
@@ -69,6 +73,11 @@ def systems(program: str, task: str, *names: tuple[str, str]) -> tuple[System, .
     return tuple(System(label, f"{program}_{name}", (task,)) for label, name in names)
 
 
+def start(label: str, name: str, task: str = "start", *, cold: bool = False) -> System:
+    """Return a system whose start is measured, on all processors: some use them to compile."""
+    return System(label, f"moons_{name}", (task,), cold=cold, threads=None)
+
+
 LIFTGRAD, JAX, TORCH = ("liftgrad", "liftgrad"), ("JAX, `lax.scan`", "jax"), ("PyTorch", "torch")
 TASKS: dict[str, Task] = {
     "moons-scan": Task(
@@ -84,12 +93,12 @@ TASKS: dict[str, Task] = {
     "moons-start": Task(
         "process start to 100 moons steps",
         (
-            System("liftgrad, empty cache", "moons_liftgrad", ("start",), cold=True),
-            System("liftgrad, warm cache", "moons_liftgrad", ("start",)),
-            System("liftgrad with vmap, empty cache", "moons_liftgrad", ("start-vmap",), cold=True),
-            System("liftgrad with vmap, warm cache", "moons_liftgrad", ("start-vmap",)),
-            System("JAX, `lax.scan`", "moons_jax", ("start",)),
-            System("PyTorch", "moons_torch", ("start",)),
+            start("liftgrad, empty cache", "liftgrad", cold=True),
+            start("liftgrad, warm cache", "liftgrad"),
+            start("liftgrad with vmap, empty cache", "liftgrad", "start-vmap", cold=True),
+            start("liftgrad with vmap, warm cache", "liftgrad", "start-vmap"),
+            start("JAX, `lax.scan`", "jax"),
+            start("PyTorch", "torch"),
         ),
         peer="JAX, `lax.scan`",
         whole=True,
@@ -118,7 +127,7 @@ TASKS: dict[str, Task] = {
         "moons loss and gradient, 1,000,000 points",
         (
             System("liftgrad, 1 thread", "moons_liftgrad", ("cloud-1",)),
-            System("liftgrad, 2 threads", "moons_liftgrad", ("cloud-2",)),
+            System("liftgrad, 2 threads", "moons_liftgrad", ("cloud-2",), threads=2),
             System("JAX, `jit`, 1 thread", "moons_jax", ("cloud-1",)),
         ),
         peer="liftgrad, 1 thread",
@@ -131,8 +140,8 @@ TASKS: dict[str, Task] = {
     "memory": Task(
         "memory of moons loss and gradient, 1,000,000 points",
         (
-            System("liftgrad", "memory_liftgrad", ("cloud",)),
-            System("NumPy by hand", "memory_numpy", ("cloud",)),
+            System("liftgrad", "memory_liftgrad", ()),
+            System("NumPy by hand", "memory_numpy", ()),
         ),
         peer="NumPy by hand",
         unit="B",
@@ -203,13 +212,30 @@ def once(system: System, task: Task, cache: str) -> tuple[float, float]:
         if task.unit == "B":  # memory that is not in use goes back to the system at once
             environment["MALLOC_MMAP_THRESHOLD_"] = environment["MALLOC_TRIM_THRESHOLD_"] = "65536"
         command = [sys.executable, str(PROGRAMS / f"{system.program}.py"), *system.arguments]
-        start = process_clock()
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        seconds = process_clock() - start
+        with processors(system.threads):
+            before = process_clock()
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, env=environment
+            )
+            seconds = process_clock() - before
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
     report = json.loads(done.stdout.splitlines()[-1])
     return (seconds if task.whole else report["measured"]), report["check"]
+
+
+@contextmanager
+def processors(count: int | None) -> Iterator[None]:
+    """Confine processes started meanwhile to so many processors; JAX minds no other limit."""
+    if count is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(every)[-count:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
 
 
 def process_clock() -> float:
@@ -261,7 +287,8 @@ def table(results: dict[str, list[Result]]) -> str:
             low, high = (quantity(f(row.measured), task.unit) for f in (min, max))
             ratio = "" if peer is None else f"{peer.median / row.median:.2f}"
             if name == "cloud" and peak:
-                ratio += f", {FLOPS * 1e6 / row.median / peak:.0%} of a thread's peak"
+                threads = next(s.threads or 1 for s in task.systems if s.label == row.system)
+                ratio += f", {FLOPS * 1e6 / row.median / (threads * peak):.0%} of the peak"
             title = task.title if row is rows[0] else ""
             median = quantity(row.median, task.unit)
             lines.append(f"| {title} | {row.system} | {median} | {low} - {high} | {ratio} |")

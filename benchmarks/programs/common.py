@@ -5,7 +5,6 @@ import json
 import math
 import os
 import time
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,20 +90,9 @@ def report(check: float, measured: float | None = None) -> None:
     print(json.dumps({"check": float(check), "measured": measured}))
 
 
-def memory_of(step: Callable[[], object], *, arrays: bool) -> float:
-    """Return the bytes that a step takes at its peak beyond those that are taken already.
-
-    Args:
-        step: what to run, once.
-        arrays: count the bytes of NumPy's arrays; otherwise how far the process grows (on Linux).
-
-    """
-    if arrays:
-        tracemalloc.start()
-        step()
-        return float(tracemalloc.get_traced_memory()[1])
-    clear = Path("/proc/self/clear_refs")
-    clear.write_text("5")  # forget the peak so far
+def memory_of(step: Callable[[], object]) -> float:
+    """Return the bytes by which a step makes the process grow at its peak (on Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     before = _status("VmRSS")
     step()
     return _status("VmHWM") - before
