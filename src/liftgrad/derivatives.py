@@ -181,6 +181,9 @@ class Variable(Operators):
                 f"the operation {operation.name!r} has no derivative rule; use operations that "
                 "have one, or give this one a pullback in liftgrad.ops."
             )
+        if operation.constant:
+            level = max([x._level for x in operands if x.__class__ is Variable])
+            return Variable(operation(*_primals(level, operands)), level)
         # A traced condition selects by a method of its own.
         function = ops.where if operation is ops.select else operation
         return self._record(function, operation.pullback, operands)

@@ -63,6 +63,8 @@ class Value(Operators):
                     return x._apply(operation, *operands)  # a traced value's turn
             operands = tuple([x if isinstance(x, Value) else Value(x) for x in operands])
             data = [x.data for x in operands]
+        if operation.constant:
+            return Value(operation.forward(*data))
         return Value(operation.forward(*data), operands, operation)
 
     def _constant(self, number: float) -> "Value":

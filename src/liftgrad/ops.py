@@ -52,6 +52,9 @@ class Operation:
     """For the tests: operands at which the derivative is a convention."""
     parameter: float | None = None
     """A static number that is part of the operation: the exponent in x**2."""
+    constant: bool = False
+    """Whether the result counts as a constant, so that no gradient flows to the operands: not even
+    a zero, which an infinite derivative further down would turn into nan."""
 
     def __call__(self, *operands: Any) -> Any:
         """Apply to floats, giving a float, or to Values or traced values, giving one of them."""
@@ -400,6 +403,7 @@ largest = Operation(
     "max({*})",
     "max",
     arity=None,
+    constant=True,
 )
 """The largest operand as a constant: no gradient flows, as the shift in softmax needs none."""
 
@@ -465,7 +469,15 @@ from_index = Operation(
     numpy="float64",
 )
 """An index, known at run time, as a number."""
-detach = Operation("detach", lambda a: a, lambda g, y, a: (0.0,), "{0}", "data", numpy="positive")
+detach = Operation(
+    "detach",
+    lambda a: a,
+    lambda g, y, a: (0.0,),
+    "{0}",
+    "data",
+    numpy="positive",
+    constant=True,
+)
 """The operand as a constant; what `.data` of a traced value is."""
 
 CONDITIONS = frozenset({less, less_equal, equal, not_equal, logical_and, logical_or, logical_not})

@@ -181,7 +181,7 @@ def _active(program: Rolled, wanted: list[int]) -> set[int]:
     for number, group in enumerate(program.groups):
         if isinstance(group, Largest) or (
             isinstance(group, Elementwise)
-            and (group.operation in ops.CONDITIONS or group.operation is ops.detach)
+            and (group.operation in ops.CONDITIONS or group.operation.constant)
         ):
             continue
         if any(look.group in active for look in views(group)):
@@ -214,15 +214,18 @@ def _pull(
             assert operation.pullback is not None
             y = Symbol(program, View(number, identity(group.size)))
             x = [Symbol(program, look) for look in looks]
-            adjoints = operation.pullback(Symbol(program, seed), y, *x)
+            g = Symbol(program, seed)
+            adjoints = operation.pullback(g, y, *x)
             condition_of_all = None if alive is None else Symbol(program, alive)
             conditions = _conditions(operation, x, condition_of_all)
             for look, result, condition in zip(looks, adjoints, conditions, strict=True):
-                if look.group not in active or not isinstance(result, Symbol):
+                if look.group not in active:
                     continue
-                masked = result
+                # A rule may answer with a plain zero, as that of x**0 does. It goes on like any
+                # other number: an infinite derivative further down makes nan of it.
+                masked = result if isinstance(result, Symbol) else g._constant(result)
                 if condition is not None and alive is not None and operation not in _LINEAR:
-                    masked = condition._select(result, 0.0)
+                    masked = condition._select(masked, 0.0)
                 part = _for_samples(program, masked.view, group, look)
                 _owe(program, owed, look, part, None if condition is None else condition.view)
         case Take(index=index, group=source, table=table):
