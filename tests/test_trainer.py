@@ -3,6 +3,9 @@
 import copy
 import gc
 import random
+import subprocess
+import sys
+import textwrap
 import weakref
 
 import numpy as np
@@ -583,3 +586,60 @@ def test_refusals(what):
     assert str(caught.value) == sentence
     assert numbers(model) == before
     assert optimizer.steps == 0
+
+
+# Long runs.
+
+
+def test_an_interrupted_run_leaves_whole_steps():
+    """Ctrl-C is heard within a moment; parameters, state and steps fit together, and go on."""
+    program = """
+    import random, signal, threading, time
+    import numpy as np
+    from liftgrad import Trainer, lift, nn, optim
+    from liftgrad.functional import mean
+
+    @lift
+    def loss(model, X, y):
+        return mean([(model(x) - yi) ** 2 for x, yi in zip(X, y)])
+
+    def make():
+        random.seed(5)
+        return nn.MLP(2, [4, 1], activation="tanh")
+
+    X = np.random.default_rng(1).normal(size=(40, 2))
+    y = X[:, 0] * X[:, 1]
+    for size in (None, 7):
+        model = make()
+        optimizer = optim.Adam(model.parameters(), lr=1e-4)
+        trainer = Trainer(loss, optimizer, batch_size=size)
+        trainer.run(10, model, X, y)
+        threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGINT)).start()
+        start = time.perf_counter()
+        try:
+            trainer.run(100_000_000, model, X, y)
+        except KeyboardInterrupt:
+            assert time.perf_counter() - start < 5.0
+        else:
+            raise AssertionError("was not interrupted")
+        steps = optimizer.steps
+        assert steps > 10
+        other = make()
+        again = Trainer(loss, optim.Adam(other.parameters(), lr=1e-4), batch_size=size)
+        again.run(steps, other, X, y)
+        numbers = [[p.data for p in m.parameters()] for m in (model, other)]
+        assert numbers[0] == numbers[1]
+        assert list(optimizer.state["mean"]) == list(again.optimizer.state["mean"])
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120)
+
+
+def test_a_long_run_is_many_short_ones():
+    """With the same losses to the last bit."""
+    losses = []
+    for steps in ([3000], [1000] * 3):
+        model, arguments = make_model(), make_data()
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+        trainer = Trainer(lift(squared), optimizer, batch_size=5)
+        losses.append([x for n in steps for x in trainer.run(n, model, *arguments).loss])
+    assert losses[0] == losses[1]

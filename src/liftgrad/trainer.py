@@ -62,7 +62,8 @@ class Trainer:
         """Take steps on the loss of these arguments and return its history.
 
         With a `batch_size`, the arrays among the arguments that have as many rows as the first
-        array are the data; an epoch's last batch may be smaller.
+        array are the data; an epoch's last batch may be smaller. A run that is interrupted leaves
+        parameters and optimiser as they were after some step.
 
         Raises:
             ValueError: if `steps` is negative.
@@ -75,7 +76,7 @@ class Trainer:
         if training.rows is None:
             losses = training.run(None, steps)
         else:
-            losses = training.run(list(self._batches(training.rows, steps)), steps)
+            losses = training.run(self._batches(training.rows, steps), steps)
         training.remember()
         return History(losses)
 

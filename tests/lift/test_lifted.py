@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from liftgrad import Value, grad, lift, nn, vmap
+from liftgrad import Value, grad, lift, nn, ops, vmap
 from liftgrad.errors import LiftError, TraceError
-from liftgrad.functional import mean, take, tanh, total
+from liftgrad.functional import log, mean, take, tanh, total
 
 BACKENDS = ["native", "numpy"]
 Point = namedtuple("Point", "x y")  # noqa: PYI024, the kind without types
@@ -274,6 +274,7 @@ def test_a_partial_function_is_taken_apart():
     [
         (np.array([1j]), "x is an array of complex128; a lifted function takes arrays of floats"),
         (np.array([Value(1.0)]), "x is an array of object"),
+        (np.ma.array([1.0], mask=[True]), "x is a MaskedArray, and would be used as a plain array"),
         ((x for x in [1.0]), "x is a generator, and a lifted function could not see it change"),
         ([bytearray(b"a")], "x.0 is a bytearray, and"),
     ],
@@ -777,3 +778,21 @@ def test_an_exception_within_is_the_users_own():
         with pytest.raises(ZeroDivisionError):
             f(Value(1.0), 0)
         assert f(Value(1.0), 2).data == 0.5
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda p: log(log(log(p[0]))) ** 0 + p[0],
+        lambda p: ops.largest(log(-0.5 - p[0] * 0.0) / p[0], p[0]) * 2.0 + p[0] * 3.0,
+    ],
+)
+def test_zeros_and_constants_are_passed_down_as_eager_does(function):
+    """A rule's zero meets infinite derivatives further down; a constant has no gradient at all."""
+    (p,) = values(0.25)
+    function([p]).backward()
+    for backend in BACKENDS:
+        (q,) = values(0.25)
+        lift(backend=backend)(function)([q]).backward()
+        assert q.grad == pytest.approx(p.grad, nan_ok=True)
+    assert grad(lambda x: function([x]))(0.25) == pytest.approx(p.grad, nan_ok=True)

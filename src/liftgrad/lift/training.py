@@ -6,7 +6,8 @@ optimiser's state are updated in place. Batches are gathered natively from the w
 
 import ctypes
 import operator
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,11 @@ from liftgrad.lift.update import Settings, Update
 from liftgrad.optim import Optimizer
 
 Array = NDArray[Any]
+
+
+_AT_ONCE, _MOST_AT_ONCE = 128, 4096
+_PATIENCE = 0.1
+"""Seconds that a user who interrupts may have to wait."""
 
 
 class Training:
@@ -60,6 +66,7 @@ class Training:
         """The arguments' numbers in the run at hand."""
         self.settings = Settings(optimizer)
         self.programs: dict[int, _StepProgram] = {}
+        self.runs = 0
         self.like: Repeat | None = None
 
     def belongs_to(self, function: LiftedFunction, optimizer: Optimizer) -> bool:
@@ -92,7 +99,7 @@ class Training:
     def _forget(self, _: Any) -> None:
         self.like = None
 
-    def run(self, batches: Sequence[NDArray[np.int64]] | None, steps: int) -> Array:
+    def run(self, batches: Iterable[NDArray[np.int64]] | None, steps: int) -> Array:
         """Take steps and return the loss before each of them.
 
         Args:
@@ -100,18 +107,24 @@ class Training:
             steps: how many, if `batches` is None.
 
         """
-        if batches is None:
-            return self._program(0).run(None, steps) if steps else np.zeros(0)
-        losses = []
+        self.runs += 1
+        losses: list[Array] = []
+        left = steps
+        while batches is None and left:
+            program = self._program(0)
+            count = min(left, program.at_once)
+            losses.append(program.run(None, count))
+            left -= count
         # Neighbours of one size run together natively.
-        start = 0
-        while start < len(batches):
-            size = len(batches[start])
-            stop = start
-            while stop < len(batches) and len(batches[stop]) == size:
-                stop += 1
-            losses.append(self._program(size).run(np.stack(batches[start:stop]), stop - start))
-            start = stop
+        alike: list[NDArray[np.int64]] = []
+        for batch in batches or ():
+            full = alike and len(alike) == self._program(len(alike[0])).at_once
+            if alike and (full or len(batch) != len(alike[0])):
+                losses.append(self._program(len(alike[0])).run(np.stack(alike), len(alike)))
+                alike = []
+            alike.append(batch)
+        if alike:
+            losses.append(self._program(len(alike[0])).run(np.stack(alike), len(alike)))
         return np.concatenate(losses) if losses else np.zeros(0)
 
     def listing(self) -> Listing:
@@ -163,6 +176,10 @@ class _StepProgram:
         self.update.finish(function.dtype)
         built.rolled.outputs = [self.loss, *self.update.views]
         self.samples = samples_of(reading.groups, built.batched_groups)
+        self.at_once = _AT_ONCE
+        """How many steps run without a look at what Python has to do, such as an interruption."""
+        self.checked = 0
+        """The run whose data was looked at."""
         code = machine_code() if function.backend == "native" else None
         self.native = None if code is None else _NativeSteps(self, code)
 
@@ -178,12 +195,23 @@ class _StepProgram:
 
     def run(self, batches: Array | None, steps: int) -> Array:
         """Take steps natively, or one by one with NumPy."""
-        for i in self.built.leaf_of:
-            # All indices are checked before the first step.
-            if self.groups[i].kind == "index":
-                _check_all(self.groups[i], i, self.built, self.part[i])
+        if self.checked != self.training.runs:
+            for i in self.built.leaf_of:
+                # All indices are checked before the first step.
+                if self.groups[i].kind == "index":
+                    _check_all(self.groups[i], i, self.built, self.part[i])
+            if self.native is not None:
+                self.native.look()
+            self.checked = self.training.runs
         if self.native is not None:
-            return self.native.run(batches, steps)
+            since = time.perf_counter()
+            losses = self.native.run(batches, steps)
+            taken = time.perf_counter() - since
+            if steps == self.at_once and taken < _PATIENCE / 2:
+                self.at_once = min(2 * self.at_once, _MOST_AT_ONCE)
+            elif taken > _PATIENCE:
+                self.at_once = max(self.at_once // 2, 1)
+            return losses
         losses = np.zeros(steps)
         built, update = self.built, self.update
         for step in range(steps):
@@ -258,15 +286,18 @@ class _NativeSteps:
         nests = np.zeros(0, np.uint64) if cut else self.instance.plan.reshape(-1)
         self.plan = np.concatenate([head, nests])
 
-    def run(self, batches: Array | None, steps: int) -> Array:
-        """Take steps; return the losses."""
-        owner, instance = self.owner, self.instance
-        update, built = owner.update, owner.built
+    def look(self) -> None:
+        """Look at the data of the run at hand."""
+        owner, built = self.owner, self.owner.built
         for gather in self.gathers:
             gather.update()
         for i, number in built.leaf_of.items():
             if i not in built.parameter_groups and not owner.cut(owner.groups[i]):
-                instance.set(number, checked_numbers(owner.groups[i], i, built))
+                self.instance.set(number, checked_numbers(owner.groups[i], i, built))
+
+    def run(self, batches: Array | None, steps: int) -> Array:
+        """Take steps; return the losses."""
+        owner, instance, update = self.owner, self.instance, self.owner.update
         for leaf, parameters in update.parameters.items():
             if parameters.store is None:
                 instance.set(leaf, parameters.numbers())
@@ -284,23 +315,30 @@ class _NativeSteps:
         pointer = ctypes.c_void_p
         # Steps in portions go one by one: each takes long enough to be worth a call.
         at_once = steps if self.portions is None else 1
-        for step in range(0, steps, at_once):
-            self.code.train(
-                *(pointer(self.plan.ctypes.data), len(self.plan) // 2, at_once),
-                *(pointer(scalars[step].ctypes.data), scalars.shape[1] * self.dtype.itemsize),
-                *(pointer(rates.ctypes.data), pointer(orders[step].ctypes.data)),
-                *(orders.shape[1] * 8, pointer(self.order.ctypes.data)),
-                pointer(loss.ctypes.data + int(place) * self.dtype.itemsize),
-                *(self.dtype.itemsize, pointer(history[step:].ctypes.data)),
-            )
-            if self.portions is not None:
-                self.portions.run()
-                history[step] = loss[place]
-        for leaf, parameters in update.parameters.items():
-            if parameters.store is None:
-                parameters.set_numbers(instance.arrays[leaf])
-        update.give_back({number: instance.arrays[number] for number in update.state_numbers})
-        update.optimizer.steps += steps
+        done = 0
+        try:
+            for step in range(0, steps, at_once):
+                self.order[0] = 0
+                self.code.train(
+                    *(pointer(self.plan.ctypes.data), len(self.plan) // 2, at_once),
+                    *(pointer(scalars[step].ctypes.data), scalars.shape[1] * self.dtype.itemsize),
+                    *(pointer(rates.ctypes.data), pointer(orders[step].ctypes.data)),
+                    *(orders.shape[1] * 8, pointer(self.order.ctypes.data)),
+                    pointer(loss.ctypes.data + int(place) * self.dtype.itemsize),
+                    *(self.dtype.itemsize, pointer(history[step:].ctypes.data)),
+                )
+                if self.portions is not None:
+                    self.portions.run()
+                    history[step] = loss[place]
+                    done += 1
+        finally:
+            if self.portions is None and self.order[0]:
+                done = steps  # an interruption is heard of after the call, which sets the order
+            for leaf, parameters in update.parameters.items():
+                if parameters.store is None:
+                    parameters.set_numbers(instance.arrays[leaf])
+            update.give_back({n: instance.arrays[n] for n in update.state_numbers})
+            update.optimizer.steps += done
         return history.astype(np.float64)
 
 
