@@ -10,14 +10,11 @@ Dimensions of the rows along which loaded vectors are shared are tiled, so that 
 stays in registers while the reduction runs (Goto & van de Geijn, 2008). Ends are masked.
 """
 
-import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass
 
 from liftgrad import ops
-from liftgrad.lift import vector_math
+from liftgrad.lift.memory import Memory
 from liftgrad.lift.program import (
     Access,
     Apply,
@@ -30,13 +27,7 @@ from liftgrad.lift.program import (
     loads,
 )
 from liftgrad.lift.target import Target
-
-Dimension = tuple[str, int]
-"""("row", d), ("reduced", d), ("sample", 0) of the rows or ("sample", 1) of a reduction."""
-Point = tuple[tuple[Dimension, int], ...]
-"""Shifts from the block's corner along the tiled dimensions, sorted."""
-SAMPLES = -1
-"""The extent of a dimension of samples: known at run time."""
+from liftgrad.lift.tiling import SAMPLES, Dimension, Point, Tiling, tiling, vector_of
 
 
 @dataclass(slots=True)
@@ -52,121 +43,26 @@ class Kernel:
     """(name, width, dtype) of the vector mathematics that it calls."""
 
 
-@dataclass(slots=True)
-class _Plan:
-    """How a nest's loops run."""
-
-    vector: Dimension | None
-    tiles: dict[Dimension, int] = field(default_factory=dict)
-
-
 def kernel(nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str) -> Kernel:
     """Return the kernel that runs the nest; its name in the text is @kernel."""
     return _Emitter(nest, buffers, target, dtype).run()
 
 
-class _Emitter:
+class _Emitter(Memory):
     def __init__(self, nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str) -> None:
-        self.nest, self.buffers, self.target, self.dtype = nest, buffers, target, dtype
-        self.scalar = "double" if dtype == "float64" else "float"
-        self.width = target.lanes(dtype)
-        self.lines: list[str] = []
-        self.count = 0
-        self.accesses: list[Access] = []
-        self.tables: list[int] = []
-        self.functions: set[tuple[str, int, str]] = set()
-        self.base: dict[Dimension, str] = {}
-        """The block's corner along each dimension: an i64 value."""
-        self.memo: dict[object, str] = {}
+        super().__init__(nest, buffers, target, dtype)
         self.entry_memo: dict[object, str] = {}
         """What was known before the loops of the reduction at hand."""
-        self.masks: dict[tuple[Dimension, int], str] = {}
-        self.vector: Dimension | None = None
-        """The dimension along which values are vectors at present; None: they are scalars."""
         self.extents: dict[Dimension, int] = {
             ("row", d): extent for d, extent in enumerate(nest.extents)
         }
         if nest.batched:
             self.extents["sample", 0] = SAMPLES
 
-    # --- text --------------------------------------------------------------------------------
-
-    def emit(self, instruction: str) -> str:
-        """Append an instruction; return the name of its result."""
-        self.count += 1
-        name = f"%v{self.count}"
-        self.lines.append(f"  {name} = {instruction}")
-        return name
-
-    def once(self, key: object, instruction: Callable[[], str]) -> str:
-        """Return the value for a key, made on first use within the block."""
-        if key not in self.memo:
-            self.memo[key] = instruction()
-        return self.memo[key]
-
-    def loop(
-        self,
-        start: str,
-        stop: str,
-        step: int,
-        carried: list[tuple[str, str]],
-        body: Callable[[str, list[str]], list[str]],
-    ) -> list[str]:
-        """Emit a loop with values carried through it, as (type, initial value); return the last."""
-        self.count += 1
-        label = f"l{self.count}"
-        entry = f"{label}.entry"
-        self.lines += [f"  br label %{entry}", f"{entry}:", f"  br label %{label}", f"{label}:"]
-        head = len(self.lines)
-        index = f"%i{self.count}"
-        names = [f"%c{self.count}.{j}" for j in range(len(carried))]
-        inside = self.emit(f"icmp slt i64 {index}, {stop}")
-        self.lines += [f"  br i1 {inside}, label %{label}.body, label %{label}.exit"]
-        self.lines += [f"{label}.body:"]
-        saved, self.memo = self.memo, dict(self.memo)
-        results = body(index, names)
-        self.memo = saved
-        following = self.emit(f"add nuw nsw i64 {index}, {step}")
-        self.lines += [f"  br label %{label}.latch", f"{label}.latch:", f"  br label %{label}"]
-        self.lines += [f"{label}.exit:"]
-        phis = [f"  {index} = phi i64 [ {start}, %{entry} ], [ {following}, %{label}.latch ]"]
-        for name, (kind, initial), result in zip(names, carried, results, strict=True):
-            phis.append(
-                f"  {name} = phi {kind} [ {initial}, %{entry} ], [ {result}, %{label}.latch ]"
-            )
-        self.lines[head:head] = phis
-        return names
-
-    @property
-    def lanes(self) -> int:
-        return 1 if self.vector is None else self.width
-
-    def type(self, element: str) -> str:
-        return element if self.vector is None else f"<{self.width} x {element}>"
-
-    def suffix(self, element: str = "") -> str:
-        short = element or ("f64" if self.dtype == "float64" else "f32")
-        return short if self.vector is None else f"v{self.width}{short}"
-
-    def splat(self, element: str, value: str) -> str:
-        """Return a scalar in every lane."""
-        if self.vector is None:
-            return value
-        kind = self.type(element)
-        first = self.emit(f"insertelement {kind} poison, {element} {value}, i64 0")
-        zeros = f"<{self.width} x i32> zeroinitializer"
-        return self.emit(f"shufflevector {kind} {first}, {kind} poison, {zeros}")
-
-    def literal(self, value: float) -> str:
-        if self.dtype == "float32":
-            value = float(np.float32(value))
-        text = f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-        return text if self.vector is None else f"splat ({self.scalar} {text})"
-
     # --- the whole kernel --------------------------------------------------------------------
 
     def run(self) -> Kernel:
-        plan = self.plan()
+        plan = tiling(self.nest, self.strides, self.extents, self.target, self.width)
         rows = list(self.extents)
         grid = [d for d in rows if d in plan.tiles]
         others = [d for d in rows if d not in plan.tiles]
@@ -209,7 +105,7 @@ class _Emitter:
         extent = self.extents[dimension]
         return "%n" if extent == SAMPLES else str(extent)
 
-    def tiled(self, grid: list[Dimension], plan: _Plan, sizes: dict[Dimension, int]) -> None:
+    def tiled(self, grid: list[Dimension], plan: Tiling, sizes: dict[Dimension, int]) -> None:
         """Emit the blocks along the tiled dimensions: full ones in a loop, then the rest."""
         if not grid:
             self.block(plan, sizes)
@@ -250,12 +146,6 @@ class _Emitter:
             self.tiled(rest, plan, {**sizes, dimension: count})
             self.masks.clear()
 
-    def mask(self, dimension: Dimension, shift: int, lanes: int) -> None:
-        """Switch off the lanes of the vector at `shift` from lane `lanes` on."""
-        if lanes < self.width:
-            bits = ", ".join(f"i1 {'true' if i < lanes else 'false'}" for i in range(self.width))
-            self.masks[dimension, shift] = f"<{bits}>"
-
     def sample_tail(self, dimension: Dimension, start: str, block: Callable[[], None]) -> None:
         """Emit the vectors at the end of the samples, each masked by what is left."""
 
@@ -268,16 +158,7 @@ class _Emitter:
 
         self.loop(start, "%n", self.width, [], body)
 
-    def runtime_mask(self, index: str) -> str:
-        left = self.emit(f"sub i64 %n, {index}")
-        kind = f"<{self.width} x i64>"
-        first = self.emit(f"insertelement {kind} poison, i64 {left}, i64 0")
-        zeros = f"<{self.width} x i32> zeroinitializer"
-        spread = self.emit(f"shufflevector {kind} {first}, {kind} poison, {zeros}")
-        lanes = ", ".join(f"i64 {i}" for i in range(self.width))
-        return self.emit(f"icmp slt {kind} <{lanes}>, {spread}")
-
-    def block(self, plan: _Plan, sizes: dict[Dimension, int]) -> None:
+    def block(self, plan: Tiling, sizes: dict[Dimension, int]) -> None:
         """Emit one block of results."""
         self.memo = {}
         points: list[Point] = [()]
@@ -294,229 +175,6 @@ class _Emitter:
             else:
                 self.store(self.nest.out, point, value)
         self.vector = None
-
-    # --- memory ------------------------------------------------------------------------------
-
-    def steps(self, access: Access) -> dict[Dimension, int]:
-        """Return the access's stride along each dimension on which it depends."""
-        rows = len(self.nest.extents)
-        named: dict[Dimension, int] = {}
-        for d, stride in enumerate(access.strides):
-            if stride:
-                named[("row", d) if d < rows else ("reduced", d - rows)] = stride
-        return named
-
-    def batched(self, access: Access) -> bool:
-        return self.buffers[access.buffer].batched
-
-    def sample(self) -> Dimension:
-        """Return the dimension of samples that is running."""
-        return ("sample", 1) if ("sample", 1) in self.base else ("sample", 0)
-
-    def stride_along(self, access: Access, dimension: Dimension) -> int | None:
-        """Return an access's stride in memory; None: not a constant one."""
-        if access.index is not None and self.stride_along(access.index, dimension) != 0:
-            return None
-        if dimension[0] == "sample":
-            return 1 if self.batched(access) else 0
-        stride = self.steps(access).get(dimension, 0)
-        return None if stride and (access.table is not None or self.batched(access)) else stride
-
-    def shifts(self, access: Access, point: Point) -> Point:
-        """Return the part of a point on which an access depends."""
-        inner = () if access.index is None else self.shifts(access.index, point)
-        steps = self.steps(access)
-        own = tuple(
-            (d, s) for d, s in point if d in steps or (d[0] == "sample" and self.batched(access))
-        )
-        return tuple(sorted({*own, *inner}))
-
-    def argument(self, access: Access) -> int:
-        if access not in self.accesses:
-            self.accesses.append(access)
-        return self.accesses.index(access)
-
-    def table(self, number: int) -> str:
-        if number not in self.tables:
-            self.tables.append(number)
-        return f"%t{self.tables.index(number)}"
-
-    def place(self, access: Access, point: Point) -> tuple[str, str]:
-        """Return (constant pointer, i64 position behind it) of the first lane of an access."""
-        number = self.argument(access)
-        shift = dict(point)
-        terms = []
-        constant = 0
-        for dimension, stride in self.steps(access).items():
-            terms.append((self.base[dimension], stride))
-            constant += stride * shift.get(dimension, 0)
-        position = self.weighted(terms)
-        if constant:
-            position = self.once(
-                ("plus", position, constant), lambda: self.emit(f"add i64 {position}, {constant}")
-            )
-        return f"%p{number}", position
-
-    def weighted(self, terms: list[tuple[str, int]]) -> str:
-        total = "0"
-        for value, stride in terms:
-            if value == "0":
-                continue
-            part = self.once(
-                ("times", value, stride),
-                lambda v=value, s=stride: v if s == 1 else self.emit(f"mul nsw i64 {v}, {s}"),  # type: ignore[misc]
-            )
-            before = total
-            total = (
-                part
-                if before == "0"
-                else self.once(
-                    ("plus", before, part),
-                    lambda b=before, p=part: self.emit(f"add nsw i64 {b}, {p}"),  # type: ignore[misc]
-                )
-            )
-        return total
-
-    def element(self, access: Access) -> str:
-        return "i64" if self.buffers[access.buffer].role == "index" else self.scalar
-
-    def load(self, access: Access, point: Point) -> str:
-        """Return the number, or the vector of numbers, that an access reads at a point."""
-        point = self.shifts(access, point)
-        return self.once(
-            ("load", access, point, self.vector), lambda: self.load_anew(access, point)
-        )
-
-    def load_anew(self, access: Access, point: Point) -> str:
-        kind, element = self.type(self.element(access)), self.element(access)
-        along = 0 if self.vector is None else self.stride_along(access, self.vector)
-        if along == 0:
-            address = self.address(access, point)
-            value = self.emit(f"load {element}, ptr {address}, align {self.alignment(element)}")
-            return self.splat(element, value)
-        mask = self.mask_of(point)
-        if along == 1:
-            address = self.address(access, point)
-            alignment = self.alignment(element)
-            if mask is None:
-                return self.emit(f"load {kind}, ptr {address}, align {alignment}")
-            masks = f"<{self.width} x i1> {mask}"
-            short = "i64" if element == "i64" else ""
-            return self.emit(
-                f"call {kind} @llvm.masked.load.{self.suffix(short)}.p0"
-                f"(ptr align {alignment} {address}, {masks}, {kind} zeroinitializer)"
-            )
-        addresses = self.addresses(access, point)
-        masks = f"<{self.width} x i1> {mask or 'splat (i1 true)'}"
-        pointers = f"<{self.width} x ptr>"
-        short = "i64" if element == "i64" else ""
-        return self.emit(
-            f"call {kind} @llvm.masked.gather.{self.suffix(short)}.v{self.width}p0"
-            f"({pointers} align {self.alignment(element)} {addresses}, {masks}, "
-            f"{kind} zeroinitializer)"
-        )
-
-    def store(self, access: Access, point: Point, value: str) -> None:
-        kind = self.type(self.scalar)
-        along = 0 if self.vector is None else self.stride_along(access, self.vector)
-        alignment = self.alignment(self.scalar)
-        mask = self.mask_of(point)
-        if self.vector is None or along == 1:
-            address = self.address(access, point)
-            if mask is None or self.vector is None:
-                self.lines.append(f"  store {kind} {value}, ptr {address}, align {alignment}")
-            else:
-                self.lines.append(
-                    f"  call void @llvm.masked.store.{self.suffix()}.p0({kind} {value}, "
-                    f"ptr align {alignment} {address}, <{self.width} x i1> {mask})"
-                )
-            return
-        addresses = self.addresses(access, point)
-        self.lines.append(
-            f"  call void @llvm.masked.scatter.{self.suffix()}.v{self.width}p0({kind} {value}, "
-            f"<{self.width} x ptr> align {alignment} {addresses}, "
-            f"<{self.width} x i1> {mask or 'splat (i1 true)'})"
-        )
-
-    def alignment(self, element: str) -> int:
-        return 4 if element == "float" else 8
-
-    def mask_of(self, point: Point) -> str | None:
-        for entry in point:
-            if entry[0] == self.vector and entry in self.masks:
-                return self.masks[entry]
-        return None
-
-    def address(self, access: Access, point: Point) -> str:
-        """Return the address of an access that is one number, or a vector of neighbours."""
-        pointer, position = self.place(access, point)
-        element = self.element(access)
-        saved, self.vector = self.vector, None
-        if access.table is not None:
-            if access.index is not None:
-                position = self.plus(position, self.load(access.index, point))
-            table = self.table(access.table)
-            slot = self.emit(f"getelementptr i64, ptr {table}, i64 {position}")
-            position = self.emit(f"load i64, ptr {slot}, align 8")
-        elif access.index is not None:
-            chosen = self.load(access.index, point)
-            position = self.plus(position, self.emit(f"mul nsw i64 {chosen}, {access.step}"))
-        if self.batched(access):
-            number = self.argument(access)
-            position = self.emit(f"mul nsw i64 {position}, %ld{number}")
-            position = self.plus(position, self.sample_index(point))
-        self.vector = saved
-        if position == "0":
-            return pointer
-        return self.once(
-            ("address", pointer, position),
-            lambda: self.emit(f"getelementptr {element}, ptr {pointer}, i64 {position}"),
-        )
-
-    def plus(self, a: str, b: str) -> str:
-        return b if a == "0" else a if b == "0" else self.emit(f"add nsw i64 {a}, {b}")
-
-    def sample_index(self, point: Point) -> str:
-        dimension = self.sample()
-        shift = dict(point).get(dimension, 0)
-        base = self.base[dimension]
-        return base if not shift else self.plus(base, str(shift))
-
-    def addresses(self, access: Access, point: Point) -> str:
-        """Return a vector of addresses, one for each lane along the vector's dimension."""
-        assert self.vector is not None
-        pointer, position = self.place(access, point)
-        element, wide = self.element(access), f"<{self.width} x i64>"
-        positions = self.splat("i64", position)
-        stride = self.steps(access).get(self.vector, 0)
-        if stride:
-            lanes = ", ".join(f"i64 {i * stride}" for i in range(self.width))
-            positions = self.emit(f"add {wide} {positions}, <{lanes}>")
-        if access.index is not None:
-            chosen = self.load(access.index, point)
-            if access.table is None:
-                chosen = self.emit(f"mul {wide} {chosen}, splat (i64 {access.step})")
-            positions = self.emit(f"add {wide} {positions}, {chosen}")
-        if access.table is not None:
-            table = self.table(access.table)
-            slots = self.emit(f"getelementptr i64, ptr {table}, {wide} {positions}")
-            everywhere = f"<{self.width} x i1> {self.mask_of_lanes(point)}"
-            positions = self.emit(
-                f"call {wide} @llvm.masked.gather.v{self.width}i64.v{self.width}p0"
-                f"(<{self.width} x ptr> align 8 {slots}, {everywhere}, {wide} zeroinitializer)"
-            )
-        if self.batched(access):
-            distance = self.splat("i64", f"%ld{self.argument(access)}")
-            positions = self.emit(f"mul {wide} {positions}, {distance}")
-            index = self.splat("i64", self.sample_index(point))
-            positions = self.emit(f"add {wide} {positions}, {index}")
-            if self.vector[0] == "sample":
-                lanes = ", ".join(f"i64 {i}" for i in range(self.width))
-                positions = self.emit(f"add {wide} {positions}, <{lanes}>")
-        return self.emit(f"getelementptr {element}, ptr {pointer}, {wide} {positions}")
-
-    def mask_of_lanes(self, point: Point) -> str:
-        return self.mask_of(point) or "splat (i1 true)"
 
     # --- expressions -------------------------------------------------------------------------
 
@@ -539,60 +197,13 @@ class _Emitter:
             case Reduce():
                 return self.reduce(expression, points)
 
-    def apply(self, operation: ops.Operation, operands: Sequence[str]) -> str:
-        kind = self.type(self.scalar)
-        if operation is ops.detach:
-            return operands[0]
-        if operation.parameter is not None:
-            return self.power(operands[0], operation.parameter)
-        if not operation.llvm:
-            self.functions.add((operation.name, self.lanes, self.dtype))
-            symbol = vector_math.symbol(operation.name, self.lanes, self.dtype)
-            return self.emit(f"call {kind} {symbol}({', '.join(f'{kind} {x}' for x in operands)})")
-        results: list[str] = []
-        for template in operation.llvm:
-            earlier = {f"-{i + 1}": name for i, name in enumerate(reversed(results))}
-            text = template.format(
-                *operands,
-                **earlier,
-                T=kind,
-                I=self.type("i64"),
-                t=self.suffix(),
-                mask=self.type("i1"),
-                zero=self.literal(0.0),
-                true="true" if self.vector is None else "splat (i1 true)",
-            )
-            results.append(self.emit(text))
-        return results[-1]
-
-    def power(self, x: str, exponent: float) -> str:
-        """Return x**exponent; small whole exponents multiply, as LLVM's powi does."""
-        kind = self.type(self.scalar)
-        one = self.literal(1.0)
-        if exponent == int(exponent) if abs(exponent) <= 4.0 else False:
-            result = one
-            for _ in range(abs(int(exponent))):
-                result = x if result == one else self.emit(f"fmul {kind} {result}, {x}")
-            return result if exponent >= 0 else self.emit(f"fdiv {kind} {one}, {result}")
-        if abs(exponent) == 0.5:
-            # pow, unlike sqrt, takes -inf to inf and -0 to 0.
-            positive = self.emit(f"fadd {kind} {x}, {self.literal(0.0)}")
-            root = self.emit(f"call {kind} @llvm.sqrt.{self.suffix()}({kind} {positive})")
-            infinite = self.literal(float("inf"))
-            below = self.emit(f"fcmp oeq {kind} {x}, {self.literal(float('-inf'))}")
-            root = self.emit(f"select {self.type('i1')} {below}, {kind} {infinite}, {kind} {root}")
-            return root if exponent > 0 else self.emit(f"fdiv {kind} {one}, {root}")
-        self.functions.add(("power", self.lanes, self.dtype))
-        symbol = vector_math.symbol("power", self.lanes, self.dtype)
-        return self.emit(f"call {kind} {symbol}({kind} {x}, {kind} {self.literal(exponent)})")
-
     def reduce(self, reduce: Reduce, points: list[Point]) -> list[str]:
         """Return the reduction at each point; the accumulators are registers."""
         along = {("reduced", d): extent for d, extent in enumerate(reduce.extents)}
         if reduce.samples:
             along["sample", 1] = SAMPLES
         self.extents.update(along)
-        inner = self.vector_of(reduce, along) if self.vector is None else None
+        inner = vector_of(reduce, self.strides, along, self.width) if self.vector is None else None
         saved_memo, saved_masks = self.memo, self.masks
         self.entry_memo = dict(self.memo)
         saved_vector, self.vector = self.vector, inner or self.vector
@@ -807,104 +418,3 @@ class _Emitter:
         result = self.combine(reduce, *parts)
         self.width = saved
         return result
-
-    # --- choosing how loops run --------------------------------------------------------------
-
-    def plan(self) -> _Plan:
-        """Choose the dimension of the vectors and the tiles around it."""
-        nest = self.nest
-        if nest.out.index is not None:
-            # Two rows may meet in one target: one after the other.
-            return _Plan(None)
-        accesses = [*loads(nest.body), nest.out]
-        rows = [d for d, extent in self.extents.items() if extent == SAMPLES or extent > 1]
-        smooth = [
-            d
-            for d in rows
-            if self.stride_along(nest.out, d) == 1
-            and all(self.stride_along(x, d) in (0, 1) for x in accesses)
-            and (self.extents[d] == SAMPLES or self.extents[d] * 2 >= self.width)
-        ]
-        reductions = list(_reductions(nest.body))
-        if smooth:
-            vector = max(smooth, key=lambda d: (self.extents[d] == SAMPLES, self.extents[d]))
-            return self.tile(vector, reductions)
-        for reduction in reductions:
-            along = {("reduced", d): e for d, e in enumerate(reduction.extents)}
-            if reduction.samples:
-                along["sample", 1] = SAMPLES
-            if self.vector_of(reduction, along) is not None:
-                return self.tile_reduced()
-        candidates = [
-            d for d in rows if self.extents[d] == SAMPLES or self.extents[d] * 2 >= self.width
-        ]
-        if candidates and not self.out_collides(candidates):
-
-            def rough(d: Dimension) -> int:
-                return sum(self.stride_along(x, d) not in (0, 1) for x in accesses)
-
-            vector = min(candidates, key=rough)
-            return self.tile(vector, reductions)
-        return _Plan(None)
-
-    def out_collides(self, candidates: list[Dimension]) -> bool:
-        """Tell whether lanes could write to one place."""
-        return self.nest.out.table is not None and self.nest.accumulate and bool(candidates)
-
-    def vector_of(self, reduce: Reduce, along: dict[Dimension, int]) -> Dimension | None:
-        """Return the dimension along which a reduction can run in whole vectors."""
-        accesses = list(loads(reduce.body))
-        good = [
-            d
-            for d, extent in along.items()
-            if all(self.stride_along(x, d) in (0, 1) for x in accesses)
-            and (extent == SAMPLES or extent * 2 >= self.width)
-        ]
-        return max(good, key=lambda d: (along[d] == SAMPLES, along[d]), default=None)
-
-    def tile(self, vector: Dimension, reductions: list[Reduce]) -> _Plan:
-        """Tile around vectors along a dimension of the rows."""
-        wide = self.target.registers >= 32
-        if not reductions:
-            return _Plan(vector, {vector: self.fitting(vector, 2)})
-        vectors = self.fitting(vector, 2)
-        inner = [x for r in reductions for x in loads(r.body)]
-        shared = {
-            d: sum(
-                not self.stride_along(x, d) and bool(self.stride_along(x, vector)) for x in inner
-            )
-            for d, extent in self.extents.items()
-            if d != vector and extent != SAMPLES and extent > 1
-        }
-        best = max(shared, key=lambda d: (shared[d], self.extents[d]), default=None)
-        if best is None or not shared[best]:
-            return _Plan(vector, {vector: self.fitting(vector, 4)})
-        size = min(self.extents[best], 8 if wide else 4)
-        return _Plan(vector, {best: size, vector: vectors})
-
-    def fitting(self, dimension: Dimension, count: int) -> int:
-        """Return how many vectors, at most `count`, suit an extent."""
-        extent = self.extents[dimension]
-        if extent == SAMPLES:
-            return count
-        return max(1, min(count, -(-extent // self.width)))
-
-    def tile_reduced(self) -> _Plan:
-        """Tile the rows around a reduction that runs in vectors."""
-        rows = [d for d, e in self.extents.items() if e != SAMPLES and e > 1]
-        rows.sort(key=lambda d: -self.extents[d])
-        limit = 4 if self.target.registers >= 32 else 2
-        plan = _Plan(("reduced", 0))
-        for d in rows[:2]:
-            plan.tiles[d] = min(self.extents[d], limit)
-        return plan
-
-
-def _reductions(expression: Expression) -> list[Reduce]:
-    match expression:
-        case Reduce():
-            return [expression]
-        case Apply(operands=operands):
-            return [r for x in operands for r in _reductions(x)]
-        case _:
-            return []
