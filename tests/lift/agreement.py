@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from bounds import Number, UnstableError, gradient
+from bounds import FORMATS, Number, UnstableError, gradient, rounded
 from nests import Nests
 from strategies import Program
 
@@ -80,14 +80,15 @@ def eager_outcome(program: Program) -> Outcome:
     return Outcome([float(x) for x in results], [p.grad for p in parameters])
 
 
-def bounds(program: Program) -> tuple[list[Number], list[Number]] | None:
+def bounds(program: Program, dtype: str) -> tuple[list[Number], list[Number]] | None:
     """Return results and gradient with bounds on their errors, or None if rounding decides."""
     Number.made.clear()
+    Number.format = FORMATS[dtype]
     try:
-        results, scalars, parameters = run_eagerly(program, Number)
+        results, scalars, parameters = run_eagerly(program, rounded)
         weights = weights_of(program, len(scalars))
         return (
-            [x if isinstance(x, Number) else Number(x) for x in results],
+            [x if isinstance(x, Number) else rounded(x) for x in results],
             gradient(scalars, weights, parameters),
         )
     except UnstableError:
@@ -102,10 +103,10 @@ def arrays(program: Program) -> tuple[Any, ...]:
     return x, program.c, np.array(program.k), X, np.array(program.K, np.uint8)
 
 
-def lifted_outcome(program: Program) -> Outcome:
+def lifted_outcome(program: Program, dtype: str = "float64") -> Outcome:
     """Run the program natively, as users do."""
     p = mapped(Value, program.p)
-    result = lift(program.function())(p, *arrays(program))
+    result = lift(dtype=dtype)(program.function())(p, *arrays(program))
     scalars = [x for x in leaves(result) if isinstance(x, Value)]
     backward(scalars, weights_of(program, len(scalars)))
     numbers = [float(n) for x in leaves(result) for n in np.atleast_1d(x)]
@@ -167,10 +168,12 @@ def far(a: float, b: float, tolerance: float) -> bool:
     return a != b and not abs(a - b) <= tolerance
 
 
-def compare(program: Program, expected: Outcome, found: dict[str, Outcome]) -> None:
+def compare(
+    program: Program, expected: Outcome, found: dict[str, Outcome], dtype: str = "float64"
+) -> None:
     """Raise AssertionError where outcomes differ by more than rounding explains."""
     apart = {who: outcome for who, outcome in found.items() if not close(expected, outcome)}
-    limits = bounds(program) if apart else None
+    limits = bounds(program, dtype) if apart else None
     if limits is None:
         return
     for who, outcome in apart.items():

@@ -8,6 +8,7 @@ difference whether a gradient is summed up before or after it is multiplied with
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from liftgrad import ops
@@ -15,7 +16,25 @@ from liftgrad.numbers import to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
 
-UNIT = 2.0**-52
+
+@dataclass(frozen=True)
+class Format:
+    """A floating-point format: its unit, its smallest number, and where under- and overflow begin.
+
+    `small` is what a number near underflow may be off by.
+    """
+
+    unit: float
+    least: float
+    low: float
+    small: float
+    high: float
+
+
+FORMATS = {
+    "float64": Format(2.0**-52, 5e-324, 1e-300, 1e-305, 1e300),
+    "float32": Format(2.0**-23, 1.5e-45, 1e-36, 1e-37, 1e36),
+}
 _SUMS = (ops.add, ops.subtract)
 _EXACT = frozenset({ops.negate, ops.absolute, ops.maximum, ops.minimum, ops.relu, ops.largest})
 
@@ -30,6 +49,8 @@ class Number(Operators):
     __slots__ = ("error", "number", "operands", "operation", "terms")
     made: ClassVar[dict[Any, "Number"]] = {}
     """All that were made by operations on the operands of one program."""
+    format: ClassVar[Format] = FORMATS["float64"]
+    """The format in which the program that is compared computes."""
 
     def __init__(
         self,
@@ -69,7 +90,8 @@ class Number(Operators):
             other = Number(to_float(other))
         a, b = self.number, other.number
         error = self.error + other.error
-        if error > 1e-320 and not abs(a - b) > error and not (a == b and math.isinf(a)):
+        apart = abs(a - b) > error or (a == b and math.isinf(a))
+        if error > 2e3 * self.format.least and not apart:
             raise UnstableError
         return math.nan if math.isnan(a) or math.isnan(b) else 0.0 if a == b else a - b
 
@@ -94,30 +116,38 @@ class Number(Operators):
     __hash__ = object.__hash__
 
 
+def rounded(number: float) -> Number:
+    """Return a number that the program is given, which is rounded to the format."""
+    exact = Number.format is FORMATS["float64"] or not math.isfinite(number)
+    return Number(number, 0.0 if exact else Number.format.unit * abs(number))
+
+
 def _constant(number: float) -> Number:
-    return Number.made.setdefault(repr(number), Number(number))
+    return Number.made.setdefault(repr(number), rounded(number))
 
 
 def _made(operation: Operation, numbers: tuple[Number, ...]) -> Number:
     data = [x.number for x in numbers]
     result = operation.forward(*data)
     terms = None
+    form = Number.format
     if operation is ops.total or operation in _SUMS:
         terms = sum(x.terms for x in numbers)
         error = sum(x.error for x in numbers)
         # The sign of a sum that is zero depends on the order, and so does what divides by it.
-        error += len(numbers) * UNIT * terms if len(numbers) > 1 else 0.0
+        error += len(numbers) * form.unit * terms if len(numbers) > 1 else 0.0
         if result == 0.0:
-            error += 5e-324
+            error += form.least
         if not math.isfinite(result):
             error = _uncertain_sum(numbers)
     else:
         error = sum(_sensitivity(operation, data, j, x.error) for j, x in enumerate(numbers))
         if operation not in _EXACT and math.isfinite(result):
-            error += 8 * UNIT * abs(result) + (5e-324 if operation is ops.power else 0.0)
-            if (abs(result) < 1e-300 and result != 0.0) or (result == 0.0 and any(data)):
-                error += 1e-305  # what underflows may do so at another time
-        if abs(result) > 1e300 and all(abs(x) < math.inf for x in data):
+            error += 8 * form.unit * abs(result)
+            error += form.least if operation is ops.power else 0.0
+            if (abs(result) < form.low and result != 0.0) or (result == 0.0 and any(data)):
+                error += form.small  # what underflows may do so at another time
+        if abs(result) > form.high and all(abs(x) < math.inf for x in data):
             error = math.inf  # so may what overflows
     return Number(result, error, terms, operation, numbers)
 

@@ -31,3 +31,11 @@ def test_native_agrees_with_eager(program: Program, bits: int) -> None:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LIFTGRAD_VECTOR_BITS", str(bits))
         compare(program, eager_outcome(program), {"native": lifted_outcome(program)})
+
+
+@given(programs(statements=3))
+@settings(max_examples=5000 if SOAK else 200)
+def test_float32_agrees_with_eager_to_its_precision(program: Program) -> None:
+    """What float32 computes is as near to eager's float64 as its rounding explains."""
+    found = {"float32": lifted_outcome(program, "float32")}
+    compare(program, eager_outcome(program), found, "float32")
