@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.lift.alignment import zeros
 from liftgrad.lift.llvm import kernel
 from liftgrad.lift.machine_code import MachineCode
 from liftgrad.lift.program import Buffer, Program
@@ -126,7 +127,7 @@ class Instance:
         if buffer.role == "constant":
             return self.native.constants[buffer.group].astype(kind)
         shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
-        return np.zeros(shape, kind)
+        return zeros(shape, kind)
 
 
 Part = tuple[NDArray[np.uint64], ctypes.c_void_p, ctypes.c_int64]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.engine import Value
+from liftgrad.lift.alignment import zeros
 
 # The slots of a Value are free to hold a window's store and position.
 _STORE = Value.__dict__["grad"]
@@ -27,8 +28,9 @@ class Store:
     """Makes the native update of a store for an optimiser; the module of updates sets it."""
 
     def __init__(self, values: Sequence[Value], dtype: str) -> None:
-        self.numbers: NDArray[Any] = np.array([v.data for v in values], dtype)
-        self.gradients: NDArray[Any] = np.zeros(len(values), dtype)
+        self.numbers = zeros((len(values),), dtype)
+        self.numbers[:] = [v.data for v in values]
+        self.gradients = zeros((len(values),), dtype)
         # Indexing a memoryview gives a Python float, three times as fast as an array.
         self.number_view = self.numbers.data
         self.gradient_view = self.gradients.data

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.lift.alignment import zeros
 from liftgrad.lift.stages import Stage, local_buffers, stages
 
 if TYPE_CHECKING:  # it loads LLVM
@@ -134,7 +135,7 @@ class _Worker:
         native, shared = owner.native, owner.shared
         program = native.program
         self.buffers: dict[int, Array] = {
-            b: np.zeros((program.buffers[b].size, owner.portion), native.dtype) for b in owner.local
+            b: zeros((program.buffers[b].size, owner.portion), native.dtype) for b in owner.local
         }
         self.stages = [self._stage(stage) for stage in owner.plan]
         self.item = np.dtype(native.dtype).itemsize

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.adjoint import Symbol
+from liftgrad.lift.alignment import zeros
 from liftgrad.lift.build import constants_of
 from liftgrad.lift.executable import machine_code
 from liftgrad.lift.groups import Leaf, Rolled, View
@@ -178,7 +179,7 @@ class StoreUpdate:
         rolled.outputs = list(update.views)
         program = schedule(rolled, update.assignments)
         native = NativeProgram(program, constants_of(rolled), code, dtype)
-        self.state = {name: np.zeros(size, dtype) for name in optimizer.state_names}
+        self.state = {name: zeros((size,), dtype) for name in optimizer.state_names}
         """What the optimiser keeps, too, so that it sees each step, and each step what it sets."""
         own = {update.state_leaves[name][0][0]: array for name, array in self.state.items()}
         self.instance = native.bind(1, {leaf: store.numbers, gradient: store.gradients, **own})
