@@ -234,6 +234,55 @@ class Cell:
         return self.h
 
 
+class Noting:
+    """A module in the manner of makemore, which notes down what it computed."""
+
+    def __init__(self, w):
+        self.w = w
+
+    def __call__(self, x):  # noqa: D102
+        self.out = x * self.w
+        self.both = [self.out, (x,)]
+        return self.out
+
+
+def test_notes_of_results_are_allowed_and_not_kept():
+    """An attribute that was not there before has no influence on any call."""
+    module = Noting(Value(3.0))
+    f = lift(lambda module, x: module(module(x[0])) + module.out)
+    for x in (2.0, 5.0):
+        module.w.grad = 0.0
+        total = f(module, np.array([x]))
+        total.backward()
+        assert total.data == 18.0 * x
+        assert module.w.grad == 12.0 * x
+    assert not hasattr(module, "out")
+    captured = Noting(Value(3.0))
+    g = lift(lambda x: captured(x[0]))
+    assert g(np.array([2.0])).data == 6.0
+    assert not hasattr(captured, "out")
+
+
+def test_notes_that_were_there_before_are_refused():
+    """They may have been read."""
+    module = Noting(Value(3.0))
+    module.out = 1.0
+    message = refusal_at_call(lambda module, x: module(x[0]), module, np.ones(1))
+    assert " module is changed by the lifted function" in message
+
+
+def test_other_notes_are_refused():
+    """A number that is set at every call is not a result."""
+
+    class Counting(Noting):
+        def __call__(self, x):
+            self.calls = 1
+            return super().__call__(x)
+
+    message = refusal_at_call(lambda m, x: m(x[0]), Counting(Value(3.0)), np.ones(1))
+    assert " m is changed by the lifted function" in message
+
+
 COUNT = 0
 LOG = []
 

@@ -43,6 +43,10 @@ def lift(
 ) -> Any:
     """Return the function lifted from scalars to tensors: traced once, rolled up and compiled.
 
+    It runs on copies of what it is given. Results that it notes down in new attributes of objects
+    (`self.out = ...`) are not there after the call, nor in the next one, also for `hasattr`; any
+    other change of what outlives the call is refused.
+
     Args:
         function: a scalar program; see `LiftedFunction` for what it may take and return.
         dtype: the type to compute in; with float32, parameters are rounded to it, too.

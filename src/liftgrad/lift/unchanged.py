@@ -1,16 +1,19 @@
 """Unchanged: a lifted function may not change what it was given, since a repeated call would not.
 
 The function runs once, on copies; what it appended to a list or assigned to an attribute there
-would be lost, and missing in the next call. So it is refused.
+would be lost, and missing in the next call. So it is refused, with one exception: modules that note
+down what they computed (`self.out = ...`). An attribute that an object did not have before cannot
+have been read before it was set, so no result depends on it, and it goes with the copy.
 """
 
 from collections.abc import Iterable
 from operator import is_
-from types import CellType
+from types import CellType, SimpleNamespace
 from typing import Any
 
 from liftgrad.errors import TraceError
-from liftgrad.lift.trace import user_line
+from liftgrad.lift.trace import Batch, Condition, TracedArray, user_line
+from liftgrad.operators import Operators
 
 
 class Watched:
@@ -25,7 +28,7 @@ class Watched:
     def check(self) -> None:
         """Raise TraceError if one of them is not as it was."""
         for name, x, before in self.before:
-            after = _contents(x)
+            after = _contents(_without_notes(x, before))
             if len(after) != len(before) or not all(map(is_, after, before)):
                 if isinstance(x, dict) and not name:
                     known = dict(
@@ -36,6 +39,26 @@ class Watched:
                     f"{user_line()}: {name} is changed by the lifted function, which runs once for "
                     "many calls; return the new value instead of storing it."
                 )
+
+
+def _without_notes(x: Any, before: list[Any]) -> Any:
+    """Return an object without the traced values that it did not have before."""
+    attributes = getattr(x, "__dict__", None)
+    if isinstance(x, list | set | dict | CellType | type) or not attributes:
+        return x
+    known = set(before[: len(before) // 2])
+    return SimpleNamespace(
+        **{key: y for key, y in attributes.items() if key in known or not _traced(y)}
+    )
+
+
+def _traced(x: Any) -> bool:
+    """Tell whether something is a traced value, or a container of nothing else."""
+    if isinstance(x, dict):
+        x = list(x.values())
+    if isinstance(x, list | tuple):
+        return bool(x) and all(map(_traced, x))
+    return isinstance(x, Operators | Condition | TracedArray | Batch)
 
 
 def _contents(x: Any) -> list[Any]:
