@@ -1,4 +1,4 @@
-"""Write optim.json: what PyTorch's optimisers do to three parameters in 25 steps.
+"""Write optim.json: PyTorch's optimisers on three parameters, its schedules and its clipping.
 
 python -m venv torch && torch/bin/pip install torch numpy
 torch/bin/python tests/reference/make_optim.py
@@ -9,10 +9,13 @@ import math
 from pathlib import Path
 
 import torch
+from torch.optim import lr_scheduler as schedulers
 
 START = [0.7, -1.3, 0.02]
-STEPS = 25
+STEPS = 200
+KEPT = [*range(12), 24, 49, 99, 149, 199]
 CASES = [
+    ("SGD", {}),
     ("SGD", {"lr": 0.1}),
     ("SGD", {"lr": 0.1, "momentum": 0.9}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}),
@@ -28,20 +31,64 @@ CASES = [
     ("Adam", {"lr": 0.05, "eps": 0.1}),
     ("Adam", {"lr": 0.05, "weight_decay": 0.3}),
     ("Adam", {"lr": "linear", "betas": [0.8, 0.99]}),
+    ("Adam", {"lr": 0.05, "betas": [0.8, 0.9], "amsgrad": True, "weight_decay": 0.1}),
+    ("AdamW", {}),
+    ("AdamW", {"lr": 0.05, "weight_decay": 0.3}),
+    ("AdamW", {"lr": "linear", "betas": [0.8, 0.99], "eps": 1e-4, "weight_decay": 0.1}),
+    ("AdamW", {"lr": 0.05, "betas": [0.8, 0.9], "amsgrad": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.05, "alpha": 0.9, "eps": 1e-3}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.02, "alpha": 0.95, "centered": True}),
+    ("RMSprop", {"lr": "linear", "alpha": 0.9, "momentum": 0.5, "centered": True}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.3, "lr_decay": 0.05, "weight_decay": 0.1}),
+    ("Adagrad", {"lr": "linear", "initial_accumulator_value": 0.5, "eps": 1e-3}),
 ]
+SCHEDULES = {
+    # name, our arguments: rate at step 0 in PyTorch's optimiser, and the scheduler
+    "linear": ([1.0, 0.1, 20], 1.0, lambda o: schedulers.LinearLR(o, 1.0, 0.1, 20)),
+    "step": ([0.5, 7, 0.3], 0.5, lambda o: schedulers.StepLR(o, 7, 0.3)),
+    "exponential": ([0.5, 0.9], 0.5, lambda o: schedulers.ExponentialLR(o, 0.9)),
+    "cosine": ([0.5, 0.02, 29], 0.5, lambda o: schedulers.CosineAnnealingLR(o, 29, 0.02)),
+    "one_cycle": ([0.5, 30], 1.0, lambda o: schedulers.OneCycleLR(o, 0.5, 30)),
+    "one_cycle ": (
+        [0.5, 30, 0.45, 10.0, 100.0],
+        1.0,
+        lambda o: schedulers.OneCycleLR(
+            o, 0.5, 30, pct_start=0.45, div_factor=10.0, final_div_factor=100.0
+        ),
+    ),
+    "warm_up": (
+        [0.05, 8, 0.5],
+        0.5,
+        lambda o: schedulers.SequentialLR(
+            o, [schedulers.LinearLR(o, 0.1, 1.0, 8), schedulers.ConstantLR(o, 1.0)], [8]
+        ),
+    ),
+}
+CLIPPING = [
+    ("clip_grad_norm_", {"max_norm": 1.0}),
+    ("clip_grad_norm_", {"max_norm": 100.0}),
+    ("clip_grad_norm_", {"max_norm": 0.5, "norm_type": 1.0}),
+    ("clip_grad_norm_", {"max_norm": 0.5, "norm_type": 3.5}),
+    ("clip_grad_norm_", {"max_norm": 0.5, "norm_type": "inf"}),
+    ("clip_grad_value_", {"clip_value": 0.75}),
+]
+GRADIENTS = [3.0, -0.5, 0.0, 1.25, -7.0]
 
 
 def gradient(i: int, p: float, step: int) -> float:
     """Return the gradient of parameter i: a parabola's, and a noise that differs by step."""
-    return (0.5, 3.0, 20.0)[i] * p - 0.2 + 0.3 * math.cos(1.7 * step + i)
+    return (0.5, 3.0, 8.0)[i] * p - 0.2 + 0.3 * math.cos(1.7 * step + i)
 
 
 def trajectory(name: str, arguments: dict) -> list[list[float]]:
-    """Return the parameters after each step."""
+    """Return the parameters after each of the steps KEPT."""
     parameters = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in START]
     linear = arguments.get("lr") == "linear"
     arguments = {**arguments, "lr": 0.2} if linear else arguments
-    optimizer = getattr(torch.optim, name)(parameters, **{"lr": 1e-3, **arguments})
+    optimizer = getattr(torch.optim, name)(parameters, **arguments)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda k: (0.2 - 0.15 * min(k, 20) / 20) / 0.2 if linear else 1.0
     )
@@ -51,18 +98,57 @@ def trajectory(name: str, arguments: dict) -> list[list[float]]:
             p.grad = torch.tensor(gradient(i, p.item(), step), dtype=torch.float64)
         optimizer.step()
         schedule.step()
-        points.append([p.item() for p in parameters])
+        if step in KEPT:
+            points.append([p.item() for p in parameters])
     return points
+
+
+def rates(first: float, make: object) -> list[float]:
+    """Return a scheduler's rates at 30 steps."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=first)
+    scheduler = make(optimizer)
+    seen = []
+    for step in range(30):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if step < 29:
+            scheduler.step()
+    return seen
+
+
+def clipped(name: str, arguments: dict) -> dict:
+    """Return the norm and the clipped gradients."""
+    parameters = [torch.zeros((), dtype=torch.float64) for _ in GRADIENTS]
+    for p, g in zip(parameters, GRADIENTS, strict=True):
+        p.grad = torch.tensor(g, dtype=torch.float64)
+    arguments = {k: math.inf if x == "inf" else x for k, x in arguments.items()}
+    norm = getattr(torch.nn.utils, name)(parameters, **arguments)
+    return {
+        "norm": None if norm is None else norm.item(),
+        "gradients": [p.grad.item() for p in parameters],
+    }
 
 
 if __name__ == "__main__":
     result = {
         "made by": f"PyTorch {torch.__version__}",
         "start": START,
+        "kept": KEPT,
         "cases": [
             {"optimizer": name, "arguments": arguments, "trajectory": trajectory(name, arguments)}
             for name, arguments in CASES
         ],
+        "schedules": [
+            {"name": name.strip(), "arguments": arguments, "rates": rates(first, make)}
+            for name, (arguments, first, make) in SCHEDULES.items()
+        ],
+        "gradients": GRADIENTS,
+        "clipping": [
+            {"name": name, "arguments": arguments, **clipped(name, arguments)}
+            for name, arguments in CLIPPING
+        ],
     }
-    text = json.dumps(result, indent=1)
+    text = json.dumps(result)
+    # A line for each point.
+    text = text.replace("], [", "],\n[").replace("}, {", "},\n{")
     Path(__file__).with_name("optim.json").write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,52 @@
+"""Optimisers with PyTorch's arguments and results, clipping, and schedules of the learning rate.
+
+An update rule is written once, as arithmetic on one parameter. `Optimizer.step` runs it on
+floats; the compiler runs the same rule on symbols to make it part of a native training step.
+
+>>> from liftgrad.engine import Value
+>>> x = Value(3.0)
+>>> optimizer = SGD([x], lr=0.1)
+>>> for _ in range(50):
+...     loss = (x - 1.0) ** 2
+...     optimizer.zero_grad()
+...     loss.backward()
+...     optimizer.step()
+>>> round(x.data, 3)
+1.0
+"""
+
+from liftgrad.optim.adagrad import Adagrad
+from liftgrad.optim.adam import Adam, AdamW
+from liftgrad.optim.clip import clip_grad_norm_, clip_grad_value_
+from liftgrad.optim.optimizer import Optimizer
+from liftgrad.optim.rmsprop import RMSprop
+from liftgrad.optim.schedules import (
+    Schedule,
+    constant,
+    cosine,
+    exponential,
+    linear,
+    one_cycle,
+    step,
+    warm_up,
+)
+from liftgrad.optim.sgd import SGD
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "Schedule",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "constant",
+    "cosine",
+    "exponential",
+    "linear",
+    "one_cycle",
+    "step",
+    "warm_up",
+]

@@ -1,0 +1,61 @@
+"""Adagrad: the gradient over the root of the sum of its squares."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from liftgrad.ops import divide, sqrt
+from liftgrad.optim.checks import check
+from liftgrad.optim.optimizer import Optimizer
+from liftgrad.optim.schedules import Schedule
+
+
+class Adagrad(Optimizer):
+    """Adagrad (Duchi et al., 2011), with PyTorch's placement of eps.
+
+        g ← gradient + weight_decay·p
+        v ← v + g²
+        p ← p - lr/(1 + (t - 1)·lr_decay) · g / (sqrt(v) + eps)     at step t = 1, 2, …
+
+    Args:
+        params, lr: as for `Optimizer`.
+        lr_decay: how fast the rate falls.
+        weight_decay: the factor of p in the gradient, that of an L2 penalty ½·factor·p².
+        initial_accumulator_value: v before the first step.
+        eps: what keeps the quotient finite.
+
+    """
+
+    state_names = ("sum",)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Schedule = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        check("lr_decay", lr_decay)
+        check("weight_decay", weight_decay)
+        check("initial_accumulator_value", initial_accumulator_value)
+        check("eps", eps)
+        super().__init__(params, lr)
+        self.state["sum"] = [float(initial_accumulator_value)] * len(self.params)
+        self.lr_decay = lr_decay
+        self.weight_decay = weight_decay
+        self.eps = eps
+
+    def scalars(self, step: int) -> tuple[float, ...]:
+        """Return the rate, less with each step."""
+        return (self.rate(step) / (1.0 + step * self.lr_decay),)
+
+    def update(
+        self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Return the new number and the new sum of squares, as the class says."""
+        (rate,) = scalars
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * parameter
+        square = state[0] + gradient * gradient
+        return parameter - rate * divide(gradient, sqrt(square) + self.eps), (square,)

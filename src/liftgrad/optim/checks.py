@@ -1,0 +1,17 @@
+"""The one check of an optimiser's numbers."""
+
+import math
+from typing import Any
+
+from liftgrad.numbers import is_number
+
+
+def check(name: str, number: Any) -> None:
+    """Refuse what is not a finite number, 0 or more.
+
+    Raises:
+        ValueError: naming the argument.
+
+    """
+    if not is_number(number) or not 0.0 <= number < math.inf:
+        raise ValueError(f"{name} is a finite number, 0 or more; got {name}={number!r}.")

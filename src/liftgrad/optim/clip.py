@@ -1,0 +1,91 @@
+"""Clipping of gradients, between `backward()` and `step()`, as in torch.nn.utils."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from liftgrad.numbers import is_number
+from liftgrad.optim.checks import check
+
+
+def clip_grad_norm_(
+    parameters: Iterable[Any],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> float:
+    """Scale all gradients by one factor, so that their norm is `max_norm` at most.
+
+    The factor is PyTorch's, max_norm / (norm + 1e-6), where that is less than 1. An infinite norm
+    makes the gradients 0 or nan, and a norm that is nan makes all of them nan.
+
+    >>> from liftgrad.engine import Value
+    >>> p, q = Value(3.0), Value(4.0)
+    >>> (0.5 * (p * p + q * q)).backward()
+    >>> clip_grad_norm_([p, q], max_norm=1.0)
+    5.0
+    >>> round(p.grad, 5), round(q.grad, 5)
+    (0.6, 0.8)
+
+    Args:
+        parameters: the parameters whose gradients are clipped.
+        max_norm: the norm that they may have together.
+        norm_type: the p of the p-norm; inf is the largest absolute gradient.
+        error_if_nonfinite: refuse a norm that is infinite or nan.
+
+    Returns:
+        The norm before clipping.
+
+    Raises:
+        ValueError: if `max_norm` is negative or `norm_type` not above 0, and with
+            `error_if_nonfinite`, if the norm is not finite; nothing is changed then.
+
+    """
+    check("max_norm", max_norm)
+    if not is_number(norm_type) or not norm_type > 0.0:
+        raise ValueError(f"norm_type is a number above 0; got norm_type={norm_type!r}.")
+    listed = list(parameters)
+    norm = _norm([abs(float(p.grad)) for p in listed], norm_type)
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise ValueError(
+            f"the norm of the gradients is {norm} and they cannot be clipped by it; lower the "
+            "rate, or look for the operation that overflows."
+        )
+    factor = max_norm / (norm + 1e-6)
+    if factor < 1.0 or math.isnan(factor):
+        for parameter in listed:
+            parameter.grad = float(parameter.grad) * factor
+    return norm
+
+
+def clip_grad_value_(parameters: Iterable[Any], clip_value: float) -> None:
+    """Bring each gradient into the interval from -clip_value to clip_value; nan stays nan.
+
+    >>> from liftgrad.engine import Value
+    >>> p = Value(3.0)
+    >>> (p * p).backward()
+    >>> clip_grad_value_([p], clip_value=0.5)
+    >>> p.grad
+    0.5
+
+    Raises:
+        ValueError: if `clip_value` is negative.
+
+    """
+    check("clip_value", clip_value)
+    for parameter in parameters:
+        gradient = float(parameter.grad)
+        if abs(gradient) > clip_value:
+            parameter.grad = math.copysign(clip_value, gradient)
+
+
+def _norm(sizes: list[float], norm_type: float) -> float:
+    if any(map(math.isnan, sizes)):
+        return math.nan
+    largest = max(sizes, default=0.0)
+    if norm_type == math.inf or largest in {0.0, math.inf}:
+        return largest
+    # In units of the largest, so that no power overflows or vanishes.
+    return float(
+        largest * math.fsum([(x / largest) ** norm_type for x in sizes]) ** (1 / norm_type)
+    )

@@ -1,0 +1,168 @@
+"""Schedules of the learning rate: functions from the number of steps taken before to the rate.
+
+Any function of that kind will do; these are the usual ones. After its last step a schedule stays
+where it is.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from liftgrad.optim.checks import check
+
+Schedule = Callable[[int], float]
+"""From the number of steps taken before to the learning rate."""
+
+
+def constant(rate: float) -> Schedule:
+    """Return the schedule that is `rate` at every step.
+
+    Raises:
+        ValueError: if the rate is negative.
+
+    """
+    check("rate", rate)
+    return lambda step: rate
+
+
+def linear(start: float, end: float, steps: int) -> Schedule:
+    """Return the schedule from `start` at step 0 to `end` at step `steps`, and `end` from there.
+
+    >>> rate = linear(1.0, 0.1, steps=100)
+    >>> rate(0), rate(50), rate(100)
+    (1.0, 0.55, 0.1)
+
+    Raises:
+        ValueError: if a rate is negative or `steps` less than 1.
+
+    """
+    check("start", start)
+    check("end", end)
+    _check_steps("linear", steps)
+    return lambda step: start - (start - end) * step / steps if step < steps else end
+
+
+def step(start: float, every: int, gamma: float = 0.1) -> Schedule:
+    """Return the schedule that is multiplied by `gamma` after each `every` steps (`StepLR`).
+
+    >>> rate = step(8.0, every=10, gamma=0.5)
+    >>> rate(0), rate(9), rate(10), rate(25)
+    (8.0, 8.0, 4.0, 2.0)
+
+    Raises:
+        ValueError: if the rate or `gamma` is negative, or `every` less than 1.
+
+    """
+    check("start", start)
+    check("gamma", gamma)
+    if every < 1:
+        raise ValueError(f"a step schedule falls every 1 step or more; got every={every}.")
+    return lambda step: start * gamma ** (step // every)
+
+
+def exponential(start: float, gamma: float) -> Schedule:
+    """Return the schedule start·gammaᵏ at step k (`ExponentialLR`).
+
+    >>> exponential(8.0, gamma=0.5)(2)
+    2.0
+
+    Raises:
+        ValueError: if the rate or `gamma` is negative.
+
+    """
+    check("start", start)
+    check("gamma", gamma)
+    return lambda step: start * gamma**step
+
+
+def cosine(start: float, end: float, steps: int) -> Schedule:
+    """Return half a cosine from `start` at step 0 to `end` at step `steps`, and `end` from there.
+
+    This is `CosineAnnealingLR` up to its T_max (Loshchilov & Hutter, 2017, without restarts).
+
+    >>> rate = cosine(1.0, 0.0, steps=3)
+    >>> [round(rate(k), 6) for k in range(5)]
+    [1.0, 0.75, 0.25, 0.0, 0.0]
+
+    Raises:
+        ValueError: if a rate is negative or `steps` less than 1.
+
+    """
+    check("start", start)
+    check("end", end)
+    _check_steps("cosine", steps)
+    return lambda step: _half_cosine(start, end, step / steps) if step < steps else end
+
+
+def one_cycle(
+    peak: float,
+    steps: int,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+) -> Schedule:
+    """Return PyTorch's `OneCycleLR`: up to `peak` and down again, each by half a cosine.
+
+    From peak/div_factor at step 0 to `peak` at step pct_start·steps - 1, and to
+    peak/(div_factor·final_div_factor) at step `steps` - 1 (Smith & Topin, 2018).
+
+    >>> rate = one_cycle(1.0, steps=11, pct_start=0.5)
+    >>> round(rate(0), 6), round(rate(10) * 25e4, 6)
+    (0.04, 1.0)
+
+    Raises:
+        ValueError: if `peak` is negative, a factor is 0 or less, or one of the two parts of the
+            cycle has no step.
+
+    """
+    check("peak", peak)
+    for name, factor in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
+        check(name, factor)
+        if factor == 0.0:
+            raise ValueError(f"{name} divides a rate; pass a number above 0.")
+    check("pct_start", pct_start)
+    top, last = pct_start * steps - 1.0, steps - 1.0
+    if not 0.0 < top < last:
+        raise ValueError(
+            f"a cycle rises up to step pct_start·steps - 1 and falls up to step steps - 1; got "
+            f"{top:g} and {last:g}: pass more steps, or a pct_start further from 0 and 1."
+        )
+    low = peak / div_factor
+    end = low / final_div_factor
+
+    def rate(step: int) -> float:
+        if step <= top:
+            return _half_cosine(low, peak, step / top)
+        return _half_cosine(peak, end, (step - top) / (last - top)) if step < last else end
+
+    return rate
+
+
+def warm_up(start: float, steps: int, then: float | Schedule) -> Schedule:
+    """Return the schedule straight from `start` to the first rate of `then`, and `then` from there.
+
+    Step `steps` is step 0 of `then`, as in a `SequentialLR` of a `LinearLR` and another one.
+
+    >>> rate = warm_up(0.0, 4, then=linear(1.0, 0.1, steps=100))
+    >>> rate(0), rate(2), rate(4), rate(54)
+    (0.0, 0.5, 1.0, 0.55)
+
+    Raises:
+        ValueError: if a rate is negative or `steps` less than 1.
+
+    """
+    check("start", start)
+    _check_steps("warm-up", steps)
+    after = then if callable(then) else constant(then)
+    first = after(0)
+    rising = linear(start, first, steps)
+    return lambda step: rising(step) if step < steps else after(step - steps)
+
+
+def _half_cosine(start: float, end: float, part: float) -> float:
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * part))
+
+
+def _check_steps(kind: str, steps: Any) -> None:
+    if steps < 1:
+        raise ValueError(f"a {kind} schedule takes at least 1 step; got steps={steps}.")

@@ -1,0 +1,67 @@
+"""Stochastic gradient descent."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from liftgrad.optim.checks import check
+from liftgrad.optim.optimizer import Optimizer
+from liftgrad.optim.schedules import Schedule
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with PyTorch's momentum.
+
+        g ← gradient + weight_decay·p
+        m ← momentum·m + (1 - dampening)·g     (m ← g at the first step)
+        p ← p - lr·m                           (p - lr·(g + momentum·m) with nesterov)
+
+    Args:
+        params, lr: as for `Optimizer`.
+        momentum: how much of the last step's direction is kept.
+        dampening: how much less than whole the gradient enters the direction.
+        weight_decay: the factor of p in the gradient, that of an L2 penalty ½·factor·p².
+        nesterov: look ahead; needs a momentum and no dampening.
+
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Schedule = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        check("momentum", momentum)
+        check("weight_decay", weight_decay)
+        if nesterov and (momentum == 0.0 or dampening != 0.0):
+            raise ValueError("nesterov needs a momentum above 0 and no dampening.")
+        # Plain descent keeps nothing between steps.
+        self.state_names = ("momentum",) if momentum else ()
+        super().__init__(params, lr)
+        self.momentum = momentum
+        self.dampening = dampening
+        self.weight_decay = weight_decay
+        self.nesterov = nesterov
+
+    def scalars(self, step: int) -> tuple[float, ...]:
+        """Return the rate, and how much of the old direction and of the gradient to take."""
+        if not self.momentum:
+            return (self.rate(step),)
+        kept, taken = (0.0, 1.0) if step == 0 else (self.momentum, 1.0 - self.dampening)
+        return self.rate(step), kept, taken
+
+    def update(
+        self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Return the new number and the new direction, as the class says."""
+        if self.weight_decay:
+            gradient = gradient + self.weight_decay * parameter
+        if not self.momentum:
+            (rate,) = scalars
+            return parameter - rate * gradient, ()
+        rate, kept, taken = scalars
+        direction = kept * state[0] + taken * gradient
+        ahead = gradient + self.momentum * direction if self.nesterov else direction
+        return parameter - rate * ahead, (direction,)
