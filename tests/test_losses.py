@@ -1,12 +1,200 @@
 """The losses, as scalar programs."""
 
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from liftgrad import Trainer, lift, losses, optim, vmap
 from liftgrad.data import make_moons
 from liftgrad.engine import Value
+from liftgrad.functional import dot, log_softmax, mean
 from liftgrad.gradcheck import gradcheck
-from liftgrad.losses import hinge, l2
+from liftgrad.losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    hinge,
+    huber_loss,
+    l1,
+    l1_loss,
+    l2,
+    mse_loss,
+    multi_margin_loss,
+    nll_loss,
+)
 from liftgrad.nn import MLP
+
+TORCH = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text("utf-8"))
+BACKENDS = ["native", "numpy"]
+
+
+def all_cases(test):
+    cases = pytest.mark.parametrize(
+        "case", TORCH["cases"], ids=lambda c: f"{c['name']}{c['arguments']}"
+    )
+    return cases(pytest.mark.parametrize("reduction", ["mean", "sum", "none"])(test))
+
+
+def to_values(numbers):
+    return [to_values(x) if isinstance(x, list) else Value(x) for x in numbers]
+
+
+def gradients(values):
+    return [gradients(x) if isinstance(x, list) else x.grad for x in values]
+
+
+def check(case, reduction, loss, values):
+    """Compare a loss, or the list of them, and its gradient with PyTorch's."""
+    expected = case["figures"][reduction]
+    if reduction == "none":
+        assert [x.data for x in loss] == pytest.approx(expected["loss"], rel=1e-11, abs=1e-12)
+        loss = dot(TORCH["weights"][: len(loss)], loss)
+    else:
+        assert loss.data == pytest.approx(expected["loss"], rel=1e-11, abs=1e-12)
+    loss.backward()
+    assert np.array(gradients(values)) == pytest.approx(
+        np.array(expected["gradient"]), rel=1e-11, abs=1e-14
+    )
+
+
+@all_cases
+def test_values_and_gradients_are_pytorchs(case, reduction):
+    """For each reduction, at kinks, and where exponentials would overflow."""
+    predictions, targets = case["inputs"]
+    values = to_values(predictions)
+    loss = getattr(losses, case["name"])(values, targets, reduction=reduction, **case["arguments"])
+    check(case, reduction, loss, values)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@all_cases
+def test_lifted_values_and_gradients_are_pytorchs(case, reduction, backend):
+    """With targets in an array, so that classes are indices known at run time."""
+    function, arguments = getattr(losses, case["name"]), case["arguments"]
+
+    @lift(backend=backend)
+    def lifted(predictions, targets):
+        return function(predictions, targets, reduction=reduction, **arguments)
+
+    predictions, targets = case["inputs"]
+    values = to_values(predictions)
+    check(case, reduction, lifted(values, np.array(targets)), values)
+
+
+@all_cases
+def test_floats_have_the_losses_of_values(case, reduction):
+    """And arrays, and NumPy's integers; the results are floats."""
+    predictions, targets = case["inputs"]
+    expected = case["figures"][reduction]["loss"]
+    function, arguments = getattr(losses, case["name"]), case["arguments"]
+    for x, y in [(predictions, targets), (np.array(predictions), np.array(targets))]:
+        got = function(x, y, reduction=reduction, **arguments)
+        assert got == pytest.approx(expected, rel=1e-11, abs=1e-12)
+        assert isinstance(got, list | float)
+
+
+@all_cases
+def test_one_sample(case, reduction):
+    """A number with its target, or a row with its class, has its own loss in each reduction."""
+    (first, *_), (target, *_) = case["inputs"]
+    got = getattr(losses, case["name"])(first, target, reduction, **case["arguments"])
+    assert got == pytest.approx(case["figures"]["none"]["loss"][0], rel=1e-11)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "function",
+    [
+        cross_entropy,
+        multi_margin_loss,
+        lambda row, y: nll_loss(log_softmax(row), y),
+        lambda row, y: cross_entropy(row, y, label_smoothing=0.2),
+    ],
+    ids=["cross_entropy", "multi_margin_loss", "nll_loss", "smoothed"],
+)
+def test_a_classifier_learns_lifted_as_eagerly(function, backend):
+    """One sample stands for all; its class is an index that differs by sample and by batch."""
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(24, 2)), rng.integers(0, 3, 24)
+
+    def loss(model, X, y):
+        return mean(vmap(lambda x, c: function(model(x), c))(X, y))
+
+    models = [MLP(2, [5, 3], activation="tanh") for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    trainer = Trainer(lift(backend=backend)(loss), optim.AdamW(models[0].parameters(), lr=0.05))
+    got = trainer.run(12, models[0], X, y).loss
+    plain = optim.AdamW(models[1].parameters(), lr=0.05)
+    expected = []
+    for _ in range(12):
+        total = loss(models[1], X, y)
+        expected.append(total.data)
+        plain.zero_grad()
+        total.backward()
+        plain.step()
+    assert got == pytest.approx(expected, rel=1e-10)
+    assert got[-1] < got[0]
+
+
+def test_nested_lists_are_one_long_list():
+    """With "none", the losses have the shape of the predictions."""
+    rows, targets = [[1.0, 2.0], [3.0, 4.0]], [[1.0, 1.0], [1.0, 1.0]]
+    assert mse_loss(rows, targets) == 14.0 / 4.0
+    assert mse_loss(np.array(rows), np.array(targets), reduction="sum") == 14.0
+    assert mse_loss(rows, targets, reduction="none") == [[0.0, 1.0], [4.0, 9.0]]
+    assert l1_loss([], [], reduction="sum") == 0.0
+
+
+def test_small_integers_do_not_wrap_around():
+    """Pictures are of bytes, in which 1 - 2 is 255."""
+    assert mse_loss(np.array([1], np.uint8), np.array([2], np.uint8)) == 1.0
+
+
+def test_confident_scores_keep_their_digits():
+    """The loss of a score of 50 for the right class is exp(-50), not a difference of fifties."""
+    for score, target in [(50.0, 1.0), (-50.0, 0.0)]:
+        value = Value(score)
+        loss = binary_cross_entropy_with_logits(value, target)
+        assert loss.data == pytest.approx(math.log1p(math.exp(-50.0)), rel=1e-14)
+        loss.backward()
+        assert abs(value.grad) == pytest.approx(math.exp(-50.0), rel=1e-14)
+
+
+def test_impossible_classes_cost_infinitely_much():
+    """A score of -inf for another class costs nothing; for the right one, everything."""
+    assert cross_entropy([-math.inf, 0.0, 0.0], 1) == pytest.approx(math.log(2.0))
+    assert cross_entropy([-math.inf, 0.0, 0.0], 0) == math.inf
+    assert multi_margin_loss([-math.inf, 0.0, 0.0], 1) == pytest.approx(1.0 / 3.0)
+    assert huber_loss(math.inf, 0.0) == math.inf
+
+
+def test_l1_is_the_sum_of_sizes():
+    """Times the factor; with PyTorch's derivative at 0."""
+    assert l1([1.0, -2.0]) == pytest.approx(3e-4)
+    weights = [Value(3.0), Value(-2.0), Value(0.0)]
+    l1(weights, factor=0.5).backward()
+    assert [w.grad for w in weights] == [0.5, -0.5, 0.0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_penalties_lifted(backend):
+    """Both in one loss, beside the gradient of the eager engine."""
+    models = [MLP(2, [3, 1]) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+
+    def loss(model):
+        return l1(model.parameters(), 0.1) + l2(model.parameters(), 0.2)
+
+    got, expected = lift(backend=backend)(loss)(models[0]), loss(models[1])
+    assert got.data == pytest.approx(expected.data, rel=1e-14)
+    got.backward()
+    expected.backward()
+    assert [p.grad for p in models[0].parameters()] == pytest.approx(
+        [p.grad for p in models[1].parameters()], rel=1e-14
+    )
 
 
 def test_hinge_asks_for_a_margin_of_one():
@@ -40,6 +228,8 @@ def test_the_gradients_are_right():
     scores = [0.3, -0.8, 2.5, -1.7]
     assert gradcheck(lambda s: hinge(s, [1.0, 1.0, -1.0, -1.0]), scores)
     assert gradcheck(lambda p: l2(p, 0.3), scores)
+    assert gradcheck(lambda p: l1(p, 0.3), scores)
+    assert gradcheck(lambda s: cross_entropy(s, 2, label_smoothing=0.3), scores)
 
 
 def test_scores_and_targets_pair_up():
@@ -48,3 +238,46 @@ def test_scores_and_targets_pair_up():
         hinge([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="no numbers"):
         hinge([], [])
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda: mse_loss([1.0], [1.0], "max"), ValueError, "reduction is 'mean', 'sum' or 'none'"),
+        (lambda: mse_loss(1.0, 1.0, "max"), ValueError, "reduction is 'mean', 'sum' or 'none'"),
+        (lambda: mse_loss([1.0], 1.0), ValueError, "mse_loss needs a target for each score; one"),
+        (lambda: mse_loss([[1.0], [2.0]], [1.0, 2.0]), ValueError, "mse_loss needs a target"),
+        (lambda: mse_loss([], []), ValueError, "mean of no numbers"),
+        (lambda: huber_loss([1.0], [1.0], delta=0.0), ValueError, "huber_loss needs a delta above"),
+        (
+            lambda: cross_entropy([[1.0]], [0, 0]),
+            ValueError,
+            "cross_entropy needs a target for each",
+        ),
+        (lambda: cross_entropy([1.0, 2.0], [0, 0]), ValueError, "cross_entropy takes a row of"),
+        (lambda: cross_entropy(1.0, 0), ValueError, "cross_entropy takes a row of numbers"),
+        (
+            lambda: cross_entropy([1.0], 1.0),
+            TypeError,
+            "cross_entropy takes the indices of classes",
+        ),
+        (lambda: cross_entropy([1.0, 2.0], 2), IndexError, "take() at index 2 of a table of 2"),
+        (lambda: cross_entropy([1.0, 2.0], -1), IndexError, "take() at index -1 of a table of 2"),
+        (
+            lambda: cross_entropy([1.0], 0, label_smoothing=2.0),
+            ValueError,
+            "label_smoothing is from",
+        ),
+    ],
+)
+def test_impossible_arguments(make, kind, message):
+    """One sentence says what would be possible."""
+    with pytest.raises(kind, match=f"^{re.escape(message)}"):
+        make()
+
+
+def test_numbers_as_classes_in_a_lifted_function():
+    """Are refused as they are eagerly."""
+    lifted = lift(cross_entropy)
+    with pytest.raises(TypeError, match="takes the indices of classes as targets"):
+        lifted([Value(1.0), Value(2.0)], 1.0)
