@@ -168,6 +168,7 @@ def test_impossible_classes_cost_infinitely_much():
     assert cross_entropy([-math.inf, 0.0, 0.0], 1) == pytest.approx(math.log(2.0))
     assert cross_entropy([-math.inf, 0.0, 0.0], 0) == math.inf
     assert multi_margin_loss([-math.inf, 0.0, 0.0], 1) == pytest.approx(1.0 / 3.0)
+    assert math.isnan(multi_margin_loss([math.inf, 0.0, 0.0], 0))
     assert huber_loss(math.inf, 0.0) == math.inf
 
 
@@ -247,6 +248,9 @@ def test_scores_and_targets_pair_up():
         (lambda: mse_loss(1.0, 1.0, "max"), ValueError, "reduction is 'mean', 'sum' or 'none'"),
         (lambda: mse_loss([1.0], 1.0), ValueError, "mse_loss needs a target for each score; one"),
         (lambda: mse_loss([[1.0], [2.0]], [1.0, 2.0]), ValueError, "mse_loss needs a target"),
+        (lambda: mse_loss([1.0], None), TypeError, "mse_loss takes numbers or lists of numbers"),
+        (lambda: mse_loss(["a"], ["b"]), TypeError, "mse_loss takes numbers or lists of numbers"),
+        (lambda: cross_entropy([[1.0, "a"]], [0]), TypeError, "a Value is a number, and 'a' is"),
         (lambda: mse_loss([], []), ValueError, "mean of no numbers"),
         (lambda: huber_loss([1.0], [1.0], delta=0.0), ValueError, "huber_loss needs a delta above"),
         (

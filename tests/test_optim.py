@@ -159,6 +159,8 @@ def test_norms_do_not_overflow():
     p.grad, q.grad = 3e-200, 4e-200
     assert optim.clip_grad_norm_([p, q], 1.0) == pytest.approx(5e-200)
     assert optim.clip_grad_norm_([], 1.0) == 0.0
+    assert optim.clip_grad_norm_([p, q], math.inf) == pytest.approx(5e-200)
+    assert (p.grad, q.grad) == (3e-200, 4e-200)
 
 
 def test_norms_that_are_not_finite():

@@ -29,7 +29,7 @@ def clip_grad_norm_(
 
     Args:
         parameters: the parameters whose gradients are clipped.
-        max_norm: the norm that they may have together.
+        max_norm: the norm that they may have together; inf only measures.
         norm_type: the p of the p-norm; inf is the largest absolute gradient.
         error_if_nonfinite: refuse a norm that is infinite or nan.
 
@@ -41,7 +41,8 @@ def clip_grad_norm_(
             `error_if_nonfinite`, if the norm is not finite; nothing is changed then.
 
     """
-    check("max_norm", max_norm)
+    if max_norm != math.inf:  # with which the norm is measured and nothing changed
+        check("max_norm", max_norm)
     if not is_number(norm_type) or not norm_type > 0.0:
         raise ValueError(f"norm_type is a number above 0; got norm_type={norm_type!r}.")
     listed = list(parameters)
@@ -52,7 +53,7 @@ def clip_grad_norm_(
             "rate, or look for the operation that overflows."
         )
     factor = max_norm / (norm + 1e-6)
-    if factor < 1.0 or math.isnan(factor):
+    if factor < 1.0 or math.isnan(norm):
         for parameter in listed:
             parameter.grad = float(parameter.grad) * factor
     return norm
