@@ -1,5 +1,6 @@
 """Trainer: many steps of a lifted loss and an optimiser, run natively."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
+from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.training import Training
 from liftgrad.numbers import is_number
@@ -31,10 +33,13 @@ class Trainer:
         optimizer: from `liftgrad.optim`.
         batch_size: how many samples a step sees; None: all.
         seed: of the order of the samples, which is drawn anew for each epoch.
+        max_norm: clip the gradients to this norm, as `optim.clip_grad_norm_` does.
+        clip_value: clip each gradient to this size, as `optim.clip_grad_value_` does.
 
     Raises:
         LiftError: if `loss` is not lifted.
-        ValueError: if `batch_size` is not positive.
+        ValueError: if `batch_size` is not positive, or `max_norm` or `clip_value` is negative, or
+            both are given.
 
     """
 
@@ -45,11 +50,21 @@ class Trainer:
         *,
         batch_size: int | None = None,
         seed: int = 0,
+        max_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
         if not isinstance(loss, LiftedFunction):
             raise LiftError("a Trainer needs a lifted loss; decorate the function with @lift.")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size={batch_size}; pass 1 or more, or None for all samples.")
+        for name, bound in (("max_norm", max_norm), ("clip_value", clip_value)):
+            if bound is not None and not (is_number(bound) and 0.0 <= bound < math.inf):
+                raise ValueError(f"{name} is a finite number, 0 or more; got {name}={bound!r}.")
+        if max_norm is not None and clip_value is not None:
+            raise ValueError(
+                "gradients are clipped by max_norm or by clip_value; pass one of them."
+            )
+        self._clipping = Clipping(max_norm, clip_value)
         self.loss, self.optimizer = loss, optimizer
         self.batch_size = batch_size
         self._random = np.random.default_rng(seed)
@@ -102,7 +117,9 @@ class Trainer:
         rows = None if self.batch_size is None else _rows(arguments)
         if training is not None and ours and training.serves(arguments, reading, rows):
             return training
-        self._training = Training(self.loss, self.optimizer, arguments, reading, rows)
+        self._training = Training(
+            self.loss, self.optimizer, arguments, reading, rows, self._clipping
+        )
         return self._training
 
     def _batches(self, rows: int, steps: int) -> Iterator[NDArray[np.int64]]:

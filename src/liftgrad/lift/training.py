@@ -17,7 +17,9 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.arguments import LeafGroup, Reading, read
 from liftgrad.lift.build import Built, constants_of, differentiate
+from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.executable import machine_code
+from liftgrad.lift.groups import View
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters
@@ -46,6 +48,7 @@ class Training:
         arguments: of the loss; arrays of `rows` rows are cut into batches.
         reading: what they consist of.
         rows: how many samples the data has; None: every step sees all of it.
+        clipping: what is done to the gradients before each step.
 
     Raises:
         LiftError: if the function's result is not one Value or nothing is there to train.
@@ -59,7 +62,9 @@ class Training:
         arguments: dict[str, Any],
         reading: Reading,
         rows: int | None,
+        clipping: Clipping,
     ) -> None:
+        self.clipping = clipping
         self.function, self.optimizer = function, optimizer
         self.arguments, self.reading, self.rows = arguments, reading, rows
         self.groups = reading.groups
@@ -169,9 +174,17 @@ class _StepProgram:
         self.loss = built.rolled.outputs[0]
         self.gradient_end = len(built.rolled.groups)
         self.update = Update(built.rolled, training.optimizer)
-        for i, gradient in zip(built.parameter_groups, built.gradients, strict=True):
-            values = reading.groups[i].values
-            parameters = Parameters(values, function.dtype)
+        everything = [
+            Parameters(reading.groups[i].values, function.dtype) for i in built.parameter_groups
+        ]
+        held = [
+            View(gradient.group, gradient.positions[places])
+            for parameters, gradient in zip(everything, built.gradients, strict=True)
+            if len(places := self.update.held(parameters))
+        ]
+        clipped = training.clipping.apply(built.rolled, built.gradients, held)
+        groups = zip(built.parameter_groups, everything, clipped, strict=True)
+        for i, parameters, gradient in groups:
             self.update.add(parameters, built.leaf_of[i], gradient)
         self.update.finish(function.dtype)
         built.rolled.outputs = [self.loss, *self.update.views]

@@ -41,9 +41,7 @@ class Update:
         """Append the update of a leaf group's parameters, those that the optimiser holds."""
         self.parameters[leaf] = parameters
         rolled, optimizer = self.rolled, self.optimizer
-        held = np.array(
-            [i for i, value in enumerate(parameters.values) if id(value) in self.place], np.int64
-        )
+        held = self.held(parameters)
         if not len(held):
             return
         places = np.array([self.place[id(parameters.values[i])] for i in held])
@@ -66,6 +64,12 @@ class Update:
         for number, symbol in zip(state, new_state, strict=True):
             self._assign(number, every, symbol)
         self._assign(leaf, held, new)
+
+    def held(self, parameters: Parameters) -> Array:
+        """Return the places of those parameters that the optimiser holds."""
+        return np.array(
+            [i for i, value in enumerate(parameters.values) if id(value) in self.place], np.int64
+        )
 
     def _assign(self, leaf: int, positions: Array, symbol: Symbol) -> None:
         self.assignments.append(Assignment(leaf, positions, symbol.view))
