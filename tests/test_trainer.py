@@ -157,6 +157,18 @@ def test_batches_of_one_of_all_and_of_more_than_all(size):
     assert got == pytest.approx(expected, rel=1e-11)
 
 
+def test_without_shuffling_samples_come_as_they_stand():
+    """In every epoch, and going on from run to run where the last one stopped."""
+    model, (X, y) = make_model(), make_data(7)
+    fresh = copy.deepcopy(model)
+    optimizer, plain = (optim.SGD(m.parameters(), 0.1) for m in (model, fresh))
+    trainer = Trainer(lift(squared), optimizer, batch_size=3, shuffle=False)
+    got = [x for steps in (2, 5) for x in trainer.run(steps, model, X, y).loss]
+    cuts = [slice(0, 3), slice(3, 6), slice(6, 7)] * 2 + [slice(0, 3)]
+    expected = [x for cut in cuts for x in by_hand(squared, plain, 1, fresh, X[cut], y[cut])]
+    assert got == pytest.approx(expected, rel=1e-11)
+
+
 def test_the_seed_decides_the_order():
     """The same seed, the same losses; another, others."""
     losses = []

@@ -32,7 +32,9 @@ class Trainer:
         loss: a lifted function that returns one Value.
         optimizer: from `liftgrad.optim`.
         batch_size: how many samples a step sees; None: all.
-        seed: of the order of the samples, which is drawn anew for each epoch.
+        shuffle: whether the order of the samples is drawn anew for each epoch; else they come as
+            they stand.
+        seed: of the order of the samples.
         max_norm: clip the gradients to this norm, as `optim.clip_grad_norm_` does.
         clip_value: clip each gradient to this size, as `optim.clip_grad_value_` does.
 
@@ -49,6 +51,7 @@ class Trainer:
         optimizer: Optimizer,
         *,
         batch_size: int | None = None,
+        shuffle: bool = True,
         seed: int = 0,
         max_norm: float | None = None,
         clip_value: float | None = None,
@@ -66,7 +69,7 @@ class Trainer:
             )
         self._clipping = Clipping(max_norm, clip_value)
         self.loss, self.optimizer = loss, optimizer
-        self.batch_size = batch_size
+        self.batch_size, self.shuffle = batch_size, shuffle
         self._random = np.random.default_rng(seed)
         self._rows = 0
         self._order: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -126,10 +129,11 @@ class Trainer:
         assert self.batch_size is not None
         if rows != self._rows:
             self._rows, self._order = rows, np.zeros(0, np.int64)
+        size = self.batch_size
         for _ in range(steps):
             if not len(self._order):
-                self._order = self._random.permutation(rows)
-            batch, self._order = np.split(self._order, [self.batch_size])
+                self._order = self._random.permutation(rows) if self.shuffle else np.arange(rows)
+            batch, self._order = self._order[:size], self._order[size:]
             yield batch
 
 

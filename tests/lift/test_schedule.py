@@ -55,6 +55,17 @@ def test_rows_of_different_length_are_nests_of_their_own():
     ]
 
 
+def test_an_expression_is_cut_for_its_own_size():
+    """However long the way to its operands: thirty steps through memory are thirty nests."""
+
+    def steps(x):
+        for _ in range(30):
+            x = [exp(-(u * u)) for u in x]
+        return x
+
+    assert len(nests(steps, values(2))) == 30
+
+
 def test_what_is_used_several_times_is_kept():
     """The largest, the exponentials and their sums; what is used once is not."""
     assert nests(lambda p: [e for i in (0, 3) for e in softmax(p[i : i + 3])], values(6)) == [

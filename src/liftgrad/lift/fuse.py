@@ -26,6 +26,18 @@ _LARGEST_EXPRESSION = 40
 
 def kept_groups(program: Rolled) -> list[bool | None]:
     """Return for each group whether it is kept in memory; None: it is not needed at all."""
+    large: set[int] = set()
+    while True:
+        kept = _kept(program, large)
+        # What is kept cuts expressions, and keeping more changes what else is: until all fit.
+        grown = large | _large(program.groups, kept)
+        if grown == large:
+            return kept
+        large = grown
+
+
+def _kept(program: Rolled, large: set[int]) -> list[bool | None]:
+    """Return what is kept in memory, if at least these groups are."""
     groups = program.groups
     reads = np.zeros(len(groups))
     kept: list[bool | None] = [None] * len(groups)
@@ -34,14 +46,13 @@ def kept_groups(program: Rolled) -> list[bool | None]:
     for view in program.outputs:
         wanted[view.group] = True
         kept[view.group] = True
-    large = _large(groups)
     for number in range(len(groups) - 1, -1, -1):
         group = groups[number]
         if not wanted[number]:
             continue
         if kept[number] is None:
             kept[number] = (
-                large[number]
+                number in large
                 or _over_samples(group, groups)
                 or _keep(group, reads[number], within_reduction[number])
             )
@@ -94,16 +105,16 @@ def _plain(group: Sum | Largest, groups: list[Group]) -> bool:
     )
 
 
-def _large(groups: list[Group]) -> list[bool]:
-    """Mark groups at which an expression would grow beyond bounds if nothing were kept."""
+def _large(groups: list[Group], kept: list[bool | None]) -> set[int]:
+    """Return the groups at which an expression would grow beyond bounds if nothing were kept."""
     sizes = [0] * len(groups)
-    large = [False] * len(groups)
+    large: set[int] = set()
     for number, group in enumerate(groups):
-        if isinstance(group, Leaf | Constants):
+        if kept[number] is None or isinstance(group, Leaf | Constants):
             continue
         own = len(group.operands) if isinstance(group, Sum | Largest) else 1
         size = own + sum(sizes[look.group] for look in views(group))
         if size > _LARGEST_EXPRESSION:
-            large[number], size = True, 0
-        sizes[number] = size
+            large.add(number)
+        sizes[number] = 0 if kept[number] or number in large else size
     return large
