@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from liftgrad import __version__
+from liftgrad.cli.gpt import gpt
 from liftgrad.cli.moons import moons
 
 
@@ -22,6 +23,7 @@ def liftgrad(context: click.Context) -> None:
 
 
 liftgrad.add_command(moons)
+liftgrad.add_command(gpt)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

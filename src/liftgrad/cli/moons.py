@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from liftgrad import losses, optim, plot
+from liftgrad.cli.display import duration, progress_bar
 from liftgrad.cli.options import Finite, check_pixels, layer_sizes, picture_path
 from liftgrad.data import Array, make_moons
 from liftgrad.functional import mean
@@ -120,7 +119,7 @@ def moons(
     optimizer = optim.SGD(model.parameters(), lr=optim.linear(rate, final_rate, steps))
     training = (Eager if engine == "eager" else Lifted)(model, X, y, optimizer, l2)
     try:
-        with _bar() as bar:
+        with progress_bar() as bar:
             say = bar.console.out
             say(f"Number of parameters: {len(optimizer.params)}")
             task = bar.add_task("Training", total=steps)
@@ -177,7 +176,7 @@ class Eager:
 
     def summary(self) -> str:
         """Return what a step took."""
-        return f"One number at a time, {_time(float(np.median(self.seconds)))} per step"
+        return f"One number at a time, {duration(float(np.median(self.seconds)))} per step"
 
 
 class Lifted:
@@ -206,7 +205,7 @@ class Lifted:
         """Return what became of the scalar program, and what a step took."""
         stats = self.loss.stats
         each = "" if self.loss is unrolled_loss else " for each point"
-        step = _time(float(np.median(self.seconds)))
+        step = duration(float(np.median(self.seconds)))
         return (
             f"{stats.scalar_operations:,} scalar operations{each} became "
             f"{stats.tensor_operations} tensor operations, {step} per step"
@@ -241,12 +240,6 @@ def _blocks(steps: int) -> Iterator[tuple[int, int]]:
     yield steps - 1, steps
 
 
-def _time(seconds: float) -> str:
-    if seconds < 1e-3:
-        return f"{seconds * 1e6:.1f} µs"
-    return f"{seconds * 1e3:.1f} ms" if seconds < 1.0 else f"{seconds:.1f} s"
-
-
 def _percent(part: float) -> str:
     return f"{100.0 * part:.4g}%"
 
@@ -262,17 +255,3 @@ def _draw(
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"'{output}' cannot be written: {error.strerror}.") from None
-
-
-def _bar() -> Progress:
-    """Return a progress bar that shows on a terminal only, and vanishes at the end."""
-    console = Console(highlight=False)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.file.isatty(),
-        transient=True,
-    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from liftgrad import plot
+from liftgrad import files, plot
 
 _MOST_PIXELS = 10_000
 
@@ -37,6 +37,15 @@ def picture_path(_context: click.Context, _option: click.Parameter, text: str) -
     try:
         plot.check_path(text)
     except (OSError, ValueError) as error:
+        raise click.BadParameter(str(error)) from None
+    return Path(text)
+
+
+def file_path(_context: click.Context, _option: click.Parameter, text: str) -> Path:
+    """Return the path of a file, if it can be written."""
+    try:
+        files.check_writable(text)
+    except OSError as error:
         raise click.BadParameter(str(error)) from None
     return Path(text)
 

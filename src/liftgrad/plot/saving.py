@@ -1,12 +1,11 @@
 """Saving pictures whole or not at all."""
 
-import contextlib
 import io
 import os
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from liftgrad import files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,13 +21,10 @@ def save(figure: "Figure", path: str | os.PathLike[str], *, dpi: float = 150.0) 
         OSError: if the file cannot be written.
 
     """
-    target = Path(os.path.realpath(path))
-    extension = _checked_extension(target)
+    extension = _checked_extension(path)
     picture = io.BytesIO()
     figure.savefig(picture, format=extension, dpi=dpi)
-    with _beside(target) as temporary:
-        temporary.write_bytes(picture.getvalue())
-        temporary.replace(target)
+    files.write(path, picture.getvalue())
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
@@ -39,26 +35,14 @@ def check_path(path: str | os.PathLike[str]) -> None:
         OSError: if the file cannot be written.
 
     """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(f"'{path}' is a directory; name a file in it.")
-    _checked_extension(target)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no directory '{target.parent}'; make it first.")
-    try:
-        if target.exists():
-            target.open("ab").close()
-        with _beside(target) as temporary:
-            temporary.touch()
-    except OSError as error:
-        raise OSError(
-            f"'{path}' cannot be written ({error.strerror}); choose another place."
-        ) from None
+    files.check_writable(path)
+    _checked_extension(path)
 
 
-def _checked_extension(target: Path) -> str:
+def _checked_extension(path: str | os.PathLike[str]) -> str:
     from matplotlib.backend_bases import FigureCanvasBase
 
+    target = Path(os.path.realpath(path))
     extension = target.suffix.removeprefix(".").lower()
     if extension not in FigureCanvasBase.get_supported_filetypes():
         raise ValueError(
@@ -66,13 +50,3 @@ def _checked_extension(target: Path) -> str:
             "let it end in .png, .pdf or .svg."
         )
     return extension
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Yield a new name in the target's directory, at which nothing remains in the end."""
-    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)

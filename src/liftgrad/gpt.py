@@ -1,0 +1,195 @@
+"""A character transformer on single numbers, after Karpathy's microgpt (2026).
+
+It is GPT-2 made small: RMSNorm for LayerNorm, ReLU for GELU, no biases, one block. Parameters are
+drawn in microgpt's order, so that a seed gives the same network and the same losses.
+
+>>> import random
+>>> random.seed(42)
+>>> model = GPT(27)
+>>> len(model.parameters())
+4192
+>>> round(loss(model, *example([26, 4, 12, 12, 0, 26])).data, 1)
+3.4
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from liftgrad.engine import Value
+from liftgrad.functional import dot, log_softmax, mean, relu, softmax, take, total
+from liftgrad.nn import Module
+
+__all__ = ["GPT", "Alphabet", "example", "loss", "next_token"]
+
+_DEVIATION = 0.08
+
+
+class Alphabet:
+    """The characters of some texts as tokens 0, 1, ..., and one token more that ends a text.
+
+    >>> Alphabet(["anna", "ben"]).encode("ban")
+    [4, 1, 0, 3, 4]
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.characters = sorted(set("".join(texts)))
+        self.end = len(self.characters)
+        self._token_of = {character: i for i, character in enumerate(self.characters)}
+
+    def __len__(self) -> int:
+        return self.end + 1
+
+    def encode(self, text: str) -> list[int]:
+        """Return the text's tokens, between two ends.
+
+        Raises:
+            KeyError: if a character is not in the alphabet.
+
+        """
+        return [self.end, *[self._token_of[character] for character in text], self.end]
+
+
+class GPT(Module):
+    """A transformer of one block: causal attention, then a perceptron, each added to its input.
+
+    Args:
+        tokens: how many different tokens there are.
+        width: how many numbers stand for a token at a position.
+        heads: how many parts of them attend independently.
+        block: the most tokens that it can see.
+
+    Raises:
+        ValueError: if the heads do not divide the width, or a size is not positive.
+
+    """
+
+    def __init__(self, tokens: int, width: int = 16, heads: int = 4, block: int = 16) -> None:
+        if min(tokens, width, heads, block) < 1 or width % heads:
+            raise ValueError(
+                f"no transformer has {tokens} tokens, width {width}, {heads} heads and block "
+                f"{block}; pass positive sizes, and heads that divide the width."
+            )
+        self.heads, self.block = heads, block
+        self.token = _matrix(tokens, width)
+        self.position = _matrix(block, width)
+        self.head = _matrix(tokens, width)
+        self.query = _matrix(width, width)
+        self.key = _matrix(width, width)
+        self.value = _matrix(width, width)
+        self.mix = _matrix(width, width)
+        self.expand = _matrix(4 * width, width)
+        self.contract = _matrix(width, 4 * width)
+
+    def __call__(self, tokens: Sequence[Any]) -> list[list[Any]]:
+        """Return, for each position, every token's score to come next.
+
+        No position sees a later one: scores do not depend on the tokens that follow.
+
+        Raises:
+            IndexError: if there are more tokens than the block has positions.
+
+        """
+        keys: list[list[Any]] = []
+        values: list[list[Any]] = []
+        return [self._scores(token, i, keys, values) for i, token in enumerate(tokens)]
+
+    def _scores(
+        self, token: Any, position: int, keys: list[list[Any]], values: list[list[Any]]
+    ) -> list[Any]:
+        """Return the scores at a position, and add its key and its value to those before."""
+        x = _normalised(_added(take(self.token, token), self.position[position]))
+        y = _normalised(x)
+        query = _linear(self.query, y)
+        keys.append(_linear(self.key, y))
+        values.append(_linear(self.value, y))
+        x = _added(x, _linear(self.mix, self._attended(query, keys, values)))
+        hidden = [relu(h) for h in _linear(self.expand, _normalised(x))]
+        x = _added(x, _linear(self.contract, hidden))
+        return _linear(self.head, x)
+
+    def _attended(
+        self, query: list[Any], keys: list[list[Any]], values: list[list[Any]]
+    ) -> list[Any]:
+        """Return, for each head, the mean of the values, weighted by how keys meet the query."""
+        size = len(query) // self.heads
+        attended = []
+        for start in range(0, len(query), size):
+            part = slice(start, start + size)
+            weights = softmax([dot(query[part], key[part]) / size**0.5 for key in keys])
+            attended += [
+                dot(weights, [value[j] for value in values]) for j in range(start, start + size)
+            ]
+        return attended
+
+
+def loss(model: GPT, tokens: Sequence[Any], weights: Sequence[Any]) -> Any:
+    """Return the weighted surprise of a text: Σ weights[i]·(-log p(tokens[i + 1] | before)).
+
+    Args:
+        model: of at least len(weights) positions.
+        tokens: one more than weights.
+        weights: of each token but the first; 0 for one that does not count.
+
+    """
+    scores = model(tokens[:-1])
+    return total(
+        [
+            -take(log_softmax(row), target) * weight
+            for row, target, weight in zip(scores, tokens[1:], weights, strict=True)
+        ]
+    )
+
+
+def example(tokens: Sequence[int], length: int | None = None) -> tuple[list[int], list[float]]:
+    """Return the tokens and weights for `loss` to be the mean over a text, cut or padded.
+
+    Texts of all lengths are one program when padded: what follows a text is never seen from
+    within it, and has weight 0.
+
+    >>> example([2, 0, 2], length=4)
+    ([2, 0, 2, 2, 2], [0.5, 0.5, 0.0, 0.0])
+
+    Args:
+        tokens: of a text, with its ends.
+        length: how many weights to return; None: one for each token but the first.
+
+    """
+    length = len(tokens) - 1 if length is None else length
+    count = min(len(tokens) - 1, length)
+    padding = length - count
+    return (
+        [*tokens[: count + 1], *[tokens[-1]] * padding],
+        [*[1.0 / count] * count, *[0.0] * padding],
+    )
+
+
+def next_token(model: GPT, tokens: Sequence[Any], last: Any, temperature: Any) -> list[Any]:
+    """Return each token's probability to follow tokens[last].
+
+    Args:
+        model: of at least len(tokens) positions.
+        tokens: a text and what may stand behind it, which is not looked at.
+        last: the position of the text's last token.
+        temperature: below 1 for what is more likely, above for more variety.
+
+    """
+    return softmax([score / temperature for score in take(model(tokens), last)])
+
+
+def _matrix(rows: int, columns: int) -> list[list[Value]]:
+    return [[Value(random.gauss(0.0, _DEVIATION)) for _ in range(columns)] for _ in range(rows)]
+
+
+def _linear(matrix: list[list[Any]], x: list[Any]) -> list[Any]:
+    return [dot(row, x) for row in matrix]
+
+
+def _added(x: list[Any], y: list[Any]) -> list[Any]:
+    return [a + b for a, b in zip(x, y, strict=True)]
+
+
+def _normalised(x: list[Any]) -> list[Any]:
+    """Return x divided by its root mean square (Zhang & Sennrich, 2019)."""
+    scale = (mean([number * number for number in x]) + 1e-5) ** -0.5
+    return [number * scale for number in x]
