@@ -1,6 +1,6 @@
 """Time every loop nest of a lifted training step by itself.
 
-    python benchmarks/kernels.py {moons,digits,wide,cloud} [--ir NEST]
+    python benchmarks/kernels.py {moons,digits,wide,cloud,gpt} [--ir NEST]
 
 A line per nest: its time, its share of the step, GFLOP/s, then the nest as it is scheduled. In
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad import Trainer, functional, lift, nn, optim, vmap
+from liftgrad import Trainer, functional, gpt, lift, nn, optim, vmap
 from liftgrad.lift.llvm import kernel
 from liftgrad.lift.program import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
 from liftgrad.lift.stages import runs_over_samples
@@ -204,11 +204,27 @@ def cloud() -> tuple[Trainer, tuple[Any, ...]]:
     )
 
 
+def transformer() -> tuple[Trainer, tuple[Any, ...]]:
+    """Return microgpt, one random text of 5 to 15 characters a step, float64, Adam."""
+
+    @lift
+    def loss(model: Any, tokens: Any, weights: Any) -> Any:
+        return gpt.loss(model, tokens[0], weights[0])
+
+    model = gpt.GPT(27)
+    texts = [[random.randrange(27) for _ in range(random.randint(7, 17))] for _ in range(100)]
+    padded = [gpt.example(text, model.block) for text in texts]
+    tokens, weights = (np.array(column) for column in zip(*padded, strict=True))
+    optimizer = optim.Adam(model.parameters(), lr=0.01, betas=(0.85, 0.99))
+    return Trainer(loss, optimizer, batch_size=1), (model, tokens, weights)
+
+
 TASKS: dict[str, Callable[[], tuple[Trainer, tuple[Any, ...]]]] = {
     "moons": moons,
     "digits": lambda: classifier([64, 128, 10], 64, adam=True),
     "wide": lambda: classifier([784, 256, 128, 10], 128, adam=False),
     "cloud": cloud,
+    "gpt": transformer,
 }
 
 

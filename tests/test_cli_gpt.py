@@ -38,7 +38,7 @@ def test_it_trains_samples_and_saves(tmp_path, names):
     assert outputs[0][:-1] == outputs[1][:-1]
     first, count, *steps, saved, last = outputs[0]
     alphabet = Alphabet(NAMES)
-    assert first == f"{len(NAMES)} names, {len(alphabet)} tokens"
+    assert first == f"Number of names: {len(NAMES)}, of tokens: {len(alphabet)}"
     assert count == f"Number of parameters: {2 * 16 * len(alphabet) + 16 * 16 + 3072}"
     reports, samples = steps[:3], steps[3:]
     pattern = r"Step (\d+) loss (\d\.\d{4})(?:, mean of (\d+) (\d\.\d{4}))?"

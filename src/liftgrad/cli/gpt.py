@@ -21,7 +21,7 @@ from liftgrad.trainer import Trainer
 _REPORT = 100
 """The loss is said every so many steps."""
 _MOST_CHARACTERS = 4096
-"""Every character has a score at every position: with more, the program takes minutes to trace."""
+"""Every one has a score at every position: tracing as many takes a quarter of a minute."""
 
 
 @click.command(short_help="Train a transformer on names and make up new ones.")
@@ -84,7 +84,7 @@ def gpt(names: Path, steps: int, seed: int, samples: int, temperature: float, ou
     try:
         with progress_bar() as bar:
             say = bar.console.out
-            say(f"{len(texts):,} names, {len(alphabet)} tokens")
+            say(f"Number of names: {len(texts):,}, of tokens: {len(alphabet)}")
             say(f"Number of parameters: {len(model.parameters())}")
             task = bar.add_task("Training", total=steps)
             for first, last in _blocks(steps):
@@ -130,9 +130,11 @@ class _Training:
     def summary(self) -> str:
         """Return what became of the scalar program, and what a step took."""
         stats = text_loss.stats
+        # The first run is one step, and the compiler's.
+        step = duration(float(np.median(self.seconds[1:] or self.seconds)))
         return (
             f"{stats.scalar_operations:,} scalar operations became {stats.tensor_operations} "
-            f"tensor operations, {duration(float(np.median(self.seconds)))} per step"
+            f"tensor operations, {step} per step"
         )
 
 
