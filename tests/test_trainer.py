@@ -470,6 +470,15 @@ def test_runs_alike_share_a_program():
     assert lists.loss.stats.traces == 1
 
 
+def test_the_statistics_count_loop_nests_on_either_backend():
+    counts = []
+    for backend in BACKENDS:
+        model, lifted = make_model(), lift(backend=backend)(squared)
+        Trainer(lifted, optim.SGD(model.parameters(), lr=0.1)).run(1, model, *make_data())
+        counts.append(lifted.stats.tensor_operations)
+    assert counts[0] == counts[1] > 0
+
+
 def test_smaller_data_draws_no_sample_of_the_larger():
     """What was left of an epoch is forgotten when the data has another number of rows."""
     model = make_model()

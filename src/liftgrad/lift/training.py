@@ -24,6 +24,7 @@ from liftgrad.lift.listing import Listing
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.portions import Portions, staged
+from liftgrad.lift.program import Program
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import checked_numbers, samples_of
 from liftgrad.lift.roll import identity
@@ -195,6 +196,8 @@ class _StepProgram:
         """The run whose data was looked at."""
         code = machine_code() if function.backend == "native" else None
         self.native = None if code is None else _NativeSteps(self, code)
+        if self.native is None:
+            function.stats.tensor_operations = len(self.scheduled().nests)
 
     @property
     def groups(self) -> list[LeafGroup]:
@@ -203,8 +206,11 @@ class _StepProgram:
 
     def listing(self) -> Listing:
         """Return the program as text."""
-        program = schedule(self.built.rolled, self.update.assignments)
-        return self.training.function.listing(self.built, program, self.gradient_end)
+        return self.training.function.listing(self.built, self.scheduled(), self.gradient_end)
+
+    def scheduled(self) -> Program:
+        """Return the step as loop nests."""
+        return schedule(self.built.rolled, self.update.assignments)
 
     def run(self, batches: Array | None, steps: int) -> Array:
         """Take steps natively, or one by one with NumPy."""
@@ -266,7 +272,7 @@ class _NativeSteps:
         function = owner.training.function
         self.dtype = np.dtype(function.dtype)
         rolled = built.rolled
-        program = schedule(rolled, update.assignments)
+        program = owner.scheduled()
         native = NativeProgram(program, constants_of(rolled), code, function.dtype)
         function.stats.tensor_operations = len(program.nests)
         function.stats.kernels = len({k.text for k in native.kernels})
