@@ -1,0 +1,59 @@
+"""The programs in examples/ run at a small size, and lifted they give eager's numbers."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def example(name: str) -> ModuleType:
+    """Return an example as a module."""
+    specification = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Return what an example does when it is started from a shell."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / f"{name}.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_fit_finds_the_published_answers():
+    """NIST's certified values of Misra1a, and the O-rings' coefficients as in the textbooks."""
+    fit = example("fit")
+    p, errors = fit.fit_curve()
+    np.testing.assert_allclose(p, [2.3894212918e02, 5.5015643181e-04], rtol=1e-10)
+    # NIST's errors leave the residuals' second derivatives out of the Hessian.
+    np.testing.assert_allclose(errors, [2.7070075241, 7.2668688436e-06], rtol=2e-3)
+    p, errors = fit.fit_risk()
+    np.testing.assert_allclose(p, [15.0429, -0.2322], atol=5e-5)
+    np.testing.assert_allclose(errors, [7.3786, 0.1082], atol=5e-5)
+
+
+def test_the_expansions_of_fit_are_those_of_the_eager_engine():
+    """Loss, gradient and Hessian."""
+    fit = example("fit")
+    x, y = fit.MISRA1A[:4].T.copy()
+    p = np.array([240.0, 5e-4])
+    for lifted in (fit.squares_expansion, fit.surprise_expansion):
+        expected = lifted.function(p.tolist(), x.tolist(), y.tolist())
+        for a, b in zip(fit.numbers(lifted(p, x, y)), fit.numbers(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_fit_runs_from_a_shell():
+    """And complains about nothing."""
+    result = run("fit")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "intercept = 15.0429" in result.stdout
