@@ -1,12 +1,19 @@
 """The programs in examples/ run at a small size, and lifted they give eager's numbers."""
 
 import importlib.util
+import random
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import pytest
+
+from liftgrad import lift, nn
+from liftgrad.lift.api import LiftedFunction
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -57,3 +64,53 @@ def test_fit_runs_from_a_shell():
     result = run("fit")
     assert (result.returncode, result.stderr) == (0, "")
     assert "intercept = 15.0429" in result.stdout
+
+
+def eager_gradient(loss: LiftedFunction, model: nn.Module, *data: Any) -> tuple[float, list[float]]:
+    """Return a loss and its gradient from the eager engine."""
+    model.zero_grad()
+    result = loss.function(model, *data)
+    result.backward()
+    return result.data, [p.grad for p in model.parameters()]
+
+
+def lifted_gradient(
+    loss: LiftedFunction, model: nn.Module, *data: Any
+) -> tuple[float, list[float]]:
+    """Return the same from the lifted program, in float64."""
+    model.zero_grad()
+    result = lift(loss.function)(model, *data)
+    result.backward()
+    return result.data, [p.grad for p in model.parameters()]
+
+
+def assert_agree(loss: LiftedFunction, model: nn.Module, *data: Any) -> None:
+    """Assert that a lifted loss of arrays has eager's number and gradient."""
+    expected = eager_gradient(loss, model, *[x.tolist() for x in data])
+    found = lifted_gradient(loss, model, *data)
+    assert found[0] == pytest.approx(expected[0], rel=1e-12)
+    largest = max(map(abs, expected[1]))
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-10, atol=1e-12 * largest)
+
+
+def test_digits_lifted_is_digits_eager():
+    """On made-up pictures."""
+    digits = example("digits")
+    random.seed(0)
+    X = np.random.default_rng(0).uniform(size=(4, 64))
+    assert_agree(digits.loss, nn.MLP(64, [6, 10], "tanh"), X, np.array([3, 1, 4, 1]))
+
+
+def test_digits_learns_within_an_epoch():
+    """More than 90 % of the test pictures after the first."""
+    pytest.importorskip("sklearn")
+    result = run("digits", "--epochs", "1")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert float(re.search(r"on test pictures ([\d.]+)%", result.stdout)[1]) > 90.0
+
+
+def test_digits_without_scikit_learn_says_so(monkeypatch):
+    """In one sentence."""
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(SystemExit, match="pip install scikit-learn"):
+        example("digits").load()
