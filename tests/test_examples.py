@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liftgrad import lift, nn
+from liftgrad import Value, lift, nn
 from liftgrad.lift.api import LiftedFunction
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -114,3 +114,21 @@ def test_digits_without_scikit_learn_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(SystemExit, match="pip install scikit-learn"):
         example("digits").load()
+
+
+def test_the_pendulum_lifted_is_the_pendulum_eager():
+    """Through 60 steps."""
+    pendulum = example("pendulum")
+    parameters = nn.Module()
+    parameters.p = [Value(1.0), Value(0.1)]
+    loss = lift(lambda model, record: pendulum.loss.function(model.p, record))
+    assert_agree(loss, parameters, pendulum.measure(60))
+
+
+def test_the_pendulum_is_recovered():
+    """To 5 %, from 80 steps of its record."""
+    result = run("pendulum", "--steps", "80")
+    assert (result.returncode, result.stderr) == (0, "")
+    length, friction = re.findall(r"^(?:length|friction) +([\d.]+)", result.stdout, re.MULTILINE)
+    assert float(length) == pytest.approx(1.3, rel=0.05)
+    assert float(friction) == pytest.approx(0.25, abs=0.05)
