@@ -20,9 +20,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 def example(name: str) -> ModuleType:
     """Return an example as a module."""
+    sys.path.append(str(EXAMPLES))  # as for a program that is run, for what examples share
     specification = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    try:
+        specification.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(EXAMPLES))
     return module
 
 
@@ -132,3 +136,52 @@ def test_the_pendulum_is_recovered():
     length, friction = re.findall(r"^(?:length|friction) +([\d.]+)", result.stdout, re.MULTILINE)
     assert float(length) == pytest.approx(1.3, rel=0.05)
     assert float(friction) == pytest.approx(0.25, abs=0.05)
+
+
+@pytest.fixture
+def names(tmp_path):
+    """A file of 200 names made of a few syllables."""
+    draw = random.Random(0)
+    words = ["".join(draw.choices(["ma", "ri", "lo", "en"], k=3)) for _ in range(200)]
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(words), encoding="utf-8")
+    return str(path)
+
+
+def losses(result: subprocess.CompletedProcess) -> tuple[float, float]:
+    """Return the losses that a program of names printed."""
+    assert (result.returncode, result.stderr) == (0, "")
+    train, validation = re.search(r"loss ([\d.]+).*validation ([\d.]+)", result.stdout).groups()
+    return float(train), float(validation)
+
+
+def test_the_mlp_of_makemore_lifted_is_that_of_eager():
+    """On the letters of a word."""
+    mlp = example("makemore_mlp")
+    random.seed(0)
+    assert_agree(mlp.loss, mlp.Model(5), *mlp.examples(["emma"]))
+
+
+def test_the_mlp_of_makemore_learns_names(names):
+    """Made-up ones: a letter is one of 27 before, and one of few after training."""
+    train, validation = losses(run("makemore_mlp", names, "--hidden", "8", "--steps", "800"))
+    assert train < 1.0
+    assert validation < 1.1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "No such file"),
+        (b"\xff\xfe", "it is no text"),
+        (b"anna R2D2", "'R2D2'; names consist of the letters a to z"),
+        (b"anna otto", "2 names; give at least 10"),
+    ],
+)
+def test_bad_files_of_names_get_a_sentence(tmp_path, text, sentence):
+    """And no traceback."""
+    path = tmp_path / "words.txt"
+    if text is not None:
+        path.write_bytes(text)
+    with pytest.raises(SystemExit, match=sentence):
+        example("names").read(str(path))
