@@ -1,6 +1,7 @@
 """The programs in examples/ run at a small size, and lifted they give eager's numbers."""
 
 import importlib.util
+import math
 import random
 import re
 import subprocess
@@ -185,3 +186,19 @@ def test_bad_files_of_names_get_a_sentence(tmp_path, text, sentence):
         path.write_bytes(text)
     with pytest.raises(SystemExit, match=sentence):
         example("names").read(str(path))
+
+
+def test_the_bigram_of_makemore_lifted_is_that_of_eager():
+    """From a table of any numbers."""
+    bigram = example("makemore_bigram")
+    model = nn.Module()
+    model.table = [[Value(math.sin(27 * i + j)) for j in range(27)] for i in range(27)]
+    loss = lift(lambda model, counts: bigram.loss.function(model.table, counts))
+    assert_agree(loss, model, bigram.pairs(["emma", "olivia"]) / 12.0)
+
+
+def test_the_bigram_of_makemore_finds_the_best_table(names):
+    """Which is the one of the letters' frequencies."""
+    result = run("makemore_bigram", names)
+    least = float(re.search(r"the least: ([\d.]+)", result.stdout)[1])
+    assert losses(result)[0] == pytest.approx(least, abs=2e-3)
