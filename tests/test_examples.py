@@ -220,3 +220,17 @@ def test_the_rnn_of_makemore_learns_names(names):
     train, validation = losses(run("makemore_rnn", names, "--hidden", "6", "--steps", "300"))
     assert train < 1.0
     assert validation < 1.1
+
+
+def test_the_pinn_lifted_is_the_pinn_eager():
+    """With derivatives of derivatives of derivatives."""
+    pinn = example("pinn")
+    random.seed(0)
+    assert_agree(pinn.loss, nn.MLP(1, [3, 4, 1], "tanh"), np.array([0.0, 0.3, 1.0]))
+
+
+def test_the_pinn_solves_its_equation():
+    """To 0.01, with 4 neurons in each layer."""
+    result = run("pinn", "--hidden", "4", "--steps", "2000")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert float(re.search(r"largest error of u ([\d.e-]+)", result.stdout)[1]) < 0.01
