@@ -107,6 +107,7 @@ class LiftedFunction(Wrapper):
         self.function, self.dtype, self.backend = function, dtype, backend
         self.stats = Stats()
         self._signature = inspect.signature(function)
+        self._names = tuple(self._signature.parameters)
         kinds = [p.kind for p in self._signature.parameters.values()]
         self._plain = len(kinds) if set(kinds) <= {inspect.Parameter.POSITIONAL_OR_KEYWORD} else -1
         """How many arguments there are, if a call can give all of them by position."""
@@ -164,7 +165,7 @@ class LiftedFunction(Wrapper):
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return all arguments of a call by name, with what the function captures."""
         if not kwargs and len(args) == self._plain:
-            bound = dict(zip(self._signature.parameters, args, strict=True))
+            bound = dict(zip(self._names, args, strict=True))
         else:
             try:
                 binding = self._signature.bind(*args, **kwargs)

@@ -51,6 +51,12 @@ class _Source:
             return self.space.get(self.name)
         return _contents(self.cell)
 
+    def lookup(self) -> tuple[Callable[[Any], Any], Any]:
+        """Return a function and its argument that give the value, at the least cost."""
+        if self.cell is None:
+            return self.space.get, self.name
+        return _contents, self.cell
+
     def identity(self) -> tuple[Any, ...]:
         """Return what tells it apart from other variables."""
         return id(self.cell), id(self.space), self.name
@@ -69,6 +75,10 @@ class _Default:
         if isinstance(self.place, int):
             return (self.function.__defaults__ or ())[self.place]
         return (self.function.__kwdefaults__ or {})[self.place]
+
+    def lookup(self) -> tuple[Callable[[Any], Any], Any]:
+        """Return a function and its argument that give the value."""
+        return _Default.value, self
 
     def identity(self) -> tuple[Any, ...]:
         """Return what tells it apart from others."""
@@ -90,6 +100,10 @@ class Captured:
 
     def values(self) -> dict[str, Any]:
         """Return what is captured now, by name."""
+        bound = [get(name) for get, name in self.lookups]
+        known = self.known
+        if known is not None and _same(bound, known[0]):
+            return known[1].copy()
         found, code = self._found()
         if not _same(code, self.states[self.state]):
             self._look_around()
@@ -191,11 +205,20 @@ class Captured:
                 self._visit(self.function)
             for c in self.classes:
                 self._watch_class(c)
-            _, code = self._found()
+            found, code = self._found()
             same = [i for i, state in enumerate(self.states) if _same(code, state)]
             self.state = same[0] if same else len(self.states)
             if not same:
                 self.states.append(code)
+            every = [*self.sources.values(), *self.statics.values()]
+            self.lookups = [source.lookup() for source in every]
+            """A function and its argument for each variable, which return what it is bound to."""
+            # What is static is looked into at each call; without any, names that are bound to the
+            # same objects as now stand for the same data. It must not keep that data alive.
+            self.known: tuple[list[Any], dict[str, Any]] | None = None
+            if not found:
+                state = {CODE: self.state} if self.state else {}
+                self.known = [get(name) for get, name in self.lookups], state
 
     def _visit(self, function: types.FunctionType) -> None:
         """Find what a function captures, which is copied, and what the functions it calls do."""

@@ -107,6 +107,13 @@ class NativeRun:
         """With portions: what that gradient has to be multiplied with."""
         if built.sizes is not None:
             self.instance.set(built.sizes, np.array([samples]))
+        self.result: Array | None = None
+        """Where the result lies in memory, if there is just one."""
+        if built.single:
+            (view,) = executable.results
+            self.result = self.instance.part_of(view.group, view.positions)
+        self.gradient_parts = [self.instance.part_of(v.group, v.positions) for v in built.gradients]
+        """The gradients where they lie in memory, if they lie there in order."""
 
     def feed(self, group: int, numbers: Array) -> None:
         """Set a leaf group of the rolled program."""
@@ -155,6 +162,11 @@ class NativeRun:
         """Return a result's numbers."""
         return self.instance.get(view.group, view.positions)
 
+    def single(self) -> float:
+        """Return the number of the one result."""
+        assert self.result is not None
+        return float(self.result.item())
+
     def gradient(self, view: View) -> Array:
         """Return a gradient's numbers."""
         numbers = self.numbers(view)
@@ -162,6 +174,14 @@ class NativeRun:
             with np.errstate(all="ignore"):
                 numbers *= self.scale
         return numbers
+
+    def gradients(self) -> list[Array]:
+        """Return all gradients, to be read before the program runs again."""
+        views = self.executable.built.gradients
+        return [
+            self.gradient(view) if part is None or self.scale != 1.0 else part
+            for view, part in zip(views, self.gradient_parts, strict=True)
+        ]
 
 
 class NumpyRun:
@@ -207,6 +227,14 @@ class NumpyRun:
         return self.arrays[view.group][view.positions]
 
     gradient = numbers
+
+    def single(self) -> float:
+        """Return the number of the one result."""
+        return float(self.numbers(self.executable.results[0]).item())
+
+    def gradients(self) -> list[Array]:
+        """Return all gradients."""
+        return [self.gradient(view) for view in self.built.gradients]
 
 
 def machine_code() -> Any:

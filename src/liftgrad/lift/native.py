@@ -93,16 +93,25 @@ class Instance:
         """
         if group not in self.arrays:
             return
-        layout = self.layouts[group]
+        layout, array = self.layouts[group], self.arrays[group]
         if layout is None:
-            self.arrays[group][...] = numbers
+            array[...] = numbers
         else:
-            self.arrays[group][layout] = numbers
+            array[layout] = numbers
 
     def get(self, group: int, positions: NDArray[np.int64]) -> Array:
         """Return a copy of some of a group's numbers."""
         layout = self.layouts[group]
         return self.arrays[group][positions if layout is None else layout[positions]]
+
+    def part_of(self, group: int, positions: NDArray[np.int64]) -> Array | None:
+        """Return some of a group's numbers where they lie, if they lie there one after another."""
+        layout = self.layouts[group]
+        places = positions if layout is None else layout[positions]
+        first = int(places[0]) if len(places) else 0
+        if (places != np.arange(first, first + len(places))).any():
+            return None
+        return self.arrays[group][first : first + len(places)]
 
     def arguments_with(
         self, number: int, arrays: Sequence[Array], samples: int
@@ -125,7 +134,10 @@ class Instance:
             return arrays[buffer.group]
         kind = np.int64 if buffer.role == "index" else np.dtype(self.native.dtype)
         if buffer.role == "constant":
-            return self.native.constants[buffer.group].astype(kind)
+            constants = self.native.constants[buffer.group]
+            array = zeros(constants.shape, kind)
+            array[...] = constants
+            return array
         shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
         return zeros(shape, kind)
 

@@ -40,6 +40,8 @@ class Store:
         """Gradients that are Values themselves, by position."""
         self.updates: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         """The native update of each optimiser that holds just these parameters, or None."""
+        self.latest: tuple[weakref.ref[Any], weakref.ref[Any]] | None = None
+        """The optimiser that asked for its update last, and that; neither is kept alive."""
         for position, value in enumerate(values):
             gradient = value.grad
             value.__class__ = Window
@@ -51,12 +53,18 @@ class Store:
         """Return the native update of an optimiser that holds all of this store, else None."""
         if not self.native:
             return None
+        references = self.latest
+        if references is not None:
+            last, latest = references[0](), references[1]()
+            if last is optimizer and latest is not None and latest.serves():
+                return latest
         known = self.updates.get(optimizer, self)
         if known is self or (known is not None and not known.serves()):
             with _lock:
                 whole = _whole_store(optimizer.params, str(self.numbers.dtype)) is self
             known = self.make_update(self, optimizer) if whole and self.make_update else None
             self.updates[optimizer] = known
+        self.latest = None if known is None else (weakref.ref(optimizer), weakref.ref(known))
         return known
 
 

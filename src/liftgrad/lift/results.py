@@ -54,8 +54,9 @@ class Prepared:
 
     def feed(self, groups: list[LeafGroup]) -> None:
         """Hand the numbers in the groups to the program."""
+        built = self.executable.built
         for i, number in self.inputs:
-            self.run.feed(number, checked_numbers(groups[i], i, self.executable.built))
+            self.run.feed(number, checked_numbers(groups[i], i, built))
         for i, parameters in self.parameters.items():
             if parameters.store is None:
                 self.run.feed(self.executable.built.leaf_of[i], parameters.numbers())
@@ -77,8 +78,7 @@ class Call:
         executable = self.prepared.executable
         built = executable.built
         if built.single:
-            data = self.run.numbers(executable.results[0])
-            return LiftedValue(data.item(), self, 0)
+            return LiftedValue(self.run.single(), self, 0)
         views = iter(enumerate(zip(executable.results, built.batched_outputs, strict=True)))
         leaves: list[Any] = []
         for place in range(built.outputs + len(built.fixed)):
@@ -107,8 +107,7 @@ class Call:
     def backward(self, seeds: NDArray[Any]) -> list[Any]:
         """Return the gradients of each parameter group for these adjoints of the results."""
         with self.prepared.lock:
-            owned = self.run.owner is not None and self.run.owner() is self
-            if owned:
+            if self._owns():
                 return self._gradients(seeds)
             if self.saved is not None:
                 with np.errstate(all="ignore"):
@@ -118,6 +117,9 @@ class Call:
                 "call overwrote its numbers; call backward() before calling the function again."
             )
 
+    def _owns(self) -> bool:
+        return self.run.owner is not None and self.run.owner() is self
+
     def _gradients(self, seeds: NDArray[Any]) -> list[Any]:
         if not self.prepared.parameters:
             return []
@@ -126,10 +128,15 @@ class Call:
 
     def accumulate(self, seeds: NDArray[Any]) -> None:
         """Add the gradients to the parameters' own."""
-        for parameters, gradient in zip(
-            self.prepared.parameters.values(), self.backward(seeds), strict=False
-        ):
-            parameters.add_gradients(gradient)
+        prepared = self.prepared
+        with prepared.lock:
+            if self._owns() and prepared.parameters:
+                self.run.backward(seeds)
+                gradients = self.run.gradients()
+            else:
+                gradients = self.backward(seeds)
+            for parameters, gradient in zip(prepared.parameters.values(), gradients, strict=False):
+                parameters.add_gradients(gradient)
 
     def node(self) -> Value:
         """Return the call as one Value made of all parameters, for graphs that go on eagerly."""

@@ -147,10 +147,13 @@ class Settings:
     def hold(self, optimizer: Optimizer) -> bool:
         """Tell whether the optimiser still has them."""
         now = vars(optimizer)
-        return len(optimizer.params) == self.count and all(
-            now.get(name) is known or (name != "params" and now.get(name) == known)
-            for name, known in self.baked
-        )
+        if len(optimizer.params) != self.count:
+            return False
+        for name, known in self.baked:
+            setting = now.get(name)
+            if setting is not known and (name == "params" or setting != known):
+                return False
+        return True
 
 
 _CHANGING = ("lr", "steps", "state")
@@ -201,5 +204,6 @@ class StoreUpdate:
             if optimizer.state[name] is not array:
                 array[:] = optimizer.state[name]
                 optimizer.state[name] = array
-        self.rates[:] = optimizer.scalars(optimizer.steps)
+        for place, scalar in enumerate(optimizer.scalars(optimizer.steps)):
+            self.rates[place] = scalar
         self.instance.run(self.part)
