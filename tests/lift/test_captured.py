@@ -459,3 +459,25 @@ def test_libraries_are_not_looked_into():
     )
     assert f(Value(0.0)).data == 4.0
     assert set(f.arguments((Value(0.0),), {})) == {"x"}
+
+
+def test_a_method_that_overrides_an_inherited_one_later_is_seen():
+    """Also on a class that had no such method of its own when the program was made."""
+
+    class Base(nn.Module):
+        def __init__(self):
+            self.w = Value(2.0)
+
+        def __call__(self, x):
+            return self.w * x
+
+    class Derived(Base):
+        pass
+
+    f = lift(lambda module, x: module(x[0]))
+    module, x = Derived(), np.array([3.0])
+    assert f(module, x).data == 6.0
+    Derived.__call__ = lambda self, x: self.w * x * 10.0
+    assert f(module, x).data == 60.0
+    del Derived.__call__
+    assert f(module, x).data == 6.0

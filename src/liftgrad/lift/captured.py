@@ -268,16 +268,20 @@ class Captured:
         if id(kind) in self._seen:
             return
         self._seen.add(id(kind))
-        for c in kind.__mro__:
-            if not is_users_class(c):
-                continue
-            space = _live(c)
-            for name, attribute in list(space.items()):
-                if name in _CONSTRUCTION or isinstance(attribute, _DESCRIPTORS):
-                    continue
-                if not name.startswith("__") or callable(attribute):
-                    self._add(_Source(None, space, name), self.statics)
-                    self._watch(attribute)
+        spaces = [_live(c) for c in kind.__mro__ if is_users_class(c)]
+        names = {
+            name: None
+            for space in spaces
+            for name, attribute in space.items()
+            if name not in _CONSTRUCTION
+            and not isinstance(attribute, _DESCRIPTORS)
+            and (not name.startswith("__") or callable(attribute))
+        }
+        for space in spaces:
+            # Also a name that a class has only from its bases, which it may override later.
+            for name in names:
+                self._add(_Source(None, space, name), self.statics)
+                self._watch(space.get(name))
 
     def _watch_names_in_modules(self, function: types.FunctionType) -> None:
         """Watch module.name for the modules and names that a function mentions."""
