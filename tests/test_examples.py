@@ -234,3 +234,19 @@ def test_the_pinn_solves_its_equation():
     result = run("pinn", "--hidden", "4", "--steps", "2000")
     assert (result.returncode, result.stderr) == (0, "")
     assert float(re.search(r"largest error of u ([\d.e-]+)", result.stdout)[1]) < 0.01
+
+
+def test_the_convolution_lifted_is_the_convolution_eager():
+    """On two made-up pictures."""
+    convolution = example("digits_convolution")
+    random.seed(0)
+    pictures = convolution.padded(np.random.default_rng(0).uniform(size=(2, 64)))
+    assert_agree(convolution.loss, convolution.Model(2), pictures, np.array([3, 1]))
+
+
+def test_the_convolution_learns_within_an_epoch():
+    """More than 90 % of the test pictures with 6 maps."""
+    pytest.importorskip("sklearn")
+    result = run("digits_convolution", "--epochs", "1", "--maps", "6")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert float(re.search(r"on test pictures ([\d.]+)%", result.stdout)[1]) > 90.0
