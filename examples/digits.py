@@ -71,7 +71,7 @@ def main() -> None:
     steps_of_epoch = -(-len(X) // 32)
     steps = arguments.epochs * steps_of_epoch
     # Shifts, activation and weight decay are those that did best in cross-validation within the
-    # training pictures; the test pictures had no say.
+    # training pictures.
     optimizer = optim.Adam(model.parameters(), lr=optim.linear(0.01, 0.0, steps), weight_decay=5e-4)
     trainer = Trainer(loss, optimizer, batch_size=32, seed=arguments.seed)
 
