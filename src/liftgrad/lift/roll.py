@@ -42,7 +42,7 @@ def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) 
     for key, nodes_of_class in zip(keys, members, strict=True):
         if key[0] is LEAF:
             positions[nodes_of_class] = [nodes[i][2] for i in nodes_of_class]
-        else:
+        elif len(nodes_of_class) > 1:  # a single node is at 0
             positions[nodes_of_class] = np.arange(len(nodes_of_class))
     groups: list[Group] = []
     for key, nodes_of_class in zip(keys, members, strict=True):
@@ -192,9 +192,21 @@ def _group(
         table = positions[[a for i in members for a in nodes[nodes[i][2]][1:]]]
         batched = groups[index].batched or groups[source].batched
         return Take(View(index, chosen), source, table.reshape(-1, rows), batched)
-    operands = tuple(
-        View(c, positions[[nodes[i][j] for i in members]]) for j, c in enumerate(operand_classes, 1)
-    )
+    if len(members) == 1:  # chains are made of such: a slice costs a tenth of an array
+        (i,) = members
+        operands = tuple(
+            [
+                View(c, positions[a : a + 1])
+                for c, a in zip(operand_classes, nodes[i][1:], strict=True)
+            ]
+        )
+    else:
+        operands = tuple(
+            [
+                View(c, positions[[nodes[i][j] for i in members]])
+                for j, c in enumerate(operand_classes, 1)
+            ]
+        )
     if operation is BATCH_TOTAL:
         (view,) = operands
         run = Runs(view.group, view.positions, np.arange(len(members) + 1))
@@ -209,6 +221,14 @@ def _runs(
     positions: Indices,
 ) -> tuple[Runs, ...]:
     """Return the runs of the terms of each class."""
+    if len(lists) == 1:
+        (terms,) = lists
+        of: dict[int, list[int]] = {c: [] for c in operand_classes}
+        for a in terms:
+            of[classes[a]].append(a)
+        return tuple(
+            [Runs(c, positions[mine], np.array([0, len(mine)], np.int64)) for c, mine in of.items()]
+        )
     lengths = np.array([len(x) for x in lists])
     flat = np.array([a for x in lists for a in x], np.int64)
     if len(operand_classes) == 1:
