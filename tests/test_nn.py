@@ -1,5 +1,6 @@
 """The network: micrograd's modules, parameters by name, activations and initialisers."""
 
+import json
 import math
 import random
 import statistics
@@ -75,7 +76,8 @@ def test_every_activation_by_name_has_right_gradients(activation):
 
 
 @pytest.mark.parametrize(
-    ("init", "variance"), [("uniform", 1 / 3), ("xavier", 2 / 30), ("he", 2 / 10)]
+    ("init", "variance"),
+    [("uniform", 1 / 3), ("xavier", 2 / 30), ("he", 2 / 10), ("pytorch", 1 / 30)],
 )
 def test_initialisers_have_their_variance(init, variance):
     """10 inputs and 20 neurons, 20,000 draws: mean 0 and the variance of the paper."""
@@ -128,14 +130,59 @@ def test_zero_grad_sets_all_gradients_to_zero():
 
 
 def test_a_state_dict_restores_a_model():
-    """Numbers by name, as plain floats, put into another model give the same outputs."""
-    first, second = MLP(2, [3, 1]), MLP(2, [3, 1])
+    """Arrays by name, put into another model, also by way of JSON, give the same outputs."""
+    first, second, third = MLP(2, [3, 1]), MLP(2, [3, 1]), MLP(2, [3, 1])
     state = first.state_dict()
-    assert all(type(x) is float for x in state.values())
+    assert {x.dtype for x in state.values()} == {np.dtype("float64")}
+    assert state["layers.0.neurons.1.w"].shape == (2,)
+    assert state["layers.0.neurons.1.b"].shape == ()
     parameters = second.parameters()
     second.load_state_dict(state)
-    assert second([0.3, 0.4]).data == first([0.3, 0.4]).data
+    third.load_state_dict(json.loads(json.dumps({n: x.tolist() for n, x in state.items()})))
+    numbers = [p.data for p in first.parameters()]
+    assert [p.data for p in second.parameters()] == numbers
+    assert [p.data for p in third.parameters()] == numbers
     assert all(a is b for a, b in zip(parameters, second.parameters(), strict=True))
+
+
+def test_a_state_dict_has_an_array_for_each_rectangle_of_values():
+    """Lists of one length are one array, others their own; a shared parameter has two names."""
+    tied = Tied()
+    assert {name: x.shape for name, x in tied.state_dict().items()} == {
+        "scale": (),
+        "table.a": (1,),
+        "table.b.0": (),
+        "table.b.1.w": (1,),
+        "table.b.1.b": (),
+    }
+
+    class Ragged(Module):
+        def __init__(self):
+            self.rows = [[Value(1.0)], [Value(2.0), Value(3.0)]]
+            self.cube = [[[Value(4.0)]] * 2] * 3
+
+    assert {n: x.tolist() for n, x in Ragged().state_dict().items()} == {
+        "rows.0": [1.0],
+        "rows.1": [2.0, 3.0],
+        "cube": [[[4.0]] * 2] * 3,
+    }
+
+
+def test_a_class_may_say_itself_what_its_state_is():
+    """Its own named_parameters name the arrays, also within another module."""
+
+    class Half(Module):
+        def __init__(self):
+            self.numbers = [Value(1.0), Value(2.0)]
+
+        def named_parameters(self):
+            yield "first", self.numbers[0]
+
+    class Whole(Module):
+        def __init__(self):
+            self.half = Half()
+
+    assert Whole().state_dict() == {"half.first": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -143,21 +190,71 @@ def test_a_state_dict_restores_a_model():
     [
         ({"unknown": 1.0}, ValueError, "has unknown unknown; build the module"),
         ({"layers.0.neurons.0.b": "text"}, TypeError, "is text"),
+        (
+            {"layers.0.neurons.0.b": [1.0]},
+            ValueError,
+            r"b in this state_dict is of shape \(1,\) and",
+        ),
+        (
+            {"layers.0.neurons.0.w": np.ones(3)},
+            ValueError,
+            r"is of shape \(3,\) and the module's is",
+        ),
+        ({"layers.0.neurons.0.w": [1.0, [2.0]]}, ValueError, "is lists of unequal lengths and"),
     ],
 )
 def test_a_wrong_state_dict_changes_nothing(change, error, message):
-    """Unknown names and what is no number are refused before the first change."""
+    """Other names, other shapes and what is no number are refused before the first change."""
     model = MLP(2, [1])
-    before = model.state_dict()
+    before = [p.data for p in model.parameters()]
+    good = {"layers.0.neurons.0.w": [9.0, 9.0], "layers.0.neurons.0.b": 9.0}
     with pytest.raises(error, match=message):
-        model.load_state_dict({**dict.fromkeys(before, 9.0), **change})
-    assert model.state_dict() == before
+        model.load_state_dict({**good, **change})
+    assert [p.data for p in model.parameters()] == before
+    model.load_state_dict(good)
+    assert {p.data for p in model.parameters()} == {9.0}
+
+
+def test_two_names_of_one_parameter_must_agree():
+    """Else what is loaded would depend on an order that nobody sees."""
+    tied = Tied()
+    state = tied.state_dict()
+    with pytest.raises(ValueError, match=r"scale and table\.b\.0 are one parameter"):
+        tied.load_state_dict({**state, "scale": 3.0})
+    tied.load_state_dict({**state, "scale": float("nan"), "table.b.0": float("nan")})
+    assert math.isnan(tied.scale.data)
 
 
 def test_a_state_dict_of_another_size_is_refused():
     """Missing names are named, a few of them."""
-    with pytest.raises(ValueError, match=r"it lacks layers\.0\.neurons\.0\.w\.0, .* and 6 more"):
+    with pytest.raises(ValueError, match=r"it lacks layers\.0\.neurons\.0\.w, .* and 3 more"):
         MLP(2, [3]).load_state_dict({})
+
+
+def test_inner_modules_are_found_and_named():
+    """Right inside, or anywhere; within lists and dicts, too; each once."""
+    tied, model = Tied(), MLP(2, [1])
+    assert [name for name, _ in tied.named_children()] == ["table.b.1"]
+    assert list(model.children()) == model.layers
+    assert [name for name, _ in model.named_modules()] == ["", "layers.0", "layers.0.neurons.0"]
+    model.itself, model.again = model, model.layers[0]
+    assert len(list(model.modules())) == 3
+
+
+def test_a_module_prints_what_is_inside_it():
+    """As PyTorch does, unless its class says otherwise."""
+
+    class Model(Module):
+        def __init__(self):
+            self.body = [Neuron(1), Neuron(2)]
+
+        def extra_repr(self):
+            return "two of them"
+
+    assert repr(Module()) == "Module()"
+    assert repr(Model()) == (
+        "Model(\n  two of them\n  (body.0): ReLUNeuron(1)\n  (body.1): ReLUNeuron(2)\n)"
+    )
 
 
 def test_train_and_eval_reach_every_module():

@@ -5,6 +5,7 @@ Functions with a derivative of their own come from the table in `ops`; the rest 
 
 import math
 import operator
+import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ __all__ = [
     "sqrt",
     "tanh",
     "total",
+    "uniform",
     "where",
 ]
 
@@ -145,6 +147,19 @@ def take(table: Sequence[Any], index: Any) -> Any:
             f"indices go from 0 to {len(table) - 1}."
         )
     return table[position]
+
+
+def uniform(like: Any = 0.0) -> Any:
+    """Return the next `random.random()`, from 0 to 1; for traced values, one at each call.
+
+    A lifted function draws as many numbers at each call, in the same order, as the eager one.
+
+    Args:
+        like: a number of the kind that is wanted: in a lifted function, a traced value, and within
+            vmap one that differs from sample to sample for each sample to draw its own.
+
+    """
+    return like._uniform() if hasattr(like, "_uniform") else random.random()
 
 
 def logsumexp(x: Iterable[Any]) -> Any:

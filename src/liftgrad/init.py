@@ -27,4 +27,15 @@ def he(fan_in: int, _fan_out: int) -> float:
     return random.uniform(-bound, bound)
 
 
-INITIALISERS: dict[str, Initialiser] = {"uniform": uniform, "xavier": xavier, "he": he}
+def pytorch(fan_in: int, _fan_out: int) -> float:
+    """Draw uniformly with variance 1 / (3·fan_in), as PyTorch does for its layers by default."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return random.uniform(-bound, bound)
+
+
+INITIALISERS: dict[str, Initialiser] = {
+    "uniform": uniform,
+    "xavier": xavier,
+    "he": he,
+    "pytorch": pytorch,
+}

@@ -198,7 +198,8 @@ def _name(model: GPT, alphabet: Alphabet, temperature: float) -> str:
 
 
 def _save(model: GPT, alphabet: Alphabet, output: Path) -> None:
-    saved = {"characters": "".join(alphabet.characters), "parameters": model.state_dict()}
+    parameters = {name: numbers.tolist() for name, numbers in model.state_dict().items()}
+    saved = {"characters": "".join(alphabet.characters), "parameters": parameters}
     try:
         files.write(output, json.dumps(saved, indent=0).encode())
     except OSError as error:

@@ -1,0 +1,109 @@
+"""Activations as modules, with PyTorch's names; each maps over nested lists of numbers."""
+
+from typing import Any
+
+from liftgrad import functional
+from liftgrad.nn.module import Module
+from liftgrad.nn.nested import map_numbers, map_rows
+
+
+class Identity(Module):
+    """Its input as it is."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return the numbers themselves."""
+        return x
+
+
+class ReLU(Module):
+    """x where it is positive, else 0."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return the activation of each number."""
+        return map_numbers(functional.relu, x)
+
+
+class LeakyReLU(Module):
+    """x where it is positive, else negative_slope·x."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def __call__(self, x: Any) -> Any:
+        """Return the activation of each number."""
+        return map_numbers(lambda v: functional.leaky_relu(v, self.negative_slope), x)
+
+    def extra_repr(self) -> str:
+        """Return the slope."""
+        return f"negative_slope={self.negative_slope}"
+
+
+class ELU(Module):
+    """x where it is positive, else alpha·(exp(x) - 1)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def __call__(self, x: Any) -> Any:
+        """Return the activation of each number."""
+        return map_numbers(lambda v: functional.elu(v, self.alpha), x)
+
+    def extra_repr(self) -> str:
+        """Return the scale."""
+        return f"alpha={self.alpha}"
+
+
+class GELU(Module):
+    """x·Φ(x), with the exact normal distribution Φ."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return the activation of each number."""
+        return map_numbers(functional.gelu, x)
+
+
+class SiLU(Module):
+    """x·sigmoid(x)."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return the activation of each number."""
+        return map_numbers(functional.silu, x)
+
+
+class Tanh(Module):
+    """The hyperbolic tangent."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return the activation of each number."""
+        return map_numbers(functional.tanh, x)
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x))."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return the activation of each number."""
+        return map_numbers(functional.sigmoid, x)
+
+
+class Softplus(Module):
+    """log(1 + exp(x))."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return the activation of each number."""
+        return map_numbers(functional.softplus, x)
+
+
+class Softmax(Module):
+    """exp(x[i]) / Σ_j exp(x[j]) within each innermost list: PyTorch's with dim=-1."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return numbers that add up to 1 in each list."""
+        return map_rows(functional.softmax, x)
+
+
+class LogSoftmax(Module):
+    """The logarithm of `Softmax`: PyTorch's with dim=-1."""
+
+    def __call__(self, x: Any) -> Any:
+        """Return the logarithms in each list."""
+        return map_rows(functional.log_softmax, x)

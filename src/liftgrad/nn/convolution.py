@@ -1,0 +1,210 @@
+"""Conv2d, MaxPool2d and Flatten: pictures as nested lists, (channels, height, width)."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from liftgrad.functional import dot, where
+from liftgrad.init import pytorch
+from liftgrad.nn.checks import check_length, check_size
+from liftgrad.nn.module import Module
+from liftgrad.nn.nested import numbers, values
+
+Pair = tuple[int, int]
+
+
+class Conv2d(Module):
+    """A window of weights that slides over a picture; PyTorch's `Conv2d`.
+
+    Weights (out_channels, in_channels / groups, *kernel_size), and biases, are drawn from
+    U(-s, s) with 1/s² weights in a window. `padding` is a number of zeros; sizes are one number,
+    or one for rows and one for columns.
+
+    Raises:
+        ValueError: if a size is not positive or the groups do not divide the channels, or at a
+            call, if the picture has another number of channels or is smaller than a window.
+
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        for size, what in (
+            (in_channels, "channels"),
+            (out_channels, "channels"),
+            (groups, "groups"),
+        ):
+            check_size(size, what)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"{groups} groups do not divide {in_channels} and {out_channels} channels; pass a "
+                "number that divides both."
+            )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = _pair(kernel_size, "rows or columns in a window")
+        self.stride = _pair(stride, "pixels of stride")
+        self.padding = _pair(padding, "pixels of padding", least=0)
+        self.dilation = _pair(dilation, "pixels of dilation")
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+
+        def draw() -> float:
+            return pytorch(math.prod(shape[1:]), out_channels)
+
+        self.weight = values(shape, draw)
+        self.bias = values((out_channels,), draw) if bias else None
+
+    def __call__(self, x: Any) -> list[list[list[Any]]]:
+        """Return (out_channels, height', width') for a picture (in_channels, height, width)."""
+        picture = _padded(_picture(x), self.padding, 0.0)
+        check_length(picture, self.in_channels, "Conv2d", "channels")
+        rows, columns = _places(picture, self.kernel_size, self.stride, self.dilation)
+        per_group = self.in_channels // self.groups
+        # What a window sees is the same for all channels that come of it: cut out once.
+        seen = [
+            [
+                [
+                    _window(picture[c : c + per_group], i, j, self.kernel_size, self.dilation)
+                    for j in columns
+                ]
+                for i in rows
+            ]
+            for c in range(0, self.in_channels, per_group)
+        ]
+        biases = self.bias or [None] * self.out_channels
+        result = []
+        for channel, (weight, b) in enumerate(zip(self.weight, biases, strict=True)):
+            flat = numbers(weight)
+            windows = seen[channel * self.groups // self.out_channels]
+            result.append([[dot(flat, window, start=b) for window in row] for row in windows])
+        return result
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}"
+        )
+        for name, usual in (("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
+            if getattr(self, name) != usual:
+                text += f", {name}={getattr(self, name)}"
+        return text if self.bias is not None else text + ", bias=False"
+
+
+class MaxPool2d(Module):
+    """The largest number of each window of each channel; PyTorch's `MaxPool2d`.
+
+    The gradient goes to the first of several equal numbers, and nan counts as largest, as in
+    PyTorch. `stride` is the window's size where it is None.
+
+    Raises:
+        ValueError: if a size is not positive or padding more than half a window, or at a call, if
+            the picture is smaller than a window.
+
+    """
+
+    def __init__(
+        self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+    ) -> None:
+        self.kernel_size = _pair(kernel_size, "rows or columns in a window")
+        self.stride = _pair(kernel_size if stride is None else stride, "pixels of stride")
+        self.padding = _pair(padding, "pixels of padding", least=0)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            raise ValueError(
+                f"padding {self.padding} is more than half of a window {self.kernel_size}; "
+                "pad less."
+            )
+
+    def __call__(self, x: Any) -> list[list[list[Any]]]:
+        """Return (channels, height', width') for a picture (channels, height, width)."""
+        picture = _padded(_picture(x), self.padding, None)
+        rows, columns = _places(picture, self.kernel_size, self.stride, (1, 1))
+        return [
+            [
+                [
+                    _first_largest(_window([channel], i, j, self.kernel_size, (1, 1)))
+                    for j in columns
+                ]
+                for i in rows
+            ]
+            for channel in picture
+        ]
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class Flatten(Module):
+    """All numbers of nested lists in one list, the last index moving fastest."""
+
+    def __call__(self, x: Any) -> list[Any]:
+        """Return the numbers."""
+        return numbers(x)
+
+
+def _pair(size: int | Pair, what: str, least: int = 1) -> Pair:
+    a, b = (size, size) if isinstance(size, int) else size
+    for number in (a, b):
+        if number < least:
+            raise ValueError(f"a layer cannot have {number} {what}; pass {least} or more.")
+    return a, b
+
+
+def _picture(x: Any) -> list[list[list[Any]]]:
+    return [[list(row) for row in channel] for channel in x]
+
+
+def _padded(picture: list[list[list[Any]]], padding: Pair, fill: Any) -> list[list[list[Any]]]:
+    above, beside = padding
+    result = []
+    for channel in picture:
+        width = len(channel[0]) + 2 * beside
+        rows = [[fill] * beside + row + [fill] * beside for row in channel]
+        border = [[fill] * width for _ in range(above)]
+        result.append([*border, *rows, *border])
+    return result
+
+
+def _places(
+    picture: list[list[list[Any]]], size: Pair, stride: Pair, dilation: Pair
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the first rows and the first columns of the windows."""
+    extents = len(picture[0]), len(picture[0][0])
+    spans = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
+    if any(span > extent for span, extent in zip(spans, extents, strict=True)):
+        raise ValueError(
+            f"a picture of {extents[0]} rows and {extents[1]} columns, with its padding, is "
+            f"smaller than a window of {spans[0]} and {spans[1]}; pass a larger picture, or pad it."
+        )
+    rows, columns = (
+        range(0, extent - span + 1, step)
+        for extent, span, step in zip(extents, spans, stride, strict=True)
+    )
+    return rows, columns
+
+
+def _window(
+    channels: list[list[list[Any]]], i: int, j: int, size: Pair, dilation: Pair
+) -> list[Any]:
+    return [
+        channel[i + a * dilation[0]][j + b * dilation[1]]
+        for channel in channels
+        for a in range(size[0])
+        for b in range(size[1])
+    ]
+
+
+def _first_largest(window: list[Any]) -> Any:
+    """Return the first of the largest numbers, itself, as all the gradient goes to it."""
+    best, *rest = (x for x in window if x is not None)  # None is padding
+    for x in rest:
+        best = where((x > best) | (x != x), x, best)  # noqa: PLR0124, the test for nan
+    return best

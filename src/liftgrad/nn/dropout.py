@@ -1,0 +1,38 @@
+"""Dropout: numbers left out at random in training."""
+
+from typing import Any
+
+from liftgrad.functional import uniform, where
+from liftgrad.nn.module import Module
+from liftgrad.nn.nested import map_numbers
+
+
+class Dropout(Module):
+    """0 with probability p, else x / (1 - p), in training; x after `eval()` (Hinton et al., 2012).
+
+    Each number draws once from Python's global `random`; seed with `random.seed(n)`. Lifted
+    functions draw anew at each call, the same numbers in the same order as eager ones.
+
+    Raises:
+        ValueError: if p is not between 0 and 1.
+
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"a number is dropped with probability 0 to 1, not {p}; pass one.")
+        self.p = p
+
+    def __call__(self, x: Any) -> Any:
+        """Return the numbers, nested alike."""
+        if not self.training or self.p == 0.0:
+            return x
+        return map_numbers(self._dropped, x)
+
+    def _dropped(self, x: Any) -> Any:
+        kept = x * (1.0 / (1.0 - self.p)) if self.p < 1.0 else x
+        return where(uniform(x) < self.p, 0.0, kept)
+
+    def extra_repr(self) -> str:
+        """Return the probability."""
+        return f"p={self.p}"

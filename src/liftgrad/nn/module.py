@@ -1,0 +1,163 @@
+"""Module: anything with parameters; how they and inner modules are found, saved and named."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.nn.state import from_arrays, to_arrays
+from liftgrad.operators import Operators
+
+
+class Module:
+    """Anything with parameters, which are the leaf Values among its attributes.
+
+    They are found through lists, tuples, dicts and other Modules, in the order in which the
+    attributes were set. A module takes one sample; a batch is a loop over samples, or `vmap`.
+
+    """
+
+    training: bool = True
+    """Whether `train()` or `eval()` was called last."""
+
+    def named_parameters(self) -> Iterator[tuple[str, Any]]:
+        """Yield (name, parameter) with names such as "layers.0.neurons.2.w.1", each once."""
+        seen: set[int] = set()
+        for name, parameter in _leaves(vars(self), ""):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self) -> list[Any]:
+        """Return all parameters."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        """Set every parameter's gradient to zero."""
+        for parameter in self.parameters():
+            parameter.grad = 0.0
+
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """Yield (name, module) for the modules right inside this one, also within lists."""
+        seen: set[int] = set()
+        for name, module in _inner_modules(vars(self), ""):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def children(self) -> Iterator["Module"]:
+        """Yield the modules right inside this one."""
+        for _, module in self.named_children():
+            yield module
+
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        """Yield (name, module) for this module, called "", and all inside it, each once."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [("", self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield name, module
+            inner = [(f"{name}.{n}" if name else n, m) for n, m in module.named_children()]
+            stack += reversed(inner)
+
+    def modules(self) -> Iterator["Module"]:
+        """Yield this module and all inside it, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def state_dict(self) -> dict[str, NDArray[np.float64]]:
+        """Return the parameters' numbers as float64 arrays, by name, as PyTorch lays them out.
+
+        A list of Values is one array, (n,), and so are lists of such lists of one length, (m, n);
+        a single Value is an array of shape (). A parameter with two names is there twice.
+
+        >>> from liftgrad import nn
+        >>> {name: x.shape for name, x in nn.Sequential(nn.Linear(3, 2)).state_dict().items()}
+        {'0.weight': (2, 3), '0.bias': (2,)}
+
+        """
+        return to_arrays(_named(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set the parameters' numbers from a `state_dict`: arrays, numbers or nested lists.
+
+        Raises:
+            ValueError: if names are missing or unknown, a shape differs, or two names of one
+                parameter disagree; nothing is changed then.
+            TypeError: if something is not a number; nothing is changed then.
+
+        """
+        from_arrays(_named(self), state)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch this module and all inside it to training; return it."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch this module and all inside it to evaluation; return it."""
+        return self.train(mode=False)
+
+    def extra_repr(self) -> str:
+        """Return what stands between the brackets of the module's repr, before inner modules."""
+        return ""
+
+    def __repr__(self) -> str:
+        inner = [
+            f"  ({name}): " + repr(module).replace("\n", "\n  ")
+            for name, module in self.named_children()
+        ]
+        extra, name = self.extra_repr(), type(self).__name__
+        if not inner:
+            return f"{name}({extra})"
+        return "\n".join([f"{name}(", *([f"  {extra}"] if extra else []), *inner, ")"])
+
+
+def _leaves(x: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(x, Operators):  # a Value, or its stand-in while a function is lifted
+        if not x._prev:  # a stored result is not a parameter
+            yield name, x
+        return
+    if isinstance(x, Module):
+        # Through the method, so that a class may say itself what its parameters are.
+        for inner, parameter in x.named_parameters():
+            yield f"{name}.{inner}", parameter
+        return
+    for inner, item in _items(x, name):
+        yield from _leaves(item, inner)
+
+
+def _named(x: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (name, parameter) as often as parameters have names."""
+    dot = f"{name}." if name else ""
+    if isinstance(x, Module) and type(x).named_parameters is not Module.named_parameters:
+        for inner, parameter in x.named_parameters():
+            yield dot + inner, parameter
+    elif isinstance(x, Operators):
+        if not x._prev:
+            yield name, x
+    else:
+        for inner, item in _items(vars(x) if isinstance(x, Module) else x, name):
+            yield from _named(item, inner)
+
+
+def _inner_modules(x: Any, name: str) -> Iterator[tuple[str, Module]]:
+    if isinstance(x, Module):
+        yield name, x
+    else:
+        for inner, item in _items(x, name):
+            yield from _inner_modules(item, inner)
+
+
+def _items(x: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the items of a list, tuple or dict, with names."""
+    if isinstance(x, list | tuple):
+        x = dict(enumerate(x))
+    if isinstance(x, dict):
+        for key, item in x.items():
+            yield (f"{name}.{key}" if name else str(key)), item

@@ -1,0 +1,116 @@
+"""Neuron, Layer and MLP: micrograd's modules."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from liftgrad import functional
+from liftgrad.engine import Value
+from liftgrad.functional import dot
+from liftgrad.init import INITIALISERS, Initialiser
+from liftgrad.nn.checks import check_name, check_size
+from liftgrad.nn.module import Module
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    name: getattr(functional, name)
+    for name in (
+        *("relu", "leaky_relu", "elu", "gelu", "silu"),
+        *("tanh", "sigmoid", "softplus", "sin", "exp"),
+    )
+}
+_SPELLING = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU"}
+
+
+class Neuron(Module):
+    """act(b + w[0]·x[0] + w[1]·x[1] + ...).
+
+    Args:
+        nin: how many inputs.
+        nonlin: whether the activation is applied.
+        activation: a name from `ACTIVATIONS`.
+        init: a name from `liftgrad.init.INITIALISERS` or a function (fan_in, fan_out) -> number.
+        fan_out: the number of neurons beside this one, for initialisers that ask.
+
+    Raises:
+        ValueError: if a size is not positive or a name unknown.
+
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nonlin: bool = True,
+        activation: str = "relu",
+        init: str | Initialiser = "uniform",
+        fan_out: int = 1,
+    ) -> None:
+        check_size(nin, "inputs")
+        check_name(activation, ACTIVATIONS, "activation")
+        if isinstance(init, str):
+            check_name(init, INITIALISERS, "initialiser")
+        draw = INITIALISERS[init] if isinstance(init, str) else init
+        self.w = [Value(draw(nin, fan_out)) for _ in range(nin)]
+        self.b = Value(0)
+        self.nonlin = nonlin
+        self.activation = activation
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        """Return the activation for the inputs `x`, numbers or Values."""
+        act = dot(self.w, x, start=self.b)
+        return ACTIVATIONS[self.activation](act) if self.nonlin else act
+
+    def __repr__(self) -> str:
+        kind = _SPELLING.get(self.activation, self.activation.title().replace("_", ""))
+        return f"{kind if self.nonlin else 'Linear'}Neuron({len(self.w)})"
+
+
+class Layer(Module):
+    """`nout` neurons that see the same `nin` inputs; further arguments are `Neuron`'s."""
+
+    def __init__(self, nin: int, nout: int, **kwargs: Any) -> None:
+        check_size(nout, "neurons")
+        self.neurons = [Neuron(nin, **{"fan_out": nout, **kwargs}) for _ in range(nout)]
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        """Return the neurons' outputs: a list, or the one output of a single neuron."""
+        out = [n(x) for n in self.neurons]
+        return out[0] if len(out) == 1 else out
+
+    def __repr__(self) -> str:
+        return f"Layer of [{', '.join(str(n) for n in self.neurons)}]"
+
+
+class MLP(Module):
+    """Layers one after another, the last one linear.
+
+    Args:
+        nin: how many inputs.
+        nouts: how many neurons in each layer.
+        activation: what the hidden neurons apply, a name from `ACTIVATIONS`.
+        init: as for `Neuron`.
+
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nouts: Sequence[int],
+        activation: str = "relu",
+        init: str | Initialiser = "uniform",
+    ) -> None:
+        if not nouts:
+            raise ValueError("an MLP needs at least one layer; pass sizes such as [16, 1].")
+        sizes = [nin, *nouts]
+        self.layers = [
+            Layer(a, b, nonlin=i != len(nouts) - 1, activation=activation, init=init)
+            for i, (a, b) in enumerate(zip(sizes, nouts, strict=False))
+        ]
+
+    def __call__(self, x: Any) -> Any:
+        """Return the last layer's output for the inputs `x`, numbers or Values."""
+        for layer in self.layers:
+            # A layer of one neuron hands on its number without a list around it.
+            x = layer(x if hasattr(x, "__len__") else [x])
+        return x
+
+    def __repr__(self) -> str:
+        return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"

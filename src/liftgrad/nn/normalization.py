@@ -1,0 +1,93 @@
+"""LayerNorm and RMSNorm: numbers that stand together, brought to one scale."""
+
+import sys
+from typing import Any
+
+from liftgrad.functional import mean
+from liftgrad.nn.checks import check_length, check_size
+from liftgrad.nn.module import Module
+from liftgrad.nn.nested import map_rows, values
+
+
+class LayerNorm(Module):
+    """weight[i]·(x[i] - mean(x)) / sqrt(variance(x) + eps) + bias[i] (Ba et al., 2016).
+
+    PyTorch's `LayerNorm` over the last dimension, of `normalized_shape` numbers; the variance is
+    the mean square, and weights are 1 and biases 0 at first.
+
+    Raises:
+        ValueError: if the size is not positive, or at a call, if an input has another length.
+
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        check_size(normalized_shape, "numbers to normalise")
+        self.normalized_shape, self.eps = normalized_shape, eps
+        self.weight = values((normalized_shape,), lambda: 1.0) if elementwise_affine else None
+        self.bias = (
+            values((normalized_shape,), lambda: 0.0) if elementwise_affine and bias else None
+        )
+
+    def __call__(self, x: Any) -> Any:
+        """Return (..., normalized_shape) for inputs of that shape."""
+        return map_rows(self._normalised, x)
+
+    def _normalised(self, x: list[Any]) -> list[Any]:
+        check_length(x, self.normalized_shape, "LayerNorm", "numbers")
+        center = mean(x)
+        centered = [number - center for number in x]
+        scale = (mean([number * number for number in centered]) + self.eps) ** -0.5
+        result = [number * scale for number in centered]
+        if self.weight is not None:
+            result = [w * number for w, number in zip(self.weight, result, strict=True)]
+        if self.bias is not None:
+            result = [number + b for b, number in zip(self.bias, result, strict=True)]
+        return result
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        affine = self.weight is not None
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={affine}"
+
+
+class RMSNorm(Module):
+    """weight[i]·x[i] / sqrt(mean(x²) + eps) (Zhang & Sennrich, 2019).
+
+    PyTorch's `RMSNorm` over the last dimension, of `normalized_shape` numbers; weights are 1 at
+    first. Without `eps` it is the spacing of float64 at 1, as PyTorch's for float64.
+
+    Raises:
+        ValueError: if the size is not positive, or at a call, if an input has another length.
+
+    """
+
+    def __init__(
+        self, normalized_shape: int, eps: float | None = None, elementwise_affine: bool = True
+    ) -> None:
+        check_size(normalized_shape, "numbers to normalise")
+        self.normalized_shape, self.eps = normalized_shape, eps
+        self.weight = values((normalized_shape,), lambda: 1.0) if elementwise_affine else None
+
+    def __call__(self, x: Any) -> Any:
+        """Return (..., normalized_shape) for inputs of that shape."""
+        return map_rows(self._normalised, x)
+
+    def _normalised(self, x: list[Any]) -> list[Any]:
+        check_length(x, self.normalized_shape, "RMSNorm", "numbers")
+        eps = sys.float_info.epsilon if self.eps is None else self.eps
+        scale = (mean([number * number for number in x]) + eps) ** -0.5
+        result = [number * scale for number in x]
+        if self.weight is None:
+            return result
+        return [w * number for w, number in zip(self.weight, result, strict=True)]
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        affine = self.weight is not None
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={affine}"

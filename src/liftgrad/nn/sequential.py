@@ -1,0 +1,45 @@
+"""Sequential: modules one after another."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from liftgrad.nn.module import Module
+
+
+class Sequential(Module):
+    """Modules one after another, each on what the one before it returned.
+
+    Args:
+        modules: called "0", "1", ...; or one dict of modules by name.
+
+    Raises:
+        TypeError: if one of them is not a Module.
+
+    """
+
+    def __init__(self, *modules: Module | dict[str, Module]) -> None:
+        first = modules[0] if modules else None
+        single = len(modules) == 1 and isinstance(first, dict)
+        named = first if single else {str(i): m for i, m in enumerate(modules)}
+        assert isinstance(named, dict)
+        for name, module in named.items():
+            if not isinstance(module, Module):
+                raise TypeError(
+                    f"Sequential got {module!r} as {name}; pass Modules, such as nn.ReLU()."
+                )
+        vars(self).update(named)
+
+    def __call__(self, x: Any) -> Any:
+        """Return what the last module returns."""
+        for module in self:
+            x = module(x)  # type: ignore[operator]
+        return x
+
+    def __iter__(self) -> Iterator[Module]:
+        return (x for x in vars(self).values() if isinstance(x, Module))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self)[index]
