@@ -63,7 +63,7 @@ class Conv2d(Module):
 
     def __call__(self, x: Any) -> list[list[list[Any]]]:
         """Return (out_channels, height', width') for a picture (in_channels, height, width)."""
-        picture = _padded(_picture(x), self.padding, 0.0)
+        picture = _padded(_picture(x), self.padding)
         check_length(picture, self.in_channels, "Conv2d", "channels")
         rows, columns = _places(picture, self.kernel_size, self.stride, self.dilation)
         per_group = self.in_channels // self.groups
@@ -83,7 +83,7 @@ class Conv2d(Module):
         for channel, (weight, b) in enumerate(zip(self.weight, biases, strict=True)):
             flat = numbers(weight)
             windows = seen[channel * self.groups // self.out_channels]
-            result.append([[dot(flat, window, start=b) for window in row] for row in windows])
+            result.append([[_sum(flat, window, b) for window in row] for row in windows])
         return result
 
     def extra_repr(self) -> str:
@@ -124,7 +124,7 @@ class MaxPool2d(Module):
 
     def __call__(self, x: Any) -> list[list[list[Any]]]:
         """Return (channels, height', width') for a picture (channels, height, width)."""
-        picture = _padded(_picture(x), self.padding, None)
+        picture = _padded(_picture(x), self.padding)
         rows, columns = _places(picture, self.kernel_size, self.stride, (1, 1))
         return [
             [
@@ -162,13 +162,14 @@ def _picture(x: Any) -> list[list[list[Any]]]:
     return [[list(row) for row in channel] for channel in x]
 
 
-def _padded(picture: list[list[list[Any]]], padding: Pair, fill: Any) -> list[list[list[Any]]]:
+def _padded(picture: list[list[list[Any]]], padding: Pair) -> list[list[list[Any]]]:
+    """Return the picture with a border of None."""
     above, beside = padding
     result = []
     for channel in picture:
         width = len(channel[0]) + 2 * beside
-        rows = [[fill] * beside + row + [fill] * beside for row in channel]
-        border = [[fill] * width for _ in range(above)]
+        rows = [[None] * beside + row + [None] * beside for row in channel]
+        border = [[None] * width for _ in range(above)]
         result.append([*border, *rows, *border])
     return result
 
@@ -200,6 +201,17 @@ def _window(
         for a in range(size[0])
         for b in range(size[1])
     ]
+
+
+def _sum(weights: list[Any], window: list[Any], bias: Any) -> Any:
+    """Return bias + Σ weight·x over the pixels of a window that are not padding.
+
+    Products with zeros would be operations of another kind: padded windows would not roll up with
+    the others, and neither would all that follows.
+
+    """
+    seen = [(w, x) for w, x in zip(weights, window, strict=True) if x is not None]
+    return dot([w for w, _ in seen], [x for _, x in seen], start=bias)
 
 
 def _first_largest(window: list[Any]) -> Any:

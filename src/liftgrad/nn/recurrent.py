@@ -49,6 +49,9 @@ class _Recurrent(Module):
         """Return what the inputs ("ih") or the state ("hh") add to each gate."""
         weight = getattr(self, f"weight_{kind}_l{layer}")
         biases = getattr(self, f"bias_{kind}_l{layer}") if self.bias else [None] * len(weight)
+        if all(number.__class__ is float and number == 0.0 for number in x):
+            # Before the first input: products with 0 would be operations of another kind.
+            weight, x = [()] * len(weight), []
         sums = [dot(row, x, start=b) for row, b in zip(weight, biases, strict=True)]
         size = self.hidden_size
         return [sums[i : i + size] for i in range(0, len(sums), size)]
@@ -189,14 +192,9 @@ class LSTM(_Recurrent):
 
     def _step(self, layer: int, x: Vector, state: Vector, cell: Vector) -> tuple[Vector, Vector]:
         seen, remembered = self._part("ih", layer, x), self._part("hh", layer, state)
-        gates = zip(
-            *[
-                [a + b for a, b in zip(p, q, strict=True)]
-                for p, q in zip(seen, remembered, strict=True)
-            ],
-            cell,
-            strict=True,
-        )
-        cell = [sigmoid(f) * c + sigmoid(i) * tanh(g) for i, f, g, _, c in gates]
-        opened = [sigmoid(a + b) for a, b in zip(seen[3], remembered[3], strict=True)]
-        return [o * tanh(c) for o, c in zip(opened, cell, strict=True)], cell
+        i, f, g, o = [
+            [act(a + b) for a, b in zip(p, q, strict=True)]
+            for act, p, q in zip((sigmoid, sigmoid, tanh, sigmoid), seen, remembered, strict=True)
+        ]
+        cell = [fk * ck + ik * gk for ik, fk, gk, ck in zip(i, f, g, cell, strict=True)]
+        return [ok * tanh(ck) for ok, ck in zip(o, cell, strict=True)], cell
