@@ -17,6 +17,7 @@ from operator import attrgetter, index
 from typing import Any
 
 from liftgrad import ops
+from liftgrad.functional import uniform
 from liftgrad.numbers import is_number, to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
@@ -197,6 +198,9 @@ class Variable(Operators):
 
     def _constant(self, number: float) -> "Variable":
         return Variable(number, self._level)
+
+    def _uniform(self) -> Any:
+        return uniform(self.primal)
 
     @property
     def data(self) -> Any:

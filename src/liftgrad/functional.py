@@ -150,13 +150,14 @@ def take(table: Sequence[Any], index: Any) -> Any:
 
 
 def uniform(like: Any = 0.0) -> Any:
-    """Return the next `random.random()`, from 0 to 1; for traced values, one at each call.
+    """Return `random.random()`, a number from 0 to 1; in a lifted function, one at each call.
 
-    A lifted function draws as many numbers at each call, in the same order, as the eager one.
+    Lifted functions draw as eager ones do: the same numbers for the same `random.seed`, and within
+    vmap others for each sample.
 
     Args:
-        like: a number of the kind that is wanted: in a lifted function, a traced value, and within
-            vmap one that differs from sample to sample for each sample to draw its own.
+        like: a number of the kind that is wanted; in a lifted function, one of its arguments or
+            what was made of them.
 
     """
     return like._uniform() if hasattr(like, "_uniform") else random.random()

@@ -13,6 +13,7 @@ import numpy as np
 from liftgrad.errors import LiftError
 from liftgrad.lift.adjoint import adjoint
 from liftgrad.lift.arguments import Kind, Reading, flatten_result, substitute
+from liftgrad.lift.draws import Draws
 from liftgrad.lift.groups import Constants, Leaf, Rolled, View
 from liftgrad.lift.naming import LeafNames
 from liftgrad.lift.roll import roll
@@ -83,6 +84,8 @@ class Built:
     gradients: list[View] = field(default_factory=list)
     sizes: int | None = None
     """The leaf group of the batch's size as a number."""
+    draws: list[Draws] = field(default_factory=list)
+    """The random numbers that each call draws."""
     names: dict[int, LeafNames] = field(default_factory=dict)
     """What the arguments call the numbers of the program's leaf groups."""
     single: bool = False
@@ -97,7 +100,7 @@ def trace(
     `function` takes the arguments as keywords.
     """
     since = time.perf_counter()
-    tape = Tape()
+    tape = Tape(len(reading.groups))
 
     def array(group: int, shape: tuple[int, ...], kind: Kind) -> TracedArray:
         traced = TracedArray(tape, group, shape, kind)
@@ -126,6 +129,7 @@ def trace(
             Leaf(g.name, _per_sample(g, tape, i), g.kind, i in tape.batched)
             for i, g in enumerate(reading.groups)
         ]
+        groups += [Leaf("random", d.count, "input", d.mapped > 0) for d in tape.draws]
         groups.append(Leaf("samples", 1, "input"))
         rolled = roll(tape.nodes, groups, outputs)
         stats.time("roll", since)
@@ -134,7 +138,15 @@ def trace(
         if collecting:
             gc.enable()
     place_of = {id(group): number for number, group in enumerate(rolled.groups)}
-    leaf_of = {i: place_of[id(g)] for i, g in enumerate(groups[:-1]) if id(g) in place_of}
+    arguments_groups = groups[: len(reading.groups)]
+    leaf_of = {i: place_of[id(g)] for i, g in enumerate(arguments_groups) if id(g) in place_of}
+    for draws, group in zip(tape.draws, groups[len(reading.groups) : -1], strict=True):
+        draws.group = place_of.get(id(group))
+    batched_groups = {i for i in tape.batched if i < len(reading.groups)}
+    names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(reading.groups) if i in leaf_of}
+    for d in tape.draws:
+        if d.group is not None:
+            names[d.group] = LeafNames("random", shape=(1, d.count) if d.mapped else (d.count,))
     stats.scalar_operations = scalar_operations = tape.operations()
     return Built(
         rolled=rolled,
@@ -143,8 +155,8 @@ def trace(
         batched_outputs=batched,
         rebuild=rebuild,
         fixed=fixed,
-        batched_groups=set(tape.batched),
-        open_groups=set(tape.batched) - tape.measured,
+        batched_groups=batched_groups,
+        open_groups=batched_groups - tape.measured,
         index_bounds=tape.index_bounds(reading.groups),
         parameter_groups=[
             i for i, g in enumerate(reading.groups) if g.kind == "parameter" and i in leaf_of
@@ -152,7 +164,8 @@ def trace(
         scalar_operations=scalar_operations,
         forward=len(rolled.groups),
         sizes=place_of.get(id(groups[-1])),
-        names={leaf_of[i]: g.leaf_names() for i, g in enumerate(reading.groups) if i in leaf_of},
+        draws=tape.draws,
+        names=names,
         single=isinstance(result, Operators | Condition),
     )
 

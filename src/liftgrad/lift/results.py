@@ -12,6 +12,7 @@ from liftgrad.engine import Value
 from liftgrad.errors import LiftError
 from liftgrad.lift.arguments import LeafGroup
 from liftgrad.lift.build import Built
+from liftgrad.lift.draws import drawing
 from liftgrad.lift.executable import Executable, NativeRun, NumpyRun
 from liftgrad.lift.parameters import Parameters
 from liftgrad.ops import Operation
@@ -60,6 +61,10 @@ class Prepared:
         for i, parameters in self.parameters.items():
             if parameters.store is None:
                 self.run.feed(self.executable.built.leaf_of[i], parameters.numbers())
+        if built.draws:
+            with drawing(built.draws, self.samples) as draw:
+                for number, numbers in draw():
+                    self.run.feed(number, numbers)
 
 
 class Call:

@@ -17,6 +17,7 @@ import liftgrad
 from liftgrad import ops
 from liftgrad.derivatives import Variable, innermost
 from liftgrad.errors import LiftError, TraceError
+from liftgrad.lift.draws import Draws
 from liftgrad.numbers import is_number, to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
@@ -34,9 +35,11 @@ _PACKAGE = str(Path(liftgrad.__file__).parent)
 
 
 class Tape:
-    """The scalar operations of one run of a function, in order."""
+    """The scalar operations of one run of a function, whose arguments make up leaf groups."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups: int = 0) -> None:
+        self.groups = groups
+        """How many leaf groups the arguments make up; those of random numbers come next."""
         self.nodes: list[Node] = []
         self.memo: dict[Node, int] = {}
         self.batched: dict[int, int] = {}
@@ -49,6 +52,10 @@ class Tape:
         """The groups of arrays whose length or shape was asked for."""
         self.mapping: set[int] = set()
         """The groups that a vmap in progress maps over."""
+        self.maps = 0
+        """How many vmaps began."""
+        self.draws: list[Draws] = []
+        """The random numbers drawn so far."""
         self.known: dict[int, bool] = {}
         """Whether a node depends on something that is mapped over, as far as it was asked."""
 
@@ -68,6 +75,17 @@ class Tape:
     def leaf(self, group: int, position: int) -> "Traced":
         """Record an input: a position in one of the groups that the arguments make up."""
         return Traced(self, self.record((LEAF, group, position)))
+
+    def draw(self) -> "Traced":
+        """Record a random number, one for each sample within vmap."""
+        mapped = self.maps if self.mapping else 0
+        if not self.draws or self.draws[-1].mapped != mapped:
+            self.draws.append(Draws(mapped))
+        group, last = self.groups + len(self.draws) - 1, self.draws[-1]
+        if mapped:
+            self.batched[group] = 1
+        last.count += 1
+        return self.leaf(group, last.count - 1)
 
     def index_of(self, x: Any) -> int:
         """Return the number of the node for a traced value, an eager Value or a number."""
@@ -177,6 +195,9 @@ class Traced(Operators):
 
     def _constant(self, number: float) -> "Traced":
         return Traced(self._tape, self._tape.constant(number))
+
+    def _uniform(self) -> "Traced":
+        return self._tape.draw()
 
     def _compare(self, operation: Operation, a: Any, b: Any) -> Any:
         if Variable in (a.__class__, b.__class__):
@@ -380,6 +401,9 @@ class TracedIndex(Operators):
 
     def _number(self) -> Traced:
         return Traced(self._tape, self._tape.record((ops.from_index, self._index)))
+
+    def _uniform(self) -> Traced:
+        return self._tape.draw()
 
     def _apply(self, operation: Operation, *operands: Any) -> Traced:  # type: ignore[override]
         number = self._number()

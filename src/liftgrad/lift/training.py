@@ -18,6 +18,7 @@ from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.arguments import LeafGroup, Reading, read
 from liftgrad.lift.build import Built, constants_of, differentiate
 from liftgrad.lift.clipping import Clipping
+from liftgrad.lift.draws import Draw, drawing
 from liftgrad.lift.executable import machine_code
 from liftgrad.lift.groups import View
 from liftgrad.lift.listing import Listing
@@ -224,27 +225,31 @@ class _StepProgram:
             self.checked = self.training.runs
         if self.native is not None:
             since = time.perf_counter()
-            losses = self.native.run(batches, steps)
+            with drawing(self.built.draws, self.samples, steps) as draw:
+                losses = self.native.run(batches, steps, draw)
             taken = time.perf_counter() - since
             if steps == self.at_once and taken < _PATIENCE / 2:
                 self.at_once = min(2 * self.at_once, _MOST_AT_ONCE)
             elif taken > _PATIENCE:
                 self.at_once = max(self.at_once // 2, 1)
             return losses
-        losses = np.zeros(steps)
+        with drawing(self.built.draws, self.samples, steps) as draw:
+            return np.array([self._step(step, batches, draw) for step in range(steps)])
+
+    def _step(self, step: int, batches: Array | None, draw: Draw) -> float:
+        """Take a step with NumPy; return the loss before it."""
         built, update = self.built, self.update
-        for step in range(steps):
-            leaves: dict[int, Array] = {}
-            for i, number in built.leaf_of.items():
-                if i not in built.parameter_groups:
-                    leaves[number] = self.inputs(i, None if batches is None else batches[step])
-            if built.sizes is not None:
-                leaves[built.sizes] = np.array([float(self.samples)])
-            leaves.update(update.leaves())
-            arrays = execute(built.rolled.groups, leaves, self.training.function.dtype)
-            losses[step] = arrays[self.loss.group][self.loss.positions[0]]
-            update.store(arrays)
-        return losses
+        leaves: dict[int, Array] = {}
+        for i, number in built.leaf_of.items():
+            if i not in built.parameter_groups:
+                leaves[number] = self.inputs(i, None if batches is None else batches[step])
+        if built.sizes is not None:
+            leaves[built.sizes] = np.array([float(self.samples)])
+        leaves.update(update.leaves())
+        leaves.update(draw())
+        arrays = execute(built.rolled.groups, leaves, self.training.function.dtype)
+        update.store(arrays)
+        return float(arrays[self.loss.group][self.loss.positions[0]])
 
     def inputs(self, i: int, batch: Array | None) -> Array:
         """Return an input's numbers for a batch, of shape (size,) or (size, samples)."""
@@ -314,7 +319,7 @@ class _NativeSteps:
             if i not in built.parameter_groups and not owner.cut(owner.groups[i]):
                 self.instance.set(number, checked_numbers(owner.groups[i], i, built))
 
-    def run(self, batches: Array | None, steps: int) -> Array:
+    def run(self, batches: Array | None, steps: int, draw: Draw) -> Array:
         """Take steps; return the losses."""
         owner, instance, update = self.owner, self.instance, self.owner.update
         for leaf, parameters in update.parameters.items():
@@ -332,12 +337,16 @@ class _NativeSteps:
             np.zeros((steps, 1), np.int64) if batches is None else batches, np.int64
         )
         pointer = ctypes.c_void_p
-        # Steps in portions go one by one: each takes long enough to be worth a call.
-        at_once = steps if self.portions is None else 1
+        # Steps in portions go one by one: each takes long enough to be worth a call. So do steps
+        # that draw random numbers, which are drawn here.
+        one_by_one = bool(owner.built.draws) or self.portions is not None
+        at_once = 1 if one_by_one else steps
         done = 0
         try:
             for step in range(0, steps, at_once):
                 self.order[0] = 0
+                for number, numbers in draw():
+                    instance.set(number, numbers)
                 self.code.train(
                     *(pointer(self.plan.ctypes.data), len(self.plan) // 2, at_once),
                     *(pointer(scalars[step].ctypes.data), scalars.shape[1] * self.dtype.itemsize),
@@ -349,9 +358,9 @@ class _NativeSteps:
                 if self.portions is not None:
                     self.portions.run()
                     history[step] = loss[place]
-                    done += 1
+                done += one_by_one
         finally:
-            if self.portions is None and self.order[0]:
+            if not one_by_one and self.order[0]:
                 done = steps  # an interruption is heard of after the call, which sets the order
             for leaf, parameters in update.parameters.items():
                 if parameters.store is None:

@@ -68,6 +68,7 @@ def _trace_one(
     tape = arrays[0]._tape
     groups = {x._group for x in arrays}
     tape.mapping |= groups
+    tape.maps += 1
     try:
         result = function(*samples)
     finally:

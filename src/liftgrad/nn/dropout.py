@@ -30,8 +30,7 @@ class Dropout(Module):
         return map_numbers(self._dropped, x)
 
     def _dropped(self, x: Any) -> Any:
-        kept = x * (1.0 / (1.0 - self.p)) if self.p < 1.0 else x
-        return where(uniform(x) < self.p, 0.0, kept)
+        return x * where(uniform(x) < self.p, 0.0, 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0)
 
     def extra_repr(self) -> str:
         """Return the probability."""
