@@ -250,3 +250,21 @@ def test_the_convolution_learns_within_an_epoch():
     result = run("digits_convolution", "--epochs", "1", "--maps", "6")
     assert (result.returncode, result.stderr) == (0, "")
     assert float(re.search(r"on test pictures ([\d.]+)%", result.stdout)[1]) > 90.0
+
+
+def test_the_lstm_lifted_is_the_lstm_eager():
+    """On sequences whose sums are those of two of their numbers, one from each half."""
+    lstm = example("lstm")
+    random.seed(0)
+    X, y = lstm.sequences(3, 5, 0)
+    assert (X[:, :2, 1].sum(axis=1) == 1.0).all()
+    assert (X[:, 2:, 1].sum(axis=1) == 1.0).all()
+    assert [sum(x for x, mark in row if mark) for row in X.tolist()] == pytest.approx(y.tolist())
+    assert_agree(lstm.loss, lstm.Model(3), X, y)
+
+
+def test_the_lstm_remembers_and_adds():
+    """With an error a tenth of what always answering 1 has."""
+    result = run("lstm", "--length", "4", "--hidden", "4", "--steps", "1000")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert float(re.search(r"on new sequences ([\d.]+)", result.stdout)[1]) < 1 / 60
