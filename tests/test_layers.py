@@ -142,6 +142,31 @@ def test_a_batch_is_a_vmap_over_samples(make, shape):
     assert [p.grad for p in model.parameters()] == pytest.approx(expected, rel=1e-12, abs=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("make", "shape", "most"),
+    [
+        (lambda: nn.TransformerBlock(8, 2), (6, 8), 94),
+        (lambda: nn.RNN(3, 8), (6, 3), 36),
+        (lambda: nn.LSTM(3, 8), (6, 3), 96),
+        (lambda: nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU()), (1, 8, 8), 14),
+        (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.MaxPool2d(2)), (2, 8, 8), 21),
+    ],
+)
+def test_layers_roll_up(make, shape, most):
+    """Whatever their sizes, into few tensor operations with their gradients.
+
+    Products with padding or with a first state of 0 would be operations of another kind, and all
+    that follows them, too: three times as many for the padded convolution.
+    """
+    square = lift(backend="numpy")(
+        lambda model, X: functional.total(
+            vmap(lambda x: functional.total([y * y for y in numbers(model(x))]))(X)
+        )
+    )
+    square(make(), np.ones((2, *shape)))
+    assert most / 2 < square.stats.tensor_operations <= most
+
+
 def test_an_embedding_takes_indices_known_at_run_time():
     """Integer arrays are indices in lifted functions; other tokens are no other program."""
     layer = nn.Embedding(5, 2)

@@ -138,6 +138,7 @@ def test_a_state_dict_restores_a_model():
     assert state["layers.0.neurons.1.b"].shape == ()
     parameters = second.parameters()
     second.load_state_dict(state)
+    second.load_state_dict({name: x.astype(np.longdouble) for name, x in state.items()})
     third.load_state_dict(json.loads(json.dumps({n: x.tolist() for n, x in state.items()})))
     numbers = [p.data for p in first.parameters()]
     assert [p.data for p in second.parameters()] == numbers
@@ -252,6 +253,9 @@ def test_a_module_prints_what_is_inside_it():
             return "two of them"
 
     assert repr(Module()) == "Module()"
+    loop = Module()
+    loop.itself = loop
+    assert repr(loop) == "Module(\n  (itself): ...\n)"
     assert repr(Model()) == (
         "Model(\n  two of them\n  (body.0): ReLUNeuron(1)\n  (body.1): ReLUNeuron(2)\n)"
     )

@@ -1,5 +1,6 @@
 """Module: anything with parameters; how they and inner modules are found, saved and named."""
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -107,6 +108,7 @@ class Module:
         """Return what stands between the brackets of the module's repr, before inner modules."""
         return ""
 
+    @reprlib.recursive_repr()
     def __repr__(self) -> str:
         inner = [
             f"  ({name}): " + repr(module).replace("\n", "\n  ")

@@ -94,7 +94,9 @@ def _numbers(x: Any) -> tuple[tuple[int, ...], list[float]] | None:
         TypeError: if something in it is not a number.
 
     """
-    if not isinstance(x, list | tuple) and hasattr(x, "tolist"):
+    if isinstance(x, np.ndarray) and x.dtype.kind in "fiu":
+        return x.shape, x.astype(np.float64).reshape(-1).tolist()
+    if not isinstance(x, list | tuple) and hasattr(x, "tolist"):  # such as PyTorch's tensors
         x = x.tolist()
     if not isinstance(x, list | tuple):
         return (), [to_float(x)]
