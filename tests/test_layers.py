@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liftgrad import Value, functional, lift, nn, vmap
+from liftgrad import Value, functional, gradcheck, lift, nn, vmap
 
 CASES = json.loads(
     (Path(__file__).parent / "reference" / "layers.json").read_text(encoding="utf-8")
@@ -323,3 +323,61 @@ def test_what_a_layer_cannot_do_is_refused_in_one_sentence(make, message):
     """Impossible sizes, and inputs of other sizes, say what to pass."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: nn.LSTM(2, 1), (2, 2)),
+        (lambda: nn.GRU(1, 2), (2, 1)),
+        (lambda: nn.LayerNorm(3), (3,)),
+        (lambda: nn.RMSNorm(3), (3,)),
+        (lambda: nn.CausalSelfAttention(2, 1), (2, 2)),
+        (lambda: nn.Sequential(nn.Conv2d(1, 1, 2, padding=1), nn.MaxPool2d(2)), (1, 3, 3)),
+    ],
+)
+def test_second_derivatives_are_right(make, shape):
+    """By the parameters, against differences of first derivatives."""
+    layer = make()
+    x = np.random.default_rng(1).normal(size=shape).tolist()
+    assert gradcheck(
+        lambda _: functional.total([y * y * y for y in numbers(layer(x))]),
+        layer.parameters(),
+        order=2,
+    )
+
+
+class Tied(nn.Module):
+    """A language model whose last layer has the embeddings as weights."""
+
+    def __init__(self):
+        self.token = nn.Embedding(5, 4)
+        self.block = nn.TransformerBlock(4, 2)
+        self.head = nn.Linear(4, 5, bias=False)
+        self.head.weight = self.token.weight
+
+    def __call__(self, tokens):
+        """Return the scores of what follows each token."""
+        return self.head(self.block(self.token(tokens)))
+
+
+def test_layers_may_share_weights():
+    """They count once, have two names in a state, and gradients of both uses."""
+    model, copied = Tied(), Tied()
+    assert len(model.parameters()) == 5 * 4 + len(model.block.parameters())
+    state = model.state_dict()
+    assert state["token.weight"].tolist() == state["head.weight"].tolist()
+    copied.load_state_dict(state)
+
+    def loss(model, tokens):
+        return functional.total([functional.logsumexp(row) for row in model(tokens)])
+
+    tokens = [3, 1, 4, 1]
+    expected = loss(model, tokens)
+    expected.backward()
+    found = lift(loss)(copied, np.array(tokens))
+    found.backward()
+    assert found.data == pytest.approx(expected.data, rel=1e-12)
+    assert [p.grad for p in copied.parameters()] == pytest.approx(
+        [p.grad for p in model.parameters()], rel=1e-11, abs=1e-13
+    )

@@ -28,6 +28,8 @@ class History:
 class Trainer:
     """Trains the parameters of an optimiser to make a lifted loss small.
 
+    What the loss draws at random, as in dropout, it draws anew at each step from Python's `random`.
+
     Args:
         loss: a lifted function that returns one Value.
         optimizer: from `liftgrad.optim`.

@@ -47,7 +47,7 @@ def drawing(runs: Sequence[Draws], samples: int, calls: int = 1) -> Iterator[Dra
         for run, count in zip(runs, counts, strict=True):
             numbers = uniform(count)
             if run.group is not None:
-                yield run.group, numbers.reshape(samples, -1).T if run.mapped else numbers
+                yield run.group, numbers.reshape(samples, run.count).T if run.mapped else numbers
 
     try:
         yield draw

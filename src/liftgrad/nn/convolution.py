@@ -17,8 +17,8 @@ class Conv2d(Module):
     """A window of weights that slides over a picture; PyTorch's `Conv2d`.
 
     Weights (out_channels, in_channels / groups, *kernel_size), and biases, are drawn from
-    U(-s, s) with 1/s² weights in a window. `padding` is a number of zeros; sizes are one number,
-    or one for rows and one for columns.
+    U(-s, s) with 1/s² weights in a window. `padding` is a number of zeros (there is no padding by
+    name, nor another `padding_mode`); sizes are one number, or one for rows and one for columns.
 
     Raises:
         ValueError: if a size is not positive or the groups do not divide the channels, or at a
@@ -102,7 +102,8 @@ class MaxPool2d(Module):
     """The largest number of each window of each channel; PyTorch's `MaxPool2d`.
 
     The gradient goes to the first of several equal numbers, and nan counts as largest, as in
-    PyTorch. `stride` is the window's size where it is None.
+    PyTorch. `stride` is the window's size where it is None; there is no `dilation`, `ceil_mode` or
+    `return_indices`.
 
     Raises:
         ValueError: if a size is not positive or padding more than half a window, or at a call, if

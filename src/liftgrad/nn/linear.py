@@ -55,6 +55,8 @@ class Linear(Module):
 class Embedding(Module):
     """A row of numbers for each of some tokens, drawn from N(0, 1); PyTorch's `Embedding`.
 
+    There is no `padding_idx` or `max_norm`.
+
     Raises:
         ValueError: if a size is not positive.
 
