@@ -381,3 +381,36 @@ def test_layers_may_share_weights():
     assert [p.grad for p in copied.parameters()] == pytest.approx(
         [p.grad for p in model.parameters()], rel=1e-11, abs=1e-13
     )
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "message"),
+    [
+        (nn.Linear(2, 1), 3.0, r"a list of numbers and got 3\.0; pass a list"),
+        (
+            nn.Conv2d(1, 1, 1),
+            [[1.0]],
+            r"\(channels, height, width\), and got fewer dimensions; pass",
+        ),
+        (nn.Conv2d(1, 1, 1), [[[[1.0]]]], "got more dimensions; loop, or use vmap"),
+        (nn.LSTM(1, 1), [1.0], r"LSTM takes one sample, \(length, input_size\), and got fewer"),
+        (nn.GRU(1, 1), [[[1.0]]], "GRU takes one sample, .* and got more"),
+        (nn.TransformerBlock(1, 1), [[[1.0]]], "TransformerBlock takes one sample, .* got more"),
+        (nn.CausalSelfAttention(1, 1), [1.0], "CausalSelfAttention takes one sample, .* got fewer"),
+    ],
+)
+def test_a_layer_takes_one_sample(layer, x, message):
+    """A batch, or a single number, is refused."""
+    with pytest.raises(TypeError, match=message):
+        layer(x)
+
+
+def test_sequences_may_be_empty_and_pictures_may_not():
+    """A sequence of nothing comes out as one; a picture has rows of one length, or is refused."""
+    assert nn.TransformerBlock(2, 1)([]) == nn.CausalSelfAttention(2, 1)([]) == []
+    assert nn.GRU(2, 1)([]) == ([], [[0.0]])
+    for picture in ([], [[]], [[[1.0], [1.0, 2.0]]], [[[1.0]], [[1.0], [1.0]]]):
+        with pytest.raises(ValueError, match="no pixels, or of rows or columns of different"):
+            nn.MaxPool2d(1)(picture)
+    with pytest.raises(ValueError, match=r"cannot have 1\.5 rows or columns in a window"):
+        nn.Conv2d(1, 1, (1.5, 1))

@@ -11,7 +11,7 @@ from liftgrad.nn.checks import check_length, check_name, check_size
 from liftgrad.nn.dropout import Dropout
 from liftgrad.nn.linear import Linear
 from liftgrad.nn.module import Module
-from liftgrad.nn.nested import values
+from liftgrad.nn.nested import sample, values
 from liftgrad.nn.normalization import LayerNorm
 
 Vector = list[Any]
@@ -58,7 +58,10 @@ class CausalSelfAttention(Module):
 
     def __call__(self, x: Sequence[Any]) -> list[Vector]:
         """Return (length, embed_dim) for a sequence (length, embed_dim)."""
-        queries, keys, values = zip(*[self._projected(list(row)) for row in x], strict=True)
+        rows = sample(x, "CausalSelfAttention", "length", "embed_dim")
+        if not rows:
+            return []
+        queries, keys, values = zip(*map(self._projected, rows), strict=True)
         return self.out_proj(  # type: ignore[no-any-return]
             [
                 self._attended(query, keys[: i + 1], values[: i + 1])
@@ -136,7 +139,9 @@ class TransformerBlock(Module):
 
     def __call__(self, x: Sequence[Any]) -> list[Vector]:
         """Return (length, d_model) for a sequence (length, d_model)."""
-        x = [list(row) for row in x]
+        x = sample(x, "TransformerBlock", "length", "d_model")
+        if not x:
+            return []
         x = _added(x, self.dropout(self.self_attn(self.norm1(x))))
         hidden = self.dropout(self.activation(self.linear1(self.norm2(x))))
         return _added(x, self.dropout(self.linear2(hidden)))

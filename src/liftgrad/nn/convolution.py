@@ -8,7 +8,7 @@ from liftgrad.functional import dot, where
 from liftgrad.init import pytorch
 from liftgrad.nn.checks import check_length, check_size
 from liftgrad.nn.module import Module
-from liftgrad.nn.nested import numbers, values
+from liftgrad.nn.nested import numbers, sample, values
 
 Pair = tuple[int, int]
 
@@ -63,7 +63,7 @@ class Conv2d(Module):
 
     def __call__(self, x: Any) -> list[list[list[Any]]]:
         """Return (out_channels, height', width') for a picture (in_channels, height, width)."""
-        picture = _padded(_picture(x), self.padding)
+        picture = _padded(_picture(x, "Conv2d"), self.padding)
         check_length(picture, self.in_channels, "Conv2d", "channels")
         rows, columns = _places(picture, self.kernel_size, self.stride, self.dilation)
         per_group = self.in_channels // self.groups
@@ -125,7 +125,7 @@ class MaxPool2d(Module):
 
     def __call__(self, x: Any) -> list[list[list[Any]]]:
         """Return (channels, height', width') for a picture (channels, height, width)."""
-        picture = _padded(_picture(x), self.padding)
+        picture = _padded(_picture(x, "MaxPool2d"), self.padding)
         rows, columns = _places(picture, self.kernel_size, self.stride, (1, 1))
         return [
             [
@@ -152,15 +152,23 @@ class Flatten(Module):
 
 
 def _pair(size: int | Pair, what: str, least: int = 1) -> Pair:
-    a, b = (size, size) if isinstance(size, int) else size
+    a, b = size if isinstance(size, tuple | list) else (size, size)
     for number in (a, b):
-        if number < least:
+        if not hasattr(number, "__index__") or number < least:
             raise ValueError(f"a layer cannot have {number} {what}; pass {least} or more.")
     return a, b
 
 
-def _picture(x: Any) -> list[list[list[Any]]]:
-    return [[list(row) for row in channel] for channel in x]
+def _picture(x: Any, layer: str) -> list[list[list[Any]]]:
+    picture: list[list[list[Any]]] = sample(x, layer, "channels", "height", "width")
+    if len({len(row) for channel in picture for row in channel}) != 1 or (
+        len({len(channel) for channel in picture}) != 1
+    ):
+        raise ValueError(
+            f"{layer} got a picture of no pixels, or of rows or columns of different lengths; pass "
+            "lists of equal lengths."
+        )
+    return picture
 
 
 def _padded(picture: list[list[list[Any]]], padding: Pair) -> list[list[list[Any]]]:

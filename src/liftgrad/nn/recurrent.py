@@ -11,7 +11,7 @@ from liftgrad.functional import dot, relu, sigmoid, tanh
 from liftgrad.init import pytorch
 from liftgrad.nn.checks import check_name, check_size
 from liftgrad.nn.module import Module
-from liftgrad.nn.nested import values
+from liftgrad.nn.nested import sample, values
 
 Vector = list[Any]
 
@@ -73,7 +73,7 @@ class _Recurrent(Module):
                     f"{type(self).__name__} starts from {name} of shape ({self.num_layers}, "
                     f"{self.hidden_size}); pass a list for each layer."
                 )
-        outputs = [list(row) for row in x]
+        outputs = sample(x, type(self).__name__, "length", "input_size")
         last, memories = [], []
         for layer, (state, cell) in enumerate(zip(states, cells, strict=True)):
             for i, row in enumerate(outputs):
