@@ -1,0 +1,238 @@
+"""A classifier of any number of classes: which class it gives to each point of a plane."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.plot.classes import are_numbers, class_labels, draw_points, label_text, region_colours
+from liftgrad.plot.outputs import outputs
+from liftgrad.plot.plane import Plane, extent_of, grid_around, plane_of, show_plane
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+_SIZE = (5.6, 4.2)
+_FINER = 4
+"""How many pixels a cell of the grid is drawn with, either way."""
+
+
+def decision_regions(
+    predictor: Any,
+    X: Any,
+    y: Any,
+    ax: "Axes | None" = None,
+    *,
+    features: tuple[int, int] | None = None,
+    class_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] | None = None,
+    resolution: int = 100,
+    title: str = "",
+    size: tuple[float, float] = _SIZE,
+) -> "DecisionRegions":
+    """Return a drawing of the regions that a classifier gives to each class, and the points.
+
+    Of more than two features it shows a plane, and says so: that of two `features`, the others
+    being at their means, or by default that of the two leading principal components. The points are
+    dropped onto it, so that they may lie in regions that are not theirs.
+
+    Args:
+        predictor: a function of one point, such as a model, that returns a score for each class, or
+            one class; or, for classes 1 and -1, one score whose sign is the class; or an object
+            with scikit-learn's `predict_proba` or `predict`.
+        X: points, (n, d).
+        y: their classes, (n,), integers or other labels. Scores belong to 0, 1, ... or else to the
+            labels in sorted order.
+        ax: where to draw; by default, a new figure.
+        features: the numbers of two features, to show their plane.
+        class_names: for the legend, in the order of the classes.
+        feature_names: for the axes, one for each feature.
+        resolution: how many points of the grid lie in each direction.
+        title: above the picture.
+        size: of a new figure, width and height in inches.
+
+    Raises:
+        ValueError: if an argument is not as said, or a score is nan.
+        TypeError: if `predictor` is no function and has no method that predicts.
+
+    >>> X, y = [[-1, -1], [1, 0], [0, 1]], [0, 1, 2]
+    >>> regions = decision_regions(lambda p: [0.0, p[0], p[1]], X, y)
+    >>> regions.prediction.shape, regions.classes.tolist()
+    ((100, 100), [0, 1, 2])
+
+    """
+    X, y = np.asarray(X, np.float64), np.asarray(y)
+    if X.ndim != 2 or not len(X) or y.shape != X.shape[:1]:
+        raise ValueError(
+            "decision regions need points of shape (n, d) and classes of shape (n,); "
+            f"got {X.shape} and {y.shape}."
+        )
+    if not np.isfinite(X).all():
+        raise ValueError("the points hold numbers that are not finite; drop or replace them.")
+    plane = plane_of(X, features, feature_names)
+    shown = plane.coordinates(X)
+    xx0, xx1 = grid_around(shown, resolution)
+    points = plane.points(np.column_stack([xx0.ravel(), xx1.ravel()]))
+    classes, scores = class_scores(predictor, points, class_labels(y, class_names))
+    regions = DecisionRegions(
+        *(xx0, xx1, scores.reshape(*xx0.shape, -1), classes, plane, shown),
+        np.searchsorted(classes, y),
+        [label_text(label) for label in classes.tolist()] if class_names is None else class_names,
+    )
+    return regions.plot(ax, title=title, size=size)
+
+
+def class_scores(
+    predictor: Any, points: Array, classes: NDArray[Any]
+) -> tuple[NDArray[Any], Array]:
+    """Return the classes, with those that only the predictor knows, and their scores at points.
+
+    Args:
+        predictor: as for `decision_regions`.
+        points: (n, d).
+        classes: the known ones, sorted.
+
+    Returns:
+        the classes (c,), and scores (n, c), which are 1.0 and 0.0 where there were only classes.
+
+    Raises:
+        ValueError: if the predictor's outputs do not go with the classes, or one is nan.
+
+    """
+    said = outputs(predictor, points)
+    number = are_numbers(said)
+    if number and np.isnan(said).any():
+        point = points[np.isnan(said).reshape(len(points), -1).any(axis=1)][0].tolist()
+        raise ValueError(f"the output at {point} is not a number; train at a smaller rate.")
+    if said.ndim == 2:
+        return _scored_classes(predictor, said.shape[1], classes), said
+    if number and are_numbers(classes) and not (said == np.round(said)).all():
+        if np.array_equal(classes, [-1, 1]):
+            return classes, np.column_stack([-said, said])
+        raise ValueError(
+            "the predictor returns one number that is no class; return a score for each class, "
+            "such as [0.0, score] for two."
+        )
+    if number != are_numbers(classes):
+        raise ValueError(
+            f"the predictor returns {said[0]!r}, which is not like the class {classes[0]!r}; "
+            "give it and y the same labels."
+        )
+    classes = np.union1d(classes, said)
+    return classes, (said[:, None] == classes).astype(np.float64)
+
+
+def _scored_classes(predictor: Any, count: int, classes: NDArray[Any]) -> NDArray[Any]:
+    """Return the labels that the columns of scores belong to."""
+    own = getattr(predictor, "classes_", None)
+    if own is not None and len(own) == count:
+        candidate = np.asarray(own)
+        if np.isin(classes, candidate).all():
+            return candidate
+    integers = are_numbers(classes) and np.isin(classes, np.arange(count)).all()
+    if integers:
+        return np.arange(count)
+    if len(classes) != count:
+        raise ValueError(
+            f"the predictor returns {count} scores and there are {len(classes)} classes; "
+            "let it return one for each."
+        )
+    return classes
+
+
+@dataclass
+class DecisionRegions:
+    """What `decision_regions` computed, and what it drew on."""
+
+    xx0: Array
+    """The first coordinate of the grid's points in the plane, (resolution, resolution)."""
+    xx1: Array
+    """Their second coordinate."""
+    response: Array
+    """Their scores, (resolution, resolution, c); the highest one's class has the point."""
+    classes: NDArray[Any]
+    """The labels of the classes, (c,)."""
+    plane: Plane
+    """Where in the space of all features the picture lies."""
+    X: Array
+    """The points to show, (n, 2): those in the plane."""
+    y: NDArray[np.int64]
+    """Their classes, as positions in `classes`."""
+    class_names: Sequence[str]
+    """What the legend calls the classes."""
+    ax_: "Axes | None" = None
+    """The axes drawn on."""
+    figure_: "Figure | None" = None
+    """The axes' figure, to be written to a file with `liftgrad.plot.save`."""
+
+    @property
+    def prediction(self) -> NDArray[np.int64]:
+        """The class of each of the grid's points, as a position in `classes`."""
+        return np.asarray(self.response.argmax(axis=-1))
+
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        title: str = "",
+        size: tuple[float, float] = _SIZE,
+    ) -> Self:
+        """Draw; the arguments are those of `decision_regions`."""
+        from matplotlib.figure import Figure
+
+        if ax is None:
+            ax = Figure(size, layout="constrained").add_subplot()
+        self.ax_, self.figure_ = ax, ax.get_figure(root=True)
+        draw_regions(ax, self.xx0, self.xx1, self.response)
+        draw_points(ax, self.X, self.y, self.class_names)
+        ax.set(xlabel=self.plane.labels[0], ylabel=self.plane.labels[1])
+        show_plane(ax, self.xx0, self.xx1)
+        if self.plane.note:
+            ax.set_xlabel(f"{self.plane.labels[0]}\n{self.plane.note}")
+        if title:
+            ax.set_title(title, pad=24.0)  # above a legend
+        return self
+
+
+def draw_regions(ax: "Axes", xx0: Array, xx1: Array, response: Array) -> list[Any]:
+    """Fill the region in which each class has the highest score, and draw their boundaries.
+
+    Returns:
+        what was drawn: an image of class numbers, and lines.
+
+    """
+    from matplotlib.colors import ListedColormap
+
+    count = response.shape[-1]
+    # Scores are interpolated, not classes, so that oblique boundaries are straight.
+    finer = _interpolated(_interpolated(response, 0), 1)
+    image = ax.imshow(
+        finer.argmax(axis=-1),
+        cmap=ListedColormap(region_colours(count).tolist()),
+        vmin=-0.5,
+        vmax=count - 0.5,
+        extent=extent_of(*(_interpolated(_interpolated(x, 0), 1) for x in (xx0, xx1))),
+        origin="lower",
+        interpolation="nearest",
+    )
+    drawn: list[Any] = [image]
+    for i in range(count):
+        others = np.delete(response, i, axis=-1)
+        lead = response[..., i] - (others.max(axis=-1) if count > 1 else 0.0)
+        if lead.min() < 0.0 < lead.max():
+            drawn.append(ax.contour(xx0, xx1, lead, [0.0], colors="black", linewidths=0.9))
+    return drawn
+
+
+def _interpolated(values: Array, axis: int) -> Array:
+    """Return values with more between each two along an axis, on straight lines."""
+    count = values.shape[axis]
+    at = np.linspace(0.0, count - 1.0, _FINER * (count - 1) + 1)
+    below = np.minimum(at.astype(np.int64), count - 2)
+    shape = [-1 if i == axis else 1 for i in range(values.ndim)]
+    part = (at - below).reshape(shape)
+    return np.asarray((1.0 - part) * values.take(below, axis) + part * values.take(below + 1, axis))
