@@ -1,14 +1,20 @@
 """Pictures for print, made with matplotlib, which is imported for the first of them."""
 
+from liftgrad.plot.confusion_matrix import ConfusionMatrix, confusion_matrix
 from liftgrad.plot.decision_boundary import DecisionBoundary, decision_boundary
 from liftgrad.plot.decision_regions import DecisionRegions, decision_regions
 from liftgrad.plot.saving import check_path, save
+from liftgrad.plot.training_curves import TrainingCurves, training_curves
 
 __all__ = [
+    "ConfusionMatrix",
     "DecisionBoundary",
     "DecisionRegions",
+    "TrainingCurves",
     "check_path",
+    "confusion_matrix",
     "decision_boundary",
     "decision_regions",
     "save",
+    "training_curves",
 ]
