@@ -1,5 +1,6 @@
 """Pictures for print, made with matplotlib, which is imported for the first of them."""
 
+from liftgrad.plot.animation import BoundaryAnimation
 from liftgrad.plot.confusion_matrix import ConfusionMatrix, confusion_matrix
 from liftgrad.plot.decision_boundary import DecisionBoundary, decision_boundary
 from liftgrad.plot.decision_regions import DecisionRegions, decision_regions
@@ -10,6 +11,7 @@ from liftgrad.plot.training_curves import TrainingCurves, training_curves
 from liftgrad.plot.weights import Weights, weights
 
 __all__ = [
+    "BoundaryAnimation",
     "ConfusionMatrix",
     "DecisionBoundary",
     "DecisionRegions",

@@ -1,7 +1,7 @@
 """A classifier of any number of classes: which class it gives to each point of a plane."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ from liftgrad.plot.outputs import outputs
 from liftgrad.plot.plane import Plane, extent_of, grid_around, plane_of, show_plane
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -65,6 +66,20 @@ def decision_regions(
     ((100, 100), [0, 1, 2])
 
     """
+    regions = compute_regions(predictor, X, y, features, class_names, feature_names, resolution)
+    return regions.plot(ax, title=title, size=size)
+
+
+def compute_regions(
+    predictor: Any,
+    X: Any,
+    y: Any,
+    features: tuple[int, int] | None,
+    class_names: Sequence[str] | None,
+    feature_names: Sequence[str] | None,
+    resolution: int,
+) -> "DecisionRegions":
+    """Return what `decision_regions` draws; the arguments and errors are its own."""
     X, y = np.asarray(X, np.float64), np.asarray(y)
     if X.ndim != 2 or not len(X) or y.shape != X.shape[:1]:
         raise ValueError(
@@ -78,12 +93,18 @@ def decision_regions(
     xx0, xx1 = grid_around(shown, resolution)
     points = plane.points(np.column_stack([xx0.ravel(), xx1.ravel()]))
     classes, scores = class_scores(predictor, points, class_labels(y, class_names))
-    regions = DecisionRegions(
+    if class_names is None:
+        class_names = [label_text(label) for label in classes.tolist()]
+    elif len(class_names) != len(classes):
+        raise ValueError(
+            f"{len(class_names)} class names, and the predictor knows {len(classes)} classes; "
+            "pass one for each of them."
+        )
+    return DecisionRegions(
         *(xx0, xx1, scores.reshape(*xx0.shape, -1), classes, plane, shown),
         np.searchsorted(classes, y),
-        [label_text(label) for label in classes.tolist()] if class_names is None else class_names,
+        class_names,
     )
-    return regions.plot(ax, title=title, size=size)
 
 
 def class_scores(
@@ -109,7 +130,9 @@ def class_scores(
         point = points[np.isnan(said).reshape(len(points), -1).any(axis=1)][0].tolist()
         raise ValueError(f"the output at {point} is not a number; train at a smaller rate.")
     if said.ndim == 2:
-        return _scored_classes(predictor, said.shape[1], classes), said
+        classes = _scored_classes(predictor, said.shape[1], classes)
+        order = np.argsort(classes)
+        return classes[order], said[:, order]
     if number and are_numbers(classes) and not (said == np.round(said)).all():
         if np.array_equal(classes, [-1, 1]):
             return classes, np.column_stack([-said, said])
@@ -168,6 +191,8 @@ class DecisionRegions:
     """The axes drawn on."""
     figure_: "Figure | None" = None
     """The axes' figure, to be written to a file with `liftgrad.plot.save`."""
+    artists_: "list[Artist]" = field(default_factory=list)
+    """The image of the regions, and the lines around them."""
 
     @property
     def prediction(self) -> NDArray[np.int64]:
@@ -187,7 +212,7 @@ class DecisionRegions:
         if ax is None:
             ax = Figure(size, layout="constrained").add_subplot()
         self.ax_, self.figure_ = ax, ax.get_figure(root=True)
-        draw_regions(ax, self.xx0, self.xx1, self.response)
+        self.draw_regions(ax)
         draw_points(ax, self.X, self.y, self.class_names)
         ax.set(xlabel=self.plane.labels[0], ylabel=self.plane.labels[1])
         show_plane(ax, self.xx0, self.xx1)
@@ -197,35 +222,34 @@ class DecisionRegions:
             ax.set_title(title, pad=24.0)  # above a legend
         return self
 
+    def draw_regions(self, ax: "Axes") -> None:
+        """Draw only the regions and their boundaries."""
+        from matplotlib.colors import ListedColormap
 
-def draw_regions(ax: "Axes", xx0: Array, xx1: Array, response: Array) -> list[Any]:
-    """Fill the region in which each class has the highest score, and draw their boundaries.
+        count = len(self.classes)
+        # Scores are interpolated, not classes, so that oblique boundaries are straight.
+        self.artists_ = [
+            ax.imshow(
+                _finer(self.response).argmax(axis=-1),
+                cmap=ListedColormap(region_colours(count).tolist()),
+                vmin=-0.5,
+                vmax=count - 0.5,
+                extent=extent_of(_finer(self.xx0), _finer(self.xx1)),
+                origin="lower",
+                interpolation="nearest",
+            )
+        ]
+        for i in range(count):
+            others = np.delete(self.response, i, axis=-1)
+            lead = self.response[..., i] - others.max(axis=-1, initial=-np.inf)
+            if lead.min() < 0.0 < lead.max():
+                self.artists_.append(
+                    ax.contour(self.xx0, self.xx1, lead, [0.0], colors="black", linewidths=0.9)
+                )
 
-    Returns:
-        what was drawn: an image of class numbers, and lines.
 
-    """
-    from matplotlib.colors import ListedColormap
-
-    count = response.shape[-1]
-    # Scores are interpolated, not classes, so that oblique boundaries are straight.
-    finer = _interpolated(_interpolated(response, 0), 1)
-    image = ax.imshow(
-        finer.argmax(axis=-1),
-        cmap=ListedColormap(region_colours(count).tolist()),
-        vmin=-0.5,
-        vmax=count - 0.5,
-        extent=extent_of(*(_interpolated(_interpolated(x, 0), 1) for x in (xx0, xx1))),
-        origin="lower",
-        interpolation="nearest",
-    )
-    drawn: list[Any] = [image]
-    for i in range(count):
-        others = np.delete(response, i, axis=-1)
-        lead = response[..., i] - (others.max(axis=-1) if count > 1 else 0.0)
-        if lead.min() < 0.0 < lead.max():
-            drawn.append(ax.contour(xx0, xx1, lead, [0.0], colors="black", linewidths=0.9))
-    return drawn
+def _finer(values: Array) -> Array:
+    return _interpolated(_interpolated(values, 0), 1)
 
 
 def _interpolated(values: Array, axis: int) -> Array:
