@@ -142,7 +142,8 @@ class Weights:
             ax.locator_params(integer=True, nbins=6, min_n_ticks=1)
         else:
             ax.set_axis_off()
-        ax.figure.colorbar(image, ax=ax)
+        flat = 1.0 if self.image_shape is None else min(1.0, shown.shape[0] / shown.shape[1])
+        ax.figure.colorbar(image, ax=ax, shrink=flat)
 
 
 def tiles(array: Array, shape: tuple[int, int]) -> Array:
