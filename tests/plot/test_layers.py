@@ -23,13 +23,13 @@ class Mixed(nn.Module):
         return self.parts["b"][0](self.parts["a"](x))
 
 
-def test_layers_are_the_modules_among_the_attributes():
-    """By the names that their parameters have; what has none inside is its own layer."""
+def test_layers_are_the_innermost_modules():
+    """Above neurons, by the names that their parameters have."""
     assert list(layers(nn.MLP(2, [3, 1]))) == ["layers.0", "layers.1"]
-    assert list(layers(Mixed())) == ["parts.a", "parts.b.0"]
+    assert list(layers(Mixed())) == ["parts.a", "parts.b.0.layers.0", "parts.b.0.layers.1"]
     layer, neuron = nn.Layer(2, 3), nn.Neuron(2)
-    assert layers(layer) == {"Layer": layer}
-    assert layers(neuron) == {"Neuron": neuron}
+    assert layers(layer) == {"model": layer}
+    assert layers(neuron) == {"model": neuron}
 
 
 def test_every_parameter_is_in_one_array():

@@ -16,6 +16,7 @@ _COLOURS = (
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p", "<", ">")
+_MOST_CLASSES = len(_COLOURS) * len(_MARKERS)
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
@@ -91,10 +92,15 @@ def class_labels(y: NDArray[Any], class_names: Sequence[str] | None = None) -> N
     """Return the distinct labels in `y`, sorted, or 0, 1, ... where names say how many there are.
 
     Raises:
-        ValueError: if there are not as many names as labels.
+        ValueError: if there are not as many names as labels, or too many to draw.
 
     """
     found = np.unique(y)
+    if len(found) > _MOST_CLASSES:
+        raise ValueError(
+            f"there are {len(found):,} different labels, which is too many to draw; pass classes, "
+            f"{_MOST_CLASSES} at most."
+        )
     if class_names is None or len(class_names) == len(found):
         return found
     numbers = np.arange(len(class_names))

@@ -57,7 +57,7 @@ def decision_regions(
         size: of a new figure, width and height in inches.
 
     Raises:
-        ValueError: if an argument is not as said, or a score is nan.
+        ValueError: if an argument is not as said, or a score is not finite.
         TypeError: if `predictor` is no function and has no method that predicts.
 
     >>> X, y = [[-1, -1], [1, 0], [0, 1]], [0, 1, 2]
@@ -121,14 +121,14 @@ def class_scores(
         the classes (c,), and scores (n, c), which are 1.0 and 0.0 where there were only classes.
 
     Raises:
-        ValueError: if the predictor's outputs do not go with the classes, or one is nan.
+        ValueError: if the predictor's outputs do not go with the classes, or one is not finite.
 
     """
     said = outputs(predictor, points)
     number = are_numbers(said)
-    if number and np.isnan(said).any():
-        point = points[np.isnan(said).reshape(len(points), -1).any(axis=1)][0].tolist()
-        raise ValueError(f"the output at {point} is not a number; train at a smaller rate.")
+    if number and not np.isfinite(said).all():
+        point = points[~np.isfinite(said).reshape(len(points), -1).all(axis=1)][0].tolist()
+        raise ValueError(f"an output at {point} is not finite; train at a smaller rate.")
     if said.ndim == 2:
         classes = _scored_classes(predictor, said.shape[1], classes)
         order = np.argsort(classes)

@@ -42,7 +42,7 @@ def distributions(
     is 0 for all samples is dead: it learns nothing from them.
 
     Args:
-        model: its layers are the modules among its attributes and in their lists.
+        model: its layers are its innermost modules above neurons, such as each `nn.Layer`.
         X: samples, (n, ...).
         y: their targets, (n, ...), for gradients.
         ax: where to draw; by default, a new figure.

@@ -11,30 +11,15 @@ from liftgrad.nn import Module, Neuron
 
 
 def layers(model: Module) -> dict[str, Module]:
-    """Return the modules among a model's attributes and in their lists, by name.
-
-    A model that consists of neurons, or of no modules at all, is its own only layer.
-    """
-    inner = {
-        name: module
-        for attribute, x in vars(model).items()
-        for name, module in _modules(x, attribute)
-    }
-    if not inner or all(isinstance(module, Neuron) for module in inner.values()):
-        return {type(model).__name__: model}
-    return inner
+    """Return a model's innermost modules above neurons, by name; "model" if that is itself."""
+    return dict(_innermost(model, ""))
 
 
 def with_outputs(model: Module, note: Callable[[str, Any], Any]) -> Callable[[Any], Any]:
     """Return the model as a function whose layers' outputs are replaced by `note(name, output)`."""
-    named = layers(model)
-    noting = {id(module): _Noting(name, module, note) for name, module in named.items()}
-    if id(model) in noting:
-        return noting[id(model)]
-    copied = copy.copy(model)
-    for attribute, x in vars(model).items():
-        vars(copied)[attribute] = _replaced(x, noting)
-    return copied  # type: ignore[return-value]  # models are called
+    noting = {id(layer): _Noting(name, layer, note) for name, layer in layers(model).items()}
+    observed: Callable[[Any], Any] = _replaced(model, noting)
+    return observed
 
 
 def parameter_arrays(module: Module) -> dict[str, NDArray[Any]]:
@@ -56,11 +41,23 @@ class _Noting(Module):
         return self.note(self.name, self.layer(*inputs))
 
 
+def _innermost(module: Module, name: str) -> Iterator[tuple[str, Module]]:
+    inner = [item for key, x in vars(module).items() for item in _modules(x, _joined(name, key))]
+    for inner_name, x in inner:
+        yield from _innermost(x, inner_name)
+    if not inner:
+        yield name or "model", module
+
+
 def _modules(x: Any, name: str) -> Iterator[tuple[str, Module]]:
-    if isinstance(x, Module):
+    if isinstance(x, Module) and not isinstance(x, Neuron):
         yield name, x
     for key, item in _items(x):
-        yield from _modules(item, f"{name}.{key}")
+        yield from _modules(item, _joined(name, key))
+
+
+def _joined(name: str, key: Any) -> str:
+    return f"{name}.{key}" if name else str(key)
 
 
 def _items(x: Any) -> list[tuple[Any, Any]]:
@@ -70,8 +67,13 @@ def _items(x: Any) -> list[tuple[Any, Any]]:
 
 
 def _replaced(x: Any, noting: dict[int, _Noting]) -> Any:
+    """Return a copy of what holds layers, with others in their places."""
     if id(x) in noting:
         return noting[id(x)]
+    if isinstance(x, Module):
+        copied = copy.copy(x)
+        vars(copied).update({name: _replaced(item, noting) for name, item in vars(x).items()})
+        return copied
     if isinstance(x, dict):
         return {key: _replaced(item, noting) for key, item in x.items()}
     return [_replaced(item, noting) for item in x] if isinstance(x, list | tuple) else x
@@ -86,12 +88,11 @@ def _arrays(x: Any, name: str) -> Iterator[tuple[str, NDArray[Any]]]:
     neurons = [item for _, item in items if isinstance(item, Neuron)]
     if neurons and len(neurons) == len(items) and len({len(n.w) for n in neurons}) == 1:
         outer = name.rpartition(".")[0]
-        prefix = f"{outer}." if outer else ""
-        yield f"{prefix}w", np.array([n.w for n in neurons], dtype=object)
-        yield f"{prefix}b", np.array([n.b for n in neurons], dtype=object)
+        yield _joined(outer, "w"), np.array([n.w for n in neurons], dtype=object)
+        yield _joined(outer, "b"), np.array([n.b for n in neurons], dtype=object)
         return
     for key, item in items:
-        yield from _arrays(item, f"{name}.{key}" if name else str(key))
+        yield from _arrays(item, _joined(name, key))
 
 
 def _array(x: Any) -> NDArray[Any] | None:
