@@ -43,12 +43,12 @@ def draw_spirals() -> None:
     random.seed(0)
     model = nn.MLP(2, [16, 16, 3], activation="tanh", init="xavier")
     trainer = Trainer(loss, optim.Adam(model.parameters(), lr=0.02))
-    film = plot.BoundaryAnimation(model, X, y, resolution=50, size=(3.2, 3.2))
+    film = plot.BoundaryAnimation(model, X, y, resolution=50, size=(3.1, 3.1))
     film.capture("step 0")
-    for step in range(12, 301, 12):
-        history = trainer.run(12, model, X, y)
+    for step in range(15, 301, 15):
+        history = trainer.run(15, model, X, y)
         film.capture(f"step {step}, loss {history.loss[-1]:.3f}")
-    film.save(IMAGES / "spirals.gif", dpi=65)
+    film.save(IMAGES / "spirals.gif", dpi=75)
 
     figure = Figure((8.6, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
