@@ -95,6 +95,16 @@ def test_what_may_predict(predictor, labels):
     assert np.array_equal(regions.y, X[:, 0] > 1.5)
 
 
+def test_an_estimator_says_which_class_a_column_is():
+    """Also if its classes are not sorted."""
+    estimator = Estimator("predict_proba")
+    estimator.classes_ = np.array(["right", "left"])
+    y = np.where(X[:, 0] > 1.5, "left", "right")
+    regions = decision_regions(estimator, X, y, resolution=10)
+    assert regions.classes.tolist() == ["left", "right"]
+    assert np.array_equal(regions.prediction == 0, regions.xx0 > 1.5)
+
+
 def test_a_model_is_asked_for_all_points_at_once():
     """And gives the scores that the eager engine gives for each."""
     random.seed(0)

@@ -1,5 +1,6 @@
 """A classifier of any number of classes: which class it gives to each point of a plane."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -217,7 +218,8 @@ class DecisionRegions:
         ax.set(xlabel=self.plane.labels[0], ylabel=self.plane.labels[1])
         show_plane(ax, self.xx0, self.xx1)
         if self.plane.note:
-            ax.set_xlabel(f"{self.plane.labels[0]}\n{self.plane.note}")
+            letters = max(24, int(16.0 * ax.bbox.width / ax.figure.dpi))
+            ax.set_xlabel(f"{self.plane.labels[0]}\n{textwrap.fill(self.plane.note, letters)}")
         if title:
             ax.set_title(title, pad=24.0)  # above a legend
         return self

@@ -149,12 +149,13 @@ class LossLandscape:
             markeredgecolor="black",
             label=f"solution, loss {self.centre:.3g}",
         )
-        ax.legend(loc="upper right", fontsize="small")
-        ax.set(xlabel="filter-normalised direction 1", ylabel="direction 2", aspect="equal")
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize="small")
+        ax.set(aspect="equal", ylabel="direction 2")
+        ax.set_xlabel("direction 1\nboth filter-normalised")
         ax.locator_params(nbins=5)
         ax.figure.colorbar(filled, ax=ax, label="loss", format="%.2g", shrink=0.9)
         if title:
-            ax.set_title(title)
+            ax.set_title(title, pad=24.0)  # above the legend
         return self
 
     def _levels(self) -> tuple[Array, Any]:

@@ -139,7 +139,9 @@ class Weights:
         ax.set_title(name, fontsize="medium")
         if self.image_shape is None:
             ax.set(xlabel="input", ylabel="neuron")
-            ax.locator_params(integer=True, nbins=6, min_n_ticks=1)
+            room = ax.bbox.width / ax.figure.dpi
+            ax.locator_params(axis="x", integer=True, nbins=max(1, min(6, int(3.0 * room))))
+            ax.locator_params(axis="y", integer=True, nbins=6, min_n_ticks=1)
         else:
             ax.set_axis_off()
         flat = 1.0 if self.image_shape is None else min(1.0, shown.shape[0] / shown.shape[1])
