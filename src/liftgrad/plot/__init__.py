@@ -1,4 +1,21 @@
-"""Pictures for print, made with matplotlib, which is imported for the first of them."""
+"""Pictures for print, made with matplotlib, which is imported for the first of them.
+
+Each function computes something, draws it on `ax=` or on a new figure, and returns it with `ax_`
+(or `axes_`, where there are several) and `figure_`, for `save`:
+
+- `decision_boundary`: the score of two classes in the plane;
+- `decision_regions`: any number of classes, of two features or many;
+- `BoundaryAnimation`: these regions while training, as a GIF;
+- `training_curves`: loss and other quantities by step or epoch;
+- `confusion_matrix`: which classes are taken for which;
+- `weights`: those of each layer, as heat maps or images;
+- `distributions`: of activations or gradients, by layer;
+- `loss_landscape`: the loss around a solution.
+
+>>> matrix = confusion_matrix([0, 1, 1], [0, 1, 0])
+>>> matrix.accuracy, matrix.ax_.get_ylabel()
+(0.6666666666666666, 'true class')
+"""
 
 from liftgrad.plot.animation import BoundaryAnimation
 from liftgrad.plot.confusion_matrix import ConfusionMatrix, confusion_matrix

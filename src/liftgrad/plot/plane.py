@@ -103,7 +103,9 @@ def extent_of(xx0: Array, xx1: Array) -> tuple[float, float, float, float]:
 
 def _principal(X: Array) -> Plane:
     origin = X.mean(axis=0)
-    _, singular, components = np.linalg.svd(X - origin, full_matrices=False)
+    # Of many points the triangular factor has the same components and is small.
+    factor = np.linalg.qr(X - origin, mode="r")
+    _, singular, components = np.linalg.svd(factor, full_matrices=False)
     if len(components) < 2:
         raise ValueError("principal components need 2 points or more; pass features=(i, j).")
     directions = components[:2]
