@@ -59,6 +59,17 @@ def test_a_table_by_epoch(wrap):
     assert styles == ["-", "--"]  # they differ in grey
 
 
+def test_a_history_without_epochs():
+    """Is drawn by step, though its table is empty."""
+
+    class Run(Fitted):
+        def table(self):
+            return {name: column[:0] for name, column in super().table().items()}
+
+    (line,) = training_curves(Run()).ax_.get_lines()
+    assert np.array_equal(line.get_ydata(), Run.loss)
+
+
 def test_a_long_curve_is_smoothed_over_itself():
     """The line as it is stays, pale."""
     losses = 1.0 + np.random.default_rng(0).random(1000)
@@ -116,6 +127,7 @@ def test_it_draws_on_given_axes():
     ("history", "keywords", "message"),
     [
         ([], {}, "the history is empty; train for a step or more first"),
+        ({"loss": []}, {}, "the history is empty; train for an epoch or more first"),
         ({}, {}, "the history is empty; train for an epoch or more first"),
         ([[1.0], [2.0]], {}, r"losses of shape \(2, 1\); pass one for each step"),
         (Fitted(), {"quantities": ["f1"]}, "no 'f1'; choose from loss, lr, accuracy"),

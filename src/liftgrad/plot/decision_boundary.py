@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.plot.classes import are_numbers
 from liftgrad.plot.outputs import outputs
 from liftgrad.plot.plane import extent_of, grid_around, show_plane
 
@@ -75,6 +76,8 @@ def _scores(score: Callable[[Any], Any], points: Array) -> Array:
             "a decision boundary is drawn of one score for each point, and there are "
             f"{scores.shape[1]}; draw them with decision_regions."
         )
+    if not are_numbers(scores):
+        raise ValueError(f"the score {scores[0]!r} is no number; let the function return one.")
     if not np.isfinite(scores).all():
         point = points[np.argmin(np.isfinite(scores))].tolist()
         raise ValueError(

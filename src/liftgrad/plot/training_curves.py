@@ -74,8 +74,9 @@ def _curves(history: Any) -> tuple[dict[str, tuple[Array, Array]], str]:
     """Return abscissae and ordinates by name, the loss first, and what the abscissae count."""
     losses = getattr(history, "loss", None)
     table = history.table() if hasattr(history, "table") else history
-    if isinstance(table, Mapping):
-        if not table:
+    measured = isinstance(table, Mapping) and any(len(column) for column in table.values())
+    if isinstance(table, Mapping) and (measured or losses is None):
+        if not measured:
             raise ValueError("the history is empty; train for an epoch or more first.")
         columns = {name: np.asarray(column, np.float64) for name, column in table.items()}
         epochs = columns.pop("epoch", np.arange(1.0, 1.0 + len(next(iter(columns.values())))))
