@@ -101,7 +101,7 @@ def test_histograms(of):
 
 
 def test_a_layer_that_is_used_twice():
-    """Is shown twice, also with its gradients."""
+    """Has all its outputs, and their gradients, as samples of its units."""
 
     class Twice(nn.Module):
         def __init__(self):
@@ -110,10 +110,18 @@ def test_a_layer_that_is_used_twice():
         def __call__(self, x):
             return self.layer(self.layer(x))
 
-    picture = distributions(Twice(), X)
-    assert list(picture.numbers) == ["layer", "layer'"]
-    gradients = distributions(Twice(), X, Y, of="gradients", loss=losses.cross_entropy)
-    assert list(gradients.numbers) == ["layer", "layer'"]
+    model = Twice()
+    outputs = distributions(model, X).numbers["layer"]
+    gradients = distributions(model, X, Y, of="gradients", loss=losses.cross_entropy)
+    assert outputs.shape == gradients.numbers["layer"].shape == (40, 3)
+    for i, (x, y) in enumerate(zip(X.tolist(), Y, strict=True)):
+        first = model.layer(x)
+        second = model.layer(first)
+        losses.cross_entropy(second, int(y)).backward()
+        for row, expected in ((i, first), (20 + i, second)):
+            assert outputs[row] == pytest.approx([o.data for o in expected])
+            found = gradients.numbers["layer"][row]
+            assert found == pytest.approx([o.grad for o in expected], abs=1e-14)
 
 
 def test_it_draws_on_given_axes():

@@ -62,7 +62,7 @@ def distributions(
         raise ValueError(f"samples of shape {X.shape}; pass one or more, (n, ...).")
     if of not in ("activations", "gradients"):
         raise ValueError(f"of={of!r}: choose 'activations' or 'gradients'.")
-    numbers = _activations(model, X)
+    uses = _activations(model, X)
     if of == "gradients":
         if y is None or loss is None:
             raise ValueError(
@@ -72,25 +72,26 @@ def distributions(
         y = np.asarray(y)
         if y.shape[:1] != X.shape[:1]:
             raise ValueError(f"{len(X)} samples and targets of shape {y.shape}; pass one for each.")
-        numbers = _gradients(model, X, y, loss, numbers)
+        uses = _gradients(model, X, y, loss, uses)
+    numbers = {name: _merged(arrays) for name, arrays in uses.items()}
     for name, array in numbers.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{of} of {name} are not finite; train the model at a smaller rate.")
     return Distributions(numbers, of).plot(ax, title=title, size=size)
 
 
-def _activations(model: Module, X: NDArray[Any]) -> dict[str, Array]:
+def _activations(model: Module, X: NDArray[Any]) -> dict[str, list[Array]]:
+    """Return each layer's outputs, (n, units) for each of its uses."""
+
     def outputs(x: Any) -> dict[str, Any]:
         seen: dict[str, Any] = {}
 
         def note(name: str, output: Any) -> Any:
-            while name in seen:  # a layer that is used again
-                name += "'"
-            seen[name] = output
+            seen.setdefault(name, []).append(_flat(output))
             return output
 
         with_outputs(model, note)(x)
-        return {name: _flat(output) for name, output in seen.items()}
+        return seen
 
     return _of_samples(outputs, X)
 
@@ -100,19 +101,17 @@ def _gradients(
     X: NDArray[Any],
     y: NDArray[Any],
     loss: Callable[[Any, Any], Any],
-    activations: dict[str, Array],
-) -> dict[str, Array]:
+    activations: dict[str, list[Array]],
+) -> dict[str, list[Array]]:
     """Return the derivatives by zeros that are added to the layers' outputs."""
-    zeros = {name: [0.0] * array.shape[1] for name, array in activations.items()}
+    zeros = {name: [[0.0] * use.shape[1] for use in uses] for name, uses in activations.items()}
 
     def derivatives(x: Any, target: Any) -> Any:
         def of(added: dict[str, Any]) -> Any:
-            rest = {name: list(numbers) for name, numbers in added.items()}
+            rest = {name: iter(uses) for name, uses in added.items()}
 
             def note(name: str, output: Any) -> Any:
-                while name not in rest:
-                    name += "'"
-                return _plus(output, iter(rest.pop(name)))
+                return _plus(output, iter(next(rest[name])))
 
             return loss(with_outputs(model, note)(x), target)
 
@@ -121,8 +120,8 @@ def _gradients(
     return _of_samples(derivatives, X, y)
 
 
-def _of_samples(function: Callable[..., dict[str, Any]], *arrays: Any) -> dict[str, Array]:
-    """Return what the function of a sample gives, each list of numbers as (n, length)."""
+def _of_samples(function: Callable[..., Any], *arrays: Any) -> dict[str, list[Array]]:
+    """Return each list of numbers that the function gives for a sample as (n, length)."""
 
     def of_all(*arrays: Any) -> Any:
         return vmap(function)(*arrays)
@@ -130,13 +129,21 @@ def _of_samples(function: Callable[..., dict[str, Any]], *arrays: Any) -> dict[s
     try:
         found = lift(of_all)(*arrays)
     except LiftError:  # a model that cannot be lifted is asked sample by sample
-        found = [function(*(row.tolist() for row in rows)) for rows in zip(*arrays, strict=True)]
-        found = {name: zip(*(row[name] for row in found), strict=True) for name in found[0]}
+        samples = zip(*(array.tolist() for array in arrays), strict=True)
+        rows = [function(*sample) for sample in samples]
         return {
-            name: np.array([[float(x) for x in unit] for unit in units]).T
-            for name, units in found.items()
+            name: [
+                np.array([[float(x) for x in row[name][i]] for row in rows])
+                for i in range(len(uses))
+            ]
+            for name, uses in rows[0].items()
         }
-    return {name: np.column_stack(units) for name, units in found.items()}
+    return {name: [np.column_stack(units) for units in uses] for name, uses in found.items()}
+
+
+def _merged(uses: list[Array]) -> Array:
+    """Return a layer's uses as more samples of its units, or as more units if these differ."""
+    return np.concatenate(uses, axis=0 if len({use.shape for use in uses}) == 1 else 1)
 
 
 def _flat(output: Any) -> list[Any]:
@@ -157,7 +164,10 @@ class Distributions:
     """What `distributions` computed, and what it drew on."""
 
     numbers: dict[str, Array]
-    """Activations or gradients, (n, units), by layer, in the order of their computation."""
+    """Activations or gradients, (n, units), by layer, in the order of their computation.
+
+    A layer that is used k times for a sample, as a convolution is, has (k·n, units).
+    """
     of: str
     """Which of them."""
     ax_: "Axes | None" = None
