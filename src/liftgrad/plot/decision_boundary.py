@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.errors import LiftError
-from liftgrad.lift.api import lift
-from liftgrad.lift.vmap import vmap
-from liftgrad.nn import Module
+from liftgrad.plot.classes import are_numbers
+from liftgrad.plot.outputs import outputs
+from liftgrad.plot.plane import extent_of, grid_around, show_plane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,35 +64,26 @@ def decision_boundary(
         )
     if not np.isin(y, (-1.0, 1.0)).all():
         raise ValueError("the classes of a decision boundary are 1.0 and -1.0; pass them as these.")
-    if resolution < 2:
-        raise ValueError(f"a grid has at least 2 points either way; got resolution={resolution}.")
-    lowest, extent = X.min(axis=0), np.ptp(X, axis=0)
-    around = 0.15 * np.where(extent > 0.0, extent, 1.0)
-    grid = np.linspace(lowest - around, lowest + extent + around, resolution)
-    xx0, xx1 = np.meshgrid(*grid.T)
+    xx0, xx1 = grid_around(X, resolution)
     response = _scores(score, np.column_stack([xx0.ravel(), xx1.ravel()])).reshape(xx0.shape)
     return DecisionBoundary(xx0, xx1, response, X, y).plot(ax, title=title, size=size)
 
 
 def _scores(score: Callable[[Any], Any], points: Array) -> Array:
-    scores = _computed(score, points)
+    scores = outputs(score, points)
+    if scores.ndim > 1:
+        raise ValueError(
+            "a decision boundary is drawn of one score for each point, and there are "
+            f"{scores.shape[1]}; draw them with decision_regions."
+        )
+    if not are_numbers(scores):
+        raise ValueError(f"the score {scores[0]!r} is no number; let the function return one.")
     if not np.isfinite(scores).all():
         point = points[np.argmin(np.isfinite(scores))].tolist()
         raise ValueError(
             f"the score at {point} is not a finite number; train the model at a smaller rate."
         )
     return scores
-
-
-def _computed(score: Callable[[Any], Any], points: Array) -> Array:
-    if isinstance(score, Module):
-        try:
-            lifted: Array = lift(lambda points: vmap(score)(points))(points)  # noqa: PLW0108, lift asks for a function
-        except LiftError:  # a model that cannot be lifted is asked point by point
-            pass
-        else:
-            return lifted
-    return np.array([float(score(point)) for point in points.tolist()])
 
 
 @dataclass
@@ -132,11 +122,7 @@ class DecisionBoundary:
         self._draw_shading(ax)
         self._draw_points(ax)
         self._draw_lines(ax)
-        ax.set(xlim=self.xx0[0, [0, -1]], ylim=self.xx1[[0, -1], 0])
-        width, height = np.ptp(self.xx0), np.ptp(self.xx1)
-        # Circles shall be round, unless the picture became a sliver.
-        ax.set_aspect("equal" if 1 / 3 < width / height < 3 else "auto")
-        ax.locator_params(axis="y", nbins=6)
+        show_plane(ax, self.xx0, self.xx1)
         rows = 1 if ax.figure.bbox.width / ax.figure.dpi >= 5.0 else 2
         ax.legend(
             loc="lower center",
@@ -158,15 +144,11 @@ class DecisionBoundary:
         shades = ListedColormap(np.vstack([side(np.linspace(0.0, 1.0, 128)) for side in sides]))
         # Far outside, scores grow without bound; the shades are for what lies near the points.
         limit = max(2.0, float(np.ceil(np.quantile(np.abs(self.response), 0.75))))
-        half = 0.5 * np.array([self.xx0[0, 1] - self.xx0[0, 0], self.xx1[1, 0] - self.xx1[0, 0]])
         image = ax.imshow(
             self.response,
             cmap=shades,
             norm=Normalize(-limit, limit),
-            extent=(
-                *(self.xx0[0, 0] - half[0], self.xx0[0, -1] + half[0]),
-                *(self.xx1[0, 0] - half[1], self.xx1[-1, 0] + half[1]),
-            ),
+            extent=extent_of(self.xx0, self.xx1),
             origin="lower",
             interpolation="bilinear",
             interpolation_stage="data",

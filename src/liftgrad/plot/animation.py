@@ -1,0 +1,137 @@
+"""Decision regions while a classifier is trained, as an animated GIF."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from liftgrad import files
+from liftgrad.plot.axes import axes_of
+from liftgrad.plot.decision_regions import DecisionRegions, compute_regions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LAST = 1.5
+"""For so many seconds the last frame stays before the film begins again."""
+
+
+class BoundaryAnimation:
+    """Takes frames of a classifier's decision regions and makes a GIF of them.
+
+    It may be called with anything, as a callback after each epoch; or take frames itself:
+
+    >>> def score(point):
+    ...     return point[0] - threshold
+    >>> film = BoundaryAnimation(score, [[0.0, 0.0], [1.0, 1.0]], [-1, 1], resolution=5)
+    >>> for threshold in (0.1, 0.3, 0.5):
+    ...     film.capture(f"threshold {threshold}")
+    >>> [text for text, _ in film.frames]
+    ['threshold 0.1', 'threshold 0.3', 'threshold 0.5']
+
+    Args:
+        predictor: as for `decision_regions`; what it says is asked anew for each frame.
+        X: points, (n, d).
+        y: their classes, (n,).
+        ax: where to draw; by default, a new figure.
+        features: as for `decision_regions`.
+        class_names: as for `decision_regions`.
+        feature_names: as for `decision_regions`.
+        resolution: how many points of the grid lie in each direction.
+        size: of a new figure, width and height in inches.
+
+    """
+
+    def __init__(
+        self,
+        predictor: Any,
+        X: Any,
+        y: Any,
+        ax: "Axes | None" = None,
+        *,
+        features: tuple[int, int] | None = None,
+        class_names: Sequence[str] | None = None,
+        feature_names: Sequence[str] | None = None,
+        resolution: int = 60,
+        size: tuple[float, float] = (4.8, 3.6),
+    ) -> None:
+        self._arguments = (predictor, X, y, features, class_names, feature_names, resolution)
+        self._ax, self._size = ax, size
+        self.frames: list[tuple[str, DecisionRegions]] = []
+        """What is written above each frame, and its regions."""
+        self.ax_: Axes | None = None
+        """The axes drawn on, after `save`."""
+        self.figure_: Figure | None = None
+        """The axes' figure."""
+
+    def __call__(self, *_: Any) -> None:
+        """Take the frame after an epoch, numbered from 1."""
+        self.capture(f"epoch {len(self.frames) + 1}")
+
+    def capture(self, text: str = "") -> None:
+        """Take a frame of what the classifier says now, with this text above.
+
+        Raises:
+            ValueError: as `decision_regions`.
+            TypeError: as `decision_regions`.
+
+        """
+        self.frames.append((text, compute_regions(*self._arguments)))
+
+    def save(
+        self, path: str | os.PathLike[str], *, frames_per_second: int = 10, dpi: float = 100.0
+    ) -> None:
+        """Write the frames to a GIF, which repeats for ever; the axes are cleared for each.
+
+        A file that is there stays as it is until the new one is complete.
+
+        Raises:
+            ValueError: if there are no frames, or the name does not end in .gif.
+            OSError: if the file cannot be written.
+
+        """
+        from matplotlib import rc_context
+        from matplotlib.animation import PillowWriter
+
+        if not self.frames:
+            raise ValueError("the animation has no frames; call it while training, then save it.")
+        if Path(path).suffix.lower() != ".gif":
+            raise ValueError(f"the name '{Path(path).name}' is not that of a GIF; end it in .gif.")
+        if not 1 <= frames_per_second <= 50:
+            raise ValueError(f"frames_per_second={frames_per_second}; pass a rate from 1 to 50.")
+        files.check_writable(path)
+        (ax,) = axes_of(self._ax, ["regions"], self._size)
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        self.ax_, self.figure_ = ax, figure
+        writer = PillowWriter(fps=frames_per_second)
+        with tempfile.TemporaryDirectory() as directory, rc_context({"savefig.bbox": None}):
+            film = Path(directory) / "film.gif"
+            writer.setup(figure, film, dpi)
+            for _ in self._drawn(ax):
+                writer.grab_frame()
+                if self._ax is None:  # the first frame's layout is all frames'
+                    figure.set_layout_engine("none")
+            for _ in range(round(_LAST * frames_per_second)):
+                writer.grab_frame()
+            writer.finish()
+            files.write(path, film.read_bytes())
+
+    def _drawn(self, ax: "Axes") -> Iterator[None]:
+        """Draw one frame after another, and yield after each."""
+        shown: DecisionRegions | None = None
+        for text, regions in self.frames:
+            if shown is None or not np.array_equal(shown.classes, regions.classes):
+                ax.clear()
+                regions.plot(ax, title=text or " ")
+            else:
+                for artist in shown.artists_:
+                    artist.remove()
+                regions.draw_regions(ax)
+                ax.title.set_text(text)
+            yield
+            shown = regions
