@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from liftgrad.engine import Value
-from liftgrad.lift.recording_values import Recorded, here, record
+from liftgrad.lift.recording_values import here, record
 from liftgrad.ops import Operation
 
 _eager = Value._apply
@@ -63,6 +63,4 @@ def _leave() -> None:
 
 def _apply(self: Value, operation: Operation, *operands: Any) -> Any:
     """Apply an operation to Values while a thread records."""
-    if here.depth or any(x.__class__ is Recorded for x in operands):
-        return record(operation, *operands)
-    return _eager(self, operation, *operands)
+    return record(operation, *operands) if here.depth else _eager(self, operation, *operands)

@@ -161,6 +161,7 @@ class Tape:
         with self.lock:
             if self.open:
                 self.open = False
+                self.changed = True  # for all that is known once the leaves are plain
                 self.append = _refuse
                 for leaf in self.leaves:
                     if getattr(leaf, "_tape", None) is self:
@@ -211,7 +212,7 @@ class Tape:
             if self.changed:
                 # As in eager, derivatives are taken at the numbers that leaves have now.
                 self._values[self._places] = [leaf.data for leaf in self.leaves]
-                self.changed = False
+            self.changed = True  # for all that is known from here on
             adjoints, reached = np.zeros(self.done), np.zeros(self.done, np.uint8)
             for node, seed in seeds.items():
                 adjoints[node], reached[node] = seed, 1

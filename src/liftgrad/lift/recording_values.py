@@ -18,7 +18,6 @@ from liftgrad.ops import Operation
 
 _LONG = 1 << 17
 """A tape of which so many nodes are computed is followed by another where nothing goes on."""
-_eager = Value._apply
 
 
 class Here(threading.local):
@@ -140,11 +139,20 @@ class Recorded(Value):
         """Set the gradients of all that this was made of; see `Value.backward`."""
         tape, node = self._tape, int(self._index)
         tape.compute()
+        unchanged = not tape.changed
         tape.close()
+        if unchanged:
+            tape.changed = False
         if create_graph or tape.mixed or self._made_by.constant:
             super().backward(create_graph=create_graph)
         else:
             differentiate(tape, node)
+
+    def __hash__(self) -> int:
+        # Several objects may stand for one node; where graphs are walked they count as one.
+        return hash((self._tape.serial, self._index))
+
+    __eq__ = Value.__eq__
 
     @property
     def _made_by(self) -> Operation:
@@ -172,6 +180,13 @@ class Recorded(Value):
         else:
             numbers = [node.a, node.b][: 1 if operation is power_by else operation.arity]
         return tuple([_at(tape, number) for number in numbers])
+
+
+def _as_value(x: Any) -> Value:
+    """Return an operand for a graph of Values: one Value for each node."""
+    if x.__class__ is Recorded:
+        return cast("Value", x._tape.objects.setdefault(int(x._index), x))
+    return x if isinstance(x, Value) else Value(x)
 
 
 def _at(tape: Tape, number: int) -> Value:
@@ -202,7 +217,9 @@ def record(operation: Operation, *operands: Any) -> Any:
     exponent = operation.parameter
     code = _PACKED.get(operation)
     if code is None and exponent is None:  # an operation of the user's own
-        return _eager(operands[0], operation, *operands)
+        values = tuple([_as_value(x) for x in operands])
+        number = operation.forward(*[v.data for v in values])
+        return Value(number) if operation.constant else Value(number, values, operation)
     while True:
         tape = _tape_for(operands)
         try:
@@ -244,7 +261,7 @@ def _number(tape: Tape, x: Any) -> float:
         if x._tape is tape:
             return x._index  # type: ignore[no-any-return]
         if kind is Recorded:
-            return tape.link(x, x._tape, x._index)
+            return tape.link(_as_value(x), x._tape, x._index)
     elif _can_be_adopted(x):
         # Known from now on, until its number is set or the tape is closed.
         tape.adopt([x], Adopted)
