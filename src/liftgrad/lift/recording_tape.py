@@ -32,13 +32,13 @@ class ClosedTapeError(Exception):
 class Tape:
     """Nodes in the order in which they were noted down, each with its number, from 0.
 
-    Noting down a node is two steps, `size = size + 1` and `append`, between which the interpreter
-    does not switch threads; what takes more steps holds the lock.
+    Noting down a node is two steps, `size = size + 1` and an append to `pending`, between which the
+    interpreter does not switch threads; what takes more steps holds the lock.
     """
 
     __slots__ = (
-        *("__weakref__", "_machine", "_pending", "_pending_inputs", "_pending_sequences"),
-        *("_nodes", "_places", "_sequences", "_values", "append", "changed", "done"),
+        *("__weakref__", "_adopted", "_machine", "_noted", "_pending_inputs", "_pending_sequences"),
+        *("_nodes", "_places", "_sequences", "_values", "changed", "done"),
         *(
             "carried",
             "foreign",
@@ -50,7 +50,7 @@ class Tape:
             "lock",
             "mixed",
         ),
-        *("objects", "open", "own_grads", "sequence_count", "serial", "size", "view"),
+        *("objects", "open", "own_grads", "pending", "sequence_count", "serial", "size", "view"),
     )
 
     def __init__(self) -> None:
@@ -59,11 +59,12 @@ class Tape:
         self.open = True
         self.size = ZERO
         """The last node's number, a float."""
-        self._pending: list[float] = [ZERO]
+        self._noted: list[float] = [ZERO]
         self._pending_inputs: list[float] = [0.0]
         self._pending_sequences: list[float] = []
         self.sequence_count = 0
-        self.append = self._pending.append
+        self.pending: Any = self._noted
+        """Where nodes are appended."""
         self.done = 0
         """How many nodes are computed."""
         self._nodes, self._sequences = array("d"), array("d")
@@ -75,6 +76,8 @@ class Tape:
         self.leaves: list[Value] = []
         """Values from outside, once for each time that their numbers were read."""
         self.leaf_numbers: list[float] = []
+        self._adopted: list[Any] = []
+        """Those that know their number here."""
         self._places: Any = None
         """The leaves' numbers as an array."""
         self.carried: list[Any] = []
@@ -104,7 +107,7 @@ class Tape:
             self._check_open()
             self._pending_inputs.append(number)
             node = self.size = self.size + 1.0
-            self.append(0.0)
+            self.pending.append(0.0)
             return node
 
     def leaf(self, value: Value) -> float:
@@ -125,9 +128,10 @@ class Tape:
                 value.__class__ = kind
                 value._tape = self
                 value._index = self.size = self.size + 1.0
-                self.append(0.0)
-                self.leaf_numbers.append(self.size)
+                self.pending.append(0.0)
+                self.leaf_numbers.append(value._index)
             self.leaves += values
+            self._adopted += values
 
     def link(self, result: Any, tape: "Tape", number: float) -> float:
         """Note down a result that lies on another tape."""
@@ -149,7 +153,7 @@ class Tape:
             self._pending_sequences += numbers
             self.sequence_count += len(numbers)
             node = self.size = self.size + 1.0
-            self.append(code + len(numbers) * SHIFT + start)
+            self.pending.append(code + len(numbers) * SHIFT + start)
             return node
 
     def _check_open(self) -> None:
@@ -162,10 +166,12 @@ class Tape:
             if self.open:
                 self.open = False
                 self.changed = True  # for all that is known once the leaves are plain
-                self.append = _refuse
-                for leaf in self.leaves:
+                self.pending = _Closed
+                for leaf in self._adopted:
                     if getattr(leaf, "_tape", None) is self:
-                        leaf._release()
+                        leaf.__class__ = Value
+                        leaf._prev, leaf._operation = (), ""
+                self._adopted = []
 
     # --- computing ---------------------------------------------------------------------------
 
@@ -177,7 +183,7 @@ class Tape:
 
         """
         with self.lock:
-            new = array("d", self._pending)
+            new = array("d", self._noted)
             if not new:
                 return
             first, last = self.done, self.done + len(new)
@@ -187,7 +193,7 @@ class Tape:
                     "lift(), or smaller batches whose gradients are added up."
                 )
             inputs = np.array(self._pending_inputs)
-            del self._pending[: len(new)]
+            del self._noted[: len(new)]
             self._pending_inputs.clear()
             self._nodes += new
             self._sequences += array("d", self._pending_sequences)
@@ -287,5 +293,9 @@ def differentiate(tape: Tape, number: int) -> None:
             seeds[place] = seeds.get(place, 0.0) + adjoint
 
 
-def _refuse(_node: float) -> None:
-    raise ClosedTapeError
+class _Closed:
+    """In place of the list of a closed tape."""
+
+    @staticmethod
+    def append(_node: float) -> None:
+        raise ClosedTapeError

@@ -39,7 +39,8 @@ class Here(threading.local):
         self.close()
         tape = self.tape = Tape()
         # Each once, and only those that are leaves of the plain kind still.
-        tape.adopt([v for v in dict.fromkeys(carried) if _can_be_adopted(v)], Adopted)
+        once = dict.fromkeys(carried)
+        tape.adopt([v for v in once if type(v) is Value and not v._prev], Adopted)
         return tape
 
 
@@ -235,7 +236,7 @@ def record(operation: Operation, *operands: Any) -> Any:
                 numbers.append(tape.input(exponent))
             a, b = numbers if len(numbers) == 2 else (*numbers, 0.0)
             made._index = tape.size = tape.size + 1.0
-            tape.append((_PACKED[power_by] if code is None else code) + a * SHIFT + b)
+            tape.pending.append((_PACKED[power_by] if code is None else code) + a * SHIFT + b)
         except ClosedTapeError:  # by another thread, which goes on with one of its results
             continue
         return made
@@ -285,24 +286,27 @@ def _apply(self: Any, operation: Operation, *operands: Any) -> Any:
     """Apply an operation, the most frequent cases first: all operands are on the tape."""
     tape = self._tape
     code = _PACKED.get(operation)
-    if code is not None and tape.done < _LONG:
-        try:
+    if code is None or tape.done >= _LONG:
+        return record(operation, *operands)
+    try:
+        if operation.arity == 1:
+            made: Any = Recorded()
+            made._tape = tape
+            made._index = tape.size = tape.size + 1.0
+            tape.pending.append(code + self._index * SHIFT)
+            return made
+        if operation.arity is None:
             # Weights and inputs, say: each loop has code of its own, which sees one class.
             half = len(operands) // 2
             numbers = [x._index for x in operands[:half] if x._tape is tape]
             numbers += [x._index for x in operands[half:] if x._tape is tape]
             if len(numbers) == len(operands):
-                made: Any = Recorded()
+                made = Recorded()
                 made._tape = tape
-                if operation.arity is None:
-                    made._index = tape.sequence(code, numbers)
-                else:
-                    a, b = numbers if len(numbers) == 2 else (*numbers, 0.0)
-                    made._index = tape.size = tape.size + 1.0
-                    tape.append(code + a * SHIFT + b)
+                made._index = tape.sequence(code, numbers)
                 return made
-        except (AttributeError, ClosedTapeError):  # there are others, which are on no tape
-            pass
+    except (AttributeError, ClosedTapeError):  # there are operands that are on no tape
+        pass
     return record(operation, *operands)
 
 
@@ -335,7 +339,7 @@ def _binary(operation: Operation) -> Any:
 
     def method(self: Any, other: Any) -> Any:
         tape = self._tape
-        kind = other.__class__
+        kind = type(other)
         try:
             if kind is Recorded or kind is Adopted:
                 if other._tape is not tape:
@@ -348,7 +352,7 @@ def _binary(operation: Operation) -> Any:
             made: Any = Recorded()
             made._tape = tape
             made._index = tape.size = tape.size + 1.0
-            tape.append(code + self._index * SHIFT + b)
+            tape.pending.append(code + self._index * SHIFT + b)
         except ClosedTapeError:
             return record(operation, self, other)
         return made
@@ -362,7 +366,7 @@ def _reflected(operation: Operation) -> Any:
 
     def method(self: Any, other: Any) -> Any:
         tape = self._tape
-        kind = other.__class__
+        kind = type(other)
         try:
             if kind is int and not other:
                 a = ZERO
@@ -373,7 +377,7 @@ def _reflected(operation: Operation) -> Any:
             made: Any = Recorded()
             made._tape = tape
             made._index = tape.size = tape.size + 1.0
-            tape.append(code + a * SHIFT + self._index)
+            tape.pending.append(code + a * SHIFT + self._index)
         except ClosedTapeError:
             return record(operation, other, self)
         return made
@@ -386,14 +390,14 @@ def _binary_of_adopted(operation: Operation) -> Any:
     code = _PACKED[operation]
 
     def method(self: Any, other: Any) -> Any:
-        if other.__class__ is Recorded:
+        if type(other) is Recorded:
             tape = other._tape
             if self._tape is tape:
                 try:
                     made: Any = Recorded()
                     made._tape = tape
                     made._index = tape.size = tape.size + 1.0
-                    tape.append(code + self._index * SHIFT + other._index)
+                    tape.pending.append(code + self._index * SHIFT + other._index)
                 except ClosedTapeError:
                     return record(operation, self, other)
                 return made
@@ -412,7 +416,7 @@ def _unary(operation: Operation) -> Any:
             made: Any = Recorded()
             made._tape = tape
             made._index = tape.size = tape.size + 1.0
-            tape.append(code + self._index * SHIFT)
+            tape.pending.append(code + self._index * SHIFT)
         except ClosedTapeError:
             return record(operation, self)
         return made
