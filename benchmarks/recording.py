@@ -29,7 +29,13 @@ import eager
 from programs import microgpt_scalar
 
 SYSTEMS = {
-    "moons": ("micrograd", "liftgrad, eager", "liftgrad, recording"),
+    "moons": (
+        "micrograd",
+        "liftgrad, eager",
+        "liftgrad, recording",
+        "liftgrad, neuron written with operators, eager",
+        "liftgrad, neuron written with operators, recording",
+    ),
     "microgpt": ("its own Value", "liftgrad, eager", "liftgrad, recording"),
 }
 STEPS = {"moons": 8, "microgpt": 12}
@@ -81,16 +87,19 @@ def measure(program: str, system: str, collector: str, names: Path | None) -> tu
         mode = importlib.import_module("liftgrad").recording
     with mode():
         if program == "moons":
-            return moons(system.partition(",")[0])
+            return moons(system.partition(",")[0], operators="operators" in system)
         assert names is not None
         return microgpt(system, names)
 
 
-def moons(package: str) -> tuple[float, float]:
+def moons(package: str, *, operators: bool) -> tuple[float, float]:
     """Train micrograd's demo."""
     value = importlib.import_module(f"{package}.engine").Value
+    nn = importlib.import_module(f"{package}.nn")
     random.seed(1337)
-    model = importlib.import_module(f"{package}.nn").MLP(2, [16, 16, 1])
+    model = nn.MLP(2, [16, 16, 1])
+    if operators:
+        nn.Neuron.__call__ = eager.micrograd_neuron
     points, labels = eager.moons(100)
     times, loss = [], 0.0
     for k in range(STEPS["moons"]):

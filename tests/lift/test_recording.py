@@ -434,7 +434,7 @@ def test_memory_does_not_grow():
 
 def test_memory_without_gradients_is_bounded(monkeypatch):
     """A result is alive at all times, the tapes go all the same."""
-    monkeypatch.setattr("liftgrad.lift.recording_values._LONG", 500)
+    monkeypatch.setattr("liftgrad.lift.recording_operators._LONG", 500)
     x, w = Value(0.5), Value(2.0)
     tapes = weakref.WeakSet()
     with recording():

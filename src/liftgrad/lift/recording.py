@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from liftgrad.engine import Value
-from liftgrad.lift.recording_values import here, record
+from liftgrad.lift.recording_operators import record
+from liftgrad.lift.recording_values import here
 from liftgrad.ops import Operation
 
 _eager = Value._apply

@@ -5,8 +5,9 @@ operation's result comes from its LLVM template, each derivative from its rule, 
 on symbols that write instructions. Without LLVM the same is done in Python.
 
 A node is one float64, an exact integer: its operation's code and two numbers of 23 bits. They
-are the operands' numbers, or, for operations on sequences, how many operands there are and where
-they begin in the list of such operands. Lists of floats become arrays with a single copy.
+are the operands' numbers; for an operation on a sequence, how many operands there are and where
+they begin in the list of such operands; for a number from outside, where it is in the list of
+those. Lists of floats become arrays in one go.
 """
 
 import ctypes
@@ -67,6 +68,8 @@ class Arrays(NamedTuple):
     """A tape's memory."""
 
     nodes: NDArray[np.float64]
+    inputs: NDArray[np.float64]
+    """Numbers from outside."""
     sequences: NDArray[np.float64]
     """The operands of operations on sequences."""
     values: NDArray[np.float64]
@@ -75,14 +78,13 @@ class Arrays(NamedTuple):
 class PythonMachine:
     """Runs tapes with the operations' functions on floats."""
 
-    def forward(self, arrays: Arrays, inputs: NDArray[np.float64], first: int, last: int) -> None:
-        """Compute the values first, ..., last - 1; take those from outside from `inputs`."""
-        outside = iter(inputs.tolist())
+    def forward(self, arrays: Arrays, first: int, last: int) -> None:
+        """Compute the values first, ..., last - 1."""
         values = arrays.values
         for i in range(first, last):
             node = unpack(arrays.nodes[i])
             if node.code == INPUT:
-                values[i] = next(outside)
+                values[i] = arrays.inputs[node.b]
             else:
                 operation = OPERATION_OF[node.code]
                 values[i] = operation.forward(*values[operands(node, arrays.sequences)].tolist())
@@ -122,12 +124,11 @@ class NativeMachine:
         forward, backward = code.kernels(texts)
         pointer, number = ctypes.c_void_p, ctypes.c_int64
         self._forward = ctypes.CFUNCTYPE(None, *[pointer] * 4, number, number)(forward)
-        self._backward = ctypes.CFUNCTYPE(None, *[pointer] * 5, number)(backward)
+        self._backward = ctypes.CFUNCTYPE(None, *[pointer] * 6, number)(backward)
 
-    def forward(self, arrays: Arrays, inputs: NDArray[np.float64], first: int, last: int) -> None:
-        """Compute the values first, ..., last - 1; take those from outside from `inputs`."""
-        addresses = [x.ctypes.data for x in (*arrays, inputs)]
-        self._forward(*addresses, first, last)
+    def forward(self, arrays: Arrays, first: int, last: int) -> None:
+        """Compute the values first, ..., last - 1."""
+        self._forward(*[x.ctypes.data for x in arrays], first, last)
 
     def backward(
         self, arrays: Arrays, grads: NDArray[np.float64], reached: NDArray[np.uint8], last: int
@@ -215,12 +216,12 @@ def _kernel(
 ) -> Kernel:
     """Return a loop over nodes that switches to the operation of each.
 
-    In its cases %a and %b are a node's numbers; `prelude` may branch to %next to skip a node.
+    Its parameters are the arrays, by name, and `parameters`. In its cases %a and %b are a node's
+    numbers; `prelude` may branch to %next to skip a node.
     """
     text = Instructions(target, "float64")
     start, inside, step = bounds
     lines = text.lines
-    lines += ["  %cursor = alloca i64", "  store i64 0, ptr %cursor"]
     lines += ["  %begin = sub i64 %last, 1", "  br label %head", "head:"]
     lines += [f"  %i = phi i64 [ {start}, %entry ], [ %following, %next ]"]
     lines += [f"  %more = icmp {inside}", "  br i1 %more, label %body, label %done", "body:"]
@@ -237,7 +238,8 @@ def _kernel(
         lines += ["  br label %next"]
     lines += ["next:", f"  %following = add i64 %i, {step}", "  br label %head"]
     lines += ["done:", "  ret void", "}"]
-    head = f"define void @kernel({parameters}) {{\nentry:"
+    arrays = ", ".join(f"ptr %{name}" for name in Arrays._fields)
+    head = f"define void @kernel({arrays}, {parameters}) {{\nentry:"
     return Kernel("\n".join([head, *lines]), [], [], text.functions)
 
 
@@ -254,10 +256,7 @@ def _each(text: Instructions, count: str, body: Callable[[str], None], start: st
 def _forward(target: Any) -> Kernel:
     def case(text: Instructions, operation: Operation | None, i: str) -> None:
         if operation is None:
-            place = text.emit("load i64, ptr %cursor")
-            result = _load(text, "%inputs", place)
-            following = text.emit(f"add i64 {place}, 1")
-            text.lines.append(f"  store i64 {following}, ptr %cursor")
+            result = _load(text, "%inputs", "%b")
         elif operation.arity is None:
             result = _reduced(text, operation)
         else:
@@ -268,7 +267,7 @@ def _forward(target: Any) -> Kernel:
 
     return _kernel(
         target,
-        "ptr %nodes, ptr %sequences, ptr %values, ptr %inputs, i64 %first, i64 %last",
+        "i64 %first, i64 %last",
         ("%first", "slt i64 %i, %last", 1),
         lambda _text, _i: None,
         case,
@@ -345,7 +344,7 @@ def _backward(target: Any) -> Kernel:
 
     return _kernel(
         target,
-        "ptr %nodes, ptr %sequences, ptr %values, ptr %grads, ptr %reached, i64 %last",
+        "ptr %grads, ptr %reached, i64 %last",
         ("%begin", "sge i64 %i, 0", -1),
         only_reached,
         case,

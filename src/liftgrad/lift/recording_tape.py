@@ -7,7 +7,7 @@ object alive for a result; results keep their tape alive, and it goes with the l
 
 import threading
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
@@ -37,20 +37,10 @@ class Tape:
     """
 
     __slots__ = (
-        *("__weakref__", "_adopted", "_machine", "_noted", "_pending_inputs", "_pending_sequences"),
-        *("_nodes", "_places", "_sequences", "_values", "changed", "done"),
-        *(
-            "carried",
-            "foreign",
-            "grads",
-            "labels",
-            "leaf_numbers",
-            "leaves",
-            "links",
-            "lock",
-            "mixed",
-        ),
-        *("objects", "open", "own_grads", "pending", "sequence_count", "serial", "size", "view"),
+        *("__weakref__", "_computing", "_inputs", "_machine", "_nodes", "_noted", "_noted_inputs"),
+        *("_noted_sequences", "_sequences", "_values", "carried", "changed", "done", "foreign"),
+        *("grads", "labels", "leaves", "links", "lock", "mixed", "objects", "open", "own_grads"),
+        *("pending", "serial", "size", "view"),
     )
 
     def __init__(self) -> None:
@@ -59,27 +49,20 @@ class Tape:
         self.open = True
         self.size = ZERO
         """The last node's number, a float."""
-        self._noted: list[float] = [ZERO]
-        self._pending_inputs: list[float] = [0.0]
-        self._pending_sequences: list[float] = []
-        self.sequence_count = 0
+        self._noted, self._noted_inputs, self._noted_sequences = [ZERO], [0.0], list[float]()
         self.pending: Any = self._noted
         """Where nodes are appended."""
-        self.done = 0
-        """How many nodes are computed."""
-        self._nodes, self._sequences = array("d"), array("d")
+        self._nodes, self._inputs, self._sequences = array("d"), array("d"), array("d")
         self._values = np.empty(1024)
         self.view = self._values.data
         """The values that are computed; indexing it gives floats."""
+        self.done = 0
+        """How many nodes are computed."""
+        self._computing = False
         self._machine = machine()
 
-        self.leaves: list[Value] = []
-        """Values from outside, once for each time that their numbers were read."""
-        self.leaf_numbers: list[float] = []
-        self._adopted: list[Any] = []
-        """Those that know their number here."""
-        self._places: Any = None
-        """The leaves' numbers as an array."""
+        self.leaves: dict[float, Value] = {}
+        """Values from outside by number, once for each time that they were read."""
         self.carried: list[Any] = []
         """The leaves that got a gradient, which the next tape will see again, most likely."""
         self.changed = False
@@ -105,33 +88,32 @@ class Tape:
         """Note down a number from outside; return its node's number."""
         with self.lock:
             self._check_open()
-            self._pending_inputs.append(number)
+            place = float(len(self._inputs) + len(self._noted_inputs))
+            self._noted_inputs.append(number)
             node = self.size = self.size + 1.0
-            self.pending.append(0.0)
+            self.pending.append(place)
             return node
 
     def leaf(self, value: Value) -> float:
         """Note down a Value from outside with its number of this moment."""
         data = value.data
-        with self.lock:
-            node = self.input(data if data.__class__ is float else to_float(data))
-            self.leaves.append(value)
-            self.leaf_numbers.append(node)
-            return node
+        node = self.input(data if data.__class__ is float else to_float(data))
+        self.leaves[node] = value
+        return node
 
     def adopt(self, values: list[Any], kind: type) -> None:
         """Know leaves by number until they are set, as long as the tape grows."""
         with self.lock:
             self._check_open()
-            self._pending_inputs += [v.data for v in values]
+            place = float(len(self._inputs) + len(self._noted_inputs))
+            self._noted_inputs += [v.data for v in values]
             for value in values:
+                node = self.size = self.size + 1.0
+                self.pending.append(place)
+                place += 1.0
+                self.leaves[node] = value
                 value.__class__ = kind
-                value._tape = self
-                value._index = self.size = self.size + 1.0
-                self.pending.append(0.0)
-                self.leaf_numbers.append(value._index)
-            self.leaves += values
-            self._adopted += values
+                value._tape, value._index = self, node
 
     def link(self, result: Any, tape: "Tape", number: float) -> float:
         """Note down a result that lies on another tape."""
@@ -149,9 +131,8 @@ class Tape:
         """Note down an operation on a sequence."""
         with self.lock:
             self._check_open()
-            start = self.sequence_count
-            self._pending_sequences += numbers
-            self.sequence_count += len(numbers)
+            start = len(self._sequences) + len(self._noted_sequences)
+            self._noted_sequences += numbers
             node = self.size = self.size + 1.0
             self.pending.append(code + len(numbers) * SHIFT + start)
             return node
@@ -167,11 +148,10 @@ class Tape:
                 self.open = False
                 self.changed = True  # for all that is known once the leaves are plain
                 self.pending = _Closed
-                for leaf in self._adopted:
+                for leaf in self.leaves.values():
                     if getattr(leaf, "_tape", None) is self:
                         leaf.__class__ = Value
                         leaf._prev, leaf._operation = (), ""
-                self._adopted = []
 
     # --- computing ---------------------------------------------------------------------------
 
@@ -179,32 +159,33 @@ class Tape:
         """Compute what was noted down since the last time.
 
         Raises:
-            LiftError: if the tape is too long.
+            LiftError: if the tape is too long, or an earlier call was interrupted.
 
         """
         with self.lock:
             new = array("d", self._noted)
-            if not new:
+            if not new and not self._computing:
                 return
             first, last = self.done, self.done + len(new)
-            if last > LIMIT or self.sequence_count > LIMIT:
-                raise LiftError(
-                    f"more than {LIMIT:,} operations or operands were recorded in one graph; use "
-                    "lift(), or smaller batches whose gradients are added up."
-                )
-            inputs = np.array(self._pending_inputs)
+            places = len(self._sequences) + len(self._noted_sequences)
+            if self._computing or max(last, places) > LIMIT:
+                self.close()
+                raise _interrupted() if self._computing else _too_long()
+            self._computing = True
             del self._noted[: len(new)]
-            self._pending_inputs.clear()
             self._nodes += new
-            self._sequences += array("d", self._pending_sequences)
-            self._pending_sequences.clear()
+            self._inputs += array("d", self._noted_inputs)
+            self._sequences += array("d", self._noted_sequences)
+            self._noted_inputs.clear()
+            self._noted_sequences.clear()
             if last > len(self._values):
                 values = np.empty(max(last, 2 * len(self._values)))
                 values[:first] = self._values[:first]
                 self._values = values
                 self.view = values.data
-            self._machine.forward(self._arrays(), inputs, first, last)
+            self._machine.forward(self._arrays(), first, last)
             self.done = last
+            self._computing = False
 
     def differentiate(self, seeds: dict[int, float]) -> Iterator[tuple[Any, float]]:
         """Set the gradients of what the seeds' nodes were made of.
@@ -213,29 +194,22 @@ class Tape:
         """
         with self.lock:
             self.compute()
-            if self._places is None or len(self._places) < len(self.leaves):
-                self._places = np.array(self.leaf_numbers, np.int64)
+            leaves, places = self.leaves.values(), np.array(list(self.leaves), np.int64)
             if self.changed:
                 # As in eager, derivatives are taken at the numbers that leaves have now.
-                self._values[self._places] = [leaf.data for leaf in self.leaves]
+                self._values[places] = [leaf.data for leaf in leaves]
             self.changed = True  # for all that is known from here on
             adjoints, reached = np.zeros(self.done), np.zeros(self.done, np.uint8)
             for node, seed in seeds.items():
                 adjoints[node], reached[node] = seed, 1
             self._machine.backward(self._arrays(), adjoints, reached, max(seeds) + 1)
             self._keep(adjoints, reached)
-            parts = adjoints[self._places].tolist()
-            meant = reached[self._places]
-            self.carried = self.leaves
-            if meant.all():
-                for leaf, part in zip(self.leaves, parts, strict=True):
+            parts, meant = adjoints[places].tolist(), reached[places].tolist()
+            self.carried = []
+            for leaf, part, met in zip(leaves, parts, meant, strict=True):
+                if met:
                     leaf.grad += part
-            else:
-                self.carried = []
-                for leaf, part, met in zip(self.leaves, parts, meant.tolist(), strict=True):
-                    if met:
-                        leaf.grad += part
-                        self.carried.append(leaf)
+                    self.carried.append(leaf)
             return iter(
                 [(r, float(adjoints[node])) for node, r in self.foreign.items() if reached[node]]
             )
@@ -260,6 +234,7 @@ class Tape:
     def _arrays(self) -> Arrays:
         return Arrays(
             np.frombuffer(self._nodes),
+            np.frombuffer(self._inputs),
             np.frombuffer(self._sequences) if self._sequences else np.empty(0),
             self._values,
         )
@@ -271,15 +246,10 @@ class Tape:
         self.compute()
         return self._nodes[number]
 
-    def operand_numbers(self, start: int, length: int) -> list[int]:
-        """Return the operands of an operation on a sequence."""
-        return [int(x) for x in self._sequences[start : start + length]]
-
-    def leaf_of(self, number: int) -> Value | None:
-        """Return the leaf that a node stands for, if it does."""
-        if float(number) in self.leaf_numbers:
-            return self.leaves[self.leaf_numbers.index(float(number))]
-        return None
+    @property
+    def sequences(self) -> Sequence[float]:
+        """The operands of operations on sequences, as far as they are computed."""
+        return self._sequences
 
 
 def differentiate(tape: Tape, number: int) -> None:
@@ -291,6 +261,19 @@ def differentiate(tape: Tape, number: int) -> None:
             seeds = owed.setdefault(result._tape, {})
             place = int(result._index)
             seeds[place] = seeds.get(place, 0.0) + adjoint
+
+
+def _too_long() -> LiftError:
+    return LiftError(
+        f"more than {LIMIT:,} operations or operands were recorded in one graph; use lift(), or "
+        "smaller batches whose gradients are added up."
+    )
+
+
+def _interrupted() -> LiftError:
+    return LiftError(
+        "computing what was recorded was interrupted, and its results are lost; compute them anew."
+    )
 
 
 class _Closed:

@@ -1,23 +1,19 @@
-"""The Values of recording mode, and how operations on them are noted down.
+"""The Values of recording mode.
 
 A `Recorded` is the result of an operation: a tape, and a number on it. An `Adopted` is a leaf
 Value that the tape at hand knows by number: its class is changed while that is so, since setting
 its `data` must make the tape forget it. The slots of a Value are free to hold tape and number.
+`recording_operators` gives both their operators.
 """
 
 import threading
-from types import CodeType, FunctionType
 from typing import Any, cast
 
 from liftgrad import ops
 from liftgrad.engine import Value
-from liftgrad.lift.recording_machine import BITS, CODES, INPUT, OPERATION_OF, power_by, unpack
-from liftgrad.lift.recording_tape import SHIFT, ZERO, ClosedTapeError, Tape, differentiate
-from liftgrad.numbers import to_float
+from liftgrad.lift.recording_machine import INPUT, OPERATION_OF, operands, power_by, unpack
+from liftgrad.lift.recording_tape import Tape, differentiate
 from liftgrad.ops import Operation
-
-_LONG = 1 << 17
-"""A tape of which so many nodes are computed is followed by another where nothing goes on."""
 
 
 class Here(threading.local):
@@ -38,15 +34,17 @@ class Here(threading.local):
         carried = self.tape.carried if self.tape is not None else []
         self.close()
         tape = self.tape = Tape()
-        # Each once, and only those that are leaves of the plain kind still.
-        once = dict.fromkeys(carried)
-        tape.adopt([v for v in once if type(v) is Value and not v._prev], Adopted)
+        tape.adopt([v for v in dict.fromkeys(carried) if can_be_adopted(v)], Adopted)
         return tape
 
 
 here = Here()
-_PACKED = {operation: float(code << 2 * BITS) for operation, code in CODES.items()}
-"""What a node of an operation is without its operands."""
+
+
+def can_be_adopted(x: Any) -> bool:
+    """Tell whether it is a plain Value, a leaf, and has a plain number."""
+    plain = x.__class__ is Value and x.data.__class__ is float
+    return plain and not x._prev and not x._operation
 
 
 class Adopted(Value):
@@ -173,17 +171,16 @@ class Recorded(Value):
     def _prev(self) -> tuple[Value, ...]:  # type: ignore[override]
         tape = self._tape
         node = unpack(tape.node(int(self._index)))
-        operation = self._made_by
+        operation = OPERATION_OF[node.code]
         if operation.constant:
             return ()
-        if operation.arity is None:
-            numbers = tape.operand_numbers(node.b, node.a)
-        else:
-            numbers = [node.a, node.b][: 1 if operation is power_by else operation.arity]
+        numbers = operands(node, tape.sequences)
+        if operation is power_by:  # whose exponent is part of the operation for others
+            numbers.pop()
         return tuple([_at(tape, number) for number in numbers])
 
 
-def _as_value(x: Any) -> Value:
+def as_value(x: Any) -> Value:
     """Return an operand for a graph of Values: one Value for each node."""
     if x.__class__ is Recorded:
         return cast("Value", x._tape.objects.setdefault(int(x._index), x))
@@ -201,244 +198,7 @@ def _at(tape: Tape, number: int) -> Value:
     elif number in tape.foreign:
         made = tape.foreign[number]
     else:
-        leaf = tape.leaf_of(number)
+        leaf = tape.leaves.get(float(number))
         made = Value(tape.view[number]) if leaf is None else leaf
     tape.objects[number] = made
     return cast("Value", made)
-
-
-# --- noting down -----------------------------------------------------------------------------
-
-
-def record(operation: Operation, *operands: Any) -> Any:
-    """Note down an operation of any kind on operands of any kind, one of them a Value."""
-    for x in operands:
-        if not isinstance(x, Value) and hasattr(x, "_apply"):
-            return x._apply(operation, *operands)  # a traced value's turn
-    exponent = operation.parameter
-    code = _PACKED.get(operation)
-    if code is None and exponent is None:  # an operation of the user's own
-        values = tuple([_as_value(x) for x in operands])
-        number = operation.forward(*[v.data for v in values])
-        return Value(number) if operation.constant else Value(number, values, operation)
-    while True:
-        tape = _tape_for(operands)
-        try:
-            numbers = [_number(tape, x) for x in operands]
-            made: Any = Recorded()
-            made._tape = tape
-            if operation.arity is None:
-                assert code is not None
-                made._index = tape.sequence(code, numbers)
-                return made
-            if code is None:
-                assert exponent is not None
-                numbers.append(tape.input(exponent))
-            a, b = numbers if len(numbers) == 2 else (*numbers, 0.0)
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append((_PACKED[power_by] if code is None else code) + a * SHIFT + b)
-        except ClosedTapeError:  # by another thread, which goes on with one of its results
-            continue
-        return made
-
-
-def _tape_for(operands: tuple[Any, ...]) -> Tape:
-    """Return the tape at hand, a new one if it is closed, or long and none of this goes on."""
-    tape: Tape | None = here.tape
-    if tape is not None and tape.open:
-        if tape.done < _LONG:
-            return tape
-        if any(x.__class__ is Recorded and x._tape is tape for x in operands):
-            return tape
-    return here.begin()
-
-
-def _number(tape: Tape, x: Any) -> float:
-    """Return an operand's number on the tape, noting it down if it is from outside."""
-    kind = x.__class__
-    if kind is float:
-        return tape.input(x)
-    if kind is Recorded or kind is Adopted:
-        if x._tape is tape:
-            return x._index  # type: ignore[no-any-return]
-        if kind is Recorded:
-            return tape.link(_as_value(x), x._tape, x._index)
-    elif _can_be_adopted(x):
-        # Known from now on, until its number is set or the tape is closed.
-        tape.adopt([x], Adopted)
-        return x._index  # type: ignore[no-any-return]
-    if isinstance(x, Value):
-        # Others are read each time that they are used.
-        tape.mixed |= bool(x._prev)
-        tape.changed = True
-        return tape.leaf(x)
-    if kind is int and x == 0:
-        return ZERO
-    return tape.input(to_float(x))
-
-
-def _can_be_adopted(x: Any) -> bool:
-    """Tell whether it is a plain Value, a leaf, and has a plain number."""
-    return x.__class__ is Value and not x._prev and x._operation == "" and x.data.__class__ is float
-
-
-def _apply(self: Any, operation: Operation, *operands: Any) -> Any:
-    """Apply an operation, the most frequent cases first: all operands are on the tape."""
-    tape = self._tape
-    code = _PACKED.get(operation)
-    if code is None or tape.done >= _LONG:
-        return record(operation, *operands)
-    try:
-        if operation.arity == 1:
-            made: Any = Recorded()
-            made._tape = tape
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append(code + self._index * SHIFT)
-            return made
-        if operation.arity is None:
-            # Weights and inputs, say: each loop has code of its own, which sees one class.
-            half = len(operands) // 2
-            numbers = [x._index for x in operands[:half] if x._tape is tape]
-            numbers += [x._index for x in operands[half:] if x._tape is tape]
-            if len(numbers) == len(operands):
-                made = Recorded()
-                made._tape = tape
-                made._index = tape.sequence(code, numbers)
-                return made
-    except (AttributeError, ClosedTapeError):  # there are operands that are on no tape
-        pass
-    return record(operation, *operands)
-
-
-# --- operators -------------------------------------------------------------------------------
-
-
-def _with_own_caches(function: Any) -> Any:
-    """Return the function with code of its own: the interpreter adapts code to the types it sees.
-
-    Shared by all operators, it would adapt to none.
-    """
-    code: CodeType = function.__code__
-    return FunctionType(
-        code.replace(co_name=code.co_name),
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-
-
-# The methods below spell out one and the same thing in order to be fast. The number is taken, and
-# the node appended, with no call in between, so that no other thread comes between them.
-# The interpreter's speed is what a recorded program's speed depends on, hence no helper either.
-
-
-def _binary(operation: Operation) -> Any:
-    """Return a result's method that notes down an operation on it and something."""
-    code = _PACKED[operation]
-
-    def method(self: Any, other: Any) -> Any:
-        tape = self._tape
-        kind = type(other)
-        try:
-            if kind is Recorded or kind is Adopted:
-                if other._tape is not tape:
-                    return record(operation, self, other)
-                b = other._index
-            elif kind is float:
-                b = tape.input(other)
-            else:
-                return record(operation, self, other)
-            made: Any = Recorded()
-            made._tape = tape
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append(code + self._index * SHIFT + b)
-        except ClosedTapeError:
-            return record(operation, self, other)
-        return made
-
-    return _with_own_caches(method)
-
-
-def _reflected(operation: Operation) -> Any:
-    """Return a result's method that notes down an operation on something and it."""
-    code = _PACKED[operation]
-
-    def method(self: Any, other: Any) -> Any:
-        tape = self._tape
-        kind = type(other)
-        try:
-            if kind is int and not other:
-                a = ZERO
-            elif kind is float:
-                a = tape.input(other)
-            else:
-                return record(operation, other, self)
-            made: Any = Recorded()
-            made._tape = tape
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append(code + a * SHIFT + self._index)
-        except ClosedTapeError:
-            return record(operation, other, self)
-        return made
-
-    return _with_own_caches(method)
-
-
-def _binary_of_adopted(operation: Operation) -> Any:
-    """Return a leaf's method for the same; what two leaves come to may begin a new tape."""
-    code = _PACKED[operation]
-
-    def method(self: Any, other: Any) -> Any:
-        if type(other) is Recorded:
-            tape = other._tape
-            if self._tape is tape:
-                try:
-                    made: Any = Recorded()
-                    made._tape = tape
-                    made._index = tape.size = tape.size + 1.0
-                    tape.pending.append(code + self._index * SHIFT + other._index)
-                except ClosedTapeError:
-                    return record(operation, self, other)
-                return made
-        return record(operation, self, other)
-
-    return _with_own_caches(method)
-
-
-def _unary(operation: Operation) -> Any:
-    """Return a result's method that notes down an operation on it."""
-    code = _PACKED[operation]
-
-    def method(self: Any) -> Any:
-        tape = self._tape
-        try:
-            made: Any = Recorded()
-            made._tape = tape
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append(code + self._index * SHIFT)
-        except ClosedTapeError:
-            return record(operation, self)
-        return made
-
-    return _with_own_caches(method)
-
-
-def _add_operators() -> None:
-    for operation in ops.OPERATIONS.values():
-        if operation.arity == 1:
-            setattr(Recorded, operation.name, _unary(operation))
-        elif operation.arity == 2:
-            setattr(Recorded, operation.name, _binary(operation))
-    names = {"add": ops.add, "sub": ops.subtract, "mul": ops.multiply, "truediv": ops.divide}
-    for name, operation in names.items():
-        setattr(Recorded, f"__{name}__", _binary(operation))
-        setattr(Recorded, f"__r{name}__", _reflected(operation))
-        setattr(Adopted, f"__{name}__", _binary_of_adopted(operation))
-    for name, operation in {"neg": ops.negate, "abs": ops.absolute}.items():
-        setattr(Recorded, f"__{name}__", _unary(operation))
-    for kind in (Recorded, Adopted):
-        setattr(kind, "_apply", _with_own_caches(_apply))  # noqa: B010, mypy's method-assign
-
-
-_add_operators()
