@@ -521,6 +521,31 @@ def test_a_tape_that_is_too_long_is_refused(monkeypatch):
             y.backward()
 
 
+class Interrupted:
+    """A machine during whose work the user presses Ctrl-C."""
+
+    def forward(self, *_):
+        """Be interrupted."""
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_computation_gives_no_numbers():
+    """Neither wrong ones then, nor any later; what is recorded after it is right."""
+    with recording():
+        x = Value(2.0)
+        y = x * 3
+        y._tape._machine = Interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            float(y)
+        with pytest.raises(LiftError, match="compute them anew"):
+            float(y)
+        with pytest.raises(LiftError, match="compute them anew"):
+            (y * x).backward()
+        z = x * 3
+        z.backward()
+        assert (z.data, x.grad) == (6.0, 3.0)
+
+
 def test_grad_of_functions_in_the_block():
     """The functional derivatives work on recorded values, too."""
     with recording():
