@@ -6,6 +6,7 @@ import itertools
 import math
 import pickle
 import random
+import sys
 import threading
 import tracemalloc
 import weakref
@@ -447,35 +448,45 @@ def test_memory_without_gradients_is_bounded(monkeypatch):
 
 
 def test_threads_record_for_themselves():
-    """Many threads share the weights, some of them recording; the numbers are eager's."""
+    """Many threads share the weights and results, most of them recording; the numbers are eager's.
+
+    Python switches between them as often as it can.
+    """
     weights = [Value(0.1 * i) for i in range(8)]
+    shared = [Value(1.0) * 1.0]
 
     def work(k):
         x = [Value(math.sin(k + i)) for i in range(8)]
-        for _ in range(40):
+        for i in range(20):
             y = sum(w * v for w, v in zip(weights, x, strict=True)).tanh()
-            y = y * (k + 0.5) + functional.dot(weights, x)
-        return y, x
+            y = y * (k + 0.5 + i) + functional.dot(weights, x)
+            shared.append(y)
+            other = shared[len(shared) // 2]
+            assert float(other * y) == pytest.approx(other.data * y.data, rel=1e-12)
+            if i % 3 == 0:
+                (y * 1e-9).backward()
+        return y
 
-    expected = [work(k)[0].data for k in range(6)]
+    expected = [work(k).data for k in range(6)]
     found = [None] * 6
-    kinds = [None] * 6
 
     def run(k):
-        if k % 3 == 2:
-            y, _ = work(k)
-        else:
-            with recording():
-                y, _ = work(k)
-        found[k], kinds[k] = y.data, type(y)
+        for _ in range(5):
+            with memoryview(b"") if k % 3 == 2 else recording():
+                y = work(k)
+        found[k] = y.data
 
-    threads = [threading.Thread(target=run, args=(k,)) for k in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=run, args=(k,)) for k in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert found == pytest.approx(expected, rel=1e-12)
-    assert kinds[0] is Recorded
     assert type(weights[0] * 2) is Value
     assert {type(w) for w in weights} == {Value}
 

@@ -1,5 +1,6 @@
 """How operations are noted down: the operators of the Values of recording mode."""
 
+from contextlib import suppress
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -13,6 +14,8 @@ from liftgrad.ops import Operation
 
 _LONG = 1 << 17
 """A tape of which so many nodes are computed is followed by another where nothing goes on."""
+_OTHERWISE = (AttributeError, ClosedTapeError)
+"""An operand is on no tape, or another thread has closed the tape at this moment."""
 _PACKED = {operation: float(code << 2 * BITS) for operation, code in CODES.items()}
 """What a node of an operation is without its operands."""
 
@@ -65,15 +68,15 @@ def _number(tape: Tape, x: Any) -> float:
     kind = x.__class__
     if kind is float:
         return tape.input(x)
-    if kind is Recorded or kind is Adopted:
-        if x._tape is tape:
-            return x._index  # type: ignore[no-any-return]
-        if kind is Recorded:
-            return tape.link(as_value(x), x._tape, x._index)
+    if kind is Recorded:
+        return x._index if x._tape is tape else tape.link(as_value(x), x._tape, x._index)
+    if kind is Adopted:
+        with suppress(AttributeError):  # another thread has released it at this moment
+            if x._tape is tape:
+                return x._index  # type: ignore[no-any-return]
     elif can_be_adopted(x):
         # Known from now on, until its number is set or the tape is closed.
-        tape.adopt([x], Adopted)
-        return x._index  # type: ignore[no-any-return]
+        return tape.adopt([x], Adopted)
     if isinstance(x, Value):
         # Others are read each time that they are used.
         tape.mixed |= bool(x._prev)
@@ -86,16 +89,18 @@ def _number(tape: Tape, x: Any) -> float:
 
 def _apply(self: Any, operation: Operation, *operands: Any) -> Any:
     """Apply an operation, the most frequent cases first: all operands are on the tape."""
-    tape = self._tape
     code = _PACKED.get(operation)
-    if code is None or tape.done >= _LONG:
+    if code is None:
         return record(operation, *operands)
     try:
+        tape, index = self._tape, self._index
+        if tape.done >= _LONG:
+            return record(operation, *operands)
         if operation.arity == 1:
             made: Any = Recorded()
             made._tape = tape
             made._index = tape.size = tape.size + 1.0
-            tape.pending.append(code + self._index * SHIFT)
+            tape.pending.append(code + index * SHIFT)
             return made
         if operation.arity is None:
             # Weights and inputs, say: each loop has code of its own, which sees one class.
@@ -107,7 +112,7 @@ def _apply(self: Any, operation: Operation, *operands: Any) -> Any:
                 made._tape = tape
                 made._index = tape.sequence(code, numbers)
                 return made
-    except (AttributeError, ClosedTapeError):  # there are operands that are on no tape
+    except _OTHERWISE:
         pass
     return record(operation, *operands)
 
@@ -130,9 +135,10 @@ def _with_own_caches(function: Any) -> Any:
     )
 
 
-# The methods below spell out one and the same thing in order to be fast. The number is taken, and
-# the node appended, with no call in between, so that no other thread comes between them.
-# The interpreter's speed is what a recorded program's speed depends on, hence no helper either.
+# The methods below spell out one and the same thing in order to be fast: a recorded program's speed
+# is the interpreter's. The interpreter switches threads at calls only, and at jumps back. So there
+# is none between taking a number and appending the node, and none between asking for an operand's
+# tape and reading its index, which another thread may take from a leaf.
 
 
 def _binary(operation: Operation) -> Any:
@@ -155,7 +161,7 @@ def _binary(operation: Operation) -> Any:
             made._tape = tape
             made._index = tape.size = tape.size + 1.0
             tape.pending.append(code + self._index * SHIFT + b)
-        except ClosedTapeError:
+        except _OTHERWISE:
             return record(operation, self, other)
         return made
 
@@ -180,7 +186,7 @@ def _reflected(operation: Operation) -> Any:
             made._tape = tape
             made._index = tape.size = tape.size + 1.0
             tape.pending.append(code + a * SHIFT + self._index)
-        except ClosedTapeError:
+        except _OTHERWISE:
             return record(operation, other, self)
         return made
 
@@ -194,15 +200,16 @@ def _binary_of_adopted(operation: Operation) -> Any:
     def method(self: Any, other: Any) -> Any:
         if type(other) is Recorded:
             tape = other._tape
-            if self._tape is tape:
-                try:
+            try:
+                if self._tape is tape:
+                    a = self._index
                     made: Any = Recorded()
                     made._tape = tape
                     made._index = tape.size = tape.size + 1.0
-                    tape.pending.append(code + self._index * SHIFT + other._index)
-                except ClosedTapeError:
-                    return record(operation, self, other)
-                return made
+                    tape.pending.append(code + a * SHIFT + other._index)
+                    return made
+            except _OTHERWISE:
+                pass
         return record(operation, self, other)
 
     return _with_own_caches(method)
@@ -219,7 +226,7 @@ def _unary(operation: Operation) -> Any:
             made._tape = tape
             made._index = tape.size = tape.size + 1.0
             tape.pending.append(code + self._index * SHIFT)
-        except ClosedTapeError:
+        except _OTHERWISE:
             return record(operation, self)
         return made
 

@@ -101,8 +101,11 @@ class Tape:
         self.leaves[node] = value
         return node
 
-    def adopt(self, values: list[Any], kind: type) -> None:
-        """Know leaves by number until they are set, as long as the tape grows."""
+    def adopt(self, values: list[Any], kind: type) -> float:
+        """Know leaves by number until they are set, as long as the tape grows.
+
+        Returns the last one's number.
+        """
         with self.lock:
             self._check_open()
             place = float(len(self._inputs) + len(self._noted_inputs))
@@ -112,8 +115,13 @@ class Tape:
                 self.pending.append(place)
                 place += 1.0
                 self.leaves[node] = value
-                value.__class__ = kind
-                value._tape, value._index = self, node
+                plain = value.__class__ is Value
+                if plain:
+                    value.__class__ = kind
+                    value._tape, value._index = self, node
+                else:  # another thread's tape was faster
+                    self.changed = True
+            return self.size
 
     def link(self, result: Any, tape: "Tape", number: float) -> float:
         """Note down a result that lies on another tape."""

@@ -54,18 +54,15 @@ class Adopted(Value):
     _copied_as = Value
     _tape = Value.__dict__["_prev"]
     _index = Value.__dict__["_operation"]
-    _number = Value.__dict__["data"]
 
-    @property
-    def data(self) -> float:
-        """The number."""
-        return self._number  # type: ignore[no-any-return]
-
-    @data.setter
-    def data(self, number: Any) -> None:
-        self._tape.changed = True
-        self._release()
+    def _set_data(self, number: Any) -> None:
+        tape = getattr(self, "_tape", None)
+        if tape is not None:
+            tape.changed = True
+            self._release()
         self.data = number
+
+    data = property(Value.__dict__["data"].__get__, _set_data, doc="The number.")
 
     def _release(self) -> None:
         """Be a plain Value again."""
