@@ -198,18 +198,20 @@ def _binary_of_adopted(operation: Operation) -> Any:
     code = _PACKED[operation]
 
     def method(self: Any, other: Any) -> Any:
-        if type(other) is Recorded:
-            tape = other._tape
-            try:
-                if self._tape is tape:
-                    a = self._index
-                    made: Any = Recorded()
-                    made._tape = tape
-                    made._index = tape.size = tape.size + 1.0
-                    tape.pending.append(code + a * SHIFT + other._index)
-                    return made
-            except _OTHERWISE:
-                pass
+        kind = type(other)
+        try:
+            tape, a = self._tape, self._index
+            if kind is Recorded or (kind is Adopted and tape.done < _LONG):
+                if other._tape is not tape:
+                    return record(operation, self, other)
+                b = other._index
+                made: Any = Recorded()
+                made._tape = tape
+                made._index = tape.size = tape.size + 1.0
+                tape.pending.append(code + a * SHIFT + b)
+                return made
+        except _OTHERWISE:
+            pass
         return record(operation, self, other)
 
     return _with_own_caches(method)

@@ -43,8 +43,7 @@ here = Here()
 
 def can_be_adopted(x: Any) -> bool:
     """Tell whether it is a plain Value, a leaf, and has a plain number."""
-    plain = x.__class__ is Value and x.data.__class__ is float
-    return plain and not x._prev and not x._operation
+    return type(x) is Value and not x._prev and not x._operation and type(x.data) is float
 
 
 class Adopted(Value):
