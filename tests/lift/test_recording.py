@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from strategies import Program, programs
 
 import liftgrad
+import test_micrograd_world as world
 from liftgrad import Value, functional, lift, nn, ops, optim, recording
 from liftgrad.errors import LiftError
 from liftgrad.lift import recording_machine, recording_tape
@@ -398,6 +399,20 @@ def test_micrograds_demo_trains_to_the_same_numbers():
     expected = demo()
     with recording():
         assert demo() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        *(world.test_the_demo, world.test_the_lectures_neuron, world.test_drawing_code),
+        world.test_layers_that_keep_their_outputs,
+        *(world.test_data_in_the_middle_of_a_forward_pass, world.test_data_is_a_constant),
+    ],
+)
+def test_programs_of_micrograds_world_run_unchanged(program):
+    """What they ask of the eager engine, and of lifted functions, holds in a block, too."""
+    with recording():
+        program()
 
 
 def test_memory_does_not_grow():

@@ -27,6 +27,9 @@ def recording() -> Iterator[None]:
     the block. It holds for the thread that enters it, and may be nested. Graphs of under some
     thirty operations are faster without.
 
+    Results are Values of a class of their own. Where graphs are walked, `_prev` gives for a node
+    always the same object, which may be another one than yours; hash and label are the same.
+
     One graph holds at most 8,388,608 operations; a longer one raises LiftError when a number of it
     is asked for.
 
