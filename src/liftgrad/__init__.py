@@ -24,6 +24,7 @@ __all__ = [
     "nn",
     "optim",
     "plot",
+    "recording",
     "set_num_threads",
     "value_and_grad",
     "vmap",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from liftgrad import data, plot
     from liftgrad.lift.api import lift
     from liftgrad.lift.portions import get_num_threads, set_num_threads
+    from liftgrad.lift.recording import recording
     from liftgrad.lift.vmap import vmap
     from liftgrad.trainer import Trainer
 
@@ -42,6 +44,7 @@ _MODULES_IMPORTED_AT_USE = {"data", "lift", "plot"}
 _NAMES_IMPORTED_AT_USE = {
     "Trainer": "trainer",
     "get_num_threads": "lift.portions",
+    "recording": "lift.recording",
     "set_num_threads": "lift.portions",
     "vmap": "lift.vmap",
 }

@@ -59,8 +59,8 @@ class Value(Operators):
         data = [x.data for x in operands if x.__class__ is Value]
         if len(data) != len(operands):
             for x in operands:
-                if hasattr(x, "_apply") and not isinstance(x, Value):
-                    return x._apply(operation, *operands)  # a traced value's turn
+                if hasattr(x, "_apply") and type(x)._apply is not Value._apply:
+                    return x._apply(operation, *operands)  # a traced or recorded value's turn
             operands = tuple([x if isinstance(x, Value) else Value(x) for x in operands])
             data = [x.data for x in operands]
         if operation.constant:

@@ -25,7 +25,7 @@ warnings.simplefilter("always")
 warnings.showwarning = lambda message, *rest: caught.append(str(message))
 
 import numpy as np
-from liftgrad import Trainer, Value, lift, nn, optim, vmap
+from liftgrad import Trainer, Value, lift, nn, optim, recording, vmap
 from liftgrad.functional import mean, take
 
 random.seed(1)
@@ -57,6 +57,12 @@ for make in (optim.SGD, optim.Adam):
         trainer = Trainer(loss, optimizer, batch_size=size, seed=3)
         numbers += trainer.run(3, model, X, y).loss.tolist()
         assert str(trainer.program)
+with recording():                                             # undecorated
+    rows = zip(X.tolist(), y.tolist())
+    result = mean([(model(x) - yi) ** 2 for x, yi in rows]) + sum(p * p for p in model.parameters())
+    model.zero_grad()
+    result.backward()
+numbers += [result.data, *[p.grad for p in model.parameters()]]
 numbers += [p.data for p in model.parameters()]
 numbers.append(picked([Value(1.0), Value(2.0)], np.array(1)).data)
 model = nn.MLP(2, [3, 1])
