@@ -48,7 +48,7 @@ def test_missing_values_are_refused_unless_asked_for():
     full = table(number("n", 1.0, 3.0), text("c", "x", "a"))
     later = TableEncoder(missing="mean").fit(full)
     assert later.transform(rows)[1].tolist() == [0, 0, 0]
-    with pytest.raises(TableError, match="the column 'n' .* has no value in 1 row"):
+    with pytest.raises(TableError, match=r"the column 'n' .* has no value in 1 row"):
         TableEncoder().fit(full).transform(rows)
 
 
@@ -140,15 +140,15 @@ def test_a_quantity_stays_as_it_is():
         (
             table(text("id", *(f"n{i}" for i in range(10)))),
             (
-                "the column 'id' of 't.csv' is different in each row, so it names the rows and teaches "
-                "nothing; drop it."
+                "the column 'id' of 't.csv' is different in each row, so it names the rows and "
+                "teaches nothing; drop it."
             ),
         ),
         (
             table(text("word", *(f"w{i // 2}" for i in range(2002)))),
             (
-                "the column 'word' of 't.csv' has 1,001 different values, more than 1,000; group them "
-                "or drop it."
+                "the column 'word' of 't.csv' has 1,001 different values, more than 1,000; group "
+                "them or drop it."
             ),
         ),
         (
@@ -182,7 +182,7 @@ def test_a_table_unlike_the_training_is_refused():
     encoder = TableEncoder().fit(table(number("size", 1, 2)))
     with pytest.raises(TableError, match=r"t\.csv has no column 'size'; did you mean 'sizes'\?"):
         encoder.transform(table(number("sizes", 1)))
-    with pytest.raises(TableError, match="the column 'size' .* holds text, where numbers came"):
+    with pytest.raises(TableError, match=r"the column 'size' .* holds text, where numbers came"):
         encoder.transform(table(text("size", "big")))
     with pytest.raises(TableError, match=r"has not learned from a table yet; call fit\(\) first"):
         TableEncoder().transform(table(number("size", 1)))

@@ -97,23 +97,23 @@ def test_parquet_and_csv_files_read_alike(write, tmp_path):
         (
             "a,y\n2020-01-31,1\n",
             (
-                "the column 'a' of 't.csv' holds dates or times (date32[day]); turn them into numbers, "
-                "such as days since a date, or drop the column."
+                "the column 'a' of 't.csv' holds dates or times (date32[day]); turn them into "
+                "numbers, such as days since a date, or drop the column."
             ),
         ),
         ("a,y\n,1\n", "the column 'a' of 't.csv' has no values at all; drop it."),
         (
             "a,y\n9007199254740993,1\n",
             (
-                "the column 'a' of 't.csv' holds whole numbers beyond 2^53, which float64 cannot tell "
-                'apart; drop it, or say in kinds that it is a "category".'
+                "the column 'a' of 't.csv' holds whole numbers beyond 2^53, which float64 cannot "
+                'tell apart; drop it, or say in kinds that it is a "category".'
             ),
         ),
         (
             "a,y\n1,2\n2,2\noops,2\n",
             (
-                "the column 'a' of 't.csv' holds numbers, but 'oops' in row 3; correct it, leave the "
-                'field empty, or name the column a "category" in kinds.'
+                "the column 'a' of 't.csv' holds numbers, but 'oops' in row 3; correct it, leave "
+                'the field empty, or name the column a "category" in kinds.'
             ),
         ),
         (
