@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class Peak:
     The kernel's own high-water mark counts the writing of the file, too.
     """
 
-    def __enter__(self) -> "Peak":
+    def __enter__(self) -> Self:
         self.most = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch)
