@@ -2,6 +2,7 @@
 
 from liftgrad.data.curves import make_curve
 from liftgrad.data.encoding import TableEncoder
+from liftgrad.data.loader import Loader
 from liftgrad.data.points import (
     Array,
     make_blobs,
@@ -17,6 +18,7 @@ from liftgrad.data.table import Column, Table, TableError, infer_task
 __all__ = [
     "Array",
     "Column",
+    "Loader",
     "Table",
     "TableEncoder",
     "TableError",
