@@ -1,9 +1,15 @@
 """The data sets."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from liftgrad.data import make_moons
+from liftgrad import data
+from liftgrad.data import make_curve, make_moons, make_spirals, make_xor
+
+POINTS = json.loads((Path(__file__).parent / "reference" / "points.json").read_text())
 
 
 def test_the_points_are_scikit_learns():
@@ -57,3 +63,71 @@ def test_impossible_arguments(arguments, message):
     """One sentence says what would be possible."""
     with pytest.raises(ValueError, match=f"^{message}$"):
         make_moons(**arguments)
+
+
+@pytest.mark.parametrize("case", POINTS["cases"], ids=lambda case: case["name"])
+def test_circles_and_blobs_are_scikit_learns(case):
+    """The same points in the same order; the circles' labels are -1 and 1."""
+    X, y = getattr(data, case["name"])(**case["arguments"], seed=case["seed"])
+    np.testing.assert_allclose(X, case["X"], rtol=1e-12, atol=1e-15)
+    expected = np.array(case["y"])
+    if case["name"] == "make_circles":
+        expected = 2 * expected - 1
+    assert y.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("arms", [1, 2, 3, 7])
+def test_an_arm_is_another_one_turned(arms):
+    """By a share of the circle; radius and angle grow together."""
+    X, y = make_spirals(arms * 20, arms, noise=0.0, turns=1.5, seed=2)
+    assert np.bincount(y).tolist() == [20] * arms
+    angle = 2 * np.pi * (1.5 * np.hypot(*X.T) + y / arms)
+    np.testing.assert_allclose(X, np.hypot(*X.T)[:, None] * np.c_[np.cos(angle), np.sin(angle)])
+
+
+def test_the_squares_of_a_board_alternate():
+    """As on paper; two by two of them are the exclusive or."""
+    X, y = data.make_checkerboard(500, squares=3, seed=1)
+    column, row = ((X + 1) / 2 * 3).astype(int).T
+    assert y.tolist() == np.where((column + row) % 2, 1.0, -1.0).tolist()
+    X, y = make_xor(500, seed=1)
+    assert y.tolist() == (-np.sign(X[:, 0] * X[:, 1])).tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "curve"),
+    [
+        ("sine", lambda x: np.sin(2 * np.pi * x)),
+        ("step", np.sign),
+        ("polynomial", lambda x: np.cos(3 * np.arccos(x))),
+    ],
+)
+def test_curves_with_noise_of_the_given_size(kind, curve):
+    """On [-1, 1]."""
+    X, y = make_curve(2000, kind, noise=0.0, seed=4)
+    assert X.shape == (2000, 1)
+    assert -1 <= X.min() < -0.99 < 0.99 < X.max() <= 1
+    np.testing.assert_allclose(y, curve(X[:, 0]), atol=1e-12)
+    noisy = make_curve(2000, kind, noise=0.5, seed=4)[1]
+    assert np.std(noisy - y) == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: data.make_circles(0), "make_circles needs at least 1 sample; got n_samples=0."),
+        (lambda: data.make_circles(factor=1.0), "factor is the inner radius, from 0 to below 1;"),
+        (lambda: data.make_blobs(cluster_std=-1.0), "cluster_std is a standard deviation, 0 or"),
+        (lambda: data.make_blobs(centers=0), "make_blobs needs 1 centre and 1 feature or more;"),
+        (lambda: data.make_blobs(centers=[1.0]), r"centers has the shape (1,); pass a number or"),
+        (lambda: make_spirals(arms=0), "a spiral has at least 1 arm; got arms=0."),
+        (lambda: make_xor(-1), "make_xor needs at least 1 sample; got n_samples=-1."),
+        (lambda: data.make_checkerboard(squares=0), "a board has at least 1 square along each"),
+        (lambda: make_curve(kind="line"), "there is no curve 'line'; choose one of sine, step, po"),
+    ],
+)
+def test_sets_that_cannot_be_made(call, message):
+    """One sentence says what would be possible."""
+    with pytest.raises(ValueError, match=r".") as refused:
+        call()
+    assert str(refused.value).startswith(message)

@@ -8,6 +8,7 @@ import ctypes
 import operator
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from liftgrad.lift.build import Built, constants_of, differentiate
 from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.draws import Draw, drawing
 from liftgrad.lift.executable import machine_code
+from liftgrad.lift.gathering import Gather
 from liftgrad.lift.groups import View
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.numpy_executor import execute
@@ -28,15 +30,16 @@ from liftgrad.lift.portions import Portions, staged
 from liftgrad.lift.program import Program
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import checked_numbers, samples_of
-from liftgrad.lift.roll import identity
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.update import Settings, Update
+from liftgrad.mapped import let_go, rows_at_once, take_rows
 from liftgrad.optim import Optimizer
 
 Array = NDArray[Any]
 
 
 _AT_ONCE, _MOST_AT_ONCE = 128, 4096
+_CHECKED_AT_ONCE = 1 << 16
 _PATIENCE = 0.1
 """Seconds that a user who interrupts may have to wait."""
 
@@ -256,10 +259,16 @@ class _StepProgram:
         group = self.groups[i]
         if group.array is None or not self.cut(group) or batch is None:
             return checked_numbers(group, i, self.built)
-        rows = group.array[batch]
+        rows = take_rows(group.array, batch)
         if i in self.built.batched_groups:
             return rows.reshape(len(batch), -1).T
         return rows.reshape(-1)
+
+    def data(self, i: int) -> Array:
+        """Return the array of an argument from which batches are cut."""
+        array = self.groups[i].array
+        assert array is not None
+        return array
 
     def cut(self, group: LeafGroup) -> bool:
         """Tell whether batches are cut from an argument."""
@@ -300,12 +309,20 @@ class _NativeSteps:
             self.instance.set(built.sizes, np.array([owner.samples]))
         self.order = np.zeros(1, np.uint64)
         """The address of the step's sample numbers, which the gathering kernels read."""
-        self.gathers = [
-            _Gather(self, i, number)
+        self.gathers = {
+            i: Gather(
+                owner.data(i),
+                self.instance.arrays[number],
+                self.instance.layouts[number],
+                owner.size,
+                i in built.batched_groups,
+                self.order,
+                code.addresses,
+            )
             for i, number in built.leaf_of.items()
             if number in self.instance.arrays and owner.cut(owner.groups[i])
-        ]
-        addresses = [(gather.code, gather.words.ctypes.data) for gather in self.gathers]
+        }
+        addresses = [(gather.code, gather.words.ctypes.data) for gather in self.gathers.values()]
         head = np.array(addresses, np.uint64).reshape(-1)
         nests = np.zeros(0, np.uint64) if cut else self.instance.plan.reshape(-1)
         self.plan = np.concatenate([head, nests])
@@ -313,8 +330,8 @@ class _NativeSteps:
     def look(self) -> None:
         """Look at the data of the run at hand."""
         owner, built = self.owner, self.owner.built
-        for gather in self.gathers:
-            gather.update()
+        for i, gather in self.gathers.items():
+            gather.update(owner.data(i))
         for i, number in built.leaf_of.items():
             if i not in built.parameter_groups and not owner.cut(owner.groups[i]):
                 self.instance.set(number, checked_numbers(owner.groups[i], i, built))
@@ -341,14 +358,21 @@ class _NativeSteps:
         # that draw random numbers, which are drawn here.
         one_by_one = bool(owner.built.draws) or self.portions is not None
         at_once = 1 if one_by_one else steps
-        done = 0
+        in_files = [gather.source for gather in self.gathers.values() if gather.mapped]
+        if in_files:
+            rows = min(map(rows_at_once, in_files))
+            at_once = max(1, min(at_once, rows // orders.shape[1]))
+        done = running = 0
         try:
             for step in range(0, steps, at_once):
                 self.order[0] = 0
+                running = min(at_once, steps - step)
                 for number, numbers in draw():
                     instance.set(number, numbers)
+                if in_files:
+                    self.fetch(orders[step : step + running])
                 self.code.train(
-                    *(pointer(self.plan.ctypes.data), len(self.plan) // 2, at_once),
+                    *(pointer(self.plan.ctypes.data), len(self.plan) // 2, running),
                     *(pointer(scalars[step].ctypes.data), scalars.shape[1] * self.dtype.itemsize),
                     *(pointer(rates.ctypes.data), pointer(orders[step].ctypes.data)),
                     *(orders.shape[1] * 8, pointer(self.order.ctypes.data)),
@@ -358,10 +382,10 @@ class _NativeSteps:
                 if self.portions is not None:
                     self.portions.run()
                     history[step] = loss[place]
-                done += one_by_one
+                done, running = done + running, 0
         finally:
-            if not one_by_one and self.order[0]:
-                done = steps  # an interruption is heard of after the call, which sets the order
+            if self.portions is None and self.order[0]:
+                done += running  # an interruption is heard of after the call, which sets the order
             for leaf, parameters in update.parameters.items():
                 if parameters.store is None:
                     parameters.set_numbers(instance.arrays[leaf])
@@ -369,42 +393,12 @@ class _NativeSteps:
             update.optimizer.steps += done
         return history.astype(np.float64)
 
-
-class _Gather:
-    """The kernel that gathers an input's rows of a batch, and its arguments."""
-
-    def __init__(self, steps: _NativeSteps, i: int, number: int) -> None:
-        owner, target = steps.owner, steps.instance.arrays[number]
-        self.owner, self.i, self.kind = owner, i, target.dtype
-        bits = 8 * target.itemsize  # indices have 64, whatever the dtype
-        self.code = int(steps.code.addresses[f"gather{bits}"])
-        self.source = self._rows()
-        columns, size = self.source.shape[1], owner.size
-        layout = steps.instance.layouts[number]
-        if i in owner.built.batched_groups:
-            places = identity(columns) if layout is None else layout
-            grid = places[None, :] * size + identity(size)[:, None]
-        else:
-            places = identity(columns * size) if layout is None else layout
-            grid = places.reshape(size, columns)
-        self.places = np.ascontiguousarray(grid)
-        self.words = np.array(
-            [
-                *(self.source.ctypes.data, target.ctypes.data, steps.order.ctypes.data),
-                *(size, columns, self.places.ctypes.data),
-            ],
-            np.uint64,
-        )
-
-    def update(self) -> None:
-        """Look at the data of the run at hand."""
-        self.source = self._rows()
-        self.words[0] = self.source.ctypes.data
-
-    def _rows(self) -> Array:
-        array = self.owner.groups[self.i].array
-        assert array is not None
-        return np.ascontiguousarray(array.reshape(len(array), -1), self.kind)
+    def fetch(self, orders: Array) -> None:
+        """Read the rows of some batches out of their files; the batches then count these."""
+        rows = orders.flatten()
+        for gather in self.gathers.values():
+            gather.read(rows)
+        orders[:] = np.arange(len(rows)).reshape(orders.shape)
 
 
 def is_data(x: Any, rows: int | None) -> bool:
@@ -417,17 +411,24 @@ def _check_all(group: LeafGroup, i: int, built: Built, part: tuple[int, ...]) ->
     extents = built.index_bounds.get(i)
     if extents is None or group.array is None:
         return
-    if i in built.batched_groups or part == group.array.shape:
+    if i in built.batched_groups:
+        for start in range(0, len(group.array), _CHECKED_AT_ONCE):
+            some = group.array[start : start + _CHECKED_AT_ONCE]
+            checked_numbers(replace(group, array=some), i, built)
+            let_go(some)
+        return
+    if part == group.array.shape:
         checked_numbers(group, i, built)
         return
     # The program sees a batch: any row may come to stand at any place in it.
     row = extents.reshape(part[0], -1).min(axis=0)
-    wrong = (group.array.reshape(len(group.array), -1) < 0) | (
-        group.array.reshape(len(group.array), -1) >= row
-    )
-    if wrong.any():
-        raise IndexError(
-            f"take() at an index outside of its table, from row "
-            f"{int(np.argmax(wrong.any(axis=1)))} of the argument {group.name}; indices go from 0 "
-            f"to {int(row.min()) - 1}."
-        )
+    for start in range(0, len(group.array), _CHECKED_AT_ONCE):
+        some = group.array[start : start + _CHECKED_AT_ONCE].reshape(-1, len(row))
+        wrong = (some < 0) | (some >= row)
+        let_go(group.array)
+        if wrong.any():
+            raise IndexError(
+                f"take() at an index outside of its table, from row "
+                f"{start + int(np.argmax(wrong.any(axis=1)))} of the argument {group.name}; "
+                f"indices go from 0 to {int(row.min()) - 1}."
+            )

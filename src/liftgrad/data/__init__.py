@@ -1,0 +1,35 @@
+"""Data: sets made by formula, and tables from files."""
+
+from liftgrad.data.curves import make_curve
+from liftgrad.data.encoding import TableEncoder
+from liftgrad.data.loader import Loader
+from liftgrad.data.points import (
+    Array,
+    make_blobs,
+    make_checkerboard,
+    make_circles,
+    make_moons,
+    make_spirals,
+    make_xor,
+)
+from liftgrad.data.reading import TableStream, read_table
+from liftgrad.data.table import Column, Table, TableError, infer_task
+
+__all__ = [
+    "Array",
+    "Column",
+    "Loader",
+    "Table",
+    "TableEncoder",
+    "TableError",
+    "TableStream",
+    "infer_task",
+    "make_blobs",
+    "make_checkerboard",
+    "make_circles",
+    "make_curve",
+    "make_moons",
+    "make_spirals",
+    "make_xor",
+    "read_table",
+]

@@ -1,0 +1,394 @@
+"""Tables as matrices of numbers, by the same rules for training and for prediction."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.data.reading import read_table
+from liftgrad.data.table import Column, Kind, Table, TableError, Task, are_classes
+
+Array = NDArray[np.float64]
+
+_MOST_CATEGORIES = 1000
+_SURELY_IDENTIFIERS = 10
+"""From this many rows on, text that differs in each of them names the row."""
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """How one column becomes columns of X."""
+
+    name: str
+    kind: Kind
+    mean: float = 0.0
+    std: float = 1.0
+    categories: tuple[str, ...] = ()
+    has_missing: bool = False
+    constant: bool = False
+
+    def names(self) -> list[str]:
+        """Return the names of the columns of X."""
+        if self.constant and not self.has_missing:
+            return []
+        own = (
+            [self.name] if self.kind == "number" else [f"{self.name}={c}" for c in self.categories]
+        )
+        own = [] if self.constant else own
+        return [*own, f"{self.name} is missing"] if self.has_missing else own
+
+    def apply(self, column: Column, X: Array) -> None:
+        """Fill columns X (rows, len(names()))."""
+        missing = column.missing
+        if self.has_missing:
+            X[:, -1] = missing
+        if self.constant:
+            return
+        if self.kind == "number":
+            X[:, 0] = np.where(missing, 0.0, (column.values - self.mean) / self.std)
+            return
+        place = {category: i for i, category in enumerate(self.categories)}
+        unknown = len(self.categories)
+        places = np.array([*(place.get(c, unknown) for c in column.categories), unknown])
+        one_hot = np.vstack([np.eye(unknown), np.zeros(unknown)])
+        X[:, :unknown] = one_hot[places[column.values]]
+
+
+class TableEncoder:
+    """Turns tables into matrices, as it learned from the table of the training.
+
+    Numbers are standardised with the mean and the standard deviation of the training. Of text and
+    booleans each category, in sorted order, becomes a column of zeros and ones; a row with a
+    category that the training had not is all zeros there. A column with one value only says
+    nothing and is left out. The target is left as it is, or becomes the number of its class,
+    counted from 0 in sorted order.
+
+    Args:
+        missing: "refuse" missing values; or "mean": take the mean of the training for a number
+            and zeros for a category, and add a column of zeros and ones that says which rows had
+            no value, if the training had such rows.
+        task: "classification" or "regression"; None: what `infer_task` says of the target.
+
+    >>> from liftgrad.data import Column, Table
+    >>> height = Column("height", "number", np.array([1.0, 3.0, 2.0]))
+    >>> colour = Column("colour", "category", np.array([1, 0, 1]), ("green", "red"))
+    >>> encoder = TableEncoder().fit(Table("plants.csv", (height, colour)))
+    >>> encoder.feature_names
+    ('height', 'colour=green', 'colour=red')
+    >>> encoder.transform(Table("plants.csv", (height, colour))).round(3).tolist()
+    [[-1.225, 0.0, 1.0], [1.225, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+    """
+
+    def __init__(
+        self, *, missing: Literal["refuse", "mean"] = "refuse", task: Task | None = None
+    ) -> None:
+        if missing not in ("refuse", "mean"):
+            raise ValueError(f'missing={missing!r}; pass "refuse" or "mean".')
+        if task not in ("classification", "regression", None):
+            raise ValueError(f'task={task!r}; pass "classification", "regression" or None.')
+        self.missing, self.task = missing, task
+        self.target: str | None = None
+        """The target's name."""
+        self.target_kind: Kind | None = None
+        self.classes: tuple[str | float, ...] = ()
+        """What the class numbers stand for."""
+        self._encodings: tuple[_Encoding, ...] = ()
+
+    def fit(self, tables: Table | Iterable[Table]) -> Self:
+        """Learn from a table, or from the chunks of one, such as a `TableStream`.
+
+        Raises:
+            TableError: if a column cannot be encoded: a value is missing and `missing` is
+                "refuse", text differs in each row or has more than 1,000 categories, numbers are
+                too large; if the target has missing values or only one class; if nothing is left.
+
+        """
+        every = [tables] if isinstance(tables, Table) else tables
+        features: dict[str, _Statistics] = {}
+        target: _Statistics | None = None
+        source = "the table"
+        for table in every:
+            source = f"'{table.source}'"
+            for column in table.columns:
+                features.setdefault(column.name, _Statistics(source, column)).add(column)
+            if table.target is not None:
+                target = target or _Statistics(source, table.target, is_target=True)
+                target.add(table.target)
+        self._encodings = tuple(
+            statistics.encoding(refuse=self.missing == "refuse") for statistics in features.values()
+        )
+        if not self.feature_names:
+            raise TableError(f"{source} has no column to learn from; add one that varies.")
+        if target is not None:
+            self._fit_target(target)
+        return self
+
+    def transform(self, table: Table) -> Array:
+        """Return X (rows, len(feature_names)); columns that the training had not are ignored.
+
+        Raises:
+            TableError: if a column is not there, was of another kind in the training, or has
+                missing values and `missing` is "refuse".
+
+        """
+        self._require_fit()
+        X = np.zeros((len(table), len(self.feature_names)))
+        start = 0
+        for encoding in self._encodings:
+            column = table.column(encoding.name)
+            where = f"the column '{column.name}' of '{table.source}'"
+            _require_kind(where, column, encoding.kind)
+            if self.missing == "refuse":
+                _refuse_missing(where, int(column.missing.sum()))
+            end = start + len(encoding.names())
+            encoding.apply(column, X[:, start:end])
+            start = end
+        return X
+
+    def transform_target(self, table: Table) -> NDArray[Any]:
+        """Return y (rows,): class numbers as int64, or the numbers themselves as float64.
+
+        Raises:
+            TableError: if the target is not there, has missing values, was of another kind in the
+                training, or has a class that the training had not.
+
+        """
+        self._require_fit()
+        if self.target is None:
+            raise TableError("the training's table had no target; fit with one.")
+        column = table.target
+        if column is None or column.name != self.target:
+            column = table.column(self.target)
+        where = f"the target '{self.target}' of '{table.source}'"
+        assert self.target_kind is not None
+        _require_kind(where, column, self.target_kind)
+        if column.missing.any():
+            raise TableError(_missing_target(where, int(column.missing.sum())))
+        if self.task == "regression":
+            return column.values.copy()
+        if column.kind == "number":
+            labels, places = np.unique(column.values, return_inverse=True)
+        else:
+            used, places = np.unique(column.values, return_inverse=True)
+            labels = np.array(column.categories, object)[used]
+        number_of = {label: i for i, label in enumerate(self.classes)}
+        for label in labels.tolist():
+            if label not in number_of:
+                raise TableError(
+                    f"{where} has the class '{label}', which was not in the training; remove its "
+                    "rows or train anew."
+                )
+        numbers = [number_of[label] for label in labels.tolist()]
+        return np.array(numbers, np.int64)[places]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Return the names of X's columns: "age", "city=Paris", "age is missing"."""
+        return tuple(name for encoding in self._encodings for name in encoding.names())
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Return the columns that have no column in X, since they had one value only."""
+        return tuple(encoding.name for encoding in self._encodings if not encoding.names())
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """Return what the columns were, by name and without the target."""
+        return {encoding.name: encoding.kind for encoding in self._encodings}
+
+    def read(
+        self,
+        path: str | PathLike[str],
+        *,
+        with_target: bool = False,
+        delimiter: str | None = None,
+        on_bad_rows: Literal["error", "skip"] = "error",
+    ) -> Table:
+        """Return a file's columns as far as they were in the training, read as they were there.
+
+        Args:
+            path: the file.
+            with_target: whether the target is read too.
+            delimiter: as in `read_table`.
+            on_bad_rows: as in `read_table`.
+
+        Raises:
+            TableError: if a column is not there or the file cannot be read.
+
+        """
+        self._require_fit()
+        kinds = self.kinds
+        if with_target and self.target is not None and self.target_kind is not None:
+            kinds[self.target] = self.target_kind
+        return read_table(
+            path,
+            self.target if with_target else None,
+            only=list(kinds),
+            kinds=kinds,
+            delimiter=delimiter,
+            on_bad_rows=on_bad_rows,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything learned, for JSON, from which `from_dict` makes an equal encoder."""
+        return {
+            "missing": self.missing,
+            "task": self.task,
+            "target": self.target,
+            "target_kind": self.target_kind,
+            "classes": list(self.classes),
+            "columns": [
+                {**asdict(encoding), "categories": list(encoding.categories)}
+                for encoding in self._encodings
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, learned: dict[str, Any]) -> Self:
+        """Return the encoder whose `to_dict` this was.
+
+        Raises:
+            TableError: if it is no such dict.
+
+        """
+        try:
+            encoder = cls(missing=learned["missing"], task=learned["task"])
+            encoder.target, encoder.target_kind = learned["target"], learned["target_kind"]
+            encoder.classes = tuple(learned["classes"])
+            encoder._encodings = tuple(
+                _Encoding(**{**column, "categories": tuple(column["categories"])})
+                for column in learned["columns"]
+            )
+        except (KeyError, TypeError, ValueError):
+            raise TableError(
+                "this is not what TableEncoder.to_dict returned; save the encoder again."
+            ) from None
+        return encoder
+
+    def _fit_target(self, target: "_Statistics") -> None:
+        where = f"the target '{target.name}' of {target.source}"
+        if target.missing:
+            raise TableError(_missing_target(where, target.missing))
+        self.target, self.target_kind = target.name, target.kind
+        count = target.rows
+        if self.task is None:
+            few = target.different is not None and are_classes(target.different, count)
+            self.task = "classification" if target.kind != "number" or few else "regression"
+        if self.task == "regression":
+            if target.kind != "number":
+                raise TableError(f"{where} is not a number; choose another, or classify.")
+            return
+        if target.kind != "number":
+            self.classes = tuple(sorted(target.categories))
+        elif target.different is None:
+            raise TableError(
+                f"{where} has more than {_MOST_CATEGORIES:,} classes; train a regression."
+            )
+        else:
+            self.classes = tuple(int(x) if x == int(x) else x for x in sorted(target.different))
+        if len(self.classes) < 2:
+            raise TableError(f"{where} has one class only; add rows of another.")
+        if len(self.classes) == count:
+            raise TableError(f"{where} is different in each row; choose another target.")
+
+    def _require_fit(self) -> None:
+        if not self._encodings:
+            raise TableError("this encoder has not learned from a table yet; call fit() first.")
+
+
+class _Statistics:
+    """What an encoding needs to know of a column that comes in chunks."""
+
+    def __init__(self, source: str, column: Column, *, is_target: bool = False) -> None:
+        self.source, self.name, self.kind = source, column.name, column.kind
+        self.rows = self.missing = 0
+        self.mean = self.squares = 0.0
+        self.least, self.most = math.inf, -math.inf
+        self.categories: set[str] = set()
+        self.different: set[float] | None = set() if is_target else None
+        """A target's different numbers; None where they are too many to be classes."""
+
+    def add(self, column: Column) -> None:
+        """Take a chunk; means and variances are joined as in Chan, Golub, LeVeque 1983."""
+        _require_kind(f"the column '{self.name}' of {self.source}", column, self.kind)
+        missing = column.missing
+        before = self.rows - self.missing
+        self.rows += len(missing)
+        self.missing += int(missing.sum())
+        if column.kind != "number":
+            self.categories.update(column.categories[i] for i in np.unique(column.values[~missing]))
+            return
+        numbers = column.values[~missing]
+        if not len(numbers):
+            return
+        with np.errstate(all="ignore"):  # what overflows is refused in the end
+            mean = float(numbers.mean())
+            squares = float(np.square(numbers - mean).sum())
+            share = len(numbers) / (before + len(numbers))
+            difference = mean - self.mean
+            self.mean += difference * share
+            self.squares += squares + difference * difference * before * share
+        self.least, self.most = min(self.least, numbers.min()), max(self.most, numbers.max())
+        if self.different is not None:
+            self.different.update(np.unique(numbers).tolist())
+            if len(self.different) > _MOST_CATEGORIES:
+                self.different = None
+
+    def encoding(self, *, refuse: bool) -> _Encoding:
+        """Return the encoding, or refuse the column."""
+        where = f"the column '{self.name}' of {self.source}"
+        found = self.rows - self.missing
+        if not found:
+            raise TableError(f"{where} has no values at all; drop it.")
+        if refuse:
+            _refuse_missing(where, self.missing)
+        has_missing = self.missing > 0
+        if self.kind == "number":
+            std = math.sqrt(self.squares / found)
+            if not (math.isfinite(std) and math.isfinite(self.mean)):
+                raise TableError(f"{where} has numbers too large to standardise; scale them down.")
+            constant = self.least == self.most or std == 0.0
+            mean = float(self.mean)
+            return _Encoding(
+                self.name, self.kind, mean, 1.0 if constant else std, (), has_missing, constant
+            )
+        if len(self.categories) == found >= _SURELY_IDENTIFIERS:
+            raise TableError(
+                f"{where} is different in each row, so it names the rows and teaches nothing; drop "
+                "it."
+            )
+        if len(self.categories) > _MOST_CATEGORIES:
+            raise TableError(
+                f"{where} has {len(self.categories):,} different values, more than "
+                f"{_MOST_CATEGORIES:,}; group them or drop it."
+            )
+        categories = tuple(sorted(self.categories))
+        constant = len(categories) == 1
+        return _Encoding(self.name, self.kind, 0.0, 1.0, categories, has_missing, constant)
+
+
+def _require_kind(where: str, column: Column, kind: Kind) -> None:
+    if (column.kind == "number") != (kind == "number"):
+        names: dict[Kind, str] = {"number": "numbers", "boolean": "booleans", "category": "text"}
+        raise TableError(
+            f"{where} holds {names[column.kind]}, where {names[kind]} came before; correct it, or "
+            "say in kinds what it holds."
+        )
+
+
+def _refuse_missing(where: str, count: int) -> None:
+    if count:
+        raise TableError(
+            f"{where} has no value in {count:,} {'row' if count == 1 else 'rows'}; fill them, or "
+            'pass missing="mean".'
+        )
+
+
+def _missing_target(where: str, count: int) -> str:
+    rows = "row" if count == 1 else "rows"
+    return f"{where} has no value in {count:,} {rows}; fill them, or remove these rows."

@@ -1,0 +1,172 @@
+"""CSV and Parquet files, read by pyarrow, with errors that say where."""
+
+import contextlib
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from liftgrad.data.arrow import pyarrow
+from liftgrad.data.table import Kind, TableError
+
+MISSING = ("", "?", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
+"""What stands in a CSV file where a value is missing."""
+
+_CHUNK_BYTES = 16 << 20
+_CHUNK_ROWS = 65536
+_ARROW_NAMES = {"double": "number", "bool": "boolean", "null": "missing value"}
+
+
+@dataclass
+class CsvFile:
+    """A CSV file; `skip` leaves rows with a wrong number of fields out and counts them."""
+
+    source: str
+    delimiter: str
+    skip: bool
+    skipped: int = 0
+
+    def names(self) -> list[str]:
+        """Return the first line's fields."""
+        with self._refusals(), self._text() as lines:
+            header: list[str] = next((row for row in self._rows(lines) if row), [])
+        if not header:
+            raise TableError(f"'{self.source}' is empty; it needs a line of column names and rows.")
+        if len(header) == 1:
+            for other, name in ((";", "semicolon"), ("\t", "tab"), (",", "comma")):
+                if other in header[0]:
+                    raise TableError(
+                        f"'{self.source}' has one column, '{header[0][:40]}', and seems to be cut "
+                        f"by {name}s; pass delimiter={other!r}."
+                    )
+        return header
+
+    def read(self, names: list[str], kinds: Mapping[str, Kind]) -> Any:
+        """Return the file as an Arrow table."""
+        arrow_csv = pyarrow("csv")
+        self.skipped = 0
+        with self._refusals():
+            return arrow_csv.read_csv(self.source, **self._options(names, kinds))
+
+    def chunks(self, names: list[str], kinds: Mapping[str, Kind]) -> Iterator[Any]:
+        """Yield the file as Arrow record batches."""
+        arrow_csv = pyarrow("csv")
+        options = self._options(names, kinds)
+        options["read_options"] = arrow_csv.ReadOptions(block_size=_CHUNK_BYTES)
+        with self._refusals():
+            with arrow_csv.open_csv(self.source, **options) as reader:
+                schema = reader.schema
+            # Whole numbers in the first chunk do not say that there are no others.
+            numbers: dict[str, Kind] = {
+                f.name: "number" for f in schema if pyarrow().types.is_integer(f.type)
+            }
+            self.skipped = 0
+            options |= self._options(names, {**numbers, **kinds})
+            with arrow_csv.open_csv(self.source, **options) as reader:
+                yield from reader
+
+    def _options(self, names: list[str], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+        arrow, arrow_csv = pyarrow(), pyarrow("csv")
+        types = {"number": arrow.float64(), "boolean": arrow.bool_(), "category": arrow.string()}
+        return {
+            "parse_options": arrow_csv.ParseOptions(
+                delimiter=self.delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=self._skip if self.skip else None,
+            ),
+            "convert_options": arrow_csv.ConvertOptions(
+                column_types={name: types[kind] for name, kind in kinds.items() if name in names},
+                include_columns=names,
+                null_values=list(MISSING),
+                strings_can_be_null=True,
+            ),
+        }
+
+    def _skip(self, _row: Any) -> str:
+        self.skipped += 1
+        return "skip"
+
+    def _text(self) -> io.TextIOWrapper:
+        raw = pyarrow().input_stream(self.source, compression="detect")
+        return io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", newline="")
+
+    def _rows(self, lines: io.TextIOWrapper) -> Any:
+        return csv.reader(lines, delimiter=self.delimiter)
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Turn pyarrow's errors and those of decoding into ours."""
+        try:
+            yield
+        except UnicodeError:
+            raise TableError(_not_utf8(self.source)) from None
+        except (pyarrow().ArrowException, csv.Error) as error:
+            raise TableError(self._explain(error)) from None
+
+    def _explain(self, error: Exception) -> str:
+        """Return a sentence on what pyarrow did not like."""
+        said = str(error).splitlines()[0].rstrip(".")
+        unlike = re.search(r"In CSV column #(\d+): .* error to (\w+): invalid value '(.*)'", said)
+        line, header = 1, list[str]()
+        try:
+            with self._text() as lines:
+                rows = self._rows(lines)
+                for row in rows:
+                    header = header or row
+                    if row and len(row) != len(header) and not self.skip:
+                        return (
+                            f"line {line} of '{self.source}' has {len(row)} fields where the "
+                            f'header has {len(header)}; correct it, or pass on_bad_rows="skip".'
+                        )
+                    place = int(unlike[1]) if unlike else len(row)
+                    if unlike and line > 1 and [unlike[3]] == row[place : place + 1]:
+                        kind = _ARROW_NAMES.get(unlike[2], unlike[2])
+                        return (
+                            f"line {line} of '{self.source}' has '{unlike[3][:40]}' in the column "
+                            f"'{header[place]}', which is no {kind}; correct it, or say in kinds "
+                            "what the column holds."
+                        )
+                    line = rows.line_num + 1
+        except UnicodeDecodeError:
+            return _not_utf8(self.source)
+        except csv.Error as malformed:
+            return f"line {line} of '{self.source}' is malformed ({malformed}); correct it."
+        return f"'{self.source}' cannot be read as a table ({said}); correct it."
+
+
+@dataclass
+class ParquetFile:
+    """A Parquet file."""
+
+    source: str
+    skipped: int = 0
+
+    def names(self) -> list[str]:
+        """Return the names of the columns."""
+        with self._open() as file:
+            return list(file.schema_arrow.names)
+
+    def read(self, names: list[str], _kinds: Mapping[str, Kind]) -> Any:
+        """Return the file as an Arrow table."""
+        with self._open() as file:
+            return file.read(columns=names)
+
+    def chunks(self, names: list[str], _kinds: Mapping[str, Kind]) -> Iterator[Any]:
+        """Yield the file as Arrow record batches."""
+        with self._open() as file:
+            yield from file.iter_batches(batch_size=_CHUNK_ROWS, columns=names)
+
+    def _open(self) -> Any:
+        arrow, parquet = pyarrow(), pyarrow("parquet")
+        try:
+            return parquet.ParquetFile(self.source)
+        except arrow.ArrowException:
+            raise TableError(
+                f"'{self.source}' is no Parquet file, or a damaged one; write it again."
+            ) from None
+
+
+def _not_utf8(source: str) -> str:
+    return f"'{source}' is not text in UTF-8; save it in that encoding."

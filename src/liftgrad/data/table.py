@@ -1,0 +1,109 @@
+"""Tables: named columns of numbers and of categories, as they stand in a file."""
+
+import difflib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.errors import LiftgradError
+
+Kind = Literal["number", "boolean", "category"]
+Task = Literal["classification", "regression"]
+
+_MOST_CLASSES = 20
+"""Whole numbers with more different values than this are quantities, not classes."""
+
+
+class TableError(LiftgradError, ValueError):
+    """A table that cannot be used as it is; the message says where and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column: numbers, or categories by their place in a list."""
+
+    name: str
+    kind: Kind
+    values: NDArray[Any]
+    """Numbers (rows,) as float64, nan where missing; or places in `categories`, -1 where missing"""
+    categories: tuple[str, ...] = ()
+    """The different values, sorted; of booleans "false" and "true"."""
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Return which rows (rows,) have no value."""
+        return np.isnan(self.values) if self.kind == "number" else self.values < 0
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The columns of a file, without its target, which stands apart."""
+
+    source: str
+    """The file, for messages."""
+    columns: tuple[Column, ...]
+    target: Column | None = None
+    skipped: int = 0
+    """How many broken rows were left out."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the columns, without the target."""
+        return tuple(column.name for column in self.columns)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        every = self.columns if self.target is None else (*self.columns, self.target)
+        return len(every[0].values) if every else 0
+
+    def column(self, name: str) -> Column:
+        """Return a column that is not the target.
+
+        Raises:
+            TableError: if there is none of this name.
+
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise TableError(no_such_column(self.source, name, self.names))
+
+
+def infer_task(column: Column) -> Task:
+    """Return what a target asks for: "classification" or "regression".
+
+    Text and booleans are classes. So are whole numbers with at most 20 different values, each of
+    them met twice or more on average; all other numbers are quantities.
+
+    >>> infer_task(Column("grade", "number", np.array([1.0, 2.0, 1.0, 2.0])))
+    'classification'
+    >>> infer_task(Column("price", "number", np.array([1.5, 2.0, 1.0, 2.0])))
+    'regression'
+    """
+    if column.kind != "number":
+        return "classification"
+    numbers = column.values[~column.missing]
+    classes = are_classes(np.unique(numbers).tolist(), len(numbers))
+    return "classification" if classes else "regression"
+
+
+def are_classes(different: Collection[float], count: int) -> bool:
+    """Tell whether the different ones of `count` numbers look like classes."""
+    few = len(different) <= min(_MOST_CLASSES, count // 2)
+    return few and all(number.is_integer() for number in different)
+
+
+def no_such_column(source: str, name: str, names: Iterable[str]) -> str:
+    """Return the sentence about a column that is not there, with the nearest names."""
+    names = list(names)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    folded = [other for other in names if other.strip().lower() == name.strip().lower()]
+    listed = folded or near or names
+    shown = ", ".join(f"'{other}'" for other in listed[:10])
+    advice = "did you mean" if folded or near else "choose one of"
+    more = ", ..." if len(listed) > 10 else ""
+    end = "?" if folded or near else "."
+    return f"{source} has no column '{name}'; {advice} {shown}{more}{end}"

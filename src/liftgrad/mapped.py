@@ -1,0 +1,68 @@
+"""Arrays that lie in a file, of which only what is being read should take memory."""
+
+import math
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_MEMORY = 256 << 20
+"""Bytes of a file that may be in this process's memory at a time."""
+_AROUND = 2 << 20
+"""Bytes that Linux may map around a place that is read: a huge page."""
+_COPIES = 32 << 20
+"""Bytes of rows that are worth a call."""
+
+
+def is_mapped(array: Array) -> bool:
+    """Tell whether an array is a `np.memmap`, a part of one, or a view of it."""
+    return _map_of(array)[0] is not None
+
+
+def rows_at_once(array: Array) -> int:
+    """Return how many rows to copy at a time."""
+    return max(1, _COPIES // max(1, _row_bytes(array)))
+
+
+def take_rows(array: Array, rows: NDArray[np.int64]) -> Array:
+    """Return a copy of some rows, and let the pages of a mapped array go.
+
+    >>> take_rows(np.array([[1.0], [2.0], [3.0]]), np.array([2, 0])).tolist()
+    [[3.0], [1.0]]
+    """
+    if not is_mapped(array):
+        return array[rows]
+    taken = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    some = max(1, _MEMORY // (_AROUND + _row_bytes(array)))
+    for start in range(0, len(rows), some):
+        taken[start : start + some] = array[rows[start : start + some]]
+        let_go(array)
+    return taken
+
+
+def let_go(array: Array) -> None:
+    """Take what was read of a mapped array out of this process's memory.
+
+    The system may keep it in its own cache of files. Where it cannot be asked to (Windows), or
+    where the map holds changes that the file does not have, nothing happens.
+    """
+    pages, private = _map_of(array)
+    if pages is not None and not private and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
+
+
+def _row_bytes(array: Array) -> int:
+    return array.dtype.itemsize * math.prod(array.shape[1:])
+
+
+def _map_of(array: Array) -> tuple[mmap.mmap | None, bool]:
+    """Return the file's map under an array, and whether changes to it stay in memory."""
+    base: Any = array
+    private = False
+    while isinstance(base, np.ndarray):
+        private = private or getattr(base, "mode", None) == "c"
+        base = base.base
+    return (base, private) if isinstance(base, mmap.mmap) else (None, False)

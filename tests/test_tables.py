@@ -1,0 +1,193 @@
+"""Tables from CSV and Parquet files."""
+
+import gzip
+import sys
+
+import numpy as np
+import pytest
+
+from liftgrad.data import TableError, TableStream, read_table
+
+arrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write a file into the current folder and return its name."""
+    monkeypatch.chdir(tmp_path)
+
+    def written(content, name="t.csv"):
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / name).write_bytes(data)
+        return name
+
+    return written
+
+
+def test_columns_are_what_they_hold(write):
+    """Numbers, booleans and text; the target stands apart; what is missing is nan or -1."""
+    table = read_table(write("n,b,c,y\n1,true,red,0.5\n,False,,1.5\n-2.5,,blue,?\n"), "y")
+    n, b, c = table.columns
+    assert (table.names, len(table)) == (("n", "b", "c"), 3)
+    assert [x.kind for x in table.columns] == ["number", "boolean", "category"]
+    assert n.values.tolist()[::2] == [1.0, -2.5]
+    assert n.missing.tolist() == [False, True, False]
+    assert (b.values.tolist(), b.categories) == ([1, 0, -1], ("false", "true"))
+    assert (c.values.tolist(), c.categories) == ([1, -1, 0], ("blue", "red"))
+    assert table.target.values.tolist()[:2] == [0.5, 1.5]
+    assert np.isnan(table.target.values[2])
+
+
+def test_parquet_and_csv_files_read_alike(write, tmp_path):
+    """Also a column that Arrow keeps as a dictionary, and a compressed CSV file."""
+    text = "n,c,b\n1,x,true\n2.25,y,false\n,x,true\n"
+    rows = {"n": [1.0, 2.25, None], "c": ["x", "y", "x"], "b": [True, False, True]}
+    whole = arrow.table(rows)
+    coded = whole.set_column(1, "c", whole["c"].dictionary_encode())
+    parquet.write_table(coded, tmp_path / "t.parquet", row_group_size=2)
+    tables = [
+        read_table(write(text)),
+        read_table(write(gzip.compress(text.encode()), "t.csv.gz")),
+        read_table(write(text.replace(",", "\t"), "t.tsv")),
+        read_table(write(text.replace(",", ";")), delimiter=";"),
+        read_table("t.parquet"),
+    ]
+    for table in tables[1:]:
+        for column, other in zip(tables[0].columns, table.columns, strict=True):
+            assert (column.name, column.kind) == (other.name, other.kind)
+            assert column.categories == other.categories
+            np.testing.assert_array_equal(column.values, other.values)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "'t.csv' is empty; it needs a line of column names and rows."),
+        ("\n\n", "'t.csv' is empty; it needs a line of column names and rows."),
+        ("a,y\n", "'t.csv' has no rows; add some."),
+        (
+            "a,y\n1,2\n1,2,3\n",
+            (
+                "line 3 of 't.csv' has 3 fields where the header has 2; correct it, or pass "
+                'on_bad_rows="skip".'
+            ),
+        ),
+        (
+            'a,y\n1,"two\nlines"\n\n1\n',
+            (
+                "line 5 of 't.csv' has 1 fields where the header has 2; correct it, or pass "
+                'on_bad_rows="skip".'
+            ),
+        ),
+        ("a,a,y\n1,2,3\n", "'t.csv' has 2 columns named 'a'; rename or remove all but one."),
+        (
+            ",a,y\n1,2,3\n",
+            "column 1 of 't.csv' has no name; name it, or leave it out with drop=[''].",
+        ),
+        (b"a,y\ncaf\xe9,1\n", "'t.csv' is not text in UTF-8; save it in that encoding."),
+        (b"caf\xe9,y\n1,1\n", "'t.csv' is not text in UTF-8; save it in that encoding."),
+        ("a,y\n1,2\n".encode("utf-16"), "'t.csv' is not text in UTF-8; save it in that encoding."),
+        (
+            "a;y\n1;2\n",
+            "'t.csv' has one column, 'a;y', and seems to be cut by semicolons; pass delimiter=';'.",
+        ),
+        ("size,Y\n1,2\n", "'t.csv' has no column 'y'; did you mean 'Y'?"),
+        ("size,colour\n1,2\n", "'t.csv' has no column 'y'; choose one of 'size', 'colour'."),
+        (
+            "a,y\n2020-01-31,1\n",
+            (
+                "the column 'a' of 't.csv' holds dates or times (date32[day]); turn them into "
+                "numbers, such as days since a date, or drop the column."
+            ),
+        ),
+        ("a,y\n,1\n", "the column 'a' of 't.csv' has no values at all; drop it."),
+        (
+            "a,y\n9007199254740993,1\n",
+            (
+                "the column 'a' of 't.csv' holds whole numbers beyond 2^53, which float64 cannot "
+                'tell apart; drop it, or say in kinds that it is a "category".'
+            ),
+        ),
+        (
+            "a,y\n1,2\n2,2\noops,2\n",
+            (
+                "the column 'a' of 't.csv' holds numbers, but 'oops' in row 3; correct it, leave "
+                'the field empty, or name the column a "category" in kinds.'
+            ),
+        ),
+        (
+            "a,y\n1,2\ninf,2\n",
+            "the column 'a' of 't.csv' is infinite in row 2; correct it, or leave the field empty.",
+        ),
+    ],
+)
+def test_a_broken_csv_file_is_refused(write, content, message):
+    """One sentence says where and what to do."""
+    with pytest.raises(TableError) as refused:
+        read_table(write(content), "y")
+    assert str(refused.value) == message
+
+
+def test_other_files_are_refused(write):
+    """By their names, and where a name promises what is not there."""
+    with pytest.raises(TableError, match=r"'t\.xlsx' is no \.csv, \.tsv or \.parquet file"):
+        read_table(write("a\n1\n", "t.xlsx"))
+    with pytest.raises(TableError, match=r"'t\.parquet' is no Parquet file, or a damaged one"):
+        read_table(write("a\n1\n", "t.parquet"))
+    with pytest.raises(FileNotFoundError, match=r"there is no file 'none\.csv'; check its name\."):
+        read_table("none.csv")
+    parquet.write_table(arrow.table({"a": [[1], [2]]}), "lists.parquet")
+    with pytest.raises(TableError, match="which is not all numbers, text or booleans"):
+        read_table("lists.parquet")
+
+
+def test_broken_rows_can_be_skipped(write):
+    """And are counted."""
+    table = read_table(write("a,y\n1,2\n1,2,3\n4\n5,6\n"), on_bad_rows="skip")
+    assert table.skipped == 2
+    assert table.column("a").values.tolist() == [1.0, 5.0]
+
+
+def test_columns_can_be_chosen_dropped_and_told_what_they_are(write):
+    """Codes that look like numbers are categories if so named, leading zeros and all."""
+    name = write("zip,when,x,y\n01069,2020-01-01,1,2\n80331,2020-01-02,2,3\n")
+    table = read_table(name, "y", drop=["when"], kinds={"zip": "category"})
+    assert table.names == ("zip", "x")
+    assert table.column("zip").categories == ("01069", "80331")
+    assert read_table(name, only=["x", "y"]).names == ("x", "y")
+    with pytest.raises(TableError, match="has no column 'wen'; did you mean 'when'"):
+        read_table(name, drop=["wen"])
+    with pytest.raises(TableError, match="the target 'y' is dropped"):
+        read_table(name, "y", drop=["y"])
+    with pytest.raises(
+        TableError,
+        match=r"line 2 of 't\.csv' has '2020-01-01' in the column 'when', which is no number",
+    ):
+        read_table(name, kinds={"when": "number"})
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_stream_yields_the_whole_table_in_chunks(write, tmp_path, monkeypatch, suffix):
+    """Whole numbers in the first chunk do not keep fractions out of the next."""
+    monkeypatch.setattr("liftgrad.data.formats._CHUNK_BYTES", 1000)
+    monkeypatch.setattr("liftgrad.data.formats._CHUNK_ROWS", 100)
+    numbers = [float(i) if i < 500 else i + 0.5 for i in range(1000)]
+    text = "a,c\n" + "".join(f"{x:g},c{i % 3}\n" for i, x in enumerate(numbers))
+    write(text)
+    columns = {"a": numbers, "c": [f"c{i % 3}" for i in range(1000)]}
+    parquet.write_table(arrow.table(columns), tmp_path / "t.parquet")
+    stream = TableStream(f"t.{suffix}")
+    for _ in range(2):
+        chunks = list(stream)
+        assert len(chunks) > 5
+        assert np.concatenate([t.column("a").values for t in chunks]).tolist() == numbers
+        codes = [np.array(t.column("c").categories)[t.column("c").values] for t in chunks]
+        assert np.concatenate(codes).tolist() == columns["c"]
+
+
+def test_without_pyarrow_one_sentence_says_how_to_get_it(write, monkeypatch):
+    """No traceback into somebody else's package."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"run pip install 'liftgrad\[data\]'\."):
+        read_table(write("a\n1\n"))
