@@ -1,0 +1,61 @@
+"""Progress: a line on the terminal while a fit runs."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from liftgrad.trainer.history import EpochState
+
+Show = Callable[[EpochState], None]
+
+
+@contextlib.contextmanager
+def shown(wanted: bool, epochs: int, rows: int | None) -> Iterator[Show]:
+    """Yield what to call after each epoch: it shows loss, rate and time left on a terminal.
+
+    Args:
+        wanted: whether to show anything.
+        epochs: how many there will be.
+        rows: how many samples an epoch sees, for the rate; None: count the steps.
+
+    """
+    if not wanted:
+        yield lambda state: None
+        return
+    from rich.console import Console  # noqa: PLC0415, takes long to import
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(highlight=False)
+    bar = Progress(
+        TextColumn("Epoch"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=20),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=epochs)
+        seen = 0
+
+        def show(state: EpochState) -> None:
+            nonlocal seen
+            seen += 1
+            # Without batches an epoch is one step.
+            rate = (rows or 1) / max(state.seconds, 1e-9)
+            text = f"loss {state.loss:.4g}"
+            if state.validation_loss is not None:
+                text += f", validation {state.validation_loss:.4g}"
+            for name, number in state.metrics.items():
+                text += f", {name} {number:.4g}"
+            text += f", {rate:,.0f} {'steps' if rows is None else 'samples'}/s, lr {state.lr:.3g}"
+            bar.update(task, completed=seen, description=text)
+
+        yield show
