@@ -1,11 +1,13 @@
 """Trainer: many steps of a lifted loss and an optimiser, run natively."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from liftgrad import files
 from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.clipping import Clipping
@@ -15,6 +17,14 @@ from liftgrad.lift.training import Training
 from liftgrad.numbers import is_number
 from liftgrad.optim import Optimizer
 from liftgrad.trainer.batches import Batches
+from liftgrad.trainer.checkpoint import (
+    Checkpoint,
+    Writer,
+    names_digest,
+    other_names,
+    pack,
+    unpack,
+)
 from liftgrad.trainer.evaluation import Evaluation, Metric, rows_of
 from liftgrad.trainer.history import EpochState, History, Log
 from liftgrad.trainer.interruption import deferred
@@ -74,6 +84,8 @@ class Trainer:
         self._log = Log()
         self._best = Best()
         self._numbers: Parameters | None = None
+        self._expected_names: str | None = None
+        """What a checkpoint that was loaded says of the parameters' names."""
 
     def run(self, steps: int, /, *args: Any, **kwargs: Any) -> History:
         """Take steps on the loss of these arguments and return its history.
@@ -106,6 +118,7 @@ class Trainer:
         metrics: Mapping[str, Metric] | None = None,
         early_stopping: EarlyStopping | None = None,
         callbacks: Iterable[Callback] = (),
+        checkpoint: Checkpoint | None = None,
         progress: bool = False,
     ) -> History:
         """Train for epochs on the loss of these arguments; return the history of all fits so far.
@@ -124,6 +137,7 @@ class Trainer:
                 validation data, or on the training data if there is none.
             early_stopping: when to stop early.
             callbacks: called after each epoch with an `EpochState`; True ends the fit.
+            checkpoint: where and how often to write one.
             progress: whether to show loss, rate and time left, on a terminal.
 
         Raises:
@@ -131,6 +145,7 @@ class Trainer:
                 has a column's name, or what early stopping monitors is not there.
             TypeError: if a metric returns something else than a number.
             LiftError: if there is no data to cut batches from.
+            OSError: if a checkpoint cannot be written.
 
         """
         if not isinstance(epochs, int) or epochs < 0:
@@ -142,17 +157,23 @@ class Trainer:
                 f"{', '.join(evaluation.columns)}; pass validation= or another monitor."
             )
         called = list(callbacks)
+        writer = None if checkpoint is None else Writer(self, checkpoint)
         interrupted = False
         training = self._prepared(evaluation.training, {})
         with shown(progress, epochs, training.rows) as show:
             try:
                 for _ in range(epochs):
-                    state = self._epoch(evaluation)
+                    state = self._epoch(evaluation, writer)
                     show(state)
-                    if self._ends(state, early_stopping, called):
+                    ends = self._ends(state, early_stopping, called)
+                    if writer is not None:
+                        writer.epoch()
+                    if ends:
                         break
             except KeyboardInterrupt:
                 interrupted = True
+        if writer is not None:
+            writer.write()
         if interrupted:
             sys.stderr.write(
                 f"Interrupted after step {self.optimizer.steps}; the model is as it was then.\n"
@@ -161,25 +182,35 @@ class Trainer:
             self._parameters().set_numbers(self._best.parameters)
         return self._log.history(interrupted=interrupted)
 
-    def _epoch(self, evaluation: Evaluation) -> EpochState:
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint: a safetensors file from which another trainer goes on to the bit.
+
+        It holds parameters, the optimiser's state, the random state and the rest of the epoch's
+        order, the history and the state of early stopping.
+
+        Raises:
+            OSError: if the file cannot be written; one that is there stays as it is.
+
+        """
+        files.write(path, pack(self))
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a checkpoint, with a model, an optimiser and a trainer made as they were.
+
+        Raises:
+            CheckpointError: if the file is cut off, of another kind, of a newer version or of
+                another training; nothing is changed then. Other names of parameters are found out
+                when the loss's arguments are known, by the next fit or run.
+            OSError: if it cannot be read.
+
+        """
+        unpack(self, path)
+
+    def _epoch(self, evaluation: Evaluation, writer: Writer | None) -> EpochState:
         """Take the steps of an epoch, or what is left of one, and evaluate."""
         since = time.perf_counter()
-        training = self._prepared(evaluation.training, {})
-        batches = None
-        if self._batches is not None and training.rows is not None:
-            batches = self._batches.rest(training.rows)
-        steps = 1 if batches is None else len(batches)
-        # Compiling may take long; Ctrl-C ends it at once.
-        training.prepare({0} if batches is None else {len(b) for b in batches})
-        with deferred() as asked:
-            losses = training.run(batches, steps, asked)
-            training.remember()
-            if self._batches is not None:
-                self._batches.drop(len(losses))
-            self._log.steps(losses)
-            interrupted = asked()
-        if interrupted:
-            raise KeyboardInterrupt
+        while not self._portion(evaluation.training, writer):
+            pass
         validation_loss, metrics = evaluation()
         optimizer = self.optimizer
         state = EpochState(
@@ -195,22 +226,66 @@ class Trainer:
         self._log.close(state.row())
         return state
 
+    def _portion(self, args: tuple[Any, ...], writer: Writer | None) -> bool:
+        """Take steps up to the end of the epoch or the next checkpoint; tell whether it ended."""
+        training = self._prepared(args, {})
+        batches = None
+        if self._batches is not None and training.rows is not None:
+            same = training.rows == self._batches.rows
+            if same and self._log.epoch and not len(self._batches.order):
+                return True  # an interruption came before the evaluation
+            batches = self._batches.rest(training.rows)
+        elif self._log.epoch:
+            return True
+        steps = 1 if batches is None else len(batches)
+        # Compiling may take long; Ctrl-C ends it at once.
+        training.prepare({0} if batches is None else {len(b) for b in batches})
+        with deferred() as asked:
+            due = writer.due if writer is not None else bool
+            losses = training.run(batches, steps, lambda: asked() or due())
+            training.remember()
+            if self._batches is not None:
+                self._batches.drop(len(losses))
+            self._log.steps(losses)
+            interrupted = asked()
+        if interrupted:
+            raise KeyboardInterrupt
+        if writer is not None and writer.due():
+            writer.write()
+        return len(losses) == steps
+
     def _ends(
         self, state: EpochState, rule: EarlyStopping | None, callbacks: list[Callback]
     ) -> bool:
         """Tell callbacks and early stopping of an epoch; return whether one ends the fit."""
-        # Every callback hears of every epoch.
-        ends = [callback(state) is True for callback in callbacks]
+        ends = False
         if rule is not None:
             number = state.row()[rule.monitor]
-            ends.append(self._best.see(rule, state.epoch, number, self._parameters().numbers()))
-        return any(ends)
+            ends = self._best.see(rule, state.epoch, number, self._parameters().numbers())
+        # Every callback hears of every epoch.
+        return any([ends, *[callback(state) is True for callback in callbacks]])
 
     def _parameters(self) -> Parameters:
         """Return all that the optimiser holds, at native speed where it is one store."""
-        if self._numbers is None or self._numbers.values != self.optimizer.params:
-            self._numbers = Parameters(self.optimizer.params, self.loss.dtype)
+        params = self.optimizer.params
+        if self._training is None or not self._training.programs:
+            # The arguments of the loss decide what becomes a store.
+            return Parameters(params, self.loss.dtype, apart=True)
+        if self._numbers is None or self._numbers.values != params:
+            self._numbers = Parameters(params, self.loss.dtype)
         return self._numbers
+
+    def _names(self) -> str | None:
+        """Return a digest of the parameters' names in the loss's arguments, once they are known."""
+        if self._training is None:
+            return self._expected_names
+        groups = [g for g in self._training.reading.groups if g.kind == "parameter"]
+        names = {
+            id(v): f"{g.name} {name}"
+            for g in groups
+            for v, name in zip(g.values, g.names, strict=True)
+        }
+        return names_digest([names.get(id(p), "") for p in self.optimizer.params])
 
     @property
     def program(self) -> Listing:
@@ -237,4 +312,7 @@ class Trainer:
         self._training = Training(
             self.loss, self.optimizer, arguments, reading, rows, self._clipping
         )
+        expected, self._expected_names = self._expected_names, None
+        if expected is not None and expected != self._names():
+            raise other_names("the checkpoint")
         return self._training
