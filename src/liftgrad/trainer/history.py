@@ -97,8 +97,9 @@ class Log:
 
     def steps(self, losses: NDArray[np.float64]) -> None:
         """Note the losses of some steps."""
-        self.losses.append(losses)
-        self.epoch.append(losses)
+        if len(losses):
+            self.losses.append(losses)
+            self.epoch.append(losses)
 
     def mean(self) -> float:
         """Return the mean loss of the epoch at hand."""

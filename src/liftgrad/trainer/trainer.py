@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from liftgrad import files
 from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
@@ -26,6 +28,7 @@ from liftgrad.trainer.checkpoint import (
     unpack,
 )
 from liftgrad.trainer.evaluation import Evaluation, Metric, rows_of
+from liftgrad.trainer.failure import Snapshot, fail
 from liftgrad.trainer.history import EpochState, History, Log
 from liftgrad.trainer.interruption import deferred
 from liftgrad.trainer.progress import shown
@@ -145,6 +148,9 @@ class Trainer:
                 has a column's name, or what early stopping monitors is not there.
             TypeError: if a metric returns something else than a number.
             LiftError: if there is no data to cut batches from.
+            NonFiniteLossError: if the loss or a parameter becomes nan or infinite: it names the
+                operation, its line and the step. Model, optimiser and history are left as they
+                were after the last step with finite parameters.
             OSError: if a checkpoint cannot be written.
 
         """
@@ -240,14 +246,21 @@ class Trainer:
         steps = 1 if batches is None else len(batches)
         # Compiling may take long; Ctrl-C ends it at once.
         training.prepare({0} if batches is None else {len(b) for b in batches})
+        before = Snapshot(self.optimizer, self._parameters())
         with deferred() as asked:
             due = writer.due if writer is not None else bool
             losses = training.run(batches, steps, lambda: asked() or due())
+            finite = np.isfinite(losses).all() and np.isfinite(self._parameters().numbers()).all()
+            failure = None if finite else fail(training, before, batches, losses)
+            if failure is not None:
+                losses = losses[: failure.steps]
             training.remember()
             if self._batches is not None:
                 self._batches.drop(len(losses))
             self._log.steps(losses)
             interrupted = asked()
+        if failure is not None:
+            raise failure.error
         if interrupted:
             raise KeyboardInterrupt
         if writer is not None and writer.due():
