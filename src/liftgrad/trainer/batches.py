@@ -32,6 +32,10 @@ class Batches:
             batch, self.order = self.order[: self.size], self.order[self.size :]
             yield batch
 
+    def sizes(self, rows: int) -> list[int]:
+        """Return the sizes that batches have."""
+        return sorted({min(self.size, rows), rows % self.size} - {0})
+
     def rest(self, rows: int) -> list[Order]:
         """Return the batches that are left of the epoch, without taking them."""
         self._begin(rows)

@@ -153,8 +153,15 @@ def _evaluating(arguments: Any) -> Iterator[None]:
 
 
 def _modules(x: Any) -> Iterator[Module]:
-    if isinstance(x, Module):
-        yield x
-        x = vars(x)
-    for item in x.values() if isinstance(x, dict) else x if isinstance(x, list | tuple) else ():
-        yield from _modules(item)
+    # Not recursive: most of what is met are numbers, which cost a step of a generator each.
+    stack = [x]
+    while stack:
+        x = stack.pop()
+        if isinstance(x, Module):
+            yield x
+            x = vars(x)
+        items = x.values() if isinstance(x, dict) else x
+        stack += [item for item in items if isinstance(item, _NESTED)]
+
+
+_NESTED = (Module, dict, list, tuple)

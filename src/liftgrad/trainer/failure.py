@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class Failure:
 
 def fail(
     training: Training,
+    arguments: dict[str, Any],
     before: Snapshot,
     batches: Sequence[NDArray[np.int64]] | None,
     losses: NDArray[np.float64],
@@ -48,6 +50,7 @@ def fail(
 
     Args:
         training: which took the steps.
+        arguments: of the loss.
         before: what was before them.
         batches: of each step, or None.
         losses: of each step, up to where it stopped.
@@ -71,7 +74,7 @@ def fail(
         low, high = (middle, high) if finite_after(middle) else (low, middle)
     finite_after(low)
 
-    arguments, rows = dict(training.arguments), None
+    rows = None
     if batches is not None:
         rows = batches[low]
         arguments = {

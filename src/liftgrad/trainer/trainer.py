@@ -165,8 +165,9 @@ class Trainer:
         called = list(callbacks)
         writer = None if checkpoint is None else Writer(self, checkpoint)
         interrupted = False
-        training = self._prepared(evaluation.training, {})
-        with shown(progress, epochs, training.rows) as show:
+        arguments = self.loss.arguments(evaluation.training, {})
+        rows = None if self.batch_size is None else rows_of(arguments)
+        with shown(progress, epochs, rows) as show:
             try:
                 for _ in range(epochs):
                     state = self._epoch(evaluation, writer)
@@ -235,33 +236,31 @@ class Trainer:
     def _portion(self, args: tuple[Any, ...], writer: Writer | None) -> bool:
         """Take steps up to the end of the epoch or the next checkpoint; tell whether it ended."""
         training = self._prepared(args, {})
-        batches = None
-        if self._batches is not None and training.rows is not None:
-            same = training.rows == self._batches.rows
-            if same and self._log.epoch and not len(self._batches.order):
-                return True  # an interruption came before the evaluation
-            batches = self._batches.rest(training.rows)
-        elif self._log.epoch:
-            return True
-        steps = 1 if batches is None else len(batches)
-        # Compiling may take long; Ctrl-C ends it at once.
-        training.prepare({0} if batches is None else {len(b) for b in batches})
-        before = Snapshot(self.optimizer, self._parameters())
+        rows, source = training.rows, self._batches
+        # Compiling may take long: Ctrl-C ends it at once. Whatever changes comes after it.
+        training.prepare([0] if rows is None or source is None else source.sizes(rows))
+        failure = None
         with deferred() as asked:
+            ended = source is None or (source.rows == rows and not len(source.order))
+            if ended and self._log.epoch:
+                return True  # an interruption came before the evaluation
+            batches = None if rows is None or source is None else source.rest(rows)
+            steps = 1 if batches is None else len(batches)
+            before = Snapshot(self.optimizer, self._parameters())
             due = writer.due if writer is not None else bool
             losses = training.run(batches, steps, lambda: asked() or due())
             finite = np.isfinite(losses).all() and np.isfinite(self._parameters().numbers()).all()
-            failure = None if finite else fail(training, before, batches, losses)
-            if failure is not None:
+            if not finite:
+                arguments = self.loss.arguments(args, {})
+                failure = fail(training, arguments, before, batches, losses)
                 losses = losses[: failure.steps]
             training.remember()
-            if self._batches is not None:
-                self._batches.drop(len(losses))
+            if source is not None:
+                source.drop(len(losses))
             self._log.steps(losses)
-            interrupted = asked()
         if failure is not None:
             raise failure.error
-        if interrupted:
+        if asked():
             raise KeyboardInterrupt
         if writer is not None and writer.due():
             writer.write()
