@@ -23,20 +23,21 @@ def shown(wanted: bool, epochs: int, rows: int | None) -> Iterator[Show]:
         return
     from rich.console import Console  # noqa: PLC0415, takes long to import
     from rich.progress import (  # noqa: PLC0415
-        BarColumn,
         MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column  # noqa: PLC0415
 
     console = Console(highlight=False)
     bar = Progress(
-        TextColumn("Epoch"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=20),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(compact=True),
+        # A narrow terminal cuts the last column, not the others.
+        TextColumn("Epoch", table_column=Column(no_wrap=True)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        TextColumn("left, {task.description}", table_column=Column(ratio=1, no_wrap=True)),
+        expand=True,
         console=console,
         disable=not console.is_terminal,
         transient=True,
