@@ -9,6 +9,8 @@ from liftgrad.engine import Value
 from liftgrad.gradcheck import gradcheck
 
 __all__ = [
+    "Checkpoint",
+    "EarlyStopping",
     "Trainer",
     "Value",
     "data",
@@ -37,11 +39,13 @@ if TYPE_CHECKING:
     from liftgrad.lift.portions import get_num_threads, set_num_threads
     from liftgrad.lift.recording import recording
     from liftgrad.lift.vmap import vmap
-    from liftgrad.trainer import Trainer
+    from liftgrad.trainer import Checkpoint, EarlyStopping, Trainer
 
 # These need NumPy, whose import takes longer than all else.
 _MODULES_IMPORTED_AT_USE = {"data", "lift", "plot"}
 _NAMES_IMPORTED_AT_USE = {
+    "Checkpoint": "trainer",
+    "EarlyStopping": "trainer",
     "Trainer": "trainer",
     "get_num_threads": "lift.portions",
     "recording": "lift.recording",

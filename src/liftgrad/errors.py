@@ -15,3 +15,11 @@ class LiftError(LiftgradError):
 
 class TraceError(LiftError):
     """The function does something with a traced value that a recorded program cannot do."""
+
+
+class CheckpointError(LiftgradError):
+    """A file is not a checkpoint that this training can go on from."""
+
+
+class NonFiniteLossError(LiftgradError):
+    """A loss or a parameter became nan or infinite while training."""

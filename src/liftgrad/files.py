@@ -16,7 +16,11 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     """
     target = Path(os.path.realpath(path))
     with _beside(target) as temporary:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.write(content)
+            # Else a machine that loses power may keep the new name without the content.
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(target)
 
 

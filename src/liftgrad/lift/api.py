@@ -20,6 +20,7 @@ from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
+from liftgrad.lift.trace import Tape
 from liftgrad.lift.update import store_update
 
 DType = Literal["float64", "float32"]
@@ -202,9 +203,9 @@ class LiftedFunction(Wrapper):
             self._warn_of_many()
         return executable
 
-    def build(self, arguments: dict[str, Any], reading: Reading) -> Built:
+    def build(self, arguments: dict[str, Any], reading: Reading, tape: Tape | None = None) -> Built:
         """Trace and roll the function for arguments of this structure."""
-        return trace(self._run, arguments, reading, self.stats)
+        return trace(self._run, arguments, reading, self.stats, tape)
 
     @property
     def program(self) -> Listing:

@@ -93,14 +93,18 @@ class Built:
 
 
 def trace(
-    function: Callable[..., Any], arguments: dict[str, Any], reading: Reading, stats: Stats
+    function: Callable[..., Any],
+    arguments: dict[str, Any],
+    reading: Reading,
+    stats: Stats,
+    tape: Tape | None = None,
 ) -> Built:
     """Run the function on traced values and roll what it does.
 
-    `function` takes the arguments as keywords.
+    `function` takes the arguments as keywords; `tape` is an empty one to record on.
     """
     since = time.perf_counter()
-    tape = Tape(len(reading.groups))
+    tape = Tape(len(reading.groups)) if tape is None else tape
 
     def array(group: int, shape: tuple[int, ...], kind: Kind) -> TracedArray:
         traced = TracedArray(tape, group, shape, kind)

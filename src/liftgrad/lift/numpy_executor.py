@@ -60,7 +60,7 @@ def _evaluate(group: Group, arrays: list[Array], dtype: str, samples: int) -> Ar
             looks = [_look(arrays, view) for view in operands]
             if group.batched:
                 looks = [x if x.ndim == 2 else x[:, None] for x in looks]
-            return _function(operation)(*looks)  # type: ignore[no-any-return]
+            return function_of(operation)(*looks)  # type: ignore[no-any-return]
         case Sum(operands=runs):
             result: Array = np.zeros((group.size, samples) if group.batched else group.size, dtype)
             for run in runs:
@@ -128,7 +128,8 @@ def _reduce(runs: Runs, arrays: list[Array], function: np.ufunc, empty: float) -
     return result
 
 
-def _function(operation: Operation) -> Callable[..., Any]:
+def function_of(operation: Operation) -> Callable[..., Any]:
+    """Return the function of arrays that computes an operation."""
     if operation.parameter is not None:
         exponent = operation.parameter
         if exponent == 0.5:

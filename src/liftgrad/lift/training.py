@@ -7,7 +7,7 @@ optimiser's state are updated in place. Batches are gathered natively from the w
 import ctypes
 import operator
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -109,33 +109,50 @@ class Training:
     def _forget(self, _: Any) -> None:
         self.like = None
 
-    def run(self, batches: Iterable[NDArray[np.int64]] | None, steps: int) -> Array:
+    def run(
+        self,
+        batches: Iterable[NDArray[np.int64]] | None,
+        steps: int,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Array:
         """Take steps and return the loss before each of them.
 
         Args:
             batches: the samples of each step, by number; None: all of them at each step.
             steps: how many, if `batches` is None.
+            stop: asked now and then whether to return with the steps taken so far.
 
         """
         self.runs += 1
         losses: list[Array] = []
         left = steps
-        while batches is None and left:
+        while batches is None and left and not (losses and stop()):
             program = self._program(0)
-            count = min(left, program.at_once)
-            losses.append(program.run(None, count))
-            left -= count
+            losses.append(program.run(None, min(left, program.at_once), stop))
+            left -= len(losses[-1])
         # Neighbours of one size run together natively.
         alike: list[NDArray[np.int64]] = []
         for batch in batches or ():
             full = alike and len(alike) == self._program(len(alike[0])).at_once
             if alike and (full or len(batch) != len(alike[0])):
-                losses.append(self._program(len(alike[0])).run(np.stack(alike), len(alike)))
+                losses.append(self._program(len(alike[0])).run(np.stack(alike), len(alike), stop))
                 alike = []
+                if stop():
+                    break
             alike.append(batch)
         if alike:
-            losses.append(self._program(len(alike[0])).run(np.stack(alike), len(alike)))
+            losses.append(self._program(len(alike[0])).run(np.stack(alike), len(alike), stop))
         return np.concatenate(losses) if losses else np.zeros(0)
+
+    def prepare(self, sizes: Iterable[int]) -> None:
+        """Build the programs for batches of these sizes (0: all data), if they are not there."""
+        for size in sizes:
+            self._program(size)
+
+    @property
+    def draws(self) -> bool:
+        """Whether steps draw random numbers, from Python's `random`."""
+        return any(program.built.draws for program in self.programs.values())
 
     def listing(self) -> Listing:
         """Return the program of a step, on the largest batches, as text."""
@@ -216,8 +233,8 @@ class _StepProgram:
         """Return the step as loop nests."""
         return schedule(self.built.rolled, self.update.assignments)
 
-    def run(self, batches: Array | None, steps: int) -> Array:
-        """Take steps natively, or one by one with NumPy."""
+    def run(self, batches: Array | None, steps: int, stop: Callable[[], bool]) -> Array:
+        """Take steps natively, or one by one with NumPy; fewer if asked to stop."""
         if self.checked != self.training.runs:
             for i in self.built.leaf_of:
                 # All indices are checked before the first step.
@@ -229,15 +246,18 @@ class _StepProgram:
         if self.native is not None:
             since = time.perf_counter()
             with drawing(self.built.draws, self.samples, steps) as draw:
-                losses = self.native.run(batches, steps, draw)
+                losses = self.native.run(batches, steps, draw, stop)
             taken = time.perf_counter() - since
             if steps == self.at_once and taken < _PATIENCE / 2:
                 self.at_once = min(2 * self.at_once, _MOST_AT_ONCE)
             elif taken > _PATIENCE:
                 self.at_once = max(self.at_once // 2, 1)
             return losses
+        history: list[float] = []
         with drawing(self.built.draws, self.samples, steps) as draw:
-            return np.array([self._step(step, batches, draw) for step in range(steps)])
+            while len(history) < steps and not (history and stop()):
+                history.append(self._step(len(history), batches, draw))
+        return np.array(history)
 
     def _step(self, step: int, batches: Array | None, draw: Draw) -> float:
         """Take a step with NumPy; return the loss before it."""
@@ -336,7 +356,7 @@ class _NativeSteps:
             if i not in built.parameter_groups and not owner.cut(owner.groups[i]):
                 self.instance.set(number, checked_numbers(owner.groups[i], i, built))
 
-    def run(self, batches: Array | None, steps: int, draw: Draw) -> Array:
+    def run(self, batches: Array | None, steps: int, draw: Draw, stop: Callable[[], bool]) -> Array:
         """Take steps; return the losses."""
         owner, instance, update = self.owner, self.instance, self.owner.update
         for leaf, parameters in update.parameters.items():
@@ -383,6 +403,8 @@ class _NativeSteps:
                     self.portions.run()
                     history[step] = loss[place]
                 done, running = done + running, 0
+                if at_once < steps and stop():
+                    break
         finally:
             if self.portions is None and self.order[0]:
                 done += running  # an interruption is heard of after the call, which sets the order
@@ -391,7 +413,7 @@ class _NativeSteps:
                     parameters.set_numbers(instance.arrays[leaf])
             update.give_back({n: instance.arrays[n] for n in update.state_numbers})
             update.optimizer.steps += done
-        return history.astype(np.float64)
+        return history[:done].astype(np.float64)
 
     def fetch(self, orders: Array) -> None:
         """Read the rows of some batches out of their files; the batches then count these."""

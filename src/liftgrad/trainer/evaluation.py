@@ -1,0 +1,167 @@
+"""Evaluation: the loss and the metrics after an epoch, on data that is held out."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from liftgrad.errors import LiftError
+from liftgrad.lift.api import LiftedFunction
+from liftgrad.nn import Module
+from liftgrad.numbers import is_number
+from liftgrad.trainer.history import COLUMNS
+
+Metric = Callable[..., Any]
+
+
+class Evaluation:
+    """What a fit trains on and what it looks at after each epoch.
+
+    Args:
+        loss: the lifted loss.
+        args: its arguments.
+        validation: the fraction of the rows to hold out, other arguments of the loss, or None.
+        metrics: functions of the arguments, by name.
+        seed: of the choice of the rows that are held out.
+
+    Raises:
+        ValueError: if the fraction leaves no row on one side, or a metric has a column's name.
+        TypeError: if `validation` or a metric is something else.
+        LiftError: if there is no data to hold rows out of.
+
+    """
+
+    def __init__(
+        self,
+        loss: LiftedFunction,
+        args: tuple[Any, ...],
+        validation: float | tuple[Any, ...] | None,
+        metrics: Mapping[str, Metric] | None,
+        seed: int,
+    ) -> None:
+        self.loss = loss
+        self.metrics = dict(metrics or {})
+        for name, metric in self.metrics.items():
+            if name in COLUMNS:
+                raise ValueError(f"{name!r} is a column of its own; give the metric another name.")
+            if not callable(metric):
+                raise TypeError(
+                    f"the metric {name!r} is a {type(metric).__name__}; pass a function of the "
+                    "loss's arguments that returns a number."
+                )
+        self.training = args
+        self.held: tuple[Any, ...] | None = None
+        """The arguments for the validation loss."""
+        if validation is None:
+            return
+        if isinstance(validation, tuple):
+            self.held = validation
+        elif is_number(validation):
+            self.training, self.held = _split(loss, args, float(validation), seed)
+        else:
+            raise TypeError(
+                f"validation is a {type(validation).__name__}; pass a fraction such as 0.2, or a "
+                "tuple of the loss's arguments with other data."
+            )
+
+    @property
+    def columns(self) -> list[str]:
+        """The numbers that can be monitored."""
+        return ["loss", *(["validation_loss"] if self.held is not None else []), *self.metrics]
+
+    def __call__(self) -> tuple[float | None, dict[str, float]]:
+        """Return the validation loss and the metrics."""
+        args = self.training if self.held is None else self.held
+        if self.held is None and not self.metrics:
+            return None, {}
+        with _evaluating(self.loss.arguments(args, {})):
+            loss = None if self.held is None else _number("loss", self.loss(*args))
+            return loss, {name: _number(name, f(*args)) for name, f in self.metrics.items()}
+
+
+def rows_of(arguments: dict[str, Any]) -> int:
+    """Return how many samples the data has.
+
+    Raises:
+        LiftError: if there is none, or something that looks like data could not be cut.
+
+    """
+    arrays = [x for x in arguments.values() if isinstance(x, np.ndarray) and x.ndim]
+    if not arrays or not len(arrays[0]):
+        raise LiftError("batch_size needs data to cut batches from; pass it as NumPy arrays.")
+    rows = len(arrays[0])
+    for name, x in arguments.items():
+        listed = isinstance(x, list | tuple) and len(x) == rows and all(map(is_number, x))
+        if listed or (isinstance(x, np.ndarray) and x.shape[:1] == (rows,) and x.dtype == bool):
+            raise LiftError(
+                f"{name} has as many numbers as the data has rows, and cannot be cut into batches; "
+                "pass it as an array of floats or integers."
+            )
+    return rows
+
+
+def _split(
+    loss: LiftedFunction, args: tuple[Any, ...], fraction: float, seed: int
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the arguments without, and with only, the last rows of a permutation."""
+    rows = rows_of(loss.arguments(args, {}))
+    count = round(fraction * rows) if 0.0 < fraction < 1.0 else 0
+    if not 0 < count < rows:
+        raise ValueError(
+            f"validation={fraction:g} of {rows} rows leaves none on one side; pass a fraction "
+            "between 0 and 1 that leaves some."
+        )
+    order = np.random.default_rng(seed).permutation(rows)
+
+    def part(chosen: Any) -> tuple[Any, ...]:
+        return tuple(
+            [x[chosen] if isinstance(x, np.ndarray) and x.shape[:1] == (rows,) else x for x in args]
+        )
+
+    # In the order in which they stand, which a trainer without shuffle keeps.
+    return part(np.sort(order[:-count])), part(np.sort(order[-count:]))
+
+
+def _number(name: str, result: Any) -> float:
+    if not is_number(result) and not hasattr(type(result), "__float__"):
+        raise TypeError(f"{name} returned a {type(result).__name__}; a metric returns one number.")
+    try:
+        return float(result)
+    except TypeError:
+        raise TypeError(
+            f"{name} returned an array of shape {np.shape(result)}; a metric returns one number."
+        ) from None
+
+
+@contextlib.contextmanager
+def _evaluating(arguments: Any) -> Iterator[None]:
+    """Switch the modules among the arguments that are in training to evaluation for a while."""
+    modules = {id(m): m for m in _modules(arguments) if m.training}.values()
+    own = [(m, "training" in vars(m)) for m in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, was_own in own:
+            # Exactly as before: another attribute would be another structure to compile.
+            if was_own:
+                module.training = True
+            else:
+                del module.training
+
+
+def _modules(x: Any) -> Iterator[Module]:
+    # Not recursive: most of what is met are numbers, which cost a step of a generator each.
+    stack = [x]
+    while stack:
+        x = stack.pop()
+        if isinstance(x, Module):
+            yield x
+            x = vars(x)
+        items = x.values() if isinstance(x, dict) else x
+        stack += [item for item in items if isinstance(item, _NESTED)]
+
+
+_NESTED = (Module, dict, list, tuple)

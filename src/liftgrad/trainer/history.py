@@ -1,0 +1,122 @@
+"""History: the loss of each step, and a table with a row for each epoch."""
+
+import csv
+import io
+import math
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad import files
+
+if TYPE_CHECKING:
+    from liftgrad.trainer.trainer import Trainer
+
+COLUMNS = ("epoch", "step", "loss", "validation_loss", "lr", "seconds")
+"""The columns that are no metric."""
+
+
+@dataclass(slots=True)
+class History:
+    """What the runs of a trainer saw."""
+
+    loss: NDArray[np.float64]
+    """The loss before each step."""
+    epochs: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """A column for each of: `epoch`, counted from 1; `step`, how many steps the optimiser has
+    taken; `loss`, the mean of the epoch's steps; `validation_loss`, if there is validation; the
+    metrics; `lr`, the rate of the last step; `seconds` that the epoch took."""
+    interrupted: bool = False
+    """Whether Ctrl-C ended the last fit."""
+
+    def table(self) -> dict[str, NDArray[Any]]:
+        """Return the epochs' columns, as `pandas.DataFrame` takes them."""
+        return {name: column.copy() for name, column in self.epochs.items()}
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a row for each epoch, with numbers that read back as they are.
+
+        Raises:
+            OSError: if the file cannot be written; one that is there stays as it is.
+
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.epochs)
+        columns = [column.tolist() for column in self.epochs.values()]
+        writer.writerows(zip(*columns, strict=True))
+        files.write(path, text.getvalue().encode())
+
+    def __str__(self) -> str:
+        epochs = len(self.epochs.get("epoch", ()))
+        parts = [f"{len(self.loss):,} steps", f"{epochs:,} epochs"]
+        for name, column in self.epochs.items():
+            if name not in ("epoch", "step", "lr", "seconds"):
+                parts.append(f"{name} {column[-1]:.6g}")
+        return ", ".join(parts) + (", interrupted" if self.interrupted else "")
+
+
+@dataclass(slots=True, frozen=True)
+class EpochState:
+    """What a callback is told after an epoch."""
+
+    epoch: int
+    """How many epochs the trainer has finished."""
+    step: int
+    """How many steps the optimiser has taken."""
+    loss: float
+    """The mean loss of the epoch's steps."""
+    validation_loss: float | None
+    metrics: dict[str, float]
+    lr: float
+    """The learning rate of the last step."""
+    seconds: float
+    """How long the epoch took, with its evaluation."""
+    trainer: "Trainer"
+    """Its `optimizer.params` are the model's parameters."""
+
+    def row(self) -> dict[str, float]:
+        """Return the epoch's row of the history."""
+        row: dict[str, float] = {"epoch": self.epoch, "step": self.step, "loss": self.loss}
+        if self.validation_loss is not None:
+            row["validation_loss"] = self.validation_loss
+        return {**row, **self.metrics, "lr": self.lr, "seconds": self.seconds}
+
+
+class Log:
+    """What the history is made of while it grows."""
+
+    def __init__(self) -> None:
+        self.losses: list[NDArray[np.float64]] = []
+        self.rows: list[dict[str, float]] = []
+        self.epoch: list[NDArray[np.float64]] = []
+        """The losses of the epoch at hand, which has no row yet."""
+
+    def steps(self, losses: NDArray[np.float64]) -> None:
+        """Note the losses of some steps."""
+        if len(losses):
+            self.losses.append(losses)
+            self.epoch.append(losses)
+
+    def mean(self) -> float:
+        """Return the mean loss of the epoch at hand."""
+        return float(np.concatenate(self.epoch).mean()) if self.epoch else math.nan
+
+    def close(self, row: dict[str, float]) -> None:
+        """End the epoch at hand with its row."""
+        self.rows.append(row)
+        self.epoch = []
+
+    def history(self, *, interrupted: bool = False) -> History:
+        """Return all that was noted."""
+        losses = np.concatenate(self.losses) if self.losses else np.zeros(0)
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        epochs: dict[str, NDArray[Any]] = {}
+        for name in names:
+            # A fit may have validation where another had none.
+            column = np.array([row.get(name, math.nan) for row in self.rows], np.float64)
+            epochs[name] = column.astype(np.int64) if name in ("epoch", "step") else column
+        return History(losses, epochs, interrupted)

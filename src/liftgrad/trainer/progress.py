@@ -1,0 +1,62 @@
+"""Progress: a line on the terminal while a fit runs."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from liftgrad.trainer.history import EpochState
+
+Show = Callable[[EpochState], None]
+
+
+@contextlib.contextmanager
+def shown(wanted: bool, epochs: int, rows: int | None) -> Iterator[Show]:
+    """Yield what to call after each epoch: it shows loss, rate and time left on a terminal.
+
+    Args:
+        wanted: whether to show anything.
+        epochs: how many there will be.
+        rows: how many samples an epoch sees, for the rate; None: count the steps.
+
+    """
+    if not wanted:
+        yield lambda state: None
+        return
+    from rich.console import Console  # noqa: PLC0415, takes long to import
+    from rich.progress import (  # noqa: PLC0415
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    bar = Progress(
+        # A narrow terminal cuts the last column, not the others.
+        TextColumn("Epoch", table_column=Column(no_wrap=True)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        TextColumn("left, {task.description}", table_column=Column(ratio=1, no_wrap=True)),
+        expand=True,
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=epochs)
+        seen = 0
+
+        def show(state: EpochState) -> None:
+            nonlocal seen
+            seen += 1
+            # Without batches an epoch is one step.
+            rate = (rows or 1) / max(state.seconds, 1e-9)
+            text = f"loss {state.loss:.4g}"
+            if state.validation_loss is not None:
+                text += f", validation {state.validation_loss:.4g}"
+            for name, number in state.metrics.items():
+                text += f", {name} {number:.4g}"
+            text += f", {rate:,.0f} {'steps' if rows is None else 'samples'}/s, lr {state.lr:.3g}"
+            bar.update(task, completed=seen, description=text)
+
+        yield show

@@ -1,0 +1,64 @@
+"""Early stopping: the end of training once the validation loss has not fallen for a while."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stops a fit when a number has not become better for some epochs.
+
+    Args:
+        patience: how many epochs in a row may bring nothing better.
+        min_delta: how much better counts.
+        monitor: "validation_loss", "loss" or the name of a metric.
+        restore_best: whether the parameters of the best epoch are put back when the fit ends.
+        mode: "min" if smaller is better, "max" if larger is, as with an accuracy.
+
+    Raises:
+        ValueError: if `patience` is less than 1, `min_delta` negative or `mode` unknown.
+
+    """
+
+    patience: int = 10
+    min_delta: float = 0.0
+    monitor: str = "validation_loss"
+    restore_best: bool = True
+    mode: Literal["min", "max"] = "min"
+
+    def __post_init__(self) -> None:
+        if self.patience < 1:
+            raise ValueError(f"patience is a number of epochs, 1 or more; got {self.patience}.")
+        if not 0.0 <= self.min_delta < math.inf:
+            raise ValueError(f"min_delta is a finite number, 0 or more; got {self.min_delta}.")
+        if self.mode not in ("min", "max"):
+            raise ValueError(f"mode is 'min' or 'max'; got {self.mode!r}.")
+
+
+@dataclass
+class Best:
+    """The best epoch so far."""
+
+    number: float = math.nan
+    """What was monitored; nan: there is none yet."""
+    epoch: int = 0
+    waited: int = 0
+    """How many epochs brought nothing better since."""
+    parameters: NDArray[np.float64] | None = None
+
+    def see(
+        self, rule: EarlyStopping, epoch: int, number: float, parameters: NDArray[np.float64]
+    ) -> bool:
+        """Take an epoch into account; tell whether it is time to stop."""
+        gain = self.number - number if rule.mode == "min" else number - self.number
+        first = math.isnan(self.number) and not math.isnan(number)
+        if first or gain > rule.min_delta:
+            self.number, self.epoch, self.waited = number, epoch, 0
+            self.parameters = parameters.copy() if rule.restore_best else None
+        else:
+            self.waited += 1
+        return self.waited >= rule.patience

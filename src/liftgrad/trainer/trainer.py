@@ -1,0 +1,333 @@
+"""Trainer: many steps of a lifted loss and an optimiser, run natively."""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from liftgrad import files
+from liftgrad.errors import LiftError
+from liftgrad.lift.api import LiftedFunction
+from liftgrad.lift.clipping import Clipping
+from liftgrad.lift.listing import Listing
+from liftgrad.lift.parameters import Parameters
+from liftgrad.lift.training import Training
+from liftgrad.numbers import is_number
+from liftgrad.optim import Optimizer
+from liftgrad.trainer.batches import Batches
+from liftgrad.trainer.checkpoint import (
+    Checkpoint,
+    Writer,
+    names_digest,
+    other_names,
+    pack,
+    unpack,
+)
+from liftgrad.trainer.evaluation import Evaluation, Metric, rows_of
+from liftgrad.trainer.failure import Snapshot, fail
+from liftgrad.trainer.history import EpochState, History, Log
+from liftgrad.trainer.interruption import deferred
+from liftgrad.trainer.progress import shown
+from liftgrad.trainer.stopping import Best, EarlyStopping
+
+Callback = Callable[[EpochState], Any]
+
+
+class Trainer:
+    """Trains the parameters of an optimiser to make a lifted loss small.
+
+    What the loss draws at random, as in dropout, it draws anew at each step from Python's `random`.
+
+    Args:
+        loss: a lifted function that returns one Value.
+        optimizer: from `liftgrad.optim`.
+        batch_size: how many samples a step sees; None: all.
+        shuffle: whether the order of the samples is drawn anew for each epoch; else they come as
+            they stand.
+        seed: of the order of the samples.
+        max_norm: clip the gradients to this norm, as `optim.clip_grad_norm_` does.
+        clip_value: clip each gradient to this size, as `optim.clip_grad_value_` does.
+
+    Raises:
+        LiftError: if `loss` is not lifted.
+        ValueError: if `batch_size` is not positive, or `max_norm` or `clip_value` is negative, or
+            both are given.
+
+    """
+
+    def __init__(
+        self,
+        loss: LiftedFunction,
+        optimizer: Optimizer,
+        *,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        max_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        if not isinstance(loss, LiftedFunction):
+            raise LiftError("a Trainer needs a lifted loss; decorate the function with @lift.")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}; pass 1 or more, or None for all samples.")
+        for name, bound in (("max_norm", max_norm), ("clip_value", clip_value)):
+            if bound is not None and not (is_number(bound) and 0.0 <= bound < math.inf):
+                raise ValueError(f"{name} is a finite number, 0 or more; got {name}={bound!r}.")
+        if max_norm is not None and clip_value is not None:
+            raise ValueError(
+                "gradients are clipped by max_norm or by clip_value; pass one of them."
+            )
+        self._clipping = Clipping(max_norm, clip_value)
+        self.loss, self.optimizer = loss, optimizer
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self._batches = None if batch_size is None else Batches(batch_size, shuffle, seed)
+        self._training: Training | None = None
+        self._log = Log()
+        self._best = Best()
+        self._numbers: Parameters | None = None
+        self._expected_names: str | None = None
+        """What a checkpoint that was loaded says of the parameters' names."""
+
+    def run(self, steps: int, /, *args: Any, **kwargs: Any) -> History:
+        """Take steps on the loss of these arguments and return its history.
+
+        With a `batch_size`, the arrays among the arguments that have as many rows as the first
+        array are the data; an epoch's last batch may be smaller. A run that is interrupted leaves
+        parameters and optimiser as they were after some step.
+
+        Raises:
+            ValueError: if `steps` is negative.
+            LiftError: if there is no data to cut batches from.
+
+        """
+        if steps < 0:
+            raise ValueError(f"{steps} steps; pass 0 or more.")
+        training = self._prepared(args, kwargs)
+        if training.rows is None or self._batches is None:
+            losses = training.run(None, steps)
+        else:
+            losses = training.run(self._batches.take(training.rows, steps), steps)
+        training.remember()
+        return History(losses)
+
+    def fit(
+        self,
+        epochs: int,
+        /,
+        *args: Any,
+        validation: float | tuple[Any, ...] | None = None,
+        metrics: Mapping[str, Metric] | None = None,
+        early_stopping: EarlyStopping | None = None,
+        callbacks: Iterable[Callback] = (),
+        checkpoint: Checkpoint | None = None,
+        progress: bool = False,
+    ) -> History:
+        """Train for epochs on the loss of these arguments; return the history of all fits so far.
+
+        An epoch is one pass over the data, or one step without a `batch_size`; one that was
+        interrupted is finished first. Ctrl-C ends a fit after a whole step: it says so on standard
+        error and returns with `interrupted` set in the history; the model stays as it is then.
+
+        Args:
+            epochs: how many more.
+            args: of the loss.
+            validation: what the validation loss is computed on after each epoch, modules being
+                switched to evaluation: a fraction of the rows, chosen by the seed, that are held
+                out, or a tuple of arguments like `args`.
+            metrics: functions of the same arguments that return a number, evaluated on the
+                validation data, or on the training data if there is none.
+            early_stopping: when to stop early.
+            callbacks: called after each epoch with an `EpochState`; True ends the fit.
+            checkpoint: where and how often to write one.
+            progress: whether to show loss, rate and time left, on a terminal.
+
+        Raises:
+            ValueError: if `epochs` is negative, the fraction leaves no row on one side, a metric
+                has a column's name, or what early stopping monitors is not there.
+            TypeError: if a metric returns something else than a number.
+            LiftError: if there is no data to cut batches from.
+            NonFiniteLossError: if the loss or a parameter becomes nan or infinite: it names the
+                operation, its line and the step. Model, optimiser and history are left as they
+                were after the last step with finite parameters.
+            OSError: if a checkpoint cannot be written.
+
+        """
+        if not isinstance(epochs, int) or epochs < 0:
+            raise ValueError(f"{epochs!r} epochs; pass a whole number, 0 or more.")
+        evaluation = Evaluation(self.loss, args, validation, metrics, self.seed)
+        if early_stopping is not None and early_stopping.monitor not in evaluation.columns:
+            raise ValueError(
+                f"early stopping monitors {early_stopping.monitor!r}, and there is only "
+                f"{', '.join(evaluation.columns)}; pass validation= or another monitor."
+            )
+        called = list(callbacks)
+        writer = None if checkpoint is None else Writer(self, checkpoint)
+        interrupted = False
+        arguments = self.loss.arguments(evaluation.training, {})
+        rows = None if self.batch_size is None else rows_of(arguments)
+        with shown(progress, epochs, rows) as show:
+            try:
+                for _ in range(epochs):
+                    state = self._epoch(evaluation, writer)
+                    show(state)
+                    ends = self._ends(state, early_stopping, called)
+                    if writer is not None:
+                        writer.epoch()
+                    if ends:
+                        break
+            except KeyboardInterrupt:
+                interrupted = True
+        if writer is not None:
+            writer.write()
+        if interrupted:
+            sys.stderr.write(
+                f"Interrupted after step {self.optimizer.steps}; the model is as it was then.\n"
+            )
+        if early_stopping is not None and self._best.parameters is not None:
+            self._parameters().set_numbers(self._best.parameters)
+        return self._log.history(interrupted=interrupted)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint: a safetensors file from which another trainer goes on to the bit.
+
+        It holds parameters, the optimiser's state, the random state and the rest of the epoch's
+        order, the history, the state of early stopping and, if the loss draws random numbers, that
+        of Python's `random`.
+
+        Raises:
+            OSError: if the file cannot be written; one that is there stays as it is.
+
+        """
+        files.write(path, pack(self))
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a checkpoint, with a model, an optimiser and a trainer made as they were.
+
+        Raises:
+            CheckpointError: if the file is cut off, of another kind, of a newer version or of
+                another training; nothing is changed then. Other names of parameters are found out
+                when the loss's arguments are known, by the next fit or run.
+            OSError: if it cannot be read.
+
+        """
+        unpack(self, path)
+
+    def _epoch(self, evaluation: Evaluation, writer: Writer | None) -> EpochState:
+        """Take the steps of an epoch, or what is left of one, and evaluate."""
+        since = time.perf_counter()
+        while not self._portion(evaluation.training, writer):
+            pass
+        validation_loss, metrics = evaluation()
+        optimizer = self.optimizer
+        state = EpochState(
+            epoch=len(self._log.rows) + 1,
+            step=optimizer.steps,
+            loss=self._log.mean(),
+            validation_loss=validation_loss,
+            metrics=metrics,
+            lr=optimizer.rate(optimizer.steps - 1),
+            seconds=time.perf_counter() - since,
+            trainer=self,
+        )
+        self._log.close(state.row())
+        return state
+
+    def _portion(self, args: tuple[Any, ...], writer: Writer | None) -> bool:
+        """Take steps up to the end of the epoch or the next checkpoint; tell whether it ended."""
+        training = self._prepared(args, {})
+        rows, source = training.rows, self._batches
+        # Compiling may take long: Ctrl-C ends it at once. Whatever changes comes after it.
+        training.prepare([0] if rows is None or source is None else source.sizes(rows))
+        failure = None
+        with deferred() as asked:
+            ended = source is None or (source.rows == rows and not len(source.order))
+            if ended and self._log.epoch:
+                return True  # an interruption came before the evaluation
+            batches = None if rows is None or source is None else source.rest(rows)
+            steps = 1 if batches is None else len(batches)
+            before = Snapshot(self.optimizer, self._parameters())
+            due = writer.due if writer is not None else bool
+            losses = training.run(batches, steps, lambda: asked() or due())
+            finite = np.isfinite(losses).all() and np.isfinite(self._parameters().numbers()).all()
+            if not finite:
+                arguments = self.loss.arguments(args, {})
+                failure = fail(training, arguments, before, batches, losses)
+                losses = losses[: failure.steps]
+            training.remember()
+            if source is not None:
+                source.drop(len(losses))
+            self._log.steps(losses)
+        if failure is not None:
+            raise failure.error
+        if asked():
+            raise KeyboardInterrupt
+        if writer is not None and writer.due():
+            writer.write()
+        return len(losses) == steps
+
+    def _ends(
+        self, state: EpochState, rule: EarlyStopping | None, callbacks: list[Callback]
+    ) -> bool:
+        """Tell callbacks and early stopping of an epoch; return whether one ends the fit."""
+        ends = False
+        if rule is not None:
+            number = state.row()[rule.monitor]
+            ends = self._best.see(rule, state.epoch, number, self._parameters().numbers())
+        # Every callback hears of every epoch.
+        return any([ends, *[callback(state) is True for callback in callbacks]])
+
+    def _parameters(self) -> Parameters:
+        """Return all that the optimiser holds, at native speed where it is one store."""
+        params = self.optimizer.params
+        if self._training is None or not self._training.programs:
+            # The arguments of the loss decide what becomes a store.
+            return Parameters(params, self.loss.dtype, apart=True)
+        if self._numbers is None or self._numbers.values != params:
+            self._numbers = Parameters(params, self.loss.dtype)
+        return self._numbers
+
+    def _names(self) -> str | None:
+        """Return a digest of the parameters' names in the loss's arguments, once they are known."""
+        if self._training is None:
+            return self._expected_names
+        groups = [g for g in self._training.reading.groups if g.kind == "parameter"]
+        names = {
+            id(v): f"{g.name} {name}"
+            for g in groups
+            for v, name in zip(g.values, g.names, strict=True)
+        }
+        return names_digest([names.get(id(p), "") for p in self.optimizer.params])
+
+    @property
+    def program(self) -> Listing:
+        """The tensor program of a step, with the gradient and the update, to print.
+
+        Raises:
+            LiftError: if no step was taken yet.
+
+        """
+        if self._training is None or not self._training.programs:
+            raise LiftError("a Trainer has no program yet: it is recovered by the first run().")
+        return self._training.listing()
+
+    def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Training:
+        """Return the training of the last run, if its programs are right for these arguments."""
+        training = self._training
+        ours = training is not None and training.belongs_to(self.loss, self.optimizer)
+        if training is not None and ours and training.repeats(self.loss.arguments(args, kwargs)):
+            return training
+        arguments, reading = self.loss.read(args, kwargs)
+        rows = None if self.batch_size is None else rows_of(arguments)
+        if training is not None and ours and training.serves(arguments, reading, rows):
+            return training
+        self._training = Training(
+            self.loss, self.optimizer, arguments, reading, rows, self._clipping
+        )
+        expected, self._expected_names = self._expected_names, None
+        if expected is not None and expected != self._names():
+            raise other_names("the checkpoint")
+        return self._training

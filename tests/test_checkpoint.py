@@ -1,0 +1,341 @@
+"""Checkpoints: training goes on to the bit, and nothing else is taken for one."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from liftgrad import Checkpoint, EarlyStopping, Trainer, lift, nn, optim, vmap
+from liftgrad.errors import CheckpointError
+from liftgrad.functional import mean
+
+
+def squared(model, X, y):
+    return mean(vmap(lambda x, yi: (model(x) - yi) ** 2)(X, y))
+
+
+def make_data(n=40):
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(n, 2))
+    return X, np.sin(X[:, 0]) + 0.1 * rng.normal(size=n)
+
+
+OPTIMIZERS = {
+    "SGD": lambda ps: optim.SGD(ps, lr=0.1),
+    "momentum": lambda ps: optim.SGD(ps, lr=0.1, momentum=0.9, dampening=0.5),
+    "Adam with a schedule": lambda ps: optim.Adam(ps, lr=optim.cosine(0.1, 0.0, 60)),
+}
+
+
+def make(optimizer="momentum", dtype="float64", backend="native", sizes=(4, 1), **settings):
+    random.seed(3)
+    model = nn.MLP(2, list(sizes), activation="tanh")
+    loss = lift(dtype=dtype, backend=backend)(squared)
+    settings = {"batch_size": 12, "seed": 2, **settings}
+    return model, Trainer(loss, OPTIMIZERS[optimizer](model.parameters()), **settings)
+
+
+def numbers(model):
+    return [p.data for p in model.parameters()]
+
+
+def same(history, other):
+    """Tell whether two histories agree to the bit, but for the time that epochs took."""
+    tables = [h.table() for h in (history, other)]
+    for table in tables:
+        del table["seconds"]
+    assert history.loss.tolist() == other.loss.tolist()
+    return {k: x.tolist() for k, x in tables[0].items()} == {
+        k: x.tolist() for k, x in tables[1].items()
+    }
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_goes_on_to_the_bit(optimizer, dtype, backend, tmp_path):
+    """Twenty epochs are seven, a checkpoint, another model and trainer, and thirteen."""
+    X, y = make_data()
+    model, trainer = make(optimizer, dtype, backend)
+    expected = trainer.fit(20, model, X, y, validation=0.2)
+    first, before = make(optimizer, dtype, backend)
+    before.fit(7, first, X, y, validation=0.2)
+    before.save(tmp_path / "run.safetensors")
+    second, after = make(optimizer, dtype, backend)
+    for p in second.parameters():
+        p.data = 9.0
+    after.load(tmp_path / "run.safetensors")
+    assert numbers(second) == numbers(first)
+    got = after.fit(13, second, X, y, validation=0.2)
+    assert numbers(second) == numbers(model)
+    assert same(got, expected)
+    for name in trainer.optimizer.state:
+        state = [list(t.optimizer.state[name]) for t in (trainer, after)]
+        assert state[0] == state[1]
+    assert list(tmp_path.iterdir()) == [tmp_path / "run.safetensors"]
+
+
+def test_in_the_middle_of_an_epoch_its_rest_is_kept(tmp_path):
+    """The order of the samples and the mean of the epoch's losses, too."""
+    X, y = make_data()
+    model, trainer = make()
+    expected = trainer.fit(3, model, X, y)
+    # A checkpoint after every step, as it were: all but the last are overwritten.
+    first, before = make()
+    states = []
+    rule = Checkpoint(tmp_path / "run.safetensors", every_seconds=1e-9, keep=4)
+    before.fit(2, first, X, y, checkpoint=rule, callbacks=[states.append])
+    for place in ("run", "run.1", "run.2", "run.3"):
+        second, after = make()
+        after.load(tmp_path / f"{place}.safetensors")
+        done = len(after.fit(0, second, X, y).table().get("epoch", ()))
+        got = after.fit(3 - done, second, X, y)
+        assert numbers(second) == numbers(model)
+        assert same(got, expected)
+    assert not (tmp_path / "run.4.safetensors").exists()
+
+
+def test_every_step_of_a_small_batch_backend_can_be_gone_on_from(tmp_path):
+    """With NumPy each step asks whether a checkpoint is due: one lies in the midst of an epoch."""
+    X, y = make_data()
+    model, trainer = make(backend="numpy")
+    expected = trainer.fit(2, model, X, y)
+    first, before = make(backend="numpy")
+    rule = Checkpoint(tmp_path / "run.safetensors", every_seconds=1e-9, keep=9)
+    before.fit(2, first, X, y, checkpoint=rule)
+    steps = []
+    for i in range(1, 9):
+        second, after = make(backend="numpy")
+        after.load(tmp_path / f"run.{i}.safetensors")
+        steps.append(after.optimizer.steps)
+        done = len(after.fit(0, second, X, y).table().get("epoch", ()))
+        assert same(after.fit(2 - done, second, X, y), expected)
+        assert numbers(second) == numbers(model)
+    assert any(step % 4 for step in steps)
+
+
+def test_early_stopping_goes_on_as_well(tmp_path):
+    """A checkpoint that a fit writes is from before the best parameters are put back."""
+    X, y = make_data()
+    rule = EarlyStopping(patience=4, min_delta=0.01)
+    kept = {"validation": 0.2, "early_stopping": rule}
+    model, trainer = make()
+    expected = trainer.fit(60, model, X, y, **kept)
+    epochs = len(expected.table()["epoch"])
+    assert 8 < epochs < 60
+    first, before = make()
+    path = tmp_path / "run.safetensors"
+    before.fit(epochs - 2, first, X, y, **kept, checkpoint=Checkpoint(path, every_epochs=3))
+    second, after = make()
+    after.load(path)
+    got = after.fit(60, second, X, y, **kept)
+    assert same(got, expected)
+    assert numbers(second) == numbers(model)
+
+
+def saved(tmp_path, **settings):
+    model, trainer = make(**settings)
+    trainer.fit(2, model, *make_data())
+    path = tmp_path / "run.safetensors"
+    trainer.save(path)
+    return path
+
+
+def refused(path, words, error=CheckpointError, **settings):
+    model, trainer = make(**settings)
+    before = numbers(model)
+    with pytest.raises(error, match=words) as caught:
+        trainer.load(path)
+    assert "\n" not in str(caught.value)
+    assert numbers(model) == before
+    assert trainer.optimizer.steps == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"optimizer": "SGD"}, "the optimiser's momentum was 0.9 and is 0.0"),
+        ({"optimizer": "Adam with a schedule"}, "the optimiser was SGD and is Adam"),
+        ({"sizes": (5, 1)}, "the number of parameters was 17 and is 21"),
+        ({"batch_size": 4}, "batch_size was 12 and is 4"),
+        ({"batch_size": None}, "batch_size was 12 and is None"),
+        ({"seed": 3}, "seed was 2 and is 3"),
+        ({"dtype": "float32"}, "the loss was squared in float64 and is squared in float32"),
+        ({"max_norm": 1.0}, "the clipping was"),
+    ],
+)
+def test_another_training_is_refused(settings, words, tmp_path):
+    """In one sentence, before anything is changed."""
+    refused(saved(tmp_path), words, **settings)
+
+
+def test_another_schedule_is_refused(tmp_path):
+    """By its rates at the first and at the next step."""
+    path = saved(tmp_path)
+    _, trainer = make()
+    trainer.optimizer.lr = optim.linear(0.1, 0.0, 10)
+    with pytest.raises(CheckpointError, match="the learning rates were"):
+        trainer.load(path)
+
+
+def test_other_names_of_as_many_parameters_are_refused(tmp_path):
+    """Once they are known: by the first fit, or at once after one."""
+    path = saved(tmp_path, sizes=(4, 1))
+    for fitted in (False, True):
+        random.seed(3)
+        model = nn.MLP(2, [1, 1, 1, 1, 1, 1, 1, 1], activation="tanh")
+        assert len(model.parameters()) == 17
+        optimizer = OPTIMIZERS["momentum"](model.parameters())
+        trainer = Trainer(lift(squared), optimizer, batch_size=12, seed=2)
+        if fitted:
+            trainer.fit(1, model, *make_data())
+            with pytest.raises(CheckpointError, match="other names"):
+                trainer.load(path)
+        else:
+            trainer.load(path)
+            with pytest.raises(CheckpointError, match="other names"):
+                trainer.fit(1, model, *make_data())
+
+
+def test_a_file_that_was_cut_off_is_refused_wherever_it_was(tmp_path):
+    """Also an empty one."""
+    content = saved(tmp_path).read_bytes()
+    path = tmp_path / "cut.safetensors"
+    for length in [0, 4, 8, 100, len(content) // 2, len(content) - 1]:
+        path.write_bytes(content[:length])
+        refused(path, "is no safetensors file, or one that was cut off")
+
+
+def test_foreign_files_are_refused(tmp_path):
+    """Text, another program's safetensors, a newer version's, a damaged one's; no file at all."""
+    path = tmp_path / "other.safetensors"
+    path.write_text("not a checkpoint, but long enough for a header")
+    refused(path, "is no safetensors file")
+    save_file({"weight": np.zeros(3)}, path)
+    refused(path, "that no liftgrad trainer wrote")
+    good = saved(tmp_path)
+    with safe_open(good, "numpy") as file:
+        entry = json.loads(file.metadata()["liftgrad"])
+    tensors = load_file(good)
+    save_file(tensors, path, {"liftgrad": json.dumps({**entry, "version": 2})})
+    refused(path, "written by a newer liftgrad .*; update liftgrad")
+    for name in tensors:
+        fewer = {k: x for k, x in tensors.items() if k != name}
+        save_file(fewer, path, {"liftgrad": json.dumps(entry)})
+        refused(path, "is a damaged checkpoint")
+    refused(tmp_path / "none", "there is no checkpoint", FileNotFoundError)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_before_the_training(tmp_path):
+    """And not after hours."""
+    model, trainer = make()
+    rule = Checkpoint(tmp_path / "nowhere" / "run.safetensors")
+    with pytest.raises(FileNotFoundError, match="make it first"):
+        trainer.fit(1, model, *make_data(), checkpoint=rule)
+    assert trainer.optimizer.steps == 0
+
+
+@pytest.mark.parametrize("bad", [{"every_seconds": 0}, {"every_epochs": 0}, {"keep": 0}])
+def test_an_impossible_rule_is_refused(bad):
+    """When it is made."""
+    with pytest.raises(ValueError, match="got 0"):
+        Checkpoint("run.safetensors", **bad)
+
+
+PROGRAM = """
+import random, sys, numpy as np
+from pathlib import Path
+from liftgrad import Checkpoint, Trainer, lift, nn, optim, vmap
+from liftgrad.functional import mean
+def squared(model, X, y):
+    return mean(vmap(lambda x, yi: (model(x) - yi) ** 2)(X, y))
+random.seed(1)
+X = np.random.default_rng(1).normal(size=(64, 2))
+model = nn.MLP(2, [3, 1])
+trainer = Trainer(lift(squared), optim.Adam(model.parameters()), batch_size=8)
+path = Path(sys.argv[1])
+if path.exists():
+    trainer.load(path)
+steps = int(sys.argv[2])
+epochs = 10**9 if steps < 0 else (steps - trainer.optimizer.steps) // 8
+count = 0
+def third(state):  # by then two checkpoints were written
+    global count
+    count += 1
+    if count == 3:
+        print("ready", flush=True)
+rule = Checkpoint(path, every_epochs=1)
+trainer.fit(epochs, model, X, X[:, 0], checkpoint=rule, callbacks=[third])
+print(trainer.optimizer.steps, [p.data.hex() for p in model.parameters()])
+"""
+
+
+def run(path, steps):
+    program = textwrap.dedent(PROGRAM)
+    command = [sys.executable, "-c", program, str(path), str(steps)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_process_may_be_killed_at_any_moment(tmp_path):
+    """The file can always be gone on from, and leads where an undisturbed process comes to."""
+    path = tmp_path / "run.safetensors"
+    rng = random.Random(2)
+    before = 0
+    for _ in range(4):
+        process = run(path, -1)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1 * rng.random())
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        steps = int(json.loads(entry_of(path))["steps"])
+        assert steps > before
+        before = steps
+    total = str(before + 80)
+    outputs = []
+    for place in (path, tmp_path / "undisturbed.safetensors"):
+        out, err = run(place, total).communicate(timeout=60)
+        assert err == ""
+        outputs.append(out)
+    assert outputs[0] == outputs[1]
+    assert outputs[0].split()[1] == total
+    assert len(list(tmp_path.iterdir())) < 7  # at most one that was begun for each kill
+
+
+def entry_of(path):
+    with safe_open(path, "numpy") as file:
+        return file.metadata()["liftgrad"]
+
+
+def test_dropout_goes_on_to_the_bit(tmp_path):
+    """What the loss draws at random after a checkpoint is what it would have drawn."""
+
+    def make_dropout():
+        random.seed(3)
+        model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 1))
+
+        @lift
+        def loss(model, X, y):
+            return mean(vmap(lambda x, yi: (model(x)[0] - yi) ** 2)(X, y))
+
+        return model, Trainer(loss, optim.SGD(model.parameters(), lr=0.1), batch_size=12)
+
+    X, y = make_data()
+    model, trainer = make_dropout()
+    random.seed(4)
+    expected = trainer.fit(6, model, X, y)
+    first, before = make_dropout()
+    random.seed(4)
+    before.fit(2, first, X, y)
+    before.save(tmp_path / "run.safetensors")
+    second, after = make_dropout()
+    after.load(tmp_path / "run.safetensors")
+    assert same(after.fit(4, second, X, y), expected)
+    assert numbers(second) == numbers(model)
