@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from liftgrad.lift.groups import Constants, Rolled
-from liftgrad.lift.numpy_executor import _function
+from liftgrad.lift.numpy_executor import function_of
 from liftgrad.lift.program import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
 
 Array = np.ndarray[Any, Any]
@@ -122,7 +122,7 @@ class Nests:
                 return self.memory[access.buffer][places, columns]
             case Apply(operation=operation, operands=operands):
                 values = [self.value(x, extents, nest) for x in operands]
-                return _function(operation)(*values)
+                return function_of(operation)(*values)
             case Reduce(kind=kind, extents=inner, body=body, samples=samples):
                 value = self.value(body, (*extents, *inner), nest)
                 value = np.broadcast_to(value, (*extents, *inner, value.shape[-1]))
