@@ -2,13 +2,14 @@
 
 import reprlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Self
 
 from liftgrad.nn.state import from_arrays, to_arrays
 from liftgrad.operators import Operators
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Module:
@@ -70,7 +71,7 @@ class Module:
         for _, module in self.named_modules():
             yield module
 
-    def state_dict(self) -> dict[str, NDArray[np.float64]]:
+    def state_dict(self) -> "dict[str, NDArray[np.float64]]":
         """Return the parameters' numbers as float64 arrays, by name, as PyTorch lays them out.
 
         A list of Values is one array, (n,), and so are lists of such lists of one length, (m, n);

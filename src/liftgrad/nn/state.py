@@ -5,16 +5,19 @@ count a rectangular grid, in order, the grid is one array: "layers.0.weight" of 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from liftgrad.numbers import to_float
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-def to_arrays(named: Iterable[tuple[str, Any]]) -> dict[str, NDArray[np.float64]]:
+
+def to_arrays(named: Iterable[tuple[str, Any]]) -> "dict[str, NDArray[np.float64]]":
     """Return the parameters' numbers as arrays by name."""
+    import numpy as np  # noqa: PLC0415, its import takes longer than all else
+
     return {
         name: np.array([p.data for p in parameters], np.float64).reshape(shape)
         for name, (shape, parameters) in _grids(named).items()
@@ -94,6 +97,8 @@ def _numbers(x: Any) -> tuple[tuple[int, ...], list[float]] | None:
         TypeError: if something in it is not a number.
 
     """
+    import numpy as np  # noqa: PLC0415, its import takes longer than all else
+
     if isinstance(x, np.ndarray) and x.dtype.kind in "fiu":
         return x.shape, x.astype(np.float64).reshape(-1).tolist()
     if not isinstance(x, list | tuple) and hasattr(x, "tolist"):  # such as PyTorch's tensors
