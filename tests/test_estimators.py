@@ -1,0 +1,243 @@
+"""Estimators: scikit-learn's conventions, its pipelines and searches, and files of them."""
+
+import copy
+import pickle
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+pytest.importorskip("sklearn")
+
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from liftgrad import Value, nn
+from liftgrad.estimators import LiftClassifier, LiftRegressor, load
+from liftgrad.functional import softmax
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@parametrize_with_checks([LiftClassifier(), LiftRegressor()])
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learn_accepts_it(estimator, check):
+    """Every check of scikit-learn's own passes."""
+    if "array_api" in str(check):
+        pytest.skip("scikit-learn asks for an environment variable to run it")
+    check(estimator)
+
+
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+def quick(**settings):
+    return LiftClassifier((8,), **{"max_iter": 60, "learning_rate_init": 0.03, **settings})
+
+
+def test_cross_validation_in_a_pipeline():
+    """A pipeline's score on iris is what a network of this size reaches."""
+    X, y = load_iris(return_X_y=True)
+    scores = cross_val_score(make_pipeline(StandardScaler(), quick(random_state=1)), X, y)
+    assert scores.mean() > 0.93
+
+
+def test_a_grid_search_finds_the_better_setting():
+    """A rate of zero learns nothing, and the search says so."""
+    X, y = iris()
+    search = GridSearchCV(quick(random_state=0), {"learning_rate_init": [0.0, 0.03]}, cv=3)
+    search.fit(X, y)
+    assert search.best_params_ == {"learning_rate_init": 0.03}
+    assert search.cv_results_["mean_test_score"][0] < 0.7
+
+
+def test_pandas_frames_are_accepted():
+    """Names of columns are remembered, and others refused."""
+    pandas = pytest.importorskip("pandas")
+    X, y = iris()
+    frame = pandas.DataFrame(X, columns=["a", "b", "c", "d"])
+    names = pandas.Series(np.array(["x", "y", "z"])[y])
+    classifier = quick(random_state=0).fit(frame, names)
+    assert classifier.feature_names_in_.tolist() == ["a", "b", "c", "d"]
+    assert set(classifier.predict(frame)) == {"x", "y", "z"}
+    assert classifier.predict(frame).tolist() == [
+        "xyz"[i] for i in quick(random_state=0).fit(X, y).predict(X)
+    ]
+    with pytest.raises(ValueError, match="feature names"):
+        classifier.predict(frame[["d", "c", "b", "a"]])
+
+
+def test_probabilities_are_the_eager_networks():
+    """The parameters are those of an MLP, whose softmax on Values they repeat."""
+    X, y = iris()
+    classifier = quick(random_state=3).fit(X, y)
+    model = nn.MLP(4, [8, 3])
+    for parameter, number in zip(model.parameters(), classifier.parameters_, strict=True):
+        parameter.data = float(number)
+    for x, row in zip(X[:5], classifier.predict_proba(X[:5]), strict=True):
+        expected = [p.data for p in softmax(model([Value(v) for v in x]))]
+        assert row == pytest.approx(expected, rel=1e-12)
+    logs = classifier.predict_log_proba(X)
+    assert np.exp(logs) == pytest.approx(classifier.predict_proba(X), rel=1e-12)
+
+
+def test_one_seed_one_result():
+    """The same `random_state` gives the same numbers, and Python's `random` is left alone."""
+    X, y = iris()
+    random.seed(9)
+    state = random.getstate()
+    first, second = (quick(random_state=5).fit(X, y).parameters_ for _ in range(2))
+    assert first.tolist() == second.tolist()
+    assert random.getstate() == state
+    assert quick(random_state=6).fit(X, y).parameters_.tolist() != first.tolist()
+
+
+def test_float32_data_are_computed_in_float32():
+    """The parameters are then numbers of float32."""
+    X, y = iris()
+    classifier = quick(random_state=0).fit(X.astype(np.float32), y)
+    numbers = classifier.parameters_
+    assert (numbers.astype(np.float32) == numbers).all()
+    assert classifier.score(X, y) > 0.93
+
+
+def test_early_stopping_keeps_the_best():
+    """Rows are held out, and training ends once their score no longer rises."""
+    X, y = iris()
+    classifier = quick(random_state=0, early_stopping=True, max_iter=500, validation_fraction=0.2)
+    classifier.fit(X, y)
+    assert classifier.n_iter_ < 500
+    assert len(classifier.validation_scores_) == classifier.n_iter_
+    best = max(classifier.validation_scores_)
+    # Only a gain of more than tol counts, so that ties go to the first of them.
+    assert classifier.validation_scores_.index(best) == classifier.n_iter_ - 1 - 10
+
+
+@pytest.mark.parametrize("shape", [(60,), (60, 2)])
+def test_a_regressor_follows_a_plane(shape):
+    """One number a row or several, as they were given."""
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = np.stack([X[:, 0] - 2 * X[:, 1], X[:, 0]], axis=1)[:, : len(shape)].reshape(shape)
+    regressor = LiftRegressor(
+        (16,), max_iter=400, learning_rate_init=0.02, n_iter_no_change=400, random_state=0
+    )
+    regressor.fit(X, y)
+    assert regressor.predict(X).shape == shape
+    assert regressor.score(X, y) > 0.99
+
+
+def test_identity_is_linear_regression():
+    """A network without activations finds what least squares finds."""
+    X = np.random.default_rng(0).normal(size=(80, 3))
+    y = X @ [1.0, -2.0, 0.5] + 0.3
+    regressor = LiftRegressor(
+        *((4,), "identity"),
+        alpha=0.0,
+        max_iter=2000,
+        tol=0.0,
+        n_iter_no_change=2000,
+        learning_rate_init=0.01,
+        random_state=0,
+    )
+    assert regressor.fit(X, y).predict(np.eye(3)) == pytest.approx([1.3, -1.7, 0.8], abs=1e-3)
+
+
+def test_the_end_without_convergence_is_said():
+    """As scikit-learn does."""
+    X, y = iris()
+    with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+        quick(max_iter=2).fit(X, y)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_predict_the_same(copied):
+    """Deep copies and pickles hold all that was learnt; clones nothing."""
+    X, y = iris()
+    classifier = quick(random_state=0).fit(X, y)
+    assert (copied(classifier).predict_proba(X) == classifier.predict_proba(X)).all()
+    with pytest.raises(NotFittedError):
+        clone(classifier).predict(X)
+
+
+@pytest.mark.parametrize("names", [[0, 1, 2], ["a", "b", "ç"], [-1.0, 0.0, 2.0]])
+def test_a_file_holds_the_classifier(names, tmp_path):
+    """What is loaded predicts the same, to the bit, in classes of the same type."""
+    X, y = iris()
+    y = np.array(names)[y]
+    classifier = quick(random_state=0).fit(X, y)
+    classifier.save(tmp_path / "m.safetensors", {"columns": ["p", "q"]})
+    loaded = load(tmp_path / "m.safetensors")
+    assert (loaded.predict_proba(X) == classifier.predict_proba(X)).all()
+    assert loaded.classes_.dtype == classifier.classes_.dtype
+    assert loaded.metadata_ == {"columns": ["p", "q"]}
+    assert loaded.get_params() == classifier.get_params()
+    assert loaded.loss_curve_ == classifier.loss_curve_
+
+
+def test_a_file_holds_the_regressor(tmp_path):
+    """Also one of float32 with two numbers a row."""
+    X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    regressor = LiftRegressor([3, 4], max_iter=5, random_state=np.random.RandomState(1))
+    regressor.fit(X, X[:, ::-1])
+    regressor.save(tmp_path / "m.safetensors")
+    assert (load(tmp_path / "m.safetensors").predict(X) == regressor.predict(X)).all()
+
+
+def test_other_files_are_refused(tmp_path):
+    """In one sentence: missing, cut off, foreign, newer."""
+    X, y = iris()
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(FileNotFoundError, match="there is no model"):
+        load(path)
+    with pytest.raises(NotFittedError):
+        quick().save(path)
+    quick(random_state=0).fit(X, y).save(path)
+    whole = path.read_bytes()
+    for count in (0, 7, 100, len(whole) - 1):
+        path.write_bytes(whole[:count])
+        with pytest.raises(ValueError, match="cut off"):
+            load(path)
+    path.write_bytes(whole.replace(b'\\"version\\": 1', b'\\"version\\": 9'))
+    with pytest.raises(ValueError, match="newer"):
+        load(path)
+    save_file({"x": np.zeros(1)}, path)
+    with pytest.raises(ValueError, match="no liftgrad estimator"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"activation": "step"}, "activation"),
+        ({"alpha": -1.0}, "alpha"),
+        ({"max_iter": 0}, "max_iter"),
+        ({"batch_size": 1.5}, "batch_size"),
+        ({"hidden_layer_sizes": (3, 0)}, r"hidden_layer_sizes\[1\]"),
+        ({"learning_rate_init": float("nan")}, "learning_rate_init"),
+    ],
+)
+def test_settings_without_sense_are_refused(settings, named):
+    """At fit, as scikit-learn wants it."""
+    X, y = iris()
+    with pytest.raises(ValueError, match=named):
+        LiftClassifier(**settings).fit(X, y)
+
+
+def test_without_scikit_learn_it_says_what_to_install():
+    """And `import liftgrad` does not need it."""
+    code = "import sys; sys.modules['sklearn'] = None; import liftgrad; import liftgrad.estimators"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: liftgrad.estimators needs scikit-learn 1.6 or later: "
+        "pip install 'liftgrad[sklearn]'"
+    )
