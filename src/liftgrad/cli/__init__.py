@@ -8,6 +8,7 @@ import click
 from liftgrad import __version__
 from liftgrad.cli.gpt import gpt
 from liftgrad.cli.moons import moons
+from liftgrad.cli.tables import predict, train
 
 
 @click.group(
@@ -24,6 +25,8 @@ def liftgrad(context: click.Context) -> None:
 
 liftgrad.add_command(moons)
 liftgrad.add_command(gpt)
+liftgrad.add_command(train)
+liftgrad.add_command(predict)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,128 @@
+"""`liftgrad train` and `liftgrad predict`, as processes."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("pyarrow")
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "liftgrad", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def write_flowers(path, rows=90):
+    """Write three classes that petals and a place tell apart."""
+    random = np.random.default_rng(0)
+    lines = ["petal,sepal,place,species"]
+    for i in range(rows):
+        kind = ("blue", "red", "white")[i % 3]
+        petal = random.normal((1.0, 4.0, 4.0)[i % 3], 0.3)
+        place = ("bank", "bank", "meadow")[i % 3]
+        lines.append(f"{petal:.3f},{random.normal():.3f},{place},{kind}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_from_a_table_to_predictions(tmp_path):
+    """A model and a picture are there in the end, and the model knows new rows."""
+    write_flowers(tmp_path / "flowers.csv")
+    done = run("train", "flowers.csv", "--target", "species", "--epochs", "80", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Task: tell 3 classes of 'species' apart" in done.stdout
+    assert "Accuracy on 18 rows kept apart: 100.0%" in done.stdout
+    assert (tmp_path / "model.png").stat().st_size > 10_000
+
+    (tmp_path / "new.csv").write_text("place,petal,sepal\nbank,1.1,0\nmeadow,4.2,0.5\nbank,3.9,1\n")
+    done = run("predict", "model.safetensors", "new.csv", cwd=tmp_path)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [row["species"] for row in rows] == ["blue", "white", "red"]
+    for row in rows:
+        parts = [float(row[f"probability of {c}"]) for c in ("blue", "red", "white")]
+        assert sum(parts) == pytest.approx(1.0)
+        assert max(parts) == float(row[f"probability of {row['species']}"])
+    done = run("predict", "model.safetensors", "new.csv", "--json", "-o", "p.json", cwd=tmp_path)
+    assert done.stdout == "3 predictions saved as 'p.json'\n"
+    assert [r["species"] for r in json.loads((tmp_path / "p.json").read_text())] == [
+        "blue",
+        "white",
+        "red",
+    ]
+
+
+def test_a_quantity_is_predicted_in_its_own_units(tmp_path):
+    """Prices in the hundred thousands are learnt as well as numbers around 0."""
+    random = np.random.default_rng(0)
+    area = random.uniform(50, 200, 80)
+    price = 2000 * area + random.normal(0, 5000, 80)
+    lines = [f"{a:.1f},{p:.0f}" for a, p in zip(area, price, strict=True)]
+    (tmp_path / "houses.csv").write_text("\n".join(["area,price", *lines]) + "\n")
+    done = run("train", "houses.csv", "--target", "price", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert (said["task"], said["features"], said["rows"]) == ("regression", ["area"], 80)
+    assert said["validation_r2"] > 0.95
+    assert said["validation_rmse"] < 0.25 * said["mean_rmse"]
+    assert (tmp_path / "model.png").is_file()
+    done = run("predict", "model.safetensors", "houses.csv", cwd=tmp_path)
+    predicted = np.array([float(row["price"]) for row in csv.DictReader(done.stdout.splitlines())])
+    assert np.sqrt(np.mean((predicted - price) ** 2)) < 10_000
+
+
+def test_one_seed_one_model(tmp_path):
+    """The file is the same to the byte."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    for name in ("a", "b"):
+        arguments = ["--target", "species", "--epochs", "5", "-o", name, "--picture", "p.png"]
+        assert run("train", "flowers.csv", *arguments, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_broken_row_is_refused_or_left_out(tmp_path):
+    """The line is named, with the option that helps; nothing is written."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    with (tmp_path / "flowers.csv").open("a") as file:
+        file.write("1,2,bank,red,5\n")
+    done = run("train", "flowers.csv", "--target", "species", "--epochs", "5", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: line 32 of 'flowers.csv' has 5 fields where the header has 4; correct it, or pass "
+        "--skip-bad-rows.\n"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["flowers.csv"]
+    arguments = ["--target", "species", "--epochs", "5", "--skip-bad-rows"]
+    done = run("train", "flowers.csv", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Rows: 30, 1 broken ones left out" in done.stdout
+
+
+def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
+    """Without a traceback, and with the status of a failure."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    (tmp_path / "gaps.csv").write_text("a,b\n1,x\n,y\n3,x\n4,y\n5,x\n6,y\n")
+    (tmp_path / "few.csv").write_text("a,b\n1,x\n2,y\n3,x\n4,y\n")
+    cases = {
+        ("train", "flowers.csv", "--target", "specis"): "did you mean 'species'?",
+        ("train", "flowers.csv", "--target", "species", "--task", "regression"): "not a number",
+        ("train", "gaps.csv", "--target", "b"): "--missing mean",
+        ("train", "few.csv", "--target", "b"): "too few",
+        ("predict", "flowers.csv", "flowers.csv"): "no safetensors file",
+    }
+    for arguments, sentence in cases.items():
+        done = run(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, ""), arguments
+        assert done.stderr.startswith("Error: ")
+        assert done.stderr.count("\n") == 1
+        assert sentence in done.stderr
+    assert run("train", "flowers.csv", cwd=tmp_path).returncode == 2
+    assert run("train", "missing.csv", "--target", "a", cwd=tmp_path).returncode == 2
