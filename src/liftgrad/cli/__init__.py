@@ -8,6 +8,7 @@ import click
 from liftgrad import __version__
 from liftgrad.cli.gpt import gpt
 from liftgrad.cli.moons import moons
+from liftgrad.cli.sets import blobs, circles, digits, spirals
 from liftgrad.cli.tables import predict, train
 
 
@@ -23,10 +24,8 @@ def liftgrad(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-liftgrad.add_command(moons)
-liftgrad.add_command(gpt)
-liftgrad.add_command(train)
-liftgrad.add_command(predict)
+for command in (moons, circles, spirals, blobs, digits, train, predict, gpt):
+    liftgrad.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

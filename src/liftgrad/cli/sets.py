@@ -1,0 +1,216 @@
+"""`liftgrad circles`, `spirals`, `blobs` and `digits`: tell the classes of a known set apart."""
+
+import json
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from liftgrad import data, losses, optim, plot
+from liftgrad.cli.display import duration
+from liftgrad.cli.options import Finite, layer_sizes, picture_path
+from liftgrad.errors import NonFiniteLossError
+from liftgrad.functional import mean
+from liftgrad.lift.api import lift
+from liftgrad.lift.vmap import vmap
+from liftgrad.nn import MLP
+from liftgrad.trainer import Trainer
+
+_HELD = 0.25
+"""The part of the samples that is kept apart, to judge the network by."""
+
+
+def _network_options(hidden: str, epochs: int) -> Callable[[Any], Any]:
+    """Return a decorator that adds what all sets' commands have."""
+    options = [
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**32 - 1),
+            default=1337,
+            metavar="N",
+            help="Seed of the samples, the initial weights and the batches.",
+        ),
+        click.option(
+            "--hidden",
+            callback=layer_sizes,
+            default=hidden,
+            metavar="N,N,...",
+            help="Number of neurons in each hidden layer.",
+        ),
+        click.option(
+            "--epochs",
+            type=click.IntRange(1),
+            default=epochs,
+            metavar="N",
+            help="Passes over the samples.",
+        ),
+        click.option(
+            "--rate", type=Finite(0), default=0.01, metavar="X", help="Learning rate of Adam."
+        ),
+        click.option(
+            "-o",
+            "--output",
+            callback=picture_path,
+            default="decision_regions.png",
+            metavar="FILE",
+            help="The picture; the ending says its format: .png, .pdf, .svg and more.",
+        ),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one line of JSON instead of text."
+        ),
+    ]
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _points_options(noise: float, meaning: str) -> Callable[[Any], Any]:
+    """Return a decorator that adds the options of sets made by formula."""
+
+    def decorate(command: Any) -> Any:
+        command = click.option("--noise", type=Finite(0), default=noise, metavar="X", help=meaning)(
+            command
+        )
+        return click.option(
+            "--samples",
+            type=click.IntRange(8, 10**7),
+            default=600,
+            metavar="N",
+            help="Number of points.",
+        )(command)
+
+    return decorate
+
+
+@click.command(short_help="Tell two circles apart, one in the other.")
+@_points_options(0.05, "Standard deviation of their noise.")
+@_network_options("16,16", 60)
+def circles(samples: int, noise: float, **network: Any) -> None:
+    """Train a network to tell two circles apart, one in the other, and draw its regions."""
+    X, y = data.make_circles(samples, noise, seed=network["seed"])
+    _learn(X, (y > 0.0).astype(np.int64), **network)
+
+
+@click.command(short_help="Tell the arms of a spiral apart.")
+@_points_options(0.05, "Standard deviation of their noise.")
+@click.option(
+    "--arms", type=click.IntRange(2, 10), default=3, metavar="N", help="Number of classes."
+)
+@_network_options("32,32", 200)
+def spirals(samples: int, noise: float, arms: int, **network: Any) -> None:
+    """Train a network to tell the arms of a spiral apart, and draw its regions."""
+    _learn(*data.make_spirals(samples, arms, noise, seed=network["seed"]), **network)
+
+
+@click.command(short_help="Tell clouds of points apart.")
+@_points_options(1.0, "Standard deviation of each cloud.")
+@click.option(
+    "--centers", type=click.IntRange(2, 10), default=4, metavar="N", help="Number of classes."
+)
+@_network_options("16", 60)
+def blobs(samples: int, noise: float, centers: int, **network: Any) -> None:
+    """Train a network to tell normal clouds of points apart, and draw its regions."""
+    X, y = data.make_blobs(samples, 2, centers, noise, seed=network["seed"])
+    _learn(X, y, **network)
+
+
+@click.command(short_help="Tell handwritten digits apart.")
+@_network_options("32", 40)
+def digits(**network: Any) -> None:
+    """Train a network to tell handwritten digits apart, 1,797 pictures of 8 by 8 pixels.
+
+    They come with scikit-learn. The picture shows the plane of their two leading principal
+    components, in which the classes overlap more than the network's 64 inputs do.
+    """
+    try:
+        from sklearn.datasets import load_digits  # noqa: PLC0415, it may be missing
+    except ImportError:
+        raise click.ClickException(
+            "The digits come with scikit-learn, which is missing: pip install 'liftgrad[sklearn]'."
+        ) from None
+    X, y = load_digits(return_X_y=True)
+    _learn(X / 16.0, y.astype(np.int64), **network)
+
+
+@lift
+def loss(model: MLP, X: Any, y: Any) -> Any:
+    """Return the mean cross-entropy."""
+    return mean(vmap(lambda x, label: losses.cross_entropy(model(x), label))(X, y))
+
+
+@lift
+def scores(model: MLP, X: Any) -> Any:
+    """Return a list of arrays, each with one class's score of each sample."""
+    return vmap(model)(X)
+
+
+def _learn(
+    X: Any,
+    y: Any,
+    *,
+    seed: int,
+    hidden: list[int],
+    epochs: int,
+    rate: float,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Train on three quarters of the samples, judge by the others, draw and tell."""
+    order = np.random.default_rng(seed).permutation(len(X))
+    held, training = np.split(order, [round(_HELD * len(X))])
+    random.seed(seed)
+    model = MLP(X.shape[1], [*hidden, int(y.max()) + 1], activation="relu", init="he")
+    optimizer = optim.Adam(model.parameters(), lr=rate)
+    trainer = Trainer(loss, optimizer, batch_size=32, seed=seed)
+    start = time.perf_counter()
+    try:
+        history = trainer.fit(epochs, model, X[training], y[training], progress=not as_json)
+    except NonFiniteLossError:
+        raise click.ClickException(
+            "The loss became nan or infinite; try a smaller --rate."
+        ) from None
+    seconds = time.perf_counter() - start
+
+    def accuracy(rows: Any) -> float:
+        chosen = np.argmax(scores(model, X[rows]), axis=0)
+        return float(np.mean(chosen == y[rows]))
+
+    said = {
+        "samples": len(X),
+        "classes": int(y.max()) + 1,
+        "parameters": len(optimizer.params),
+        "epochs": len(history.epochs["epoch"]),
+        "seconds": seconds,
+        "loss": float(history.epochs["loss"][-1]),
+        "training_accuracy": accuracy(training),
+        "validation_accuracy": accuracy(held),
+        "picture": str(output),
+    }
+    try:
+        picture = plot.decision_regions(model, X, y)
+        plot.save(picture.figure_, output)  # type: ignore[arg-type]
+    except OSError as error:
+        raise click.ClickException(f"'{output}' cannot be written: {error.strerror}.") from None
+    if as_json:
+        click.echo(json.dumps(said))
+    else:
+        click.echo(f"{len(X):,} samples of {said['classes']} classes, {len(held):,} kept apart")
+        click.echo(
+            f"Trained {said['parameters']:,} parameters for {said['epochs']:,} epochs in "
+            f"{duration(seconds)}, loss {said['loss']:.4g}"
+        )
+        click.echo(
+            f"Accuracy {said['validation_accuracy']:.1%} on the samples kept apart, "
+            f"{said['training_accuracy']:.1%} on the others"
+        )
+        click.echo(f"Decision regions saved as '{output}'")
+    if history.interrupted:
+        raise click.exceptions.Exit(130)

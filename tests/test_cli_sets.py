@@ -1,0 +1,82 @@
+"""`liftgrad circles`, `spirals`, `blobs` and `digits`."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from liftgrad.cli import liftgrad
+
+
+def run(*arguments):
+    return CliRunner().invoke(liftgrad, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "accuracy"),
+    [
+        (["circles", "--samples", "200"], 0.97),
+        (["blobs", "--centers", "3", "--noise", "0.5", "--seed", "1"], 0.97),
+        (["spirals", "--arms", "2", "--noise", "0.01"], 0.95),
+    ],
+    ids=lambda x: x[0] if isinstance(x, list) else "",
+)
+def test_the_classes_are_told_apart(command, accuracy, tmp_path):
+    """On samples that were not trained with; the picture is there."""
+    result = run(*command, "--json", "-o", "regions.png")
+    assert result.exit_code == 0
+    said = json.loads(result.output)
+    assert said["validation_accuracy"] >= accuracy
+    assert said["picture"] == "regions.png"
+    assert (tmp_path / "regions.png").stat().st_size > 5_000
+
+
+def test_digits_are_told_apart():
+    """Better than 9 of 10 after a few epochs."""
+    pytest.importorskip("sklearn")
+    result = run("digits", "--epochs", "6")
+    assert result.exit_code == 0
+    assert "1,797 samples of 10 classes, 449 kept apart" in result.output
+    percent = float(result.output.split("Accuracy ")[1].split("%")[0])
+    assert percent > 90.0
+
+
+def test_one_seed_one_result():
+    """Another seed gives another."""
+    results = []
+    for seed in ("1", "1", "2"):
+        arguments = ["--samples", "40", "--epochs", "3", "--json", "--seed", seed]
+        said = json.loads(run("blobs", *arguments).output)
+        del said["seconds"]
+        results.append(said)
+    assert results[0] == results[1] != results[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["circles", "--noise", "-1"], "'--noise'"),
+        (["spirals", "--arms", "1"], "'--arms'"),
+        (["blobs", "--hidden", "0"], "not a list of layer sizes"),
+        (["blobs", "-o", "nowhere/x.png"], "no directory"),
+    ],
+)
+def test_impossible_options_are_refused(arguments, sentence, tmp_path):
+    """Before any work, with status 2."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert sentence in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rate_that_is_too_large_is_one_sentence(tmp_path):
+    """It names what became nan or infinite, and no picture is left."""
+    result = run("blobs", "--rate", "1e308", "--epochs", "5")
+    assert result.exit_code == 1
+    assert result.output == ("Error: The loss became nan or infinite; try a smaller --rate.\n")
+    assert not list(tmp_path.iterdir())
