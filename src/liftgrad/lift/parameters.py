@@ -51,7 +51,7 @@ class Store:
 
     def update_of(self, optimizer: Any) -> Any:
         """Return the native update of an optimiser that holds all of this store, else None."""
-        if not self.native:
+        if not self.native or optimizer.rules[0] is not optimizer:
             return None
         references = self.latest
         if references is not None:

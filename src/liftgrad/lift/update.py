@@ -24,6 +24,11 @@ class Update:
     """The optimiser's rule as groups, and where its numbers are kept between steps."""
 
     def __init__(self, rolled: Rolled, optimizer: Optimizer) -> None:
+        if len(optimizer.rules) > 1:
+            raise LiftError(
+                "an optimiser with groups of parameters cannot be part of a lifted step yet; call "
+                "optimizer.step() after loss.backward(), or give all parameters as one list."
+            )
         self.rolled, self.optimizer = rolled, optimizer
         self.place = {id(p): i for i, p in enumerate(optimizer.params)}
         self.count = len(optimizer.scalars(optimizer.steps))
