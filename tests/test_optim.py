@@ -66,7 +66,7 @@ def parabolas(params, slopes, noise):
 
 
 @pytest.mark.parametrize("backend", ["native", "numpy"])
-@cases("cases")
+@cases("cases", "groups")
 def test_200_lifted_steps_are_pytorchs(case, backend):
     """A Trainer makes the same steps on the same gradients."""
     params = [Value(x) for x in TORCH["start"]]

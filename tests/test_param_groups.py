@@ -3,10 +3,12 @@
 import copy
 import re
 
+import numpy as np
 import pytest
 
-from liftgrad import optim
+from liftgrad import Trainer, lift, optim
 from liftgrad.engine import Value
+from liftgrad.functional import sin, total
 
 KINDS = {
     "SGD": (optim.SGD, {"lr": 0.1}, [{"momentum": 0.9}, {"lr": optim.cosine(0.2, 0.0, 9)}]),
@@ -52,6 +54,78 @@ def test_a_group_moves_as_by_itself(kind):
         for other in others:
             other.step()
     assert [p.data for p in ours] == [p.data for p in theirs]
+
+
+@lift
+def lifted(values, factors):
+    return total([0.5 * f * p * p + sin(p) for p, f in zip(values, factors, strict=True)])
+
+
+FACTORS = np.array([0.5, 3.0, 1.0, 2.0, 4.0])
+SPLITS = {
+    "in order": lambda values: (values[:2], values[2:]),
+    "turned round": lambda values: (values[2:], values[:2]),
+    "alternating": odd_and_even,
+    "out of order": lambda values: (values[3::-2], values[4::-2]),
+    "not all": lambda values: (values[1:2], values[3:]),
+}
+
+
+def change(step, optimizer, kept):
+    """Set some of a group's settings at some steps, as `kept` remembers them for the others."""
+    if step in (4, 8):
+        group = optimizer.param_groups[step // 4 - 1]
+        group["weight_decay"] = kept[step // 4 - 1].weight_decay = 0.2
+        group["lr"] = kept[step // 4 - 1].lr = 0.01
+
+
+@kinds
+@pytest.mark.parametrize("split", SPLITS)
+def test_lifted_groups_move_as_by_themselves(kind, split):
+    """By step() after lifted gradients and within a Trainer's steps, to the bit."""
+    ways = [five() for _ in range(4)]
+    stepped, trained, with_numpy, theirs = ways
+    optimizer, of_trainer, of_numpy = (grouped(kind, *SPLITS[split](v)) for v in ways[:3])
+    others = alone(kind, *SPLITS[split](theirs))
+    trainer = Trainer(lifted, of_trainer)
+    other_trainer = Trainer(lift(backend="numpy")(lifted.function), of_numpy)
+    for step in range(12):
+        for o in (optimizer, of_trainer, of_numpy):
+            change(step, o, others)
+        for values in (stepped, theirs):
+            for p in values:
+                p.grad = 0.0
+            lifted(values, FACTORS).backward()
+        optimizer.step()
+        for other in others:
+            other.step()
+        trainer.run(1, trained, FACTORS)
+        other_trainer.run(1, with_numpy, FACTORS)
+    expected = [p.data for p in theirs]
+    assert [p.data for p in stepped] == expected
+    assert [p.data for p in trained] == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert [p.data for p in with_numpy] == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert optimizer.steps == of_trainer.steps == 12
+    for name in optimizer.state_names:
+        assert list(of_trainer.state[name]) == pytest.approx(list(optimizer.state[name]), 1e-12)
+        # An array is what the native step leaves; Python's are lists.
+        together = split in ("in order", "turned round", "alternating")
+        assert isinstance(optimizer.state[name], np.ndarray) is together
+
+
+def test_a_rate_for_no_group_is_refused_when_lifted():
+    """By a Trainer, too, and before anything is moved."""
+    values = five()
+    optimizer = grouped("SGD", *odd_and_even(values))
+    trainer = Trainer(lifted, optimizer)
+    trainer.run(1, values, FACTORS)
+    before = [p.data for p in values]
+    optimizer.lr = 0.5
+    with pytest.raises(ValueError, match="each group has its own lr"):
+        trainer.run(1, values, FACTORS)
+    with pytest.raises(ValueError, match="each group has its own lr"):
+        optimizer.step()
+    assert [p.data for p in values] == before
 
 
 def test_groups_are_dictionaries():

@@ -16,7 +16,8 @@ class Optimizer:
     A subclass defines `update`, as arithmetic from `liftgrad.ops` without a Python branch on
     its arguments, so that it runs on floats and on the compiler's symbols; `scalars`, the
     numbers that it needs and that change from step to step; and `state_names`, the numbers
-    that it keeps for each parameter, 0.0 at first.
+    that it keeps for each parameter, `initial` at first. It hands all its settings to
+    `Optimizer.__init__`, so that groups can have other ones.
 
     Parameters may come in groups, with settings of their own in place of the optimiser's:
 
