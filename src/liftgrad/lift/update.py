@@ -130,11 +130,10 @@ class Update:
     def rows(self, steps: int) -> Array:
         """Return the optimiser's scalars for its next steps."""
         first = self.optimizer.steps
-        rows = [
-            [scalar for rule in self.rules for scalar in rule.scalars(step)]
-            for step in range(first, first + steps)
+        of_rules = [
+            [rule.scalars(step) for step in range(first, first + steps)] for rule in self.rules
         ]
-        return np.array(rows, np.float64).reshape(steps, self.ends[-1])
+        return np.hstack([np.array(rows, np.float64).reshape(steps, -1) for rows in of_rules])
 
     def leaves(self) -> dict[int, Array]:
         """Return the numbers of all leaves of the update, for one step with NumPy."""

@@ -69,7 +69,8 @@ class Optimizer:
         if groups:
             self._divide(groups, settings)
             return
-        vars(self).update(settings)
+        for name, setting in settings.items():
+            setattr(self, name, setting)  # attributes set through vars() are slower to read
         for name in self.state_names:
             self.state[name] = [self.initial(name)] * len(self.params)
 
