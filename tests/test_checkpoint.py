@@ -28,10 +28,19 @@ def make_data(n=40):
     return X, np.sin(X[:, 0]) + 0.1 * rng.normal(size=n)
 
 
+def in_groups(ps, first=5, rate=0.05, **settings):
+    groups = [
+        {"params": ps[:first], "lr": optim.linear(0.1, rate, 60)},
+        {"params": ps[first:], "momentum": 0.9, **settings},
+    ]
+    return optim.SGD(groups, lr=0.02)
+
+
 OPTIMIZERS = {
     "SGD": lambda ps: optim.SGD(ps, lr=0.1),
     "momentum": lambda ps: optim.SGD(ps, lr=0.1, momentum=0.9, dampening=0.5),
     "Adam with a schedule": lambda ps: optim.Adam(ps, lr=optim.cosine(0.1, 0.0, 60)),
+    "groups": in_groups,
 }
 
 
@@ -184,6 +193,30 @@ def test_another_schedule_is_refused(tmp_path):
     trainer.optimizer.lr = optim.linear(0.1, 0.0, 10)
     with pytest.raises(CheckpointError, match="the learning rates were"):
         trainer.load(path)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "words"),
+    [
+        (
+            lambda ps: in_groups(ps, weight_decay=0.1),
+            "the optimiser's weight_decay in group 1 was 0.0 and is 0.1",
+        ),
+        (lambda ps: in_groups(ps, first=4), "the number of parameters in group 0 was 5 and is 4"),
+        (lambda ps: in_groups(ps, lr=0.03), "the learning rates were"),
+        (lambda ps: in_groups(ps, rate=0.01), "the learning rates were"),
+        (lambda ps: optim.SGD(ps, lr=0.02), "the number of groups was 2 and is 1"),
+    ],
+)
+def test_other_groups_are_refused(optimizer, words, tmp_path):
+    """By their settings, their rates and what is in them."""
+    path = saved(tmp_path, optimizer="groups")
+    model, trainer = make("groups")
+    trainer = Trainer(trainer.loss, optimizer(model.parameters()), batch_size=12, seed=2)
+    before = numbers(model)
+    with pytest.raises(CheckpointError, match=words):
+        trainer.load(path)
+    assert numbers(model) == before
 
 
 def test_other_names_of_as_many_parameters_are_refused(tmp_path):

@@ -21,14 +21,20 @@ def gradient(i, p, step):
 
 
 def reference_optimizer(case, params):
-    arguments = dict(case["arguments"])
-    if arguments.get("lr") == "linear":
-        arguments["lr"] = optim.linear(0.2, 0.05, steps=20)
-    return getattr(optim, case["optimizer"])(params, **arguments)
+    def ours(settings):
+        if settings.get("lr") != "linear":
+            return settings
+        return {**settings, "lr": optim.linear(0.2, 0.05, steps=20)}
+
+    if "groups" in case:
+        parts = zip((params[:1], params[1:]), case["groups"], strict=True)
+        params = [{"params": part, **ours(group)} for part, group in parts]
+    return getattr(optim, case["optimizer"])(params, **ours(case["arguments"]))
 
 
-def cases(kind):
-    return pytest.mark.parametrize("case", TORCH[kind], ids=lambda c: f"{list(c.values())[:2]}")
+def cases(*kinds):
+    listed = [case for kind in kinds for case in TORCH[kind]]
+    return pytest.mark.parametrize("case", listed, ids=lambda c: f"{list(c.values())[:2]}")
 
 
 def kept(points):
@@ -40,7 +46,7 @@ def close(points):
     return pytest.approx(np.array(points), rel=1e-9, abs=1e-12)
 
 
-@cases("cases")
+@cases("cases", "groups")
 def test_200_steps_are_pytorchs(case):
     """On three parameters at once, from the first step on."""
     params = [Value(x) for x in TORCH["start"]]
@@ -60,7 +66,7 @@ def parabolas(params, slopes, noise):
 
 
 @pytest.mark.parametrize("backend", ["native", "numpy"])
-@cases("cases")
+@cases("cases", "groups")
 def test_200_lifted_steps_are_pytorchs(case, backend):
     """A Trainer makes the same steps on the same gradients."""
     params = [Value(x) for x in TORCH["start"]]
@@ -75,7 +81,7 @@ def test_200_lifted_steps_are_pytorchs(case, backend):
     assert np.array(kept(points)) == close(case["trajectory"])
 
 
-@cases("cases")
+@cases("cases", "groups")
 def test_lifted_gradients_step_as_pytorchs(case):
     """Parameters that a lifted function has taken in are moved together, by `optimizer.step()`."""
     params = [Value(x) for x in TORCH["start"]]
@@ -104,7 +110,7 @@ def test_the_rule_is_arithmetic(case):
     assert len(plain[1]) == len(optimizer.state_names)
 
 
-@cases("cases")
+@cases("cases", "groups")
 def test_training_goes_on_from_a_state_dict(case):
     """As if it had never stopped; the state is plain enough for JSON."""
     params = [Value(x) for x in case["trajectory"][9]]

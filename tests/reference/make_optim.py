@@ -45,6 +45,16 @@ CASES = [
     ("Adagrad", {"lr": 0.3, "lr_decay": 0.05, "weight_decay": 0.1}),
     ("Adagrad", {"lr": "linear", "initial_accumulator_value": 0.5, "eps": 1e-3}),
 ]
+GROUPS = [
+    # the settings of all, and of each group: of the first parameter, and of the two others
+    ("SGD", {"lr": 1.0, "momentum": 0.9}, [{"lr": 0.1}, {"lr": 0.02, "weight_decay": 0.1}]),
+    ("SGD", {"lr": 0.05}, [{"momentum": 0.9, "nesterov": True}, {}]),
+    ("SGD", {"lr": 0.1, "momentum": 0.5}, [{"lr": "linear"}, {"dampening": 0.2}]),
+    ("Adam", {"lr": 0.05}, [{"betas": [0.5, 0.9]}, {"amsgrad": True, "weight_decay": 0.1}]),
+    ("AdamW", {"lr": 0.02, "weight_decay": 0.3}, [{"weight_decay": 0.0}, {"lr": "linear"}]),
+    ("RMSprop", {"lr": 0.02}, [{"momentum": 0.9, "lr": 0.01}, {"centered": True, "alpha": 0.9}]),
+    ("Adagrad", {"lr": 0.1}, [{"lr_decay": 0.05, "lr": 0.3}, {"eps": 1e-3, "weight_decay": 0.1}]),
+]
 SCHEDULES = {
     # name, our arguments: rate at step 0 in PyTorch's optimiser, and the scheduler
     "linear": ([1.0, 0.1, 20], 1.0, lambda o: schedulers.LinearLR(o, 1.0, 0.1, 20)),
@@ -83,14 +93,26 @@ def gradient(i: int, p: float, step: int) -> float:
     return (0.5, 3.0, 8.0)[i] * p - 0.2 + 0.3 * math.cos(1.7 * step + i)
 
 
-def trajectory(name: str, arguments: dict) -> list[list[float]]:
+def trajectory(name: str, arguments: dict, groups: list[dict] | None = None) -> list[list[float]]:
     """Return the parameters after each of the steps KEPT."""
     parameters = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in START]
-    linear = arguments.get("lr") == "linear"
-    arguments = {**arguments, "lr": 0.2} if linear else arguments
-    optimizer = getattr(torch.optim, name)(parameters, **arguments)
+    settings = [{**arguments, **group} for group in groups or [{}]]
+    linear = [group.get("lr") == "linear" for group in settings]
+    first = {**arguments, "lr": 0.2} if arguments.get("lr") == "linear" else arguments
+    of_groups = [parameters] if groups is None else [parameters[:1], parameters[1:]]
+    optimizer = getattr(torch.optim, name)(
+        [
+            {"params": inside, **group, **({"lr": 0.2} if falls else {})}
+            for inside, group, falls in zip(of_groups, groups or [{}], linear, strict=True)
+        ],
+        **first,
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda k: (0.2 - 0.15 * min(k, 20) / 20) / 0.2 if linear else 1.0
+        optimizer,
+        [
+            (lambda k: (0.2 - 0.15 * min(k, 20) / 20) / 0.2) if falls else (lambda k: 1.0)
+            for falls in linear
+        ],
     )
     points = []
     for step in range(STEPS):
@@ -137,6 +159,15 @@ if __name__ == "__main__":
         "cases": [
             {"optimizer": name, "arguments": arguments, "trajectory": trajectory(name, arguments)}
             for name, arguments in CASES
+        ],
+        "groups": [
+            {
+                "optimizer": name,
+                "groups": groups,
+                "arguments": arguments,
+                "trajectory": trajectory(name, arguments, groups),
+            }
+            for name, arguments, groups in GROUPS
         ],
         "schedules": [
             {"name": name.strip(), "arguments": arguments, "rates": rates(first, make)}

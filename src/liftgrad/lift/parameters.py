@@ -61,7 +61,8 @@ class Store:
         known = self.updates.get(optimizer, self)
         if known is self or (known is not None and not known.serves()):
             with _lock:
-                whole = _whole_store(optimizer.params, str(self.numbers.dtype)) is self
+                values = in_order(optimizer)
+                whole = values and _whole_store(values, str(self.numbers.dtype)) is self
             known = self.make_update(self, optimizer) if whole and self.make_update else None
             self.updates[optimizer] = known
         self.latest = None if known is None else (weakref.ref(optimizer), weakref.ref(known))
@@ -160,6 +161,20 @@ class Parameters:
         else:
             for value, number in zip(self.values, numbers.tolist(), strict=True):
                 value.data = number
+
+
+def in_order(optimizer: Any) -> list[Value]:
+    """Return what an optimiser holds as a store would have it; nothing if a group is otherwise."""
+    if len(optimizer.rules) == 1:
+        return optimizer.params  # type: ignore[no-any-return]
+    places = {id(v): _POSITION.__get__(v) for v in optimizer.params if isinstance(v, Window)}
+    if len(places) < len(optimizer.params):
+        return []
+    for rule in optimizer.rules:
+        inside = [places[id(v)] for v in rule.params]
+        if inside != sorted(inside):
+            return []
+    return sorted(optimizer.params, key=lambda v: places[id(v)])
 
 
 def _whole_store(values: list[Value], dtype: str) -> Store | None:

@@ -1,5 +1,6 @@
 """Update: an optimiser's rule as groups of a rolled program, and its state between steps."""
 
+import itertools
 import weakref
 from typing import Any
 
@@ -12,7 +13,7 @@ from liftgrad.lift.alignment import zeros
 from liftgrad.lift.build import constants_of
 from liftgrad.lift.executable import machine_code
 from liftgrad.lift.groups import Leaf, Rolled, View
-from liftgrad.lift.parameters import Parameters, Store
+from liftgrad.lift.parameters import Parameters, Store, in_order
 from liftgrad.lift.roll import identity
 from liftgrad.lift.schedule import Assignment, schedule
 from liftgrad.optim import Optimizer
@@ -25,9 +26,13 @@ class Update:
 
     def __init__(self, rolled: Rolled, optimizer: Optimizer) -> None:
         self.rolled, self.optimizer = rolled, optimizer
+        self.rules = list(optimizer.rules)
         self.place = {id(p): i for i, p in enumerate(optimizer.params)}
-        self.count = len(optimizer.scalars(optimizer.steps))
-        self.scalars = rolled.add(Leaf("rates", self.count, "input"))
+        self.rule_of = {id(p): rule for rule in self.rules for p in rule.params}
+        counts = [len(rule.scalars(optimizer.steps)) for rule in self.rules]
+        self.ends = list(itertools.accumulate(counts))
+        """Where each rule's scalars end among all."""
+        self.scalars = rolled.add(Leaf("rates", self.ends[-1], "input"))
         self.parameters: dict[int, Parameters] = {}
         self.state_leaves: dict[str, list[tuple[int, Array]]] = {
             name: [] for name in optimizer.state_names
@@ -40,22 +45,34 @@ class Update:
     def add(self, parameters: Parameters, leaf: int, gradient: View) -> None:
         """Append the update of a leaf group's parameters, those that the optimiser holds."""
         self.parameters[leaf] = parameters
-        rolled, optimizer = self.rolled, self.optimizer
-        held = self.held(parameters)
-        if not len(held):
-            return
+        for rule, end in zip(self.rules, self.ends, strict=True):
+            values = enumerate(parameters.values)
+            held = [i for i, value in values if self.rule_of.get(id(value)) is rule]
+            if held:
+                rates = range(end - len(rule.scalars(self.optimizer.steps)), end)
+                self._add(rule, rates, parameters, np.array(held, np.int64), leaf, gradient)
+
+    def _add(
+        self,
+        rule: Optimizer,
+        scalars: range,
+        parameters: Parameters,
+        held: Array,
+        leaf: int,
+        gradient: View,
+    ) -> None:
+        """Append the update of those of a leaf group's parameters that follow one rule."""
+        rolled = self.rolled
         places = np.array([self.place[id(parameters.values[i])] for i in held])
         state = []
-        for name in optimizer.state_names:
+        for name in rule.state_names:
             number = rolled.add(Leaf(name, len(held), "parameter"))
             self.state_leaves[name].append((number, places))
             state.append(number)
         every = identity(len(held))
         old = [Symbol(rolled, View(number, every)) for number in state]
-        rates = [
-            Symbol(rolled, View(self.scalars, np.full(len(held), j))) for j in range(self.count)
-        ]
-        new, new_state = optimizer.update(
+        rates = [Symbol(rolled, View(self.scalars, np.full(len(held), j))) for j in scalars]
+        new, new_state = rule.update(
             Symbol(rolled, View(leaf, held)),
             Symbol(rolled, View(gradient.group, gradient.positions[held])),
             tuple(old),
@@ -113,8 +130,10 @@ class Update:
     def rows(self, steps: int) -> Array:
         """Return the optimiser's scalars for its next steps."""
         first = self.optimizer.steps
-        rows = [self.optimizer.scalars(step) for step in range(first, first + steps)]
-        return np.array(rows, np.float64).reshape(steps, self.count)
+        of_rules = [
+            [rule.scalars(step) for step in range(first, first + steps)] for rule in self.rules
+        ]
+        return np.hstack([np.array(rows, np.float64).reshape(steps, -1) for rows in of_rules])
 
     def leaves(self) -> dict[int, Array]:
         """Return the numbers of all leaves of the update, for one step with NumPy."""
@@ -138,11 +157,13 @@ class Update:
 
 
 class Settings:
-    """What an update rule bakes in: the optimiser's attributes, except what changes as it steps."""
+    """What an update bakes in: the attributes of its rules, except what changes as it steps."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.count = len(optimizer.params)
         self.baked = [(k, x) for k, x in vars(optimizer).items() if k not in _CHANGING]
+        rules = optimizer.rules
+        self.groups = [] if rules[0] is optimizer else [Settings(rule) for rule in rules]
 
     def hold(self, optimizer: Optimizer) -> bool:
         """Tell whether the optimiser still has them."""
@@ -153,6 +174,9 @@ class Settings:
             setting = now.get(name)
             if setting is not known and (name == "params" or setting != known):
                 return False
+        if self.groups:
+            rules = zip(self.groups, optimizer.rules, strict=True)
+            return all(group.hold(rule) for group, rule in rules)
         return True
 
 
@@ -175,7 +199,7 @@ class StoreUpdate:
 
         self.settings = Settings(optimizer)
         rolled = Rolled([], [])
-        values = optimizer.params
+        values = in_order(optimizer)
         size = len(values)
         dtype = str(store.numbers.dtype)
         leaf = rolled.add(Leaf("parameters", size, "parameter"))
@@ -188,10 +212,18 @@ class StoreUpdate:
         native = NativeProgram(program, constants_of(rolled), code, dtype)
         self.state = {name: zeros((size,), dtype) for name in optimizer.state_names}
         """What the optimiser keeps, too, so that it sees each step, and each step what it sets."""
-        own = {update.state_leaves[name][0][0]: array for name, array in self.state.items()}
+        # A group's parameters have neighbouring places, in the order of the store.
+        own = {
+            number: self.state[name][places[0] : places[-1] + 1]
+            for name, leaves in update.state_leaves.items()
+            for number, places in leaves
+        }
         self.instance = native.bind(1, {leaf: store.numbers, gradient: store.gradients, **own})
         self.part = self.instance.part(range(len(program.nests)))
         self.rates = self.instance.arrays[update.scalars]
+        starts = [0, *update.ends]
+        self.rules = [(weakref.proxy(r), i) for r, i in zip(optimizer.rules, starts, strict=False)]
+        """The rules, and where the scalars of each start."""
 
     def serves(self) -> bool:
         """Tell whether the optimiser is still what it was."""
@@ -204,6 +236,7 @@ class StoreUpdate:
             if optimizer.state[name] is not array:
                 array[:] = optimizer.state[name]
                 optimizer.state[name] = array
-        for place, scalar in enumerate(optimizer.scalars(optimizer.steps)):
-            self.rates[place] = scalar
+        for rule, start in self.rules:
+            for place, scalar in enumerate(rule.scalars(optimizer.steps), start):
+                self.rates[place] = scalar
         self.instance.run(self.part)

@@ -19,6 +19,7 @@ from liftgrad.optim.adagrad import Adagrad
 from liftgrad.optim.adam import Adam, AdamW
 from liftgrad.optim.clip import clip_grad_norm_, clip_grad_value_
 from liftgrad.optim.optimizer import Optimizer
+from liftgrad.optim.param_groups import ParamGroup
 from liftgrad.optim.rmsprop import RMSprop
 from liftgrad.optim.schedules import (
     Schedule,
@@ -38,6 +39,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Optimizer",
+    "ParamGroup",
     "RMSprop",
     "Schedule",
     "clip_grad_norm_",

@@ -27,6 +27,11 @@ class Adagrad(Optimizer):
 
     state_names = ("sum",)
 
+    lr_decay: float
+    weight_decay: float
+    initial_accumulator_value: float
+    eps: float
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -40,11 +45,18 @@ class Adagrad(Optimizer):
         check("weight_decay", weight_decay)
         check("initial_accumulator_value", initial_accumulator_value)
         check("eps", eps)
-        super().__init__(params, lr)
-        self.state["sum"] = [float(initial_accumulator_value)] * len(self.params)
-        self.lr_decay = lr_decay
-        self.weight_decay = weight_decay
-        self.eps = eps
+        super().__init__(
+            params,
+            lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+        )
+
+    def initial(self, name: str) -> float:  # noqa: ARG002, there is one state
+        """Return the sum before the first step."""
+        return float(self.initial_accumulator_value)
 
     def scalars(self, step: int) -> tuple[float, ...]:
         """Return the rate, less with each step."""

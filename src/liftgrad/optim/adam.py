@@ -29,6 +29,11 @@ class Adam(Optimizer):
 
     """
 
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    amsgrad: bool
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -44,11 +49,14 @@ class Adam(Optimizer):
         check("eps", eps)
         check("weight_decay", weight_decay)
         self.state_names = ("mean", "square", "largest") if amsgrad else ("mean", "square")
-        super().__init__(params, lr)
-        self.betas = betas
-        self.eps = eps
-        self.weight_decay = weight_decay
-        self.amsgrad = amsgrad
+        super().__init__(
+            params,
+            lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+        )
 
     def scalars(self, step: int) -> tuple[float, ...]:
         """Return the rate and the root of the square's size, both corrected for the start at 0."""

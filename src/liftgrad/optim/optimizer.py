@@ -1,10 +1,12 @@
 """What all optimisers share: parameters, a rate, state, and the step itself."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from liftgrad.numbers import to_float
 from liftgrad.optim.checks import check
+from liftgrad.optim.param_groups import ParamGroup, read_params, refuse_unknown
 from liftgrad.optim.schedules import Schedule
 
 
@@ -14,30 +16,119 @@ class Optimizer:
     A subclass defines `update`, as arithmetic from `liftgrad.ops` without a Python branch on
     its arguments, so that it runs on floats and on the compiler's symbols; `scalars`, the
     numbers that it needs and that change from step to step; and `state_names`, the numbers
-    that it keeps for each parameter, 0.0 at first.
+    that it keeps for each parameter, `initial` at first. It hands all its settings to
+    `Optimizer.__init__`, so that groups can have other ones.
+
+    Parameters may come in groups, with settings of their own in place of the optimiser's:
+
+    >>> from liftgrad.engine import Value
+    >>> from liftgrad.optim import SGD
+    >>> p, q = Value(1.0), Value(1.0)
+    >>> optimizer = SGD([{"params": [p]}, {"params": [q], "lr": 0.1}], lr=0.5)
+    >>> (p + q).backward()
+    >>> optimizer.step()
+    >>> p.data, q.data
+    (0.5, 0.9)
+    >>> optimizer.param_groups[1]["lr"] = 0.2  # from now on
 
     Args:
-        params: the parameters, such as `model.parameters()`.
+        params: the parameters, such as `model.parameters()`, or a list of groups: dictionaries
+            with "params" and the settings that differ, by the names of the arguments.
         lr: the learning rate, or a schedule: a function from the number of steps taken before
             to the rate.
+        settings: the other arguments of a subclass, which become attributes.
 
     Raises:
-        ValueError: if there are no parameters, one occurs twice, or the rate is negative.
-        TypeError: if `params` are not Values.
+        ValueError: if there are no parameters, one occurs twice, the rate is negative, or a group
+            has no parameters or a setting that the optimiser does not have.
+        TypeError: if `params` are neither Values nor groups of them.
 
     """
 
     state_names: tuple[str, ...] = ()
+    setting_names: ClassVar[tuple[str, ...]] = ("lr",)
+    """The arguments of a subclass after the parameters."""
+    _parts: Sequence["Optimizer"] = ()
+    """If there are groups, the optimiser of each, whose state and steps are kept here."""
+    lr: float | Schedule
 
-    def __init__(self, params: Iterable[Any], lr: float | Schedule) -> None:
-        self.params = _parameters(params)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        arguments = list(inspect.signature(cls).parameters.values())[1:]
+        cls.setting_names = tuple([x.name for x in arguments if x.kind is not x.VAR_KEYWORD])
+
+    def __init__(self, params: Iterable[Any], lr: float | Schedule, **settings: Any) -> None:
+        self.params, groups = read_params(params)
         if not callable(lr):
             check("lr", lr)
-        self.lr = lr
+        settings = {"lr": lr, **settings}
         self.steps = 0
         """How many steps were taken."""
-        self.state: dict[str, Any] = {name: [0.0] * len(self.params) for name in self.state_names}
+        self.state: dict[str, Any] = {}
         """For each name a list or array with one number for each parameter."""
+        if groups:
+            self._divide(groups, settings)
+            return
+        for name, setting in settings.items():
+            setattr(self, name, setting)  # attributes set through vars() are slower to read
+        for name in self.state_names:
+            self.state[name] = [self.initial(name)] * len(self.params)
+
+    def _divide(self, groups: list[dict[str, Any]], settings: dict[str, Any]) -> None:
+        """Make an optimiser for each group: a group moves as it would by itself."""
+        unknown = [name for name in self.setting_names if name not in settings]
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} takes no groups, since it does not hand {unknown[0]!r} to "
+                "Optimizer.__init__; hand it all settings there."
+            )
+        make: Any = type(self)
+        parts: list[Optimizer] = []
+        for number, group in enumerate(groups):
+            try:
+                refuse_unknown(group, make)
+                parts.append(make(**{**settings, **group}))
+            except ValueError as error:
+                raise ValueError(f"group {number}: {error}") from None
+        self.state_names = tuple(dict.fromkeys(name for x in parts for name in x.state_names))
+        for name in self.state_names:
+            # Where a group has no such state, nothing reads the zeros.
+            self.state[name] = [
+                number for x in parts for number in x.state.get(name, [0.0] * len(x.params))
+            ]
+        for part in parts:
+            part.state.clear()
+        self._parts = parts
+
+    @property
+    def rules(self) -> Sequence["Optimizer"]:
+        """The optimisers that know each group's settings and rule; itself, if there is one group.
+
+        Raises:
+            ValueError: if there are groups and a setting was set for none of them.
+
+        """
+        if not self._parts:
+            return (self,)
+        for name in self.setting_names:
+            if name in vars(self):
+                raise ValueError(
+                    f"each group has its own {name}, and it was set for none of them; delete "
+                    f"optimizer.{name} and set optimizer.param_groups[0][{name!r}]."
+                )
+        return self._parts
+
+    @property
+    def param_groups(self) -> list[ParamGroup]:
+        """The groups as dictionaries: "params" and every setting, which may be set between steps.
+
+        An optimiser of parameters without groups has one.
+        """
+        return [ParamGroup(rule) for rule in self.rules]
+
+    def initial(self, name: str) -> float:  # noqa: ARG002, subclasses differ by state
+        """Return the state before the first step."""
+        return 0.0
 
     def scalars(self, step: int) -> tuple[float, ...]:
         """Return what the update needs that depends on `step`, the number of steps before."""
@@ -50,7 +141,9 @@ class Optimizer:
         raise NotImplementedError
 
     def rate(self, step: int) -> float:
-        """Return the learning rate after `step` steps."""
+        """Return the learning rate after `step` steps: that of the first group."""
+        if self._parts:
+            return self.rules[0].rate(step)
         return self.lr(step) if callable(self.lr) else self.lr
 
     def step(self) -> None:
@@ -60,15 +153,18 @@ class Optimizer:
         if together is not None and together(self):
             self.steps += 1
             return
-        scalars = self.scalars(self.steps)
-        columns = [self.state[name] for name in self.state_names]
-        for i, parameter in enumerate(self.params):
-            state = tuple([column[i] for column in columns])
-            parameter.data, state = self.update(
-                parameter.data, float(parameter.grad), state, scalars
-            )
-            for column, number in zip(columns, state, strict=True):
-                column[i] = number
+        first = 0
+        for rule in self.rules:
+            scalars = rule.scalars(self.steps)
+            columns = [self.state[name] for name in rule.state_names]
+            for i, parameter in enumerate(rule.params, first):
+                state = tuple([column[i] for column in columns])
+                parameter.data, state = rule.update(
+                    parameter.data, float(parameter.grad), state, scalars
+                )
+                for column, number in zip(columns, state, strict=True):
+                    column[i] = number
+            first += len(rule.params)
         self.steps += 1
 
     def zero_grad(self) -> None:
@@ -108,26 +204,6 @@ class Optimizer:
         for name, column in numbers.items():
             self.state[name] = column
         self.steps = int(state["steps"])
-
-
-def _parameters(params: Iterable[Any]) -> list[Any]:
-    if not isinstance(params, Iterable):
-        raise TypeError(
-            f"an optimiser takes a list of parameters, and this is a {type(params).__name__}; "
-            "pass model.parameters()."
-        )
-    listed = list(params)
-    if not listed:
-        raise ValueError("there are no parameters to optimise; pass model.parameters().")
-    for parameter in listed:
-        if not hasattr(parameter, "grad"):
-            raise TypeError(
-                f"a parameter is a Value, and this is a {type(parameter).__name__}; "
-                "pass model.parameters()."
-            )
-    if len({id(parameter) for parameter in listed}) != len(listed):
-        raise ValueError("a parameter occurs twice and would move twice a step; pass each once.")
-    return listed
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -30,6 +30,12 @@ class RMSprop(Optimizer):
 
     """
 
+    alpha: float
+    eps: float
+    weight_decay: float
+    momentum: float
+    centered: bool
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -47,12 +53,15 @@ class RMSprop(Optimizer):
         check("momentum", momentum)
         names = {"square": True, "mean": centered, "momentum": bool(momentum)}
         self.state_names = tuple([name for name, kept in names.items() if kept])
-        super().__init__(params, lr)
-        self.alpha = alpha
-        self.eps = eps
-        self.weight_decay = weight_decay
-        self.momentum = momentum
-        self.centered = centered
+        super().__init__(
+            params,
+            lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+        )
 
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]

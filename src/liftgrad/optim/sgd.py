@@ -24,6 +24,11 @@ class SGD(Optimizer):
 
     """
 
+    momentum: float
+    dampening: float
+    weight_decay: float
+    nesterov: bool
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -39,11 +44,14 @@ class SGD(Optimizer):
             raise ValueError("nesterov needs a momentum above 0 and no dampening.")
         # Plain descent keeps nothing between steps.
         self.state_names = ("momentum",) if momentum else ()
-        super().__init__(params, lr)
-        self.momentum = momentum
-        self.dampening = dampening
-        self.weight_decay = weight_decay
-        self.nesterov = nesterov
+        super().__init__(
+            params,
+            lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+        )
 
     def scalars(self, step: int) -> tuple[float, ...]:
         """Return the rate, and how much of the old direction and of the gradient to take."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 VERSION = 1
 _ENTRY = "liftgrad"
-_NO_SETTINGS = ("params", "state", "state_names", "steps", "lr")
+_NO_SETTINGS = ("params", "state", "state_names", "steps", "lr", "_parts")
 
 
 @dataclass(frozen=True)
@@ -246,12 +246,20 @@ def other_names(path: str | os.PathLike[str]) -> CheckpointError:
 def _identity(trainer: "Trainer") -> dict[str, Any]:
     """Return what two trainings have in common if one goes on from the other."""
     optimizer = trainer.optimizer
-    settings = {k: repr(x) for k, x in vars(optimizer).items() if k not in _NO_SETTINGS}
+    settings = {}
+    for number, rule in enumerate(optimizer.rules):
+        of_group = "" if rule is optimizer else f" in group {number}"
+        if of_group:
+            settings[f"the number of parameters{of_group}"] = str(len(rule.params))
+        for name, setting in vars(rule).items():
+            if name not in _NO_SETTINGS:
+                settings[f"the optimiser's {name}{of_group}"] = repr(setting)
     return {
         "the loss": f"{trainer.loss.__name__} in {trainer.loss.dtype}",
         "the optimiser": type(optimizer).__name__,
         "the number of parameters": len(optimizer.params),
-        **{f"the optimiser's {name}": setting for name, setting in settings.items()},
+        "the number of groups": len(optimizer.rules),
+        **settings,
         "batch_size": trainer.batch_size,
         "shuffle": trainer.shuffle,
         "seed": repr(trainer.seed),
@@ -260,8 +268,8 @@ def _identity(trainer: "Trainer") -> dict[str, Any]:
 
 
 def _rates(trainer: "Trainer", steps: int) -> list[float]:
-    """Return the learning rates of the first step and of the next."""
-    return [trainer.optimizer.rate(0), trainer.optimizer.rate(steps)]
+    """Return the learning rates of the first step and of the next, of each group."""
+    return [rule.rate(step) for rule in trainer.optimizer.rules for step in (0, steps)]
 
 
 def _of_length(x: Array, count: int) -> Array:

@@ -1,0 +1,252 @@
+"""Groups of parameters: each moves as it would with an optimiser of its own."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+
+from liftgrad import Trainer, lift, optim
+from liftgrad.engine import Value
+from liftgrad.functional import sin, total
+
+KINDS = {
+    "SGD": (optim.SGD, {"lr": 0.1}, [{"momentum": 0.9}, {"lr": optim.cosine(0.2, 0.0, 9)}]),
+    "Adam": (optim.Adam, {"lr": 0.1}, [{"amsgrad": True}, {"betas": (0.5, 0.9), "lr": 0.3}]),
+    "AdamW": (optim.AdamW, {"lr": optim.exponential(0.1, 0.9)}, [{"weight_decay": 0.5}, {}]),
+    "RMSprop": (optim.RMSprop, {}, [{"centered": True}, {"momentum": 0.5, "weight_decay": 0.1}]),
+    "Adagrad": (optim.Adagrad, {"lr": 0.1}, [{"initial_accumulator_value": 2.0}, {"eps": 0.1}]),
+}
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def grouped(kind, *parts):
+    make, settings, groups = KINDS[kind]
+    both = zip(parts, groups, strict=True)
+    return make([{"params": part, **group} for part, group in both], **settings)
+
+
+def alone(kind, *parts):
+    make, settings, groups = KINDS[kind]
+    both = zip(parts, groups, strict=True)
+    return [make(part, **{**settings, **group}) for part, group in both]
+
+
+def five():
+    return [Value(0.3 * i - 0.7) for i in range(5)]
+
+
+def odd_and_even(values):
+    """Return two groups whose parameters alternate in the model."""
+    return values[1::2], values[::2]
+
+
+@kinds
+def test_a_group_moves_as_by_itself(kind):
+    """To the bit."""
+    ours, theirs = five(), five()
+    optimizer, others = grouped(kind, *odd_and_even(ours)), alone(kind, *odd_and_even(theirs))
+    for step in range(12):
+        for values in (ours, theirs):
+            for i, p in enumerate(values):
+                p.grad = p.data * (i + 1.0) - 0.1 * step
+        optimizer.step()
+        for other in others:
+            other.step()
+    assert [p.data for p in ours] == [p.data for p in theirs]
+
+
+@lift
+def lifted(values, factors):
+    return total([0.5 * f * p * p + sin(p) for p, f in zip(values, factors, strict=True)])
+
+
+FACTORS = np.array([0.5, 3.0, 1.0, 2.0, 4.0])
+SPLITS = {
+    "in order": lambda values: (values[:2], values[2:]),
+    "turned round": lambda values: (values[2:], values[:2]),
+    "alternating": odd_and_even,
+    "out of order": lambda values: (values[3::-2], values[4::-2]),
+    "not all": lambda values: (values[1:2], values[3:]),
+}
+
+
+def change(step, optimizer, kept):
+    """Set some of a group's settings at some steps, as `kept` remembers them for the others."""
+    if step in (4, 8):
+        group = optimizer.param_groups[step // 4 - 1]
+        group["weight_decay"] = kept[step // 4 - 1].weight_decay = 0.2
+        group["lr"] = kept[step // 4 - 1].lr = 0.01
+
+
+@kinds
+@pytest.mark.parametrize("split", SPLITS)
+def test_lifted_groups_move_as_by_themselves(kind, split):
+    """By step() after lifted gradients and within a Trainer's steps, to the bit."""
+    ways = [five() for _ in range(4)]
+    stepped, trained, with_numpy, theirs = ways
+    optimizer, of_trainer, of_numpy = (grouped(kind, *SPLITS[split](v)) for v in ways[:3])
+    others = alone(kind, *SPLITS[split](theirs))
+    trainer = Trainer(lifted, of_trainer)
+    other_trainer = Trainer(lift(backend="numpy")(lifted.function), of_numpy)
+    for step in range(12):
+        for o in (optimizer, of_trainer, of_numpy):
+            change(step, o, others)
+        for values in (stepped, theirs):
+            for p in values:
+                p.grad = 0.0
+            lifted(values, FACTORS).backward()
+        optimizer.step()
+        for other in others:
+            other.step()
+        trainer.run(1, trained, FACTORS)
+        other_trainer.run(1, with_numpy, FACTORS)
+    expected = [p.data for p in theirs]
+    assert [p.data for p in stepped] == expected
+    assert [p.data for p in trained] == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert [p.data for p in with_numpy] == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert optimizer.steps == of_trainer.steps == 12
+    for name in optimizer.state_names:
+        assert list(of_trainer.state[name]) == pytest.approx(list(optimizer.state[name]), 1e-12)
+        # An array is what the native step leaves; Python's are lists.
+        together = split in ("in order", "turned round", "alternating")
+        assert isinstance(optimizer.state[name], np.ndarray) is together
+
+
+def test_a_rate_for_no_group_is_refused_when_lifted():
+    """By a Trainer, too, and before anything is moved."""
+    values = five()
+    optimizer = grouped("SGD", *odd_and_even(values))
+    trainer = Trainer(lifted, optimizer)
+    trainer.run(1, values, FACTORS)
+    before = [p.data for p in values]
+    optimizer.lr = 0.5
+    with pytest.raises(ValueError, match="each group has its own lr"):
+        trainer.run(1, values, FACTORS)
+    with pytest.raises(ValueError, match="each group has its own lr"):
+        optimizer.step()
+    assert [p.data for p in values] == before
+
+
+def test_groups_are_dictionaries():
+    """With every setting, PyTorch's way to read and to change them between steps."""
+    p, q = Value(0.0), Value(0.0)
+    optimizer = optim.SGD([{"params": [p], "lr": 0.1}, {"params": q}], lr=1.0, momentum=0.5)
+    rest = {"momentum": 0.5, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
+    assert [dict(group) for group in optimizer.param_groups] == [
+        {"params": [p], "lr": 0.1, **rest},
+        {"params": [q], "lr": 1.0, **rest},
+    ]
+    assert optimizer.params == [p, q]
+    assert repr(optimizer.param_groups[0]) == (
+        f"ParamGroup(1 parameters, { ({'lr': 0.1, **rest}) })"
+    )
+    p.grad = q.grad = 1.0
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.5
+    optimizer.step()
+    assert (p.data, q.data) == (-0.05, -0.5)
+
+
+def test_without_groups_there_is_one():
+    """It and the attributes are the same."""
+    p = Value(0.0)
+    optimizer = optim.SGD([p], lr=1.0)
+    (group,) = optimizer.param_groups
+    group["lr"] = 0.25
+    assert optimizer.lr == 0.25
+    optimizer.weight_decay = 0.1
+    assert group["weight_decay"] == 0.1
+    assert group["params"] == [p]
+
+
+def test_a_copy_has_groups_of_its_own():
+    """With its own parameters, and settings apart from the first's."""
+    optimizer = optim.SGD([{"params": [Value(1.0)], "lr": 0.5}, {"params": [Value(1.0)]}], lr=1.0)
+    other = copy.deepcopy(optimizer)
+    other.param_groups[0]["lr"] = 0.25
+    for p in other.params:
+        p.grad = 1.0
+    other.step()
+    assert [p.data for p in other.params] == [0.75, 0.0]
+    assert [p.data for p in optimizer.params] == [1.0, 1.0]
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_a_rate_for_no_group_is_refused():
+    """It would be without effect."""
+    optimizer = optim.SGD([{"params": [Value(0.0)]}, {"params": [Value(0.0)]}], lr=1.0)
+    optimizer.lr = 0.5
+    with pytest.raises(ValueError, match=r"set optimizer\.param_groups\[0\]\['lr'\]\.$"):
+        optimizer.step()
+    del optimizer.lr
+    optimizer.step()
+    assert optimizer.rate(0) == 1.0
+
+
+p, q = Value(0.0), Value(0.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: optim.SGD([{"params": [p]}, {"params": [q, p]}]),
+            "a parameter is in group 0 and in group 1 and would move twice a step; leave it in",
+        ),
+        (lambda: optim.SGD([{"params": [p, p]}]), "a parameter occurs twice"),
+        (
+            lambda: optim.SGD([{"params": [p]}, {"params": [q], "betas": (0.9, 0.9)}]),
+            "group 1: SGD has no setting 'betas'; its groups have 'params', 'lr', 'momentum', ",
+        ),
+        (lambda: optim.SGD([{"params": [p]}, {"params": []}]), "group 1 has no parameters; leave"),
+        (lambda: optim.SGD([{"lr": 0.1}]), 'group 0 has no "params"; write {"params": layer.'),
+        (
+            lambda: optim.SGD([{"params": [p], "lr": -0.1}]),
+            "group 0: lr is a finite number, 0 or more; got lr=-0.1.",
+        ),
+        (
+            lambda: optim.SGD([p]).param_groups[0].update(momentum=0.9),
+            "momentum=0.9 needs other state than momentum=0.0; make a new optimiser.",
+        ),
+        (
+            lambda: optim.SGD([p]).param_groups[0].update(weight_decay=-1.0),
+            "weight_decay is a finite number, 0 or more; got weight_decay=-1.0.",
+        ),
+        (lambda: optim.SGD([p]).param_groups[0].update(rate=1.0), "SGD has no setting 'rate'; its"),
+    ],
+)
+def test_impossible_groups(make, message):
+    """One sentence says what would be possible."""
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: optim.SGD([{"params": [p]}, q]), "groups of parameters are dictionaries, and en"),
+        (lambda: optim.SGD([{"params": [1.0]}]), "a parameter is a Value, and this is a float"),
+        (lambda: optim.SGD([p]).param_groups[0].update(params=[q]), "the parameters of a group s"),
+        (lambda: optim.SGD([p]).param_groups[0].pop("lr"), "a group has all settings and cannot"),
+    ],
+)
+def test_what_is_no_group(make, message):
+    """Is refused in the same way."""
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
+        make()
+
+
+class Signs(optim.Optimizer):
+    """A rule of a user, whose factor only it knows."""
+
+    def __init__(self, params, lr=1.0, factor=1.0):
+        super().__init__(params, lr)
+        self.factor = factor
+
+
+def test_a_subclass_that_keeps_its_settings_to_itself():
+    """Could not be given other ones for a group."""
+    with pytest.raises(TypeError, match="Signs takes no groups, since it does not hand 'factor'"):
+        Signs([{"params": [p], "factor": 2.0}])
+    assert Signs([p], factor=2.0).param_groups[0]["factor"] == 2.0
