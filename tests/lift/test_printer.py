@@ -202,6 +202,8 @@ def test_so_does_any_program(program: Program) -> None:
         reader.numbers[place] = 0.0 if each else next(seeds)
     reader.run(text)
     gradient = [reader.numbers.get(("∂", id(p)), 0.0) for p in leaves(arguments[0])]
+    if function._last.built.seed is None:  # the adjoint of a single result is 1 in the text
+        gradient = [weights[0] * x for x in gradient]
     compare(program, computed, {"printed": Outcome(numbers, gradient)})
 
 

@@ -6,12 +6,12 @@ import threading
 import types
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.arguments import Reading, describe, read
-from liftgrad.lift.build import Built, Stats, differentiate, is_tracing, trace
+from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.executable import Backend, Executable
 from liftgrad.lift.listing import Listing
@@ -129,14 +129,20 @@ class LiftedFunction(Wrapper):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments, building it if there is none for their structure."""
-        if is_tracing():
+        if tracing.depth:
             return self.function(*args, **kwargs)
         with self.lock:
-            arguments = self.arguments(args, kwargs)
-            repeat = self._repeat
-            if repeat is not None and repeat[0].serves(arguments):
-                self.stats.cache_hits += 1
-                return repeat[1].call(repeat[0].take(arguments))
+            if self._repeat is not None:
+                last, prepared = self._repeat
+                captured = self._captured.values()
+                given: Sequence[Any] = args
+                known = not captured and not kwargs and len(args) == self._plain == len(last.names)
+                if not known:
+                    arguments = self.arguments(args, kwargs, captured)
+                    known, given = tuple(arguments) == last.names, list(arguments.values())
+                if known and last.serves(given):
+                    self.stats.cache_hits += 1
+                    return prepared.call(last.take(given))
             arguments, reading = self.read(args, kwargs)
             if reading.nested:
                 return self.function(*args, **kwargs)
@@ -163,18 +169,23 @@ class LiftedFunction(Wrapper):
             return self.read(args, kwargs)
         return arguments, reading
 
-    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def arguments(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        captured: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Return all arguments of a call by name, with what the function captures."""
+        if captured is None:
+            captured = self._captured.values()
         if not kwargs and len(args) == self._plain:
-            bound = dict(zip(self._names, args, strict=True))
-        else:
-            try:
-                binding = self._signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{self.__name__}(): {error}") from None
-            binding.apply_defaults()
-            bound = binding.arguments
-        return {**bound, **self._captured.values()}
+            return {**dict(zip(self._names, args, strict=True)), **captured}
+        try:
+            binding = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.__name__}(): {error}") from None
+        binding.apply_defaults()
+        return {**binding.arguments, **captured}
 
     def _run(self, arguments: dict[str, Any]) -> Any:
         """Call the function with traced arguments, and traced captured values in their places."""
@@ -194,7 +205,7 @@ class LiftedFunction(Wrapper):
             self._last = found
             return found
         built = self.build(arguments, reading)
-        differentiate(built, self.stats, unit_seed=False)
+        differentiate(built, self.stats, unit_seed=built.single)
         executable = Executable(built, self.dtype, self.backend, self.stats)
         self._batched[rank_key] = built.open_groups
         self._programs[_key(reading, built.open_groups)] = executable

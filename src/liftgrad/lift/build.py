@@ -115,7 +115,7 @@ def trace(
     # The tape is a great many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()
     gc.disable()
-    _tracing.depth += 1
+    tracing.depth += 1
     try:
         result = function(traced)
         watched.check()
@@ -138,7 +138,7 @@ def trace(
         rolled = roll(tape.nodes, groups, outputs)
         stats.time("roll", since)
     finally:
-        _tracing.depth -= 1
+        tracing.depth -= 1
         if collecting:
             gc.enable()
     place_of = {id(group): number for number, group in enumerate(rolled.groups)}
@@ -180,12 +180,12 @@ class _Tracing(threading.local):
     depth = 0
 
 
-_tracing = _Tracing()
+tracing = _Tracing()
 
 
 def is_tracing() -> bool:
     """Tell whether this thread is tracing a function."""
-    return _tracing.depth > 0
+    return tracing.depth > 0
 
 
 def _known(result: Any) -> Any:

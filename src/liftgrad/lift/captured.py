@@ -100,10 +100,13 @@ class Captured:
 
     def values(self) -> dict[str, Any]:
         """Return what is captured now, by name."""
-        bound = [get(name) for get, name in self.lookups]
         known = self.known
-        if known is not None and _same(bound, known[0]):
-            return known[1].copy()
+        if known is not None:
+            for get, name, value in known[0]:
+                if get(name) is not value:
+                    break
+            else:
+                return known[1]
         found, code = self._found()
         if not _same(code, self.states[self.state]):
             self._look_around()
@@ -211,14 +214,13 @@ class Captured:
             if not same:
                 self.states.append(code)
             every = [*self.sources.values(), *self.statics.values()]
-            self.lookups = [source.lookup() for source in every]
-            """A function and its argument for each variable, which return what it is bound to."""
             # What is static is looked into at each call; without any, names that are bound to the
             # same objects as now stand for the same data. It must not keep that data alive.
-            self.known: tuple[list[Any], dict[str, Any]] | None = None
+            self.known: tuple[list[tuple[Any, Any, Any]], dict[str, Any]] | None = None
             if not found:
                 state = {CODE: self.state} if self.state else {}
-                self.known = [get(name) for get, name in self.lookups], state
+                lookups = [source.lookup() for source in every]
+                self.known = [(get, name, get(name)) for get, name in lookups], state
 
     def _visit(self, function: types.FunctionType) -> None:
         """Find what a function captures, which is copied, and what the functions it calls do."""

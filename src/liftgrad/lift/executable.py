@@ -14,13 +14,19 @@ from numpy.typing import NDArray
 from liftgrad.lift.build import Built, Stats, constants_of
 from liftgrad.lift.groups import View
 from liftgrad.lift.numpy_executor import execute
-from liftgrad.lift.parameters import Parameters
+from liftgrad.lift.parameters import Parameters, Store, adding
 from liftgrad.lift.portions import Portions, staged
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
 
 Array = NDArray[Any]
 Backend = Literal["native", "numpy"]
+Seeds = tuple[float, ...]
+ONE: Seeds = (1.0,)
+
+
+def nobody() -> None:
+    """Stand for the reference to a call that is no more."""
 
 
 class Executable:
@@ -80,7 +86,7 @@ class NativeRun:
             if store is not None:
                 store.native = True
         self.executable = executable
-        self.owner: Any = None
+        self.owner: Any = nobody
         """The call whose numbers the memory holds."""
         every = list(range(len(executable.program.nests)))
         forward = every[: executable.forward_nests]
@@ -91,6 +97,7 @@ class NativeRun:
             self.instance = native.bind(samples, own)
             self.forward_part = self.instance.part(forward)
             self.backward_part = self.instance.part(every[executable.forward_nests :])
+            self.whole_part = self.instance.part(every)
             self.all_portions = None
         else:
             plan, local, portion = cut
@@ -100,63 +107,92 @@ class NativeRun:
                 native, stages(executable.program, forward), self.instance, portion, local
             )
         self.foreseen = bool(parameters) and built.single
-        """With portions: whether the gradient is computed along with the result."""
-        self.seeds: Array | None = None
-        """With portions: the results' adjoints that the gradient was computed for, if it was."""
+        """Whether the gradient is computed along with the result."""
+        self.seeds: Seeds | None = None
+        """The results' adjoints that the gradient was computed for, if it was."""
         self.scale = 1.0
-        """With portions: what that gradient has to be multiplied with."""
+        """What the gradient has to be multiplied with."""
         if built.sizes is not None:
             self.instance.set(built.sizes, np.array([samples]))
-        self.result: Array | None = None
+        self.result: memoryview | None = None
         """Where the result lies in memory, if there is just one."""
         if built.single:
             (view,) = executable.results
-            self.result = self.instance.part_of(view.group, view.positions)
+            part = self.instance.part_of(view.group, view.positions)
+            assert part is not None
+            self.result = part.reshape(-1).data  # of which indexing gives a float at once
         self.gradient_parts = [self.instance.part_of(v.group, v.positions) for v in built.gradients]
         """The gradients where they lie in memory, if they lie there in order."""
+        self.adding = self._adding()
 
     def feed(self, group: int, numbers: Array) -> None:
         """Set a leaf group of the rolled program."""
         self.instance.set(group, numbers)
 
+    def target(self, group: int, shape: tuple[int, ...]) -> Array | None:
+        """Return a leaf group's memory in the shape of an array that is to be copied there."""
+        return self.instance.target(group, shape)
+
     def forward(self) -> None:
         """Compute the results."""
-        if self.all_portions is None:
-            self.instance.run(self.forward_part)
-        elif self.foreseen:
-            # Portions forget their numbers: a gradient is best computed in the same pass. If
+        if self.foreseen:
+            # The gradient in the same pass spares a call; portions forget their numbers even. If
             # nobody asks for it, the next call does without.
             self.foreseen = False
-            self._run_all(np.ones(1))
+            if self.all_portions is None:
+                self.whole_part.run()
+            else:
+                self.all_portions.run()
+            self.seeds = ONE
+            return
+        if self.all_portions is None:
+            self.forward_part.run()
         else:
             self.forward_portions.run()
-            self.seeds = None
+        self.seeds = None
 
-    def backward(self, seeds: Array) -> None:
+    def backward(self, seeds: Seeds) -> None:
         """Compute the gradients."""
-        if self.all_portions is None:
-            self.instance.set(self._seed, seeds)
-            self.instance.run(self.backward_part)
-            return
-        self.foreseen = self.executable.built.single
-        if len(seeds) == 1:
+        seed = self.executable.built.seed
+        if seed is None:
             # The gradient is kept for the adjoint 1, of which all others are multiples.
-            if self.seeds is None:
-                self._run_all(np.ones(1))
-            self.scale = float(seeds[0])
-        elif self.seeds is None or (self.seeds != seeds).any():
-            self._run_all(seeds)
-
-    def _run_all(self, seeds: Array) -> None:
-        assert self.all_portions is not None
-        self.instance.set(self._seed, seeds)
-        self.all_portions.run()
+            self.foreseen = True
+            self.scale = seeds[0]
+            seeds = ONE
+        if self.seeds == seeds:
+            return
+        if seed is not None:
+            self.instance.set(seed, np.array(seeds))
+        if self.all_portions is None:
+            self.backward_part.run()
+        else:
+            self.all_portions.run()
         self.seeds = seeds
 
-    @property
-    def _seed(self) -> int:
-        assert self.executable.built.seed is not None
-        return self.executable.built.seed
+    def accumulate(self, seeds: Seeds) -> bool:
+        """Compute the gradients; tell whether they could be added to those of the parameters."""
+        if seeds is ONE and self.seeds is ONE:
+            self.foreseen, self.scale = True, 1.0
+        else:
+            self.backward(seeds)
+        if self.adding is None or self.scale != 1.0:
+            return False
+        plan, stores = self.adding
+        for store in stores:
+            if store.graphs:
+                return False
+        with adding:
+            plan.run()
+        return True
+
+    def _adding(self) -> tuple[Any, list[Store]] | None:
+        """Return what adds the gradients to those of the stores, and these, if all have one."""
+        stores = [s for s in self.stores if s is not None]
+        parts = [p for p in self.gradient_parts if p is not None]
+        if not stores or len(stores) < len(self.stores) or len(parts) < len(stores):
+            return None
+        sums = [(s.gradients, p) for s, p in zip(stores, parts, strict=True)]
+        return self.instance.sums(sums), stores
 
     def numbers(self, view: View) -> Array:
         """Return a result's numbers."""
@@ -165,7 +201,7 @@ class NativeRun:
     def single(self) -> float:
         """Return the number of the one result."""
         assert self.result is not None
-        return float(self.result.item())
+        return self.result[0]
 
     def gradient(self, view: View) -> Array:
         """Return a gradient's numbers."""
@@ -197,7 +233,8 @@ class NumpyRun:
         if self.built.sizes is not None:
             self.leaves[self.built.sizes] = np.array([samples], executable.dtype)
         self.arrays: list[Array] = []
-        self.owner: Any = None
+        self.scale = 1.0
+        self.owner: Any = nobody
 
     def feed(self, group: int, numbers: Array) -> None:
         """Set a leaf group of the rolled program."""
@@ -213,11 +250,13 @@ class NumpyRun:
             rolled.groups[: self.built.forward], self.leaves, self.executable.dtype
         )
 
-    def backward(self, seeds: Array) -> None:
+    def backward(self, seeds: Seeds) -> None:
         """Compute the gradients."""
-        assert self.built.seed is not None
-        self.feed(self.built.seed, seeds)
         built = self.built
+        if built.seed is None:
+            self.scale = seeds[0]
+        else:
+            self.feed(built.seed, np.array(seeds))
         self.arrays = execute(
             built.rolled.groups, self.leaves, self.executable.dtype, self.arrays[: built.forward]
         )
@@ -226,7 +265,21 @@ class NumpyRun:
         """Return a result's numbers."""
         return self.arrays[view.group][view.positions]
 
-    gradient = numbers
+    def gradient(self, view: View) -> Array:
+        """Return a gradient's numbers."""
+        numbers = self.numbers(view)
+        if self.scale != 1.0:
+            with np.errstate(all="ignore"):
+                numbers = numbers * self.scale
+        return numbers
+
+    def accumulate(self, seeds: Seeds) -> bool:
+        """Compute the gradients; NumPy has to add them to those of the parameters."""
+        self.backward(seeds)
+        return False
+
+    def target(self, group: int, shape: tuple[int, ...]) -> None:
+        """Leave it to `feed` to take a group's numbers."""
 
     def single(self) -> float:
         """Return the number of the one result."""

@@ -1,7 +1,9 @@
 """Native: a scheduled program's kernels, and the memory that they are bound to."""
 
 import ctypes
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from liftgrad.lift.machine_code import MachineCode
 from liftgrad.lift.program import Buffer, Program
 
 Array = NDArray[Any]
+BRIEF = 4096
+"""Numbers that a simple loop is through with in about a microsecond."""
 
 
 class NativeProgram:
@@ -77,14 +81,9 @@ class Instance:
         ]
         self.plan = np.array(pairs, np.uint64).reshape(-1, 2)
 
-    def part(self, nests: Sequence[int]) -> "Part":
-        """Return the plan of some nests, for `run`."""
-        plan = np.ascontiguousarray(self.plan[list(nests)])
-        return plan, ctypes.c_void_p(plan.ctypes.data), ctypes.c_int64(len(plan))
-
-    def run(self, part: "Part") -> None:
-        """Run part of the plan; the GIL is released."""
-        self.native.code.run(part[1], part[2])
+    def part(self, nests: Sequence[int], *, brief: bool = False) -> "Part":
+        """Return the plan of some nests, which may be known to be brief."""
+        return Part(self.native.code, self.plan[list(nests)].tolist(), brief=brief)
 
     def set(self, group: int, numbers: Array) -> None:
         """Copy a group's numbers, of shape (size,) or (size, samples), to its buffer.
@@ -98,6 +97,45 @@ class Instance:
             array[...] = numbers
         else:
             array[layout] = numbers
+
+    def target(self, group: int, shape: tuple[int, ...]) -> Array | None:
+        """Return a group's buffer in the shape of an array of its numbers, samples first.
+
+        Copying the array there does what `set` does with its numbers, at less cost. None if the
+        buffer is in no order that strides could describe.
+        """
+        if group not in self.arrays or 0 in shape:
+            return None
+        array, layout = self.arrays[group], self.layouts[group]
+        samples = shape[:1] if array.ndim > 1 else ()
+        inner = shape[len(samples) :]
+        places = np.arange(len(array)) if layout is None else layout
+        if places.size != math.prod(inner):
+            return None
+        places = places.reshape(inner)
+        first = int(places.flat[0])
+        corner = (0,) * len(inner)
+        steps = [
+            int(places[(*corner[:d], 1, *corner[d + 1 :])]) - first if extent > 1 else 0
+            for d, extent in enumerate(inner)
+        ]
+        expected = first + sum(
+            step * index for step, index in zip(steps, np.indices(inner), strict=True)
+        )
+        if (places != expected).any():
+            return None
+        row, item = array.strides[0], array.itemsize
+        strides = (*[item] * len(samples), *[step * row for step in steps])
+        return np.lib.stride_tricks.as_strided(array[first:], shape, strides)
+
+    def sums(self, pairs: Sequence[tuple[Array, Array]]) -> "Part":
+        """Return a plan that adds to the first array of each pair the second."""
+        code = self.native.code
+        address = code.addresses[f"add{8 * pairs[0][0].itemsize}"]
+        arguments = [np.array([a.ctypes.data, b.ctypes.data, len(a)], np.uint64) for a, b in pairs]
+        self.arguments += arguments  # the plan holds their addresses
+        brief = sum(len(a) for a, _ in pairs) <= BRIEF
+        return Part(code, [[address, words.ctypes.data] for words in arguments], brief=brief)
 
     def get(self, group: int, positions: NDArray[np.int64]) -> Array:
         """Return a copy of some of a group's numbers."""
@@ -142,5 +180,16 @@ class Instance:
         return zeros(shape, kind)
 
 
-Part = tuple[NDArray[np.uint64], ctypes.c_void_p, ctypes.c_int64]
-"""Pairs of a kernel and its arguments, with their address and number."""
+class Part:
+    """Part of a plan: pairs of a kernel's address and that of its arguments."""
+
+    __slots__ = ("run", "words")
+
+    def __init__(
+        self, code: MachineCode, pairs: Sequence[Sequence[int]], *, brief: bool = False
+    ) -> None:
+        self.words = np.array([len(pairs), *[word for pair in pairs for word in pair]], np.uint64)
+        self.run: Callable[[], None] = partial(
+            code.run_briefly if brief else code.run, ctypes.c_void_p(self.words.ctypes.data)
+        )
+        """Runs the kernels, with the GIL released unless it takes as little time as that."""

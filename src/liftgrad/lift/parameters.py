@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from liftgrad.engine import Value
 from liftgrad.lift.alignment import zeros
 
+_FEW = 4096
 # The slots of a Value are free to hold a window's store and position.
 _STORE = Value.__dict__["grad"]
 _POSITION = Value.__dict__["data"]
@@ -34,6 +35,8 @@ class Store:
         # Indexing a memoryview gives a Python float, three times as fast as an array.
         self.number_view = self.numbers.data
         self.gradient_view = self.gradients.data
+        self.zeros = np.zeros(len(values) if len(values) <= _FEW else 0, dtype).data
+        """As many zeros, if they are few: copying them is twice as quick as filling an array."""
         self.native = False
         """Whether a native program uses it; without one, LLVM is not loaded for its sake."""
         self.graphs: dict[int, Any] = {}
@@ -56,10 +59,10 @@ class Store:
         references = self.latest
         if references is not None:
             last, latest = references[0](), references[1]()
-            if last is optimizer and latest is not None and latest.serves():
+            if last is optimizer and latest is not None and latest.serves(optimizer):
                 return latest
         known = self.updates.get(optimizer, self)
-        if known is self or (known is not None and not known.serves()):
+        if known is self or (known is not None and not known.serves(optimizer)):
             with _lock:
                 values = in_order(optimizer)
                 whole = values and _whole_store(values, str(self.numbers.dtype)) is self
@@ -67,6 +70,15 @@ class Store:
             self.updates[optimizer] = known
         self.latest = None if known is None else (weakref.ref(optimizer), weakref.ref(known))
         return known
+
+    def is_held_by(self, optimizer: Any) -> bool:
+        """Tell whether an optimiser holds just these parameters, as far as that is known."""
+        references = self.latest
+        if references is not None and references[0]() is optimizer:
+            latest = references[1]()
+            if latest is not None and latest.settings.same_parameters(optimizer):
+                return True
+        return self.update_of(optimizer) is not None
 
 
 class Window(Value):
@@ -108,15 +120,18 @@ class Window(Value):
         store = _STORE.__get__(self)
         update = None if store.graphs else store.update_of(optimizer)
         if update is not None:
-            update.step()
+            update.step(optimizer)
         return update is not None
 
     def _zero_together(self, optimizer: Any) -> bool:
         """Set all gradients of the store to zero, if the optimiser holds all of it."""
         store = _STORE.__get__(self)
-        if store.graphs or store.update_of(optimizer) is None:
+        if store.graphs or not store.is_held_by(optimizer):
             return False
-        store.gradients.fill(0.0)
+        if store.zeros:
+            store.gradient_view[:] = store.zeros
+        else:
+            store.gradients.fill(0.0)
         return True
 
     def __eq__(self, other: object) -> Any:
@@ -146,7 +161,7 @@ class Parameters:
 
     def add_gradients(self, gradients: NDArray[Any]) -> None:
         """Accumulate gradients."""
-        with _lock:  # functions that share parameters may be differentiated in several threads
+        with adding:
             if self.store is not None and not self.store.graphs:
                 with np.errstate(all="ignore"):
                     self.store.gradients += gradients
@@ -194,3 +209,5 @@ def _whole_store(values: list[Value], dtype: str) -> Store | None:
 
 
 _lock = threading.Lock()
+adding = threading.Lock()
+"""Held while gradients are added: functions of several threads may share parameters."""

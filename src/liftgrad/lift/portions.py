@@ -88,7 +88,7 @@ class Portions:
         """Run all stages."""
         for number, stage in enumerate(self.plan):
             if stage.plain:
-                self.shared.run(self.plain[number])
+                self.plain[number].run()
             if stage.sampled:
                 self._run_sampled(number)
 

@@ -231,9 +231,10 @@ class _Printer:
         """Yield lines that say which elements the gradients are, if they have no name so far."""
         number = 2 * (len(self.rolled.groups) + len(self.namings))
         for leaf, view in gradients.items():
-            zero = self.constants(view.group)
-            none = zero is not None and not zero[view.positions].any()
-            if self.rolled.roles.get(view.group) != ("∂", leaf) and not none:
+            numbers = self.constants(view.group)
+            none = numbers is not None and not numbers[view.positions].any()
+            unnamed = self.rolled.roles.get(view.group) != ("∂", leaf)
+            if (unnamed or numbers is not None) and not none:
                 original = self.namings[leaf]
                 self.namings[number] = Naming(
                     original.name, "", original.columns, original.paths, "∂"

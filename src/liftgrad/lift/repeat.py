@@ -6,7 +6,7 @@ attributes with copies of them, which costs nanoseconds for each parameter.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -23,22 +23,23 @@ class Repeat:
     def __init__(
         self, arguments: dict[str, Any], reading: Reading, forget: Callable[[Any], None]
     ) -> None:
+        self.names = tuple(arguments)
         self.groups = list(reading.groups)
-        place = {g.name: i for i, g in enumerate(reading.groups) if g.kind != "parameter"}
+        group = {g.name: i for i, g in enumerate(reading.groups) if g.kind != "parameter"}
+        places = list(enumerate(arguments.items()))
         self.arrays = [
-            (name, place[name], x.dtype, x.shape)
-            for name, x in arguments.items()
+            (place, group[name], x.dtype, x.shape)
+            for place, (name, x) in places
             if isinstance(x, np.ndarray)
         ]
-        self.floats = [(name, place[name]) for name, x in arguments.items() if x.__class__ is float]
-        changing = {name for name, *_ in [*self.arrays, *self.floats]}
-        rest = [(name, x) for name, x in arguments.items() if name not in changing]
+        self.floats = [(place, group[name]) for place, (name, x) in places if x.__class__ is float]
+        changing = {place for place, *_ in [*self.arrays, *self.floats]}
+        rest = [(place, x) for place, (_, x) in places if place not in changing]
         # Models live as long as the user wants them to.
-        self.objects = [(name, weakref.ref(x, forget)) for name, x in rest if _is_referable(x)]
-        self.same = [(name, x) for name, x in rest if not _is_referable(x)]
+        self.objects = [(place, weakref.ref(x, forget)) for place, x in rest if _is_referable(x)]
+        self.same = [(place, x) for place, x in rest if not _is_referable(x)]
         self.live = reading.containers
         self.frozen = [x.copy() if isinstance(x, _MUTABLE) else x for x in self.live]
-        self.names = dict.fromkeys(arguments).keys()
 
     @classmethod
     def of(
@@ -59,22 +60,25 @@ class Repeat:
                 return None
         return cls(arguments, reading, forget)
 
-    def serves(self, arguments: dict[str, Any]) -> bool:
-        """Tell whether the last call's program and parameters are right for these arguments."""
-        if arguments.keys() != self.names:
-            return False
-        for name, _, dtype, shape in self.arrays:
-            x = arguments[name]
-            if x.__class__ is not np.ndarray or x.dtype != dtype or x.shape != shape:
+    def serves(self, arguments: Sequence[Any]) -> bool:
+        """Tell whether the last call's program and parameters are right for these arguments.
+
+        They come in the order of `names`.
+        """
+        for place, _, dtype, shape in self.arrays:
+            x = arguments[place]
+            if x.__class__ is not np.ndarray or x.shape != shape:
                 return False
-        for name, _ in self.floats:
-            if arguments[name].__class__ is not float:
+            if x.dtype is not dtype and x.dtype != dtype:
                 return False
-        for name, reference in self.objects:
-            if arguments[name] is not reference():
+        for place, _ in self.floats:
+            if arguments[place].__class__ is not float:
                 return False
-        for name, known in self.same:
-            x = arguments[name]
+        for place, reference in self.objects:
+            if arguments[place] is not reference():
+                return False
+        for place, known in self.same:
+            x = arguments[place]
             if x is not known and (
                 x.__class__ not in _PLAIN or type(known) is not type(x) or x != known
             ):
@@ -92,14 +96,14 @@ class Repeat:
             return False
         return unchanged and Window.comparisons == before
 
-    def take(self, arguments: dict[str, Any]) -> list[LeafGroup]:
+    def take(self, arguments: Sequence[Any]) -> list[LeafGroup]:
         """Return the numbers of these arguments, without taking them apart."""
-        for name, i, _, _ in self.arrays:
+        for place, i, _, _ in self.arrays:
             known = self.groups[i]
-            if known.array is not arguments[name]:
-                self.groups[i] = replace(known, array=arguments[name])
-        for name, i in self.floats:
-            self.groups[i] = replace(self.groups[i], values=[arguments[name]])
+            if known.array is not arguments[place]:
+                self.groups[i] = replace(known, array=arguments[place])
+        for place, i in self.floats:
+            self.groups[i] = replace(self.groups[i], values=[arguments[place]])
         return self.groups
 
 

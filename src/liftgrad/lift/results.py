@@ -13,7 +13,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.arguments import LeafGroup
 from liftgrad.lift.build import Built
 from liftgrad.lift.draws import drawing
-from liftgrad.lift.executable import Executable, NativeRun, NumpyRun
+from liftgrad.lift.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
 from liftgrad.lift.parameters import Parameters
 from liftgrad.ops import Operation
 
@@ -26,41 +26,53 @@ class Prepared:
     ) -> None:
         self.name, self.lock, self.executable = name, lock, executable
         built = executable.built
+        self.single, self.double = built.single, executable.dtype == "float64"
         with np.errstate(all="ignore"):  # float32 may overflow
             self.parameters = {
                 i: Parameters(groups[i].values, executable.dtype) for i in built.parameter_groups
             }
         self.samples = samples_of(groups, built.batched_groups)
         self.run: NativeRun | NumpyRun = executable.start(self.samples, self.parameters)
-        self.inputs = [(i, n) for i, n in built.leaf_of.items() if i not in self.parameters]
-        self.inner = any(
-            value._prev for p in self.parameters.values() if p.store is None for value in p.values
-        )
+        self.inputs: list[tuple[int, int, NDArray[Any] | None]] = []
+        """Groups of arguments, the program's groups, and the memory to copy arrays to."""
+        for i, number in built.leaf_of.items():
+            if i not in self.parameters:
+                array = groups[i].array if groups[i].kind == "input" else None
+                target = None if array is None else self.run.target(number, array.shape)
+                self.inputs.append((i, number, target))
+        self.apart = [(i, p) for i, p in self.parameters.items() if p.store is None]
+        self.whole = not self.apart and not built.draws
+        """Whether the inputs are all that has to be fed."""
+        self.inner = any(value._prev for _, p in self.apart for value in p.values)
         """Whether there are parameters that were made of other Values."""
 
     def call(self, groups: list[LeafGroup]) -> Any:
         """Run the program on the numbers in the groups and return its results."""
         run = self.run
-        if run.owner is not None:
-            previous = run.owner()
-            if previous is not None:
-                previous.save()
-        if self.executable.dtype == "float64":
+        previous = run.owner()
+        if previous is not None:
+            previous.save()
+        if self.double:
             self.feed(groups)
         else:
             with np.errstate(all="ignore"):  # numbers may overflow; this takes its microsecond
                 self.feed(groups)
         run.forward()
-        return Call(self).results()
+        call = Call(self)
+        return LiftedValue(run.single(), call, 0) if self.single else call.results()
 
     def feed(self, groups: list[LeafGroup]) -> None:
         """Hand the numbers in the groups to the program."""
+        for i, number, target in self.inputs:
+            if target is not None:
+                target[...] = groups[i].array
+            else:
+                self.run.feed(number, checked_numbers(groups[i], i, self.executable.built))
+        if self.whole:
+            return
         built = self.executable.built
-        for i, number in self.inputs:
-            self.run.feed(number, checked_numbers(groups[i], i, built))
-        for i, parameters in self.parameters.items():
-            if parameters.store is None:
-                self.run.feed(self.executable.built.leaf_of[i], parameters.numbers())
+        for i, parameters in self.apart:
+            self.run.feed(built.leaf_of[i], parameters.numbers())
         if built.draws:
             with drawing(built.draws, self.samples) as draw:
                 for number, numbers in draw():
@@ -70,20 +82,18 @@ class Prepared:
 class Call:
     """One call: its results, and how to differentiate them later."""
 
-    __slots__ = ("__weakref__", "_node", "prepared", "run", "saved")
+    __slots__ = ("__weakref__", "_node", "prepared", "reference", "run", "saved")
 
     def __init__(self, prepared: Prepared) -> None:
         self.prepared, self.run = prepared, prepared.run
         self.saved: list[NDArray[Any]] | None = None
         self._node: Value | None = None
-        self.run.owner = weakref.ref(self)
+        self.reference = self.run.owner = weakref.ref(self)
 
     def results(self) -> Any:
-        """Return the function's results."""
+        """Return the function's results, as the function nests them."""
         executable = self.prepared.executable
         built = executable.built
-        if built.single:
-            return LiftedValue(self.run.single(), self, 0)
         views = iter(enumerate(zip(executable.results, built.batched_outputs, strict=True)))
         leaves: list[Any] = []
         for place in range(built.outputs + len(built.fixed)):
@@ -106,13 +116,13 @@ class Call:
             and self.prepared.executable.built.outputs == 1
             and self.prepared.parameters
         ):
-            self.saved = self._gradients(np.ones(1))
-        self.run.owner = None
+            self.saved = self._gradients(ONE)
+        self.run.owner = nobody
 
-    def backward(self, seeds: NDArray[Any]) -> list[Any]:
+    def backward(self, seeds: Seeds) -> list[Any]:
         """Return the gradients of each parameter group for these adjoints of the results."""
         with self.prepared.lock:
-            if self._owns():
+            if self.run.owner is self.reference:
                 return self._gradients(seeds)
             if self.saved is not None:
                 with np.errstate(all="ignore"):
@@ -122,22 +132,21 @@ class Call:
                 "call overwrote its numbers; call backward() before calling the function again."
             )
 
-    def _owns(self) -> bool:
-        return self.run.owner is not None and self.run.owner() is self
-
-    def _gradients(self, seeds: NDArray[Any]) -> list[Any]:
+    def _gradients(self, seeds: Seeds) -> list[Any]:
         if not self.prepared.parameters:
             return []
         self.run.backward(seeds)
         return [self.run.gradient(view) for view in self.prepared.executable.built.gradients]
 
-    def accumulate(self, seeds: NDArray[Any]) -> None:
+    def accumulate(self, seeds: Seeds) -> None:
         """Add the gradients to the parameters' own."""
         prepared = self.prepared
         with prepared.lock:
-            if self._owns() and prepared.parameters:
-                self.run.backward(seeds)
-                gradients = self.run.gradients()
+            run = self.run
+            if run.owner is self.reference and prepared.parameters:
+                if run.accumulate(seeds):
+                    return
+                gradients = run.gradients()
             else:
                 gradients = self.backward(seeds)
             for parameters, gradient in zip(prepared.parameters.values(), gradients, strict=False):
@@ -152,14 +161,13 @@ class Call:
 
     def _as_value(self) -> Value:
         leaves = [v for parameters in self.prepared.parameters.values() for v in parameters.values]
-        reference = weakref.ref(self)  # which a result in the graph keeps alive
+        reference = self.reference  # which a result in the graph keeps alive
 
         def pullback(seeds: "_Seeds", _y: float, *_x: float) -> tuple[float, ...]:
             call = reference()
             assert call is not None
-            vector = np.zeros(call.prepared.executable.built.outputs)
-            for place, adjoint in seeds.adjoints.items():
-                vector[place] = adjoint
+            outputs = range(call.prepared.executable.built.outputs)
+            vector = tuple([float(seeds.adjoints.get(place, 0.0)) for place in outputs])
             return tuple(x for part in call.backward(vector) for x in part.tolist())
 
         return Value(0.0, leaves, Operation("lifted", float, pullback, "lifted", "lifted"))
@@ -197,13 +205,17 @@ class LiftedValue(Value):
         """Set the gradients of all parameters; see `Value.backward`."""
         if create_graph:
             raise _no_graph()
-        if self._call.prepared.inner:
+        call = self._call
+        prepared = call.prepared
+        if prepared.inner:
             super().backward()
             return
         self.grad = 1.0
-        seeds = np.zeros(self._call.prepared.executable.built.outputs)
-        seeds[self._place] = 1.0
-        self._call.accumulate(seeds)
+        if prepared.single:
+            call.accumulate(ONE)
+            return
+        places = range(prepared.executable.built.outputs)
+        call.accumulate(tuple([float(place == self._place) for place in places]))
 
     @property
     def _prev(self) -> tuple[Value, ...]:  # type: ignore[override]

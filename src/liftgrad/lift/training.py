@@ -86,9 +86,10 @@ class Training:
 
     def repeats(self, arguments: dict[str, Any]) -> bool:
         """Take the numbers of these arguments, if they are clearly like those of the last run."""
-        if self.like is None or not self.like.serves(arguments):
+        given = list(arguments.values())
+        if self.like is None or tuple(arguments) != self.like.names or not self.like.serves(given):
             return False
-        self.groups = self.like.take(arguments)
+        self.groups = self.like.take(given)
         return True
 
     def serves(self, arguments: dict[str, Any], reading: Reading, rows: int | None) -> bool:

@@ -160,20 +160,25 @@ class Settings:
     """What an update bakes in: the attributes of its rules, except what changes as it steps."""
 
     def __init__(self, optimizer: Optimizer) -> None:
-        self.count = len(optimizer.params)
-        self.baked = [(k, x) for k, x in vars(optimizer).items() if k not in _CHANGING]
+        self.params, self.count = optimizer.params, len(optimizer.params)
+        self.baked = vars(optimizer).copy()
         rules = optimizer.rules
         self.groups = [] if rules[0] is optimizer else [Settings(rule) for rule in rules]
 
+    def same_parameters(self, optimizer: Optimizer) -> bool:
+        """Tell whether the optimiser has the list of parameters that it had."""
+        return optimizer.params is self.params and len(self.params) == self.count
+
     def hold(self, optimizer: Optimizer) -> bool:
         """Tell whether the optimiser still has them."""
-        now = vars(optimizer)
-        if len(optimizer.params) != self.count:
+        if optimizer.params is not self.params or len(self.params) != self.count:
             return False
-        for name, known in self.baked:
-            setting = now.get(name)
-            if setting is not known and (name == "params" or setting != known):
-                return False
+        now, baked = optimizer.__dict__, self.baked
+        for name in _CHANGING:
+            if name in now:
+                baked[name] = now[name]
+        if now != baked:
+            return False
         if self.groups:
             rules = zip(self.groups, optimizer.rules, strict=True)
             return all(group.hold(rule) for group, rule in rules)
@@ -195,9 +200,11 @@ class StoreUpdate:
     def __init__(self, store: Store, optimizer: Optimizer, code: Any) -> None:
         # Not the optimiser itself: the store knows its updates by it, weakly.
         self.optimizer = weakref.proxy(optimizer)
-        from liftgrad.lift.native import NativeProgram  # noqa: PLC0415, loads LLVM
+        from liftgrad.lift.native import BRIEF, NativeProgram  # noqa: PLC0415, loads LLVM
 
         self.settings = Settings(optimizer)
+        self.serves = self.settings.hold
+        """Tells whether an optimiser is still what it was."""
         rolled = Rolled([], [])
         values = in_order(optimizer)
         size = len(values)
@@ -219,24 +226,21 @@ class StoreUpdate:
             for number, places in leaves
         }
         self.instance = native.bind(1, {leaf: store.numbers, gradient: store.gradients, **own})
-        self.part = self.instance.part(range(len(program.nests)))
-        self.rates = self.instance.arrays[update.scalars]
-        starts = [0, *update.ends]
-        self.rules = [(weakref.proxy(r), i) for r, i in zip(optimizer.rules, starts, strict=False)]
-        """The rules, and where the scalars of each start."""
+        brief = size * (1 + len(self.state)) <= BRIEF
+        self.part = self.instance.part(range(len(program.nests)), brief=brief)
+        self.rates: Any = self.instance.arrays[
+            update.scalars
+        ].data  # as a memoryview, quicker to set
 
-    def serves(self) -> bool:
-        """Tell whether the optimiser is still what it was."""
-        return self.settings.hold(self.optimizer)
-
-    def step(self) -> None:
-        """Move all parameters."""
-        optimizer = self.optimizer
+    def step(self, optimizer: Optimizer) -> None:
+        """Move all parameters of the optimiser."""
         for name, array in self.state.items():
             if optimizer.state[name] is not array:
                 array[:] = optimizer.state[name]
                 optimizer.state[name] = array
-        for rule, start in self.rules:
-            for place, scalar in enumerate(rule.scalars(optimizer.steps), start):
+        place = 0
+        for rule in optimizer.rules:
+            for scalar in rule.scalars(optimizer.steps):
                 self.rates[place] = scalar
-        self.instance.run(self.part)
+                place += 1
+        self.part.run()
