@@ -106,7 +106,8 @@ def test_parquet_and_csv_files_read_alike(write, tmp_path):
             "a,y\n9007199254740993,1\n",
             (
                 "the column 'a' of 't.csv' holds whole numbers beyond 2^53, which float64 cannot "
-                'tell apart; drop it, or say in kinds that it is a "category".'
+                'tell apart; drop it, or say in kinds that it is a "category", or a "number" if '
+                "their last digits do not matter."
             ),
         ),
         (
@@ -191,3 +192,45 @@ def test_without_pyarrow_one_sentence_says_how_to_get_it(write, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"run pip install 'liftgrad\[data\]'\."):
         read_table(write("a\n1\n"))
+
+
+OPEN = (
+    "a quote that opens in line {} of 't.csv' is never closed; close it, or write \"\" for a quote"
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('a,y\n1,"x\n2,y\n3,z\n', 2),
+        ('a,y\n1,x\n2,"y', 3),
+        ('a,y\n"1,x\n2,"y"\n3,z\n', 2),
+        ('a,y\n1,"two\nlines"\n2,"x\n3,y\n', 4),
+        ('a,y\n1,"x""\n2,y\n', 2),
+        ('a,y\n1,"' + "x,2\n" * 100_000, 2),
+        ('"a,y\n1,2\n', 1),
+    ],
+)
+@pytest.mark.parametrize("skip", ["error", "skip"])
+def test_a_quote_that_is_never_closed_swallows_nothing(write, content, line, skip):
+    path = write(content)
+    for reading in (read_table, lambda *x, **y: list(TableStream(*x, **y))):
+        with pytest.raises(TableError) as error:
+            reading(path, on_bad_rows=skip)
+        assert OPEN.format(line) in str(error.value)
+
+
+def test_quotes_that_are_closed_or_just_characters_are_read(write):
+    content = 'a,y\n1,"two\nlines"\n2,5" pipe\n3,"say ""so"""\n'
+    table = read_table(write(content), "y")
+    assert table.target.categories == ('5" pipe', 'say "so"', "two\nlines")
+
+
+def test_whole_numbers_beyond_floats_are_refused_in_chunks_too(write, monkeypatch):
+    monkeypatch.setattr("liftgrad.data.formats._CHUNK_BYTES", 64)
+    rows = "".join(f"{number},1\n" for number in [*range(40), 2**53 + 1])
+    path = write("a,y\n" + rows)
+    with pytest.raises(TableError, match="holds whole numbers beyond"):
+        list(TableStream(path))
+    chunks = list(TableStream(path, kinds={"a": "number"}))
+    assert chunks[-1].columns[0].values[-1] == 2.0**53

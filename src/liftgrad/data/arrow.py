@@ -59,6 +59,26 @@ def column_of(source: str, name: str, values: Any, kind: Kind | None, first: int
     return Column(name, "number", _numbers(where, values, first))
 
 
+def refuse_large(source: str, name: str, values: Any) -> None:
+    """Refuse whole numbers that were read as floats and may be others than in the file.
+
+    Raises:
+        TableError: if there are numbers beyond 2^53.
+
+    """
+    array = values.to_numpy(zero_copy_only=False)
+    _refuse_large(f"the column '{name}' of '{source}'", array[np.isfinite(array)])
+
+
+def _refuse_large(where: str, numbers: NDArray[np.float64]) -> None:
+    if np.any(np.abs(numbers) >= 2.0**53):
+        raise TableError(
+            f"{where} holds whole numbers beyond 2^53, which float64 cannot tell apart; drop it, "
+            'or say in kinds that it is a "category", or a "number" if their last digits do not '
+            "matter."
+        )
+
+
 def _numbers(where: str, values: Any, first: int) -> NDArray[np.float64]:
     """Return numbers as float64, nan where missing.
 
@@ -75,11 +95,8 @@ def _numbers(where: str, values: Any, first: int) -> NDArray[np.float64]:
             "drop it."
         ) from None
     array = compute.fill_null(numbers, math.nan).to_numpy(zero_copy_only=False)
-    if arrow.types.is_integer(values.type) and np.any(np.abs(array) >= 2.0**53):
-        raise TableError(
-            f"{where} holds whole numbers beyond 2^53, which float64 cannot tell apart; drop it, "
-            'or say in kinds that it is a "category".'
-        )
+    if arrow.types.is_integer(values.type):
+        _refuse_large(where, array)
     if np.isinf(array).any():
         row = first + int(np.argmax(np.isinf(array))) + 1
         raise TableError(f"{where} is infinite in row {row}; correct it, or leave the field empty.")

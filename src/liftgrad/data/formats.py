@@ -6,9 +6,10 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from liftgrad.data.arrow import pyarrow
+from liftgrad.data.arrow import pyarrow, refuse_large
 from liftgrad.data.table import Kind, TableError
 
 MISSING = ("", "?", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
@@ -27,9 +28,13 @@ class CsvFile:
     delimiter: str
     skip: bool
     skipped: int = 0
+    closed: int = -1
+    """How large the file was when all its quotes were closed."""
 
     def names(self) -> list[str]:
         """Return the first line's fields."""
+        with self._refusals():
+            self._refuse_open_quote()
         with self._refusals(), self._text() as lines:
             header: list[str] = next((row for row in self._rows(lines) if row), [])
         if not header:
@@ -48,6 +53,7 @@ class CsvFile:
         arrow_csv = pyarrow("csv")
         self.skipped = 0
         with self._refusals():
+            self._refuse_open_quote()
             return arrow_csv.read_csv(self.source, **self._options(names, kinds))
 
     def chunks(self, names: list[str], kinds: Mapping[str, Kind]) -> Iterator[Any]:
@@ -56,6 +62,7 @@ class CsvFile:
         options = self._options(names, kinds)
         options["read_options"] = arrow_csv.ReadOptions(block_size=_CHUNK_BYTES)
         with self._refusals():
+            self._refuse_open_quote()
             with arrow_csv.open_csv(self.source, **options) as reader:
                 schema = reader.schema
             # Whole numbers in the first chunk do not say that there are no others.
@@ -65,7 +72,10 @@ class CsvFile:
             self.skipped = 0
             options |= self._options(names, {**numbers, **kinds})
             with arrow_csv.open_csv(self.source, **options) as reader:
-                yield from reader
+                for batch in reader:
+                    for name in numbers.keys() - kinds.keys():
+                        refuse_large(self.source, name, batch.column(name))
+                    yield batch
 
     def _options(self, names: list[str], kinds: Mapping[str, Kind]) -> dict[str, Any]:
         arrow, arrow_csv = pyarrow(), pyarrow("csv")
@@ -87,6 +97,62 @@ class CsvFile:
     def _skip(self, _row: Any) -> str:
         self.skipped += 1
         return "skip"
+
+    def _refuse_open_quote(self) -> None:
+        """Refuse a file with a quote that is never closed, and swallows all that follows.
+
+        pyarrow would take the rest of the file for one field. Where no quote is left open the
+        number of quotes is even, so that few files are looked at more closely than that.
+        """
+        size = Path(self.source).stat().st_size
+        if self.closed == size:
+            return
+        quotes = 0
+        with pyarrow().input_stream(self.source, compression="detect") as raw:
+            while block := raw.read(_CHUNK_BYTES):
+                quotes += block.count(b'"')
+        line = self._open_quote() if quotes % 2 else None
+        if line is not None:
+            raise TableError(
+                f"a quote that opens in line {line} of '{self.source}' is never closed; close it, "
+                'or write "" for a quote within quotes.'
+            )
+        self.closed = size
+
+    def _open_quote(self) -> int | None:
+        """Return the line with a quote that is never closed, if there is one."""
+        lines_of_row: list[str] = []
+
+        def noted(lines: io.TextIOWrapper) -> Iterator[str]:
+            for line in lines:
+                lines_of_row.append(line)
+                yield line
+
+        first, fields, last = 1, 0, (1, [""])
+        with self._text() as lines:
+            reader = csv.reader(noted(lines), delimiter=self.delimiter)
+            try:
+                for row in reader:
+                    fields = fields or len(row)
+                    last = first, lines_of_row.copy()
+                    if len(last[1]) > 1 and len(row) != fields:
+                        break  # a later quote closed it, and all is in disorder from there on
+                    lines_of_row.clear()
+                    first = reader.line_num + 1
+            except csv.Error:  # a field is larger than any would be
+                last = first, lines_of_row
+        first, texts = last
+        if len(texts) == 1:
+            with contextlib.suppress(csv.Error):
+                # Quotes within a field that does not begin with one are just characters.
+                list(csv.reader(texts, delimiter=self.delimiter, strict=True))
+                return None
+        opened, opening = False, first
+        for number, text in enumerate(texts, first):
+            if text.count('"') % 2:
+                opened = not opened
+                opening = number if opened else opening
+        return opening
 
     def _text(self) -> io.TextIOWrapper:
         raw = pyarrow().input_stream(self.source, compression="detect")
