@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad import Trainer, functional, lift, nn, optim, vmap
+from liftgrad import Trainer, data, functional, lift, nn, optim, vmap
 
 
 @lift(dtype="float32")
@@ -39,11 +39,10 @@ def accuracy(model: nn.MLP, X: Any, y: Any) -> float:
 def load() -> tuple[Any, Any, Any, Any]:
     """Return pictures (n, 64) and labels (n,) to train with, and others to test with."""
     try:
-        from sklearn.datasets import load_digits  # noqa: PLC0415, explained when missing
-    except ImportError:
-        sys.exit("The digits come with scikit-learn, which is missing: pip install scikit-learn")
-    X, y = load_digits(return_X_y=True)
-    X, y = (X / 16.0).astype(np.float32), y.astype(np.int64)
+        X, y = data.load_digits()
+    except ImportError as error:
+        sys.exit(str(error))
+    X = (X / 16.0).astype(np.float32)
     test = np.arange(len(X)) % 5 == 0
     return X[~test], y[~test], X[test], y[test]
 

@@ -1,5 +1,6 @@
 """The command line, in real processes."""
 
+import json
 import os
 import pty
 import re
@@ -46,6 +47,22 @@ def test_the_main_job(tmp_path):
     )
     assert [p.name for p in tmp_path.iterdir()] == ["decision_boundary.png"]
     assert imread(tmp_path / "decision_boundary.png").shape == (540, 960, 4)
+
+
+@pytest.mark.parametrize("engine", ["lift", "eager"])
+def test_the_same_as_json(tmp_path, engine):
+    """One line, with the numbers of the text."""
+    text = run("moons", *QUICK, "--engine", engine, cwd=tmp_path)
+    result = run("moons", *QUICK, "--engine", engine, "--json", cwd=tmp_path)
+    assert (result.returncode, result.stderr, result.stdout.count("\n")) == (0, "", 1)
+    said = json.loads(result.stdout)
+    assert (said["classes"], said["picture"]) == (2, "decision_boundary.png")
+    assert f"Number of parameters: {said['parameters']}\n" in text.stdout
+    last = f"Step {said['steps'] - 1} loss {said['loss']:.12g}, accuracy "
+    assert last in text.stdout
+    assert f"Final accuracy {100 * said['training_accuracy']:.4g}%\n" in text.stdout
+    assert 0.0 < said["seconds_per_step"] < 10.0
+    assert ("tensor_operations" in said) == (engine == "lift")
 
 
 def final_accuracy(seed, directory):
@@ -229,7 +246,7 @@ def test_help_reads_well(tmp_path):
     options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)
     assert options == [
         *("--samples", "--noise", "--seed", "--hidden", "--steps", "--rate", "--final-rate"),
-        *("--l2", "--output", "--size", "--dpi", "--engine", "--help"),
+        *("--l2", "--output", "--size", "--dpi", "--engine", "--json", "--help"),
     ]
     assert text.count("[default:") == len(options) - 1
     assert max(map(len, text.splitlines())) <= 80

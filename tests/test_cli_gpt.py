@@ -62,6 +62,19 @@ def test_it_trains_samples_and_saves(tmp_path, names):
     assert loss(model, *example(again.encode("anna"))).data < 1.5
 
 
+def test_the_same_as_json(tmp_path, names):
+    """One line, with the numbers of the text."""
+    quick = (names.name, "--steps", "3", "--samples", "2")
+    text = run(*quick, cwd=tmp_path)
+    result = run(*quick, "--json", cwd=tmp_path)
+    assert (result.returncode, result.stderr, result.stdout.count("\n")) == (0, "", 1)
+    said = json.loads(result.stdout)
+    assert (said["names"], said["steps"], said["model"]) == (len(NAMES), 3, "gpt.json")
+    assert f"Step 3 loss {said['loss']:.4f}" in text.stdout
+    assert "".join(f"  {name}\n" for name in said["made_up"]) in text.stdout
+    assert len(said["made_up"]) == 2
+
+
 def test_the_first_loss_is_that_of_the_scalar_program(tmp_path, names):
     """Of the first name in the order that the seed gives."""
     result = run(names.name, "--steps", "1", "--seed", "7", "--samples", "0", cwd=tmp_path)
@@ -144,6 +157,14 @@ def test_help_reads_well(tmp_path):
     """Every option with its default."""
     text = run("--help", cwd=tmp_path).stdout
     options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)
-    assert options == ["--steps", "--seed", "--samples", "--temperature", "--output", "--help"]
+    assert options == [
+        "--steps",
+        "--seed",
+        "--samples",
+        "--temperature",
+        "--output",
+        "--json",
+        "--help",
+    ]
     assert text.count("[default:") == len(options) - 1
     assert max(map(len, text.splitlines())) <= 80

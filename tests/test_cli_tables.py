@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -58,6 +59,36 @@ def test_from_a_table_to_predictions(tmp_path):
         "white",
         "red",
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_shows_how_it_goes(tmp_path):
+    """Loss and epochs while it trains, and lines alone where nobody looks."""
+    import pty  # noqa: PLC0415, not everywhere
+
+    write_flowers(tmp_path / "flowers.csv")
+    main, end = pty.openpty()
+    command = [sys.executable, "-m", "liftgrad", "train", "flowers.csv", "--target", "species"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [*command, "--epochs", "40"], cwd=tmp_path, stdout=end, env=environment
+    ) as process:
+        os.close(end)
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(main, 65536)
+            except OSError:  # how Linux says that it was closed
+                break
+            if not chunk:
+                break
+            shown += chunk
+        assert process.wait() == 0
+    os.close(main)
+    assert "Epoch" in shown.decode()
+    assert "/40" in shown.decode()
+    assert "samples/s" in shown.decode()
+    assert "Accuracy on 18 rows kept apart" in shown.decode()
 
 
 def test_a_quantity_is_predicted_in_its_own_units(tmp_path):

@@ -1,6 +1,7 @@
 """The data sets."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,30 @@ def test_sets_that_cannot_be_made(call, message):
     with pytest.raises(ValueError, match=r".") as refused:
         call()
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes"),
+    [
+        ("load_iris", (150, 4), 3),
+        ("load_wine", (178, 13), 3),
+        ("load_breast_cancer", (569, 30), 2),
+        ("load_digits", (1797, 64), 10),
+        ("load_diabetes", (442, 10), None),
+    ],
+)
+def test_bundled_sets_are_scikit_learns(name, shape, classes):
+    datasets = pytest.importorskip("sklearn.datasets")
+    X, y = getattr(data, name)()
+    expected_X, expected_y = getattr(datasets, name)(return_X_y=True)
+    assert np.array_equal(X, expected_X)
+    assert np.array_equal(y, expected_y)
+    assert (X.shape, X.dtype, y.shape) == (shape, np.float64, shape[:1])
+    assert y.dtype == (np.float64 if classes is None else np.int64)
+    assert classes is None or set(y.tolist()) == set(range(classes))
+
+
+def test_bundled_sets_say_what_they_need(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match=r"load_iris\(\) reads .* pip install 'liftgrad\[sklearn"):
+        data.load_iris()

@@ -116,8 +116,8 @@ def test_digits_learns_within_an_epoch():
 
 def test_digits_without_scikit_learn_says_so(monkeypatch):
     """In one sentence."""
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(SystemExit, match="pip install scikit-learn"):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(SystemExit, match="scikit-learn, which is not installed"):
         example("digits").load()
 
 

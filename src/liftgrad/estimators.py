@@ -62,6 +62,7 @@ class _Perceptron(BaseEstimator):
         shuffle: bool = True,
         random_state: Any = None,
         tol: float = 1e-4,
+        verbose: bool = False,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -75,6 +76,7 @@ class _Perceptron(BaseEstimator):
         self.shuffle = shuffle
         self.random_state = random_state
         self.tol = tol
+        self.verbose = verbose
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -156,11 +158,17 @@ class _Perceptron(BaseEstimator):
         patience, data = self.n_iter_no_change, (model, X, y, 0.5 * self.alpha / size)
         if held is None:
             rule = EarlyStopping(patience, self.tol, "loss", restore_best=False)
-            history = trainer.fit(self.max_iter, *data, early_stopping=rule)
+            history = trainer.fit(self.max_iter, *data, early_stopping=rule, progress=self.verbose)
         else:
             rule = EarlyStopping(patience, self.tol, "score", mode="max")
             score = {"score": lambda *_: self._score(*held)}
-            history = trainer.fit(self.max_iter, *data, metrics=score, early_stopping=rule)
+            history = trainer.fit(
+                self.max_iter,
+                *data,
+                metrics=score,
+                early_stopping=rule,
+                progress=self.verbose,
+            )
             self.validation_scores_ = history.epochs["score"].tolist()
         self.parameters_ = np.array([p.data for p in parameters])
         self.loss_curve_ = history.epochs["loss"].tolist()
@@ -257,6 +265,7 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
         shuffle: whether batches are drawn anew for each epoch.
         random_state: an int for the same result each time.
         tol: how much better the loss (or the validation score) must become...
+        verbose: whether to show loss, rate and time left on a terminal.
         early_stopping: whether rows are held out and their score decides when to stop.
         validation_fraction: how many of the rows are held out then.
         n_iter_no_change: ...within so many epochs, or training ends.

@@ -18,6 +18,10 @@ def progress_bar() -> Progress:
     )
 
 
+def nothing(_text: str) -> None:
+    """Say nothing, where there is to be only JSON."""
+
+
 def duration(seconds: float) -> str:
     """Return a time as text, in the unit that suits it."""
     if seconds < 1e-3:

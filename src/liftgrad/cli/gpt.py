@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from liftgrad import files, optim
-from liftgrad.cli.display import duration, progress_bar
+from liftgrad.cli.display import duration, nothing, progress_bar
 from liftgrad.cli.options import Finite, file_path
 from liftgrad.gpt import GPT, Alphabet, example, loss, next_token
 from liftgrad.lift.api import lift
@@ -64,7 +64,16 @@ _MOST_CHARACTERS = 4096
     metavar="FILE",
     help="Where to save the characters and the parameters, as JSON.",
 )
-def gpt(names: Path, steps: int, seed: int, samples: int, temperature: float, output: Path) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of text.")
+def gpt(
+    names: Path,
+    steps: int,
+    seed: int,
+    samples: int,
+    temperature: float,
+    output: Path,
+    as_json: bool,
+) -> int:
     """Train a transformer on NAMES, a text file of one a line, and make up new ones.
 
     The network is that of Karpathy's microgpt, written on single numbers: one block of width 16
@@ -83,7 +92,7 @@ def gpt(names: Path, steps: int, seed: int, samples: int, temperature: float, ou
     training = _Training(model, [alphabet.encode(text) for text in texts[:steps]], steps)
     try:
         with progress_bar() as bar:
-            say = bar.console.out
+            say = nothing if as_json else bar.console.out
             say(f"Number of names: {len(texts):,}, of tokens: {len(alphabet)}")
             say(f"Number of parameters: {len(model.parameters())}")
             task = bar.add_task("Training", total=steps)
@@ -95,11 +104,26 @@ def gpt(names: Path, steps: int, seed: int, samples: int, temperature: float, ou
             bar.update(task, description="Sampling")
             if not all(math.isfinite(p.data) for p in model.parameters()):
                 raise click.ClickException("The last step led beyond all numbers; take fewer.")
+            made_up = []
             for _ in range(samples):
-                say(f"  {_name(model, alphabet, temperature)}")
+                made_up.append(_name(model, alphabet, temperature))
+                say(f"  {made_up[-1]}")
         _save(model, alphabet, output)
-        click.echo(f"Characters and parameters saved as '{output}'")
-        click.echo(training.summary())
+        if as_json:
+            said = {
+                "names": len(texts),
+                "tokens": len(alphabet),
+                "parameters": len(model.parameters()),
+                "steps": steps,
+                "loss": losses[-1],
+                "made_up": made_up,
+                "model": str(output),
+                **training.figures(),
+            }
+            click.echo(json.dumps(said))
+        else:
+            click.echo(f"Characters and parameters saved as '{output}'")
+            click.echo(training.summary())
     except KeyboardInterrupt:
         click.echo("Interrupted; nothing was saved.", err=True)
         return 130
@@ -127,14 +151,23 @@ class _Training:
         self.seconds.append((time.perf_counter() - start) / steps)
         return list(history.loss.tolist())
 
-    def summary(self) -> str:
+    def figures(self) -> dict[str, Any]:
         """Return what became of the scalar program, and what a step took."""
         stats = text_loss.stats
-        # The first run is one step, and the compiler's.
-        step = duration(float(np.median(self.seconds[1:] or self.seconds)))
+        return {
+            "scalar_operations": stats.scalar_operations,
+            "tensor_operations": stats.tensor_operations,
+            # The first run is one step, and the compiler's.
+            "seconds_per_step": float(np.median(self.seconds[1:] or self.seconds)),
+        }
+
+    def summary(self) -> str:
+        """Return the same as a sentence."""
+        figures = self.figures()
         return (
-            f"{stats.scalar_operations:,} scalar operations became {stats.tensor_operations} "
-            f"tensor operations, {step} per step"
+            f"{figures['scalar_operations']:,} scalar operations became "
+            f"{figures['tensor_operations']} tensor operations, "
+            f"{duration(figures['seconds_per_step'])} per step"
         )
 
 

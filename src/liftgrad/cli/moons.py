@@ -1,16 +1,18 @@
 """`liftgrad moons`: train a network on two moons and draw its decision boundary."""
 
+import json
 import math
 import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
 from liftgrad import losses, optim, plot
-from liftgrad.cli.display import duration, progress_bar
+from liftgrad.cli.display import duration, nothing, progress_bar
 from liftgrad.cli.options import Finite, check_pixels, layer_sizes, picture_path
 from liftgrad.data import Array, make_moons
 from liftgrad.functional import mean
@@ -92,6 +94,7 @@ _UNROLLED = 256
     default="lift",
     help="Compiled from the scalar program, or one number at a time.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of text.")
 def moons(
     samples: int,
     noise: float,
@@ -105,6 +108,7 @@ def moons(
     size: tuple[float, float],
     dpi: int,
     engine: str,
+    as_json: bool,
 ) -> int:
     """Train a network on two moons and draw its decision boundary.
 
@@ -120,7 +124,7 @@ def moons(
     training = (Eager if engine == "eager" else Lifted)(model, X, y, optimizer, l2)
     try:
         with progress_bar() as bar:
-            say = bar.console.out
+            say = nothing if as_json else bar.console.out
             say(f"Number of parameters: {len(optimizer.params)}")
             task = bar.add_task("Training", total=steps)
             for first, last in _blocks(steps):
@@ -133,11 +137,25 @@ def moons(
                             f"The loss became {loss} at step {step}; try a smaller --rate."
                         )
                     bar.update(task, completed=step + 1)
-            say(f"Final accuracy {_percent(training.accuracy())}")
+            accuracy = training.accuracy()
+            say(f"Final accuracy {_percent(accuracy)}")
             bar.update(task, description="Drawing")
             _draw(model, X, y, output, size, dpi)
-        click.echo(f"Decision boundary plot saved as '{output}'")
-        click.echo(training.summary())
+        if as_json:
+            said = {
+                "samples": samples,
+                "classes": 2,
+                "parameters": len(optimizer.params),
+                "steps": steps,
+                "loss": loss,
+                "training_accuracy": accuracy,
+                "picture": str(output),
+                **training.figures(),
+            }
+            click.echo(json.dumps(said))
+        else:
+            click.echo(f"Decision boundary plot saved as '{output}'")
+            click.echo(training.summary())
     except KeyboardInterrupt:
         click.echo("Interrupted; no picture was written.", err=True)
         return 130
@@ -174,9 +192,13 @@ class Eager:
         ]
         return float(sum(right) / len(right))
 
-    def summary(self) -> str:
+    def figures(self) -> dict[str, Any]:
         """Return what a step took."""
-        return f"One number at a time, {duration(float(np.median(self.seconds)))} per step"
+        return {"seconds_per_step": float(np.median(self.seconds))}
+
+    def summary(self) -> str:
+        """Return the same as a sentence."""
+        return f"One number at a time, {duration(self.figures()['seconds_per_step'])} per step"
 
 
 class Lifted:
@@ -201,14 +223,23 @@ class Lifted:
         """Return the part of the points that the model gives their class's sign."""
         return float(((scores(self.model, self.X) > 0.0) == (self.y > 0.0)).mean())
 
-    def summary(self) -> str:
+    def figures(self) -> dict[str, Any]:
         """Return what became of the scalar program, and what a step took."""
         stats = self.loss.stats
+        return {
+            "scalar_operations": stats.scalar_operations,
+            "tensor_operations": stats.tensor_operations,
+            "seconds_per_step": float(np.median(self.seconds)),
+        }
+
+    def summary(self) -> str:
+        """Return the same as a sentence."""
+        figures = self.figures()
         each = "" if self.loss is unrolled_loss else " for each point"
-        step = duration(float(np.median(self.seconds)))
         return (
-            f"{stats.scalar_operations:,} scalar operations{each} became "
-            f"{stats.tensor_operations} tensor operations, {step} per step"
+            f"{figures['scalar_operations']:,} scalar operations{each} became "
+            f"{figures['tensor_operations']} tensor operations, "
+            f"{duration(figures['seconds_per_step'])} per step"
         )
 
 

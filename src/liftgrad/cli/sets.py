@@ -131,13 +131,10 @@ def digits(**network: Any) -> None:
     components, in which the classes overlap more than the network's 64 inputs do.
     """
     try:
-        from sklearn.datasets import load_digits  # noqa: PLC0415, it may be missing
-    except ImportError:
-        raise click.ClickException(
-            "The digits come with scikit-learn, which is missing: pip install 'liftgrad[sklearn]'."
-        ) from None
-    X, y = load_digits(return_X_y=True)
-    _learn(X / 16.0, y.astype(np.int64), **network)
+        X, y = data.load_digits()
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
+    _learn(X / 16.0, y, **network)
 
 
 @lift

@@ -137,6 +137,7 @@ def train(
             "n_iter_no_change": 20,
             # Small tables need the many steps of small batches.
             "batch_size": 32 if len(training) < 10_000 else 256,
+            "verbose": not as_json,
         }
         start = time.perf_counter()
         if encoder.task == "classification":

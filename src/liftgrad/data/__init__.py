@@ -1,5 +1,12 @@
-"""Data: sets made by formula, and tables from files."""
+"""Data: sets made by formula, scikit-learn's small real ones, and tables from files."""
 
+from liftgrad.data.bundled import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_wine,
+)
 from liftgrad.data.curves import make_curve
 from liftgrad.data.encoding import TableEncoder
 from liftgrad.data.loader import Loader
@@ -24,6 +31,11 @@ __all__ = [
     "TableError",
     "TableStream",
     "infer_task",
+    "load_breast_cancer",
+    "load_diabetes",
+    "load_digits",
+    "load_iris",
+    "load_wine",
     "make_blobs",
     "make_checkerboard",
     "make_circles",
