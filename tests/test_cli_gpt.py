@@ -166,5 +166,5 @@ def test_help_reads_well(tmp_path):
         "--json",
         "--help",
     ]
-    assert text.count("[default:") == len(options) - 1
+    assert text.count("[default:") == len(options) - 2  # --json and --help have none
     assert max(map(len, text.splitlines())) <= 80
