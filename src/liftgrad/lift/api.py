@@ -6,6 +6,7 @@ import threading
 import types
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
@@ -116,6 +117,8 @@ class LiftedFunction(Wrapper):
         self._programs: dict[tuple[Any, ...], Executable] = {}
         self._batched: dict[tuple[Any, ...], set[int]] = {}
         self.lock = threading.RLock()
+        self.recipes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        """What trainers of one structure share."""
         self._last: Executable | None = None
         self._repeat: tuple[Repeat, Prepared] | None = None
         reference = weakref.ref(self)

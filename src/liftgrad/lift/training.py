@@ -14,24 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.arguments import LeafGroup, Reading, read
-from liftgrad.lift.build import Built, constants_of, differentiate
+from liftgrad.lift.build import Built
 from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.draws import Draw, drawing
 from liftgrad.lift.executable import machine_code
 from liftgrad.lift.gathering import Gather
-from liftgrad.lift.groups import View
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.numpy_executor import execute
-from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.portions import Portions, staged
-from liftgrad.lift.program import Program
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import checked_numbers, samples_of
-from liftgrad.lift.schedule import schedule
-from liftgrad.lift.update import Settings, Update
+from liftgrad.lift.step_recipe import step_recipe
+from liftgrad.lift.update import Settings
 from liftgrad.mapped import let_go, rows_at_once, take_rows
 from liftgrad.optim import Optimizer
 
@@ -178,39 +174,14 @@ class _StepProgram:
                 name: x[:size] if is_data(x, training.rows) else x for name, x in arguments.items()
             }
         reading = read(arguments)
-        with function.lock:
-            built = function.build(dict(arguments), reading)
-            if built.outputs != 1 or built.fixed:
-                what = "more than a Value" if built.outputs else "no Value"
-                raise LiftError(
-                    f"{function.__name__} returns {what}; a loss to train with returns just one."
-                )
-            if built.batched_outputs[0]:
-                raise LiftError(
-                    f"{function.__name__} returns a number for each sample; a loss to train with "
-                    "returns one: their total() or mean()."
-                )
-            differentiate(built, function.stats, unit_seed=True)
-        self.built = built
+        recipe = self.recipe = step_recipe(
+            function, training.optimizer, training.clipping, arguments, reading
+        )
+        built = self.built = recipe.built
         self.part = [g.array.shape if g.array is not None else () for g in reading.groups]
         """The shapes of a batch's arrays."""
-        self.loss = built.rolled.outputs[0]
-        self.gradient_end = len(built.rolled.groups)
-        self.update = Update(built.rolled, training.optimizer)
-        everything = [
-            Parameters(reading.groups[i].values, function.dtype) for i in built.parameter_groups
-        ]
-        held = [
-            View(gradient.group, gradient.positions[places])
-            for parameters, gradient in zip(everything, built.gradients, strict=True)
-            if len(places := self.update.held(parameters))
-        ]
-        clipped = training.clipping.apply(built.rolled, built.gradients, held)
-        groups = zip(built.parameter_groups, everything, clipped, strict=True)
-        for i, parameters, gradient in groups:
-            self.update.add(parameters, built.leaf_of[i], gradient)
-        self.update.finish(function.dtype)
-        built.rolled.outputs = [self.loss, *self.update.views]
+        self.loss = recipe.loss
+        self.update = recipe.update_of(training.optimizer, reading)
         self.samples = samples_of(reading.groups, built.batched_groups)
         self.at_once = _AT_ONCE
         """How many steps run without a look at what Python has to do, such as an interruption."""
@@ -219,7 +190,7 @@ class _StepProgram:
         code = machine_code() if function.backend == "native" else None
         self.native = None if code is None else _NativeSteps(self, code)
         if self.native is None:
-            function.stats.tensor_operations = len(self.scheduled().nests)
+            function.stats.tensor_operations = len(recipe.scheduled().nests)
 
     @property
     def groups(self) -> list[LeafGroup]:
@@ -228,11 +199,8 @@ class _StepProgram:
 
     def listing(self) -> Listing:
         """Return the program as text."""
-        return self.training.function.listing(self.built, self.scheduled(), self.gradient_end)
-
-    def scheduled(self) -> Program:
-        """Return the step as loop nests."""
-        return schedule(self.built.rolled, self.update.assignments)
+        recipe = self.recipe
+        return self.training.function.listing(self.built, recipe.scheduled(), recipe.gradient_end)
 
     def run(self, batches: Array | None, steps: int, stop: Callable[[], bool]) -> Array:
         """Take steps natively, or one by one with NumPy; fewer if asked to stop."""
@@ -300,15 +268,13 @@ class _NativeSteps:
     """A step program as machine code, with its memory."""
 
     def __init__(self, owner: _StepProgram, code: Any) -> None:
-        from liftgrad.lift.native import NativeProgram  # noqa: PLC0415, loads LLVM
-
         self.owner, self.code = owner, code
         built, update = owner.built, owner.update
         function = owner.training.function
         self.dtype = np.dtype(function.dtype)
         rolled = built.rolled
-        program = owner.scheduled()
-        native = NativeProgram(program, constants_of(rolled), code, function.dtype)
+        native = owner.recipe.kernels(code)
+        program = native.program
         function.stats.tensor_operations = len(program.nests)
         function.stats.kernels = len({k.text for k in native.kernels})
         own = {}

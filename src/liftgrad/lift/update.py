@@ -1,5 +1,6 @@
 """Update: an optimiser's rule as groups of a rolled program, and its state between steps."""
 
+import copy
 import itertools
 import weakref
 from typing import Any
@@ -39,6 +40,8 @@ class Update:
         }
         """For each kind of state the leaf groups and the optimiser's places of their elements."""
         self.state_numbers: dict[int, Array] = {}
+        self.others: int | None = None
+        """The leaf group of the parameters that do not take part in the loss."""
         self.assignments: list[Assignment] = []
         self.views: list[View] = []
 
@@ -94,8 +97,7 @@ class Update:
 
     def finish(self, dtype: str) -> None:
         """Append the update of the parameters that do not take part, and fetch all state."""
-        met = {id(value) for p in self.parameters.values() for value in p.values}
-        unmet = [value for value in self.optimizer.params if id(value) not in met]
+        unmet = _unmet(self.optimizer, self.parameters)
         if len(unmet) == len(self.place):
             raise LiftError(
                 "none of the optimiser's parameters takes part in the loss; pass the model that "
@@ -103,13 +105,42 @@ class Update:
             )
         if unmet:
             # Their gradient is zero; weight decay or momentum may move them all the same.
-            leaf = self.rolled.add(Leaf("others", len(unmet), "parameter"))
+            leaf = self.others = self.rolled.add(Leaf("others", len(unmet), "parameter"))
             zeros = self.rolled.constant(0.0, len(unmet))
             self.add(Parameters(unmet, dtype, apart=True), leaf, zeros)
         for name, leaves in self.state_leaves.items():
             column = np.array(self.optimizer.state[name])
             for number, places in leaves:
                 self.state_numbers[number] = column[places]
+
+    def released(self) -> "Update":
+        """Return the groups alone, without an optimiser and its parameters; see `bound`."""
+        other = copy.copy(self)
+        other.optimizer = other.rules = None  # type: ignore[assignment]
+        other.place, other.rule_of, other.parameters, other.state_numbers = {}, {}, {}, {}
+        return other
+
+    def bound(
+        self, optimizer: Optimizer, parameters: dict[int, Parameters], dtype: str
+    ) -> "Update":
+        """Return the update for another optimiser of the same settings and places.
+
+        Args:
+            optimizer: that optimiser.
+            parameters: those that take part in the loss, by leaf group.
+            dtype: the type to compute in.
+
+        """
+        other = copy.copy(self)
+        other.optimizer, other.rules = optimizer, list(optimizer.rules)
+        other.parameters = dict(parameters)
+        if self.others is not None:
+            other.parameters[self.others] = Parameters(
+                _unmet(optimizer, parameters), dtype, apart=True
+            )
+        other.state_numbers = {}
+        other.fetch()
+        return other
 
     def fetch(self) -> dict[int, Array]:
         """Return the optimiser's state for each state leaf."""
@@ -154,6 +185,12 @@ class Update:
                 state[assignment.leaf] = value
         self.give_back(state)
         self.optimizer.steps += 1
+
+
+def _unmet(optimizer: Optimizer, parameters: dict[int, Parameters]) -> list[Any]:
+    """Return what an optimiser holds beside these parameters."""
+    met = {id(value) for p in parameters.values() for value in p.values}
+    return [value for value in optimizer.params if id(value) not in met]
 
 
 class Settings:
