@@ -164,50 +164,54 @@ class Result:
         return statistics.median(self.measured)
 
 
-def main() -> None:
+def main(tasks: dict[str, Task], description: str) -> None:
     """Run the tasks and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
+    parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
+    parser.add_argument("--task", nargs="+", choices=tasks, default=list(tasks))
     parser.add_argument("--rounds", type=int, default=5, help="processes for each system")
     parser.add_argument("--clock", choices=["wall", "processor"], default="wall")
     parser.add_argument("--json", type=Path, help="write all measurements to this file")
     options = parser.parse_args()
     os.environ["LIFT_CLOCK"] = options.clock
-    results = {name: run(name, options.rounds) for name in options.task}
-    print(table(results))
+    results = {name: run(name, tasks[name], options.rounds) for name in options.task}
+    print(table(results, tasks))
     print()
     print(machine(options.rounds))
     if options.json:
         rows = [asdict(r) for rows in results.values() for r in rows]
         text = json.dumps({"machine": machine(options.rounds), "results": rows}, indent=1)
         options.json.write_text(text + "\n")
-    wrong = [message for name, rows in results.items() for message in disagreements(name, rows)]
+    wrong = [
+        message
+        for name, rows in results.items()
+        for message in disagreements(name, tasks[name], rows)
+    ]
     if wrong:
         sys.exit("\n".join(wrong))
 
 
-def run(name: str, rounds: int) -> list[Result]:
+def run(name: str, task: Task, rounds: int) -> list[Result]:
     """Run a task's systems in turn; the first turn of each does not count."""
-    task = TASKS[name]
     present = [s for s in task.systems if installed(s.package)]
     results = [Result(name, s.label) for s in present]
     with tempfile.TemporaryDirectory() as cache:
         for turn in range(rounds + 1):
             for system, result in zip(present, results, strict=True):
                 print(f"{name}: {system.label}, round {turn} of {rounds}", file=sys.stderr)
-                measured, check = once(system, task, cache)
+                measured, check = once(system, task, cache, turn)
                 if turn:
                     result.measured.append(measured)
                     result.checks.append(check)
     return results
 
 
-def once(system: System, task: Task, cache: str) -> tuple[float, float]:
+def once(system: System, task: Task, cache: str, turn: int) -> tuple[float, float]:
     """Run a system's program in a process of its own; return what it measured, and its check."""
     with tempfile.TemporaryDirectory() as empty:
         environment = {
             **single_threaded(dict(os.environ)),
             "LIFTGRAD_CACHE_DIR": empty if system.cold else cache,
+            "LIFT_SEED": str(turn),
         }
         if task.unit == "B":  # memory that is not in use goes back to the system at once
             environment["MALLOC_MMAP_THRESHOLD_"] = environment["MALLOC_TRIM_THRESHOLD_"] = "65536"
@@ -266,22 +270,22 @@ def installed(package: str) -> bool:
     return True
 
 
-def disagreements(name: str, rows: list[Result]) -> list[str]:
+def disagreements(name: str, task: Task, rows: list[Result]) -> list[str]:
     """Return a sentence for each system whose result is not that of the first."""
     expected = rows[0].checks[0]
     return [
         f"{name}: {row.system} gets {row.checks[0]!r}, {rows[0].system} {expected!r}"
         for row in rows
-        if not math.isclose(row.checks[0], expected, rel_tol=TASKS[name].tolerance)
+        if not math.isclose(row.checks[0], expected, rel_tol=task.tolerance)
     ]
 
 
-def table(results: dict[str, list[Result]]) -> str:
+def table(results: dict[str, list[Result]], tasks: dict[str, Task]) -> str:
     """Return the results in markdown; the last column is the peer's median over the system's."""
     lines = ["| task | system | median | lowest - highest | × |", "|---|---|---|---|---|"]
     peak = results["peak"][0].median if "peak" in results else None
     for name, rows in results.items():
-        task = TASKS[name]
+        task = tasks[name]
         peer = next((row for row in rows if row.system == task.peer), None)
         for row in rows:
             low, high = (quantity(f(row.measured), task.unit) for f in (min, max))
@@ -337,4 +341,4 @@ def vector_bits() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(TASKS, __doc__)
