@@ -140,6 +140,9 @@ def trace(
     finally:
         tracing.depth -= 1
         if collecting:
+            if not gc.get_freeze_count():  # else the user has frozen objects that must stay so
+                gc.freeze()
+                gc.unfreeze()  # into the oldest generation, past the collections of the young ones
             gc.enable()
     place_of = {id(group): number for number, group in enumerate(rolled.groups)}
     arguments_groups = groups[: len(reading.groups)]

@@ -5,6 +5,9 @@ element `positions[e]` of each operand's group. A sum adds, for each of its oper
 elements, `positions[offsets[e]:offsets[e + 1]]`. This is the language in which roll and adjoint
 speak: programs are plain data, index sequences are NumPy arrays, and nothing needs to be affine.
 
+Groups and views are not changed once made. They are no frozen dataclasses because those take three
+times as long to make, and a chain of operations makes very many.
+
 A batched group has one such array for each sample of a batch whose size is known at run time only.
 A sum that is not batched itself adds up batched operands over the samples, too.
 """
@@ -21,7 +24,7 @@ from liftgrad.ops import Operation
 Indices = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class View:
     """Elements of a group in some order: `positions[e]` for element e of whoever looks."""
 
@@ -29,7 +32,7 @@ class View:
     positions: Indices
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Runs:
     """A run of elements of a group for each element of a sum."""
 
@@ -44,7 +47,7 @@ class Runs:
         return int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Leaf:
     """Numbers from outside: parameters, inputs, or indices."""
 
@@ -54,7 +57,7 @@ class Leaf:
     batched: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Constants:
     """Numbers written in the program."""
 
@@ -67,7 +70,7 @@ class Constants:
         return len(self.numbers)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Elementwise:
     """One operation, applied element by element."""
 
@@ -81,7 +84,7 @@ class Elementwise:
         return len(self.operands[0].positions)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Sum:
     """For each element the sum of its runs."""
 
@@ -94,7 +97,7 @@ class Sum:
         return len(self.operands[0].offsets) - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Largest:
     """For each element the largest of its runs."""
 
@@ -107,7 +110,7 @@ class Largest:
         return len(self.operands[0].offsets) - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Take:
     """Element e is element `table[e, index[e]]` of a group, the index known at run time."""
 
@@ -122,7 +125,7 @@ class Take:
         return len(self.table)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Put:
     """Element t is the sum of all source elements e for which `table[e, index[e]]` is t.
 

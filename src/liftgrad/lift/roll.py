@@ -24,74 +24,85 @@ from liftgrad.lift.groups import (
     Take,
     View,
 )
-from liftgrad.lift.trace import BATCH_TOTAL, CONSTANT, LEAF, TABLE, TAKE, Node, number_of
+from liftgrad.lift.trace import CONSTANT, LEAF, TABLE, TAKE, Node, number_of
 from liftgrad.ops import Operation
 
 Key = tuple[Any, ...]
 """An operation and its operands' classes."""
 
+_FEW = 8
+"""Up to how many elements a list of Python's is quicker than an array."""
+
 
 def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) -> Rolled:
     """Return the groups that the tape's nodes fall into and where the outputs are in them."""
     nodes = list(nodes)
-    needed = _needed(nodes, outputs)
-    terms, vanished = _flatten_sums(nodes, needed, outputs)
-    keys, members, classes = _classes(nodes, needed, terms, vanished)
+    uses = _uses(nodes, outputs)
+    terms, vanished = _flatten_sums(nodes, uses)
+    classes = _classes(nodes, uses, terms, vanished)
+    maker = _Maker(nodes, terms, classes, leaves)
+    for key, members in zip(classes.keys, classes.members, strict=True):
+        maker.make(key, members)
+    return Rolled(
+        maker.groups, [View(classes.of[i], np.array([classes.places[i]])) for i in outputs]
+    )
 
-    positions = np.zeros(len(nodes), np.int64)
-    for key, nodes_of_class in zip(keys, members, strict=True):
-        if key[0] is LEAF:
-            positions[nodes_of_class] = [nodes[i][2] for i in nodes_of_class]
-        elif len(nodes_of_class) > 1:  # a single node is at 0
-            positions[nodes_of_class] = np.arange(len(nodes_of_class))
-    groups: list[Group] = []
-    for key, nodes_of_class in zip(keys, members, strict=True):
-        made = _group(key, nodes_of_class, nodes, terms, classes, positions, leaves, groups)
-        groups.append(made)
-    views = [View(classes[i], positions[i : i + 1]) for i in outputs]
-    return Rolled(groups, views)
+
+class _Classes:
+    """The classes found so far: keys, members, and where in them each node is."""
+
+    def __init__(self, nodes: int) -> None:
+        self.numbers: dict[Key, int] = {}
+        self.members: list[list[int]] = []
+        self.of = [0] * nodes
+        """Each node's class."""
+        self.places = [0] * nodes
+        """Its position in the class's group."""
+
+    @property
+    def keys(self) -> list[Key]:
+        """The classes' keys."""
+        return list(self.numbers)
+
+    def enter(self, key: Key, i: int) -> None:
+        """Note a node's class."""
+        members = self.members
+        c = self.of[i] = self.numbers.setdefault(key, len(members))
+        if c == len(members):
+            members.append([i])
+        else:
+            mine = members[c]
+            self.places[i] = len(mine)
+            mine.append(i)
 
 
 def _classes(
-    nodes: list[Node],
-    needed: bytearray,
-    terms: dict[int, list[int]],
-    vanished: bytearray,
-) -> tuple[list[Key], list[list[int]], list[int]]:
-    """Return the keys of all classes, their nodes, and each node's class.
+    nodes: list[Node], uses: list[int], terms: dict[int, list[int]], vanished: bytearray
+) -> _Classes:
+    """Return the classes of the nodes that are used.
 
     Tables whose elements are of several classes are replaced by tables of copies of them: sums of
     one term, which are of one class. The copies are appended to the nodes, and to the sums.
     """
-    numbers: dict[Key, int] = {}
-    keys: list[Key] = []
-    members: list[list[int]] = []
-    classes = [0] * len(nodes)
-
-    def enter(key: Key, i: int) -> int:
-        c = numbers.get(key)
-        if c is None:
-            c = numbers[key] = len(keys)
-            keys.append(key)
-            members.append([])
-        members[c].append(i)
-        return c
-
+    found = _Classes(len(nodes))
+    classes, enter = found.of, found.enter
     for i, node in enumerate(tuple(nodes)):
         operation = node[0]
-        if not needed[i] or vanished[i]:
+        if not uses[i] or vanished[i]:
             continue
         # The two most frequent kinds first: this loop sees every scalar operation.
         if i in terms:
-            key: Key = (ops.total, *sorted({classes[a] for a in terms[i]}))
+            of_terms = {classes[a] for a in terms[i]}
+            enter((ops.total, *(sorted(of_terms) if len(of_terms) > 1 else of_terms)), i)
         elif len(node) == 3 and operation.__class__ is Operation and operation is not ops.largest:
-            key = (operation, classes[node[1]], classes[node[2]])
+            enter((operation, classes[node[1]], classes[node[2]]), i)
         elif operation is LEAF:
-            key = (LEAF, node[1])
+            enter((LEAF, node[1]), i)
+            found.places[i] = node[2]
         elif operation is CONSTANT:
-            key = (CONSTANT,)
+            enter((CONSTANT,), i)
         elif operation is ops.largest:
-            key = (operation, *sorted({classes[a] for a in node[1:]}))
+            enter((operation, *sorted({classes[a] for a in node[1:]})), i)
         elif operation is TABLE:
             continue
         elif operation is TAKE:
@@ -100,52 +111,50 @@ def _classes(
             if len(mixed) > 1:
                 for a in table:
                     terms[len(nodes)] = [a]
-                    classes.append(enter((ops.total, *sorted(mixed)), len(nodes)))
+                    classes.append(0)
+                    found.places.append(0)
+                    enter((ops.total, *sorted(mixed)), len(nodes))
                     nodes.append((ops.total, a))
                 table = tuple(range(len(nodes) - len(table), len(nodes)))
                 nodes[node[2]] = (TABLE, *table)
-            key = (TAKE, classes[node[1]], classes[table[0]], len(table))
+            enter((TAKE, classes[node[1]], classes[table[0]], len(table)), i)
         else:
-            key = (operation, *[classes[a] for a in node[1:]])
-        classes[i] = enter(key, i)
-    return keys, members, classes
+            enter((operation, *[classes[a] for a in node[1:]]), i)
+    return found
 
 
-def _needed(nodes: Sequence[Node], outputs: Sequence[int]) -> bytearray:
-    """Mark the nodes that the outputs depend on."""
-    needed = bytearray(len(nodes))
+def _uses(nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
+    """Return how often the outputs, and nodes that they depend on, use each node."""
+    uses = [0] * len(nodes)
     for i in outputs:
-        needed[i] = 1
+        uses[i] += 2  # so that an output is not taken for a partial sum with a single user
     for i in range(len(nodes) - 1, -1, -1):
-        if needed[i]:
+        if uses[i]:
             node = nodes[i]
-            if node[0] is not LEAF and node[0] is not CONSTANT:
+            operation = node[0]
+            if operation is LEAF or operation is CONSTANT:
+                continue
+            if len(node) == 3:
+                uses[node[1]] += 1
+                uses[node[2]] += 1
+            else:
                 for a in node[1:]:
-                    needed[a] = 1
-    return needed
+                    uses[a] += 1
+    return uses
 
 
-def _flatten_sums(
-    nodes: Sequence[Node], needed: bytearray, outputs: Sequence[int]
-) -> tuple[dict[int, list[int]], bytearray]:
+def _flatten_sums(nodes: Sequence[Node], uses: list[int]) -> tuple[dict[int, list[int]], bytearray]:
     """Return the terms of each n-ary sum and a mark on the partial sums that vanish into one.
 
     A partial sum with a second user stays a number of its own. Two plain terms stay an addition,
     but `0 + x`, with which Python's sum() starts, is a sum, so that short rows are like long ones.
     """
-    uses = [0] * len(nodes)
-    for i, node in enumerate(nodes):
-        if needed[i] and node[0] is not LEAF and node[0] is not CONSTANT:
-            for a in node[1:]:
-                uses[a] += 1
-    for i in outputs:
-        uses[i] += 2
     chains: dict[int, list[int]] = {}
     inner = bytearray(len(nodes))
-    zero = (CONSTANT, "0.0")
+    add, total = ops.add, ops.total
     for i, node in enumerate(nodes):
         operation = node[0]
-        if not needed[i] or (operation is not ops.add and operation is not ops.total):
+        if (operation is not add and operation is not total) or not uses[i]:
             continue
         members: list[int] = []
         for a in node[1:]:
@@ -156,91 +165,103 @@ def _flatten_sums(
             else:
                 members.append(a)
         chains[i] = members
+    zeros = {i for i, node in enumerate(nodes) if node[0] is CONSTANT and node[1] == "0.0"}
     terms: dict[int, list[int]] = {}
     for i, members in chains.items():
-        rest = [a for a in members if nodes[a] != zero]
-        plain = nodes[i][0] is ops.add and len(members) == 2 and members == [*nodes[i][1:]]
+        rest = [a for a in members if a not in zeros] if zeros else members
+        node = nodes[i]
+        plain = node[0] is add and len(members) == 2 and members == [node[1], node[2]]
         if len(rest) < len(members) or not plain:
             terms[i] = rest or members[:1]
     return terms, inner
 
 
-def _group(
-    key: Key,
-    members: list[int],
-    nodes: Sequence[Node],
-    terms: Mapping[int, list[int]],
-    classes: Sequence[int],
-    positions: Indices,
-    leaves: Sequence[Leaf],
-    groups: Sequence[Group],
-) -> Group:
-    """Return the group of a class, whose operands' groups are there already."""
-    operation, operand_classes = key[0], key[1:]
-    if operation is LEAF:
-        return leaves[operand_classes[0]]
-    if operation is CONSTANT:
-        return Constants(np.array([number_of(nodes[i][1]) for i in members], np.float64))
-    if operation is ops.total or operation is ops.largest:
-        lists = [terms[i] if i in terms else nodes[i][1:] for i in members]
-        runs = _runs(lists, operand_classes, classes, positions)
-        batched = any(groups[c].batched for c in operand_classes)
-        return Sum(runs, batched) if operation is ops.total else Largest(runs, batched)
-    if operation is TAKE:
-        index, source, rows = operand_classes
-        chosen = positions[[nodes[i][1] for i in members]]
-        table = positions[[a for i in members for a in nodes[nodes[i][2]][1:]]]
-        batched = groups[index].batched or groups[source].batched
-        return Take(View(index, chosen), source, table.reshape(-1, rows), batched)
-    if len(members) == 1:  # chains are made of such: a slice costs a tenth of an array
-        (i,) = members
-        operands = tuple(
-            [
-                View(c, positions[a : a + 1])
-                for c, a in zip(operand_classes, nodes[i][1:], strict=True)
-            ]
-        )
-    else:
-        operands = tuple(
-            [
-                View(c, positions[[nodes[i][j] for i in members]])
-                for j, c in enumerate(operand_classes, 1)
-            ]
-        )
-    if operation is BATCH_TOTAL:
-        (view,) = operands
-        run = Runs(view.group, view.positions, np.arange(len(members) + 1))
-        return Sum((run,), batched=False)
-    return Elementwise(operation, operands, any(groups[c].batched for c in operand_classes))
+class _Maker:
+    """Makes the group of each class, in order, whose operands' groups are there already."""
 
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        terms: Mapping[int, list[int]],
+        classes: _Classes,
+        leaves: Sequence[Leaf],
+    ) -> None:
+        self.nodes, self.terms, self.leaves = nodes, terms, leaves
+        self.class_of, self.places = classes.of, classes.places
+        self.groups: list[Group] = []
+        self.few: dict[tuple[int, ...], Indices] = {}
+        """Short index sequences: chains are made of groups with few elements, and share them."""
 
-def _runs(
-    lists: list[Any],
-    operand_classes: Sequence[int],
-    classes: Sequence[int],
-    positions: Indices,
-) -> tuple[Runs, ...]:
-    """Return the runs of the terms of each class."""
-    if len(lists) == 1:
-        (terms,) = lists
-        of: dict[int, list[int]] = {c: [] for c in operand_classes}
-        for a in terms:
-            of[classes[a]].append(a)
-        return tuple(
-            [Runs(c, positions[mine], np.array([0, len(mine)], np.int64)) for c, mine in of.items()]
-        )
-    lengths = np.array([len(x) for x in lists])
-    flat = np.array([a for x in lists for a in x], np.int64)
-    if len(operand_classes) == 1:
-        return (Runs(operand_classes[0], positions[flat], _offsets(lengths)),)
-    of_class = np.array([classes[a] for a in flat.tolist()])
-    rows = np.repeat(np.arange(len(lists)), lengths)
-    runs = []
-    for c in operand_classes:
-        mine = of_class == c
-        counts = np.bincount(rows[mine], minlength=len(lists))
-        runs.append(Runs(c, positions[flat[mine]], _offsets(counts)))
-    return tuple(runs)
+    def make(self, key: Key, members: list[int]) -> None:
+        """Append the group of a class."""
+        operation, operand_classes = key[0], key[1:]
+        nodes, groups, places = self.nodes, self.groups, self.places
+        of = [nodes[i] for i in members]
+        made: Group
+        if operation is ops.total or operation is ops.largest:
+            runs = self.runs(members, operand_classes)
+            batched = any(groups[c].batched for c in operand_classes)
+            made = Sum(runs, batched) if operation is ops.total else Largest(runs, batched)
+        elif operation.__class__ is Operation:
+            batched, views = False, []
+            for j, c in enumerate(operand_classes, 1):
+                batched = batched or groups[c].batched
+                views.append(View(c, self.indices([places[node[j]] for node in of])))
+            made = Elementwise(operation, tuple(views), batched)
+        elif operation is LEAF:
+            made = self.leaves[operand_classes[0]]
+        elif operation is CONSTANT:
+            made = Constants(np.array([number_of(node[1]) for node in of], np.float64))
+        elif operation is TAKE:
+            index, source, rows = operand_classes
+            chosen = View(index, self.indices([places[node[1]] for node in of]))
+            table = self.indices([places[a] for node in of for a in nodes[node[2]][1:]])
+            batched = groups[index].batched or groups[source].batched
+            made = Take(chosen, source, table.reshape(-1, rows), batched)
+        else:  # the total over a batch
+            positions = self.indices([places[node[1]] for node in of])
+            run = Runs(operand_classes[0], positions, np.arange(len(members) + 1))
+            made = Sum((run,), batched=False)
+        groups.append(made)
+
+    def indices(self, numbers: list[int]) -> Indices:
+        """Return an index sequence as an array."""
+        if len(numbers) > _FEW:
+            return np.array(numbers, np.int64)
+        key = tuple(numbers)
+        array = self.few.get(key)
+        if array is None:
+            array = self.few[key] = np.array(numbers, np.int64)
+        return array
+
+    def runs(self, members: Sequence[int], operand_classes: Sequence[int]) -> tuple[Runs, ...]:
+        """Return the runs of the terms of each class."""
+        nodes, class_of, places = self.nodes, self.class_of, self.places
+        lists = [self.terms[i] if i in self.terms else nodes[i][1:] for i in members]
+        if len(lists) <= _FEW:
+            numbers: dict[int, list[int]] = {c: [] for c in operand_classes}
+            offsets: dict[int, list[int]] = {c: [0] for c in operand_classes}
+            for terms in lists:
+                for a in terms:
+                    numbers[class_of[a]].append(places[a])
+                for c, ends in offsets.items():
+                    ends.append(len(numbers[c]))
+            return tuple(
+                [Runs(c, self.indices(n), self.indices(offsets[c])) for c, n in numbers.items()]
+            )
+        lengths = np.array([len(x) for x in lists])
+        flat = [a for x in lists for a in x]
+        positions = self.indices([places[a] for a in flat])
+        if len(operand_classes) == 1:
+            return (Runs(operand_classes[0], positions, _offsets(lengths)),)
+        of_class = np.array([class_of[a] for a in flat])
+        rows = np.repeat(np.arange(len(lists)), lengths)
+        runs = []
+        for c in operand_classes:
+            mine = of_class == c
+            counts = np.bincount(rows[mine], minlength=len(lists))
+            runs.append(Runs(c, positions[mine], _offsets(counts)))
+        return tuple(runs)
 
 
 def _offsets(lengths: Indices) -> Indices:

@@ -61,16 +61,19 @@ class Tape:
 
     def record(self, node: Node) -> int:
         """Return the node's number, a new one where no equal node was recorded before."""
-        index = self.memo.get(node)
-        if index is None:
-            index = self.memo[node] = len(self.nodes)
-            self.nodes.append(node)
+        nodes = self.nodes
+        index = self.memo.setdefault(node, len(nodes))
+        if index == len(nodes):
+            nodes.append(node)
         return index
 
     def constant(self, number: float) -> int:
         """Record a constant; nan and the two zeros are told apart by their text."""
-        plain = number == number and number != 0.0  # noqa: PLR0124, the test for nan
-        return self.record((CONSTANT, number if plain else repr(number)))
+        index = self.memo.get((CONSTANT, number))
+        if index is None:
+            plain = number == number and number != 0.0  # noqa: PLR0124, the test for nan
+            index = self.record((CONSTANT, number if plain else repr(number)))
+        return index
 
     def leaf(self, group: int, position: int) -> "Traced":
         """Record an input: a position in one of the groups that the arguments make up."""
@@ -178,10 +181,14 @@ class Traced(Operators):
         tape = self._tape
         indices = [x._index for x in operands if x.__class__ is Traced and x._tape is tape]
         if len(indices) != len(operands):
+            indices.clear()
             for x in operands:
-                if x.__class__ is Variable:
+                if x.__class__ is Traced and x._tape is tape:
+                    indices.append(x._index)
+                elif x.__class__ is Variable:
                     return x._apply(operation, *operands)  # type: ignore[return-value]
-            indices = [tape.index_of(x) for x in operands]
+                else:
+                    indices.append(tape.index_of(x))
         if operation is ops.dot:
             n = len(indices) // 2
             record = tape.record
