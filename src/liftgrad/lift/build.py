@@ -144,7 +144,7 @@ def trace(
                 gc.freeze()
                 gc.unfreeze()  # into the oldest generation, past the collections of the young ones
             gc.enable()
-    place_of = {id(group): number for number, group in enumerate(rolled.groups)}
+    place_of = {id(g): i for i, g in enumerate(rolled.groups) if isinstance(g, Leaf)}
     arguments_groups = groups[: len(reading.groups)]
     leaf_of = {i: place_of[id(g)] for i, g in enumerate(arguments_groups) if id(g) in place_of}
     for draws, group in zip(tape.draws, groups[len(reading.groups) : -1], strict=True):

@@ -203,10 +203,14 @@ class _Maker:
             batched = any(groups[c].batched for c in operand_classes)
             made = Sum(runs, batched) if operation is ops.total else Largest(runs, batched)
         elif operation.__class__ is Operation:
-            batched, views = False, []
+            batched, views, few = False, [], self.few
             for j, c in enumerate(operand_classes, 1):
                 batched = batched or groups[c].batched
-                views.append(View(c, self.indices([places[node[j]] for node in of])))
+                key = (places[of[0][j]],)
+                if len(of) > 1 or key not in few:
+                    views.append(View(c, self.indices([places[node[j]] for node in of])))
+                else:
+                    views.append(View(c, few[key]))
             made = Elementwise(operation, tuple(views), batched)
         elif operation is LEAF:
             made = self.leaves[operand_classes[0]]
