@@ -179,7 +179,7 @@ class Traced(Operators):
 
     def _apply(self, operation: Operation, *operands: Any) -> "Traced":
         tape = self._tape
-        if len(operands) == 2:  # most operations: this is the quickest way
+        if len(operands) == 2 and operation is not ops.dot:  # most operations, the quickest way
             a, b = operands
             if a.__class__ is b.__class__ is Traced and a._tape is b._tape is tape:
                 return Traced(tape, tape.record((operation, a._index, b._index)))
