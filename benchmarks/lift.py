@@ -29,7 +29,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 PROGRAMS = Path(__file__).parent / "programs"
-PACKAGES = {"jax": "jax", "torch": "torch", "sklearn": "scikit-learn", "numpy": "numpy"}
+PACKAGES = {
+    "jax": "jax",
+    "torch": "torch",
+    "sklearn": "scikit-learn",
+    "numpy": "numpy",
+    "micrograd": "micrograd",
+}
 FLOPS = 3392
 """Operations of a moons point's matrix products: 2 × (576 forward, 544 and 576 backward)."""
 
@@ -123,6 +129,15 @@ TASKS: dict[str, Task] = {
         systems("classifier", "wide", LIFTGRAD, TORCH, JAX),
         peer="PyTorch",
     ),
+    "gpt": Task(
+        "microgpt's network, a text of up to 16 tokens, Adam, a step",
+        (
+            System("liftgrad", "gpt_liftgrad", ("16",)),
+            System("JAX, `lax.scan`", "gpt_jax", ("16",)),
+            System("JAX, `lax.scan`, float32", "gpt_jax", ("16", "float32")),
+        ),
+        peer="JAX, `lax.scan`",
+    ),
     "cloud": Task(
         "moons loss and gradient, 1,000,000 points",
         (
@@ -164,8 +179,8 @@ class Result:
         return statistics.median(self.measured)
 
 
-def main(tasks: dict[str, Task], description: str) -> None:
-    """Run the tasks and print the table."""
+def main(tasks: dict[str, Task], description: str) -> dict[str, list[Result]]:
+    """Run the tasks, print the table, and return the results."""
     parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
     parser.add_argument("--task", nargs="+", choices=tasks, default=list(tasks))
     parser.add_argument("--rounds", type=int, default=5, help="processes for each system")
@@ -188,6 +203,7 @@ def main(tasks: dict[str, Task], description: str) -> None:
     ]
     if wrong:
         sys.exit("\n".join(wrong))
+    return results
 
 
 def run(name: str, task: Task, rounds: int) -> list[Result]:

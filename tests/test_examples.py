@@ -268,3 +268,43 @@ def test_the_lstm_remembers_and_adds():
     result = run("lstm", "--length", "4", "--hidden", "4", "--steps", "1000")
     assert (result.returncode, result.stderr) == (0, "")
     assert float(re.search(r"on new sequences ([\d.]+)", result.stdout)[1]) < 1 / 60
+
+
+def test_the_demo_of_micrograd_runs_three_ways_to_one_loss(tmp_path):
+    """Eager, recorded and lifted; and the neuron's graph is one that Graphviz would draw."""
+    path = tmp_path / "neuron.dot"
+    result = run("micrograd_demo", "--points", "20", "--steps", "6", "--graph", str(path))
+    assert (result.returncode, result.stderr) == (0, "")
+    said = re.findall(r"^(\w+): step (\d+) loss ([\d.]+), accuracy (\d+)%", result.stdout, re.M)
+    by_way = {way: [rest for w, *rest in said if w == way] for way, *_ in said}
+    assert list(by_way) == ["eager", "recorded", "lifted"]
+    assert len(by_way["eager"]) == 2
+    assert float(by_way["eager"][1][1]) < float(by_way["eager"][0][1])
+    assert by_way["eager"] == by_way["recorded"] == by_way["lifted"]
+    boxes = re.findall(r"^  (\d+) \[shape=record", path.read_text(), re.M)
+    edges = re.findall(r"^  (\d+) -> (\d+)$", path.read_text(), re.M)
+    # x, w of two each, b; their dot product; its relu, whose "1" is appended to an operation.
+    assert len(boxes) == 7
+    assert len(edges) == 5 + 1 + 1 + 1
+
+
+def test_the_loss_of_micrograds_demo_is_what_plain_numbers_give():
+    """Hinge and penalty, written once more without any Value."""
+    demo = example("micrograd_demo")
+    random.seed(1337)
+    X, y = demo.make_moons(8, 0.1)
+    model = nn.MLP(2, [16, 16, 1])
+
+    def score(x: list[float]) -> float:
+        """By numbers alone."""
+        for layer in model.layers:
+            found = []
+            for n in layer.neurons:
+                z = sum((w.data * a for w, a in zip(n.w, x, strict=True)), n.b.data)
+                found.append(max(z, 0.0) if n.nonlin else z)
+            x = found
+        return x[0]
+
+    expected = sum(max(0.0, 1 - t * score(x)) for x, t in zip(X, y, strict=True)) / len(X)
+    expected += 1e-4 * sum(p.data**2 for p in model.parameters())
+    assert demo.loss(model, X, y)[0].data == pytest.approx(expected, rel=1e-12)

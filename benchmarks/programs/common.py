@@ -48,6 +48,19 @@ def pictures(count: int = 128) -> tuple[Array, Array]:
     return points.astype(np.float32), labels
 
 
+def texts(block: int, count: int = 200) -> tuple[Array, Array]:
+    """Return made-up texts of up to `block` tokens: (count, block + 1), with weights as in gpt.py.
+
+    A text's tokens are 0 to 25; 26 stands before it and after it, as often as there is room.
+    """
+    rng = np.random.default_rng(0)
+    ends = rng.integers(1, block, count, endpoint=True)[:, None]
+    places = np.arange(block + 1)
+    letters = rng.integers(0, 26, (count, block + 1))
+    tokens = np.where((places > 0) & (places < ends), letters, 26)
+    return tokens, np.where(places[1:] <= ends, 1.0 / ends, 0.0)
+
+
 def layers(sizes: list[int], dtype: str = "float64") -> Layers:
     """Return the first weights, of shape (outputs, inputs), and biases of each layer."""
     rng = np.random.default_rng(1337)

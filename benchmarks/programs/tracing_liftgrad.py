@@ -1,4 +1,7 @@
-"""How long liftgrad takes to trace and roll a scalar operation, by the size of the program."""
+"""How long liftgrad takes to trace and roll a scalar operation, by the size of the program.
+
+Or, to compare, to compute the network and its gradient with the eager engine.
+"""
 
 import sys
 from typing import Any
@@ -27,8 +30,8 @@ def orbit(state: Any, steps: int) -> Any:
 
 
 def main(task: str, operations: int) -> None:
-    """Trace and roll about so many scalar operations of a task, network or orbit."""
-    if task == "network":
+    """Trace and roll about so many scalar operations of a task: network, orbit or eager."""
+    if task in ("network", "eager"):
         # Each point takes 576 products, 576 additions, 48 relu, and 4 operations for the loss.
         count, each = operations // 1204, 1204
         function, arguments = network, (nn.MLP(MOONS[0], MOONS[1:]), *moons(count))
@@ -36,7 +39,10 @@ def main(task: str, operations: int) -> None:
         count, each = operations // 14, 14
         function, arguments = orbit, ([1.0, 0.0, 0.0, 1.0], count)
     start = clock()
-    function.build(*function.read(arguments, {}))
+    if task == "eager":
+        function.function(*arguments).backward()
+    else:
+        function.build(*function.read(arguments, {}))
     report(count * each, (clock() - start) / (count * each))
 
 
