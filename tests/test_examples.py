@@ -275,14 +275,16 @@ def test_the_demo_of_micrograd_runs_three_ways_to_one_loss(tmp_path):
     path = tmp_path / "neuron.dot"
     result = run("micrograd_demo", "--points", "20", "--steps", "6", "--graph", str(path))
     assert (result.returncode, result.stderr) == (0, "")
-    said = re.findall(r"^(\w+): step (\d+) loss ([\d.]+), accuracy (\d+)%", result.stdout, re.M)
+    said = re.findall(
+        r"^(\w+): step (\d+) loss ([\d.]+), accuracy (\d+)%", result.stdout, re.MULTILINE
+    )
     by_way = {way: [rest for w, *rest in said if w == way] for way, *_ in said}
     assert list(by_way) == ["eager", "recorded", "lifted"]
     assert len(by_way["eager"]) == 2
     assert float(by_way["eager"][1][1]) < float(by_way["eager"][0][1])
     assert by_way["eager"] == by_way["recorded"] == by_way["lifted"]
-    boxes = re.findall(r"^  (\d+) \[shape=record", path.read_text(), re.M)
-    edges = re.findall(r"^  (\d+) -> (\d+)$", path.read_text(), re.M)
+    boxes = re.findall(r"^  (\d+) \[shape=record", path.read_text(), re.MULTILINE)
+    edges = re.findall(r"^  (\d+) -> (\d+)$", path.read_text(), re.MULTILINE)
     # x, w of two each, b; their dot product; its relu, whose "1" is appended to an operation.
     assert len(boxes) == 7
     assert len(edges) == 5 + 1 + 1 + 1

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from liftgrad import Value, grad, lift, nn, ops, vmap
+from liftgrad import Value, functional, grad, lift, nn, ops, vmap
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import log, mean, take, tanh, total
 
@@ -796,3 +796,10 @@ def test_zeros_and_constants_are_passed_down_as_eager_does(function):
         lift(backend=backend)(function)([q]).backward()
         assert q.grad == pytest.approx(p.grad, nan_ok=True)
     assert grad(lambda x: function([x]))(0.25) == pytest.approx(p.grad, nan_ok=True)
+
+
+def test_dot_products_of_one_element_are_products():
+    """As in the first row of causal attention."""
+    xs = values(2.0, -3.0)
+    same_as_eager(lambda xs: functional.dot(xs[:1], xs[1:]) + functional.dot(xs[:1], [4.0]), xs)
+    assert gradients(xs) == [1.0, 2.0]

@@ -143,9 +143,11 @@ class LiftedFunction(Wrapper):
                 if not known:
                     arguments = self.arguments(args, kwargs, captured)
                     known, given = tuple(arguments) == last.names, list(arguments.values())
-                if known and last.serves(given):
+                groups = last.taken(given) if known else None
+                if groups is not None:
                     self.stats.cache_hits += 1
-                    return prepared.call(last.take(given))
+                    return prepared.call(groups)
+                self._repeat = None
             arguments, reading = self.read(args, kwargs)
             if reading.nested:
                 return self.function(*args, **kwargs)

@@ -60,51 +60,43 @@ class Repeat:
                 return None
         return cls(arguments, reading, forget)
 
-    def serves(self, arguments: Sequence[Any]) -> bool:
-        """Tell whether the last call's program and parameters are right for these arguments.
+    def taken(self, arguments: Sequence[Any]) -> list[LeafGroup] | None:
+        """Return the numbers of these arguments, or None if the last call's program is not theirs.
 
-        They come in the order of `names`.
+        They come in the order of `names`. Once it returned None, it must not be asked again.
         """
-        for place, _, dtype, shape in self.arrays:
+        groups = self.groups
+        for place, i, dtype, shape in self.arrays:
             x = arguments[place]
             if x.__class__ is not np.ndarray or x.shape != shape:
-                return False
+                return None
             if x.dtype is not dtype and x.dtype != dtype:
-                return False
-        for place, _ in self.floats:
+                return None
+            if groups[i].array is not x:
+                groups[i] = replace(groups[i], array=x)
+        for place, i in self.floats:
             if arguments[place].__class__ is not float:
-                return False
+                return None
+            groups[i] = replace(groups[i], values=[arguments[place]])
         for place, reference in self.objects:
             if arguments[place] is not reference():
-                return False
+                return None
         for place, known in self.same:
             x = arguments[place]
             if x is not known and (
                 x.__class__ not in _PLAIN or type(known) is not type(x) or x != known
             ):
-                return False
-        return self._unchanged()
-
-    def _unchanged(self) -> bool:
-        """Tell whether containers and objects still consist of what they consisted of."""
+                return None
+        # Do containers and objects still consist of what they consisted of?
         before = Window.comparisons
         try:
             # Equality of containers goes by identity first. Windows count the questions they are
             # asked beyond that: an equal number in the place of a parameter is another parameter.
-            unchanged = self.live == self.frozen
+            if self.live != self.frozen or Window.comparisons != before:
+                return None
         except Exception:  # noqa: BLE001, the user's own == may raise anything
-            return False
-        return unchanged and Window.comparisons == before
-
-    def take(self, arguments: Sequence[Any]) -> list[LeafGroup]:
-        """Return the numbers of these arguments, without taking them apart."""
-        for place, i, _, _ in self.arrays:
-            known = self.groups[i]
-            if known.array is not arguments[place]:
-                self.groups[i] = replace(known, array=arguments[place])
-        for place, i in self.floats:
-            self.groups[i] = replace(self.groups[i], values=[arguments[place]])
-        return self.groups
+            return None
+        return groups
 
 
 _PLAIN = (int, str, bool, bytes, type(None), Static)

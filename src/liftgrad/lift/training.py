@@ -82,10 +82,13 @@ class Training:
 
     def repeats(self, arguments: dict[str, Any]) -> bool:
         """Take the numbers of these arguments, if they are clearly like those of the last run."""
-        given = list(arguments.values())
-        if self.like is None or tuple(arguments) != self.like.names or not self.like.serves(given):
+        if self.like is None or tuple(arguments) != self.like.names:
             return False
-        self.groups = self.like.take(given)
+        groups = self.like.taken(list(arguments.values()))
+        if groups is None:
+            self.like = None
+            return False
+        self.groups = groups
         return True
 
     def serves(self, arguments: dict[str, Any], reading: Reading, rows: int | None) -> bool:

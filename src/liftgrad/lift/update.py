@@ -201,6 +201,7 @@ class Settings:
         self.baked = vars(optimizer).copy()
         rules = optimizer.rules
         self.groups = [] if rules[0] is optimizer else [Settings(rule) for rule in rules]
+        self.single = not self.groups
 
     def same_parameters(self, optimizer: Optimizer) -> bool:
         """Tell whether the optimiser has the list of parameters that it had."""
@@ -216,7 +217,7 @@ class Settings:
                 baked[name] = now[name]
         if now != baked:
             return False
-        if self.groups:
+        if not self.single:
             rules = zip(self.groups, optimizer.rules, strict=True)
             return all(group.hold(rule) for group, rule in rules)
         return True
@@ -275,9 +276,9 @@ class StoreUpdate:
             if optimizer.state[name] is not array:
                 array[:] = optimizer.state[name]
                 optimizer.state[name] = array
-        place = 0
-        for rule in optimizer.rules:
+        place, rates = 0, self.rates
+        for rule in (optimizer,) if self.settings.single else optimizer.rules:
             for scalar in rule.scalars(optimizer.steps):
-                self.rates[place] = scalar
+                rates[place] = scalar
                 place += 1
         self.part.run()
