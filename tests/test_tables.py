@@ -234,3 +234,19 @@ def test_whole_numbers_beyond_floats_are_refused_in_chunks_too(write, monkeypatc
         list(TableStream(path))
     chunks = list(TableStream(path, kinds={"a": "number"}))
     assert chunks[-1].columns[0].values[-1] == 2.0**53
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([3, 5], ", and line 5 does not fit either; correct them, or"),
+        ([3, 5, 6], ", and 2 more lines do not fit (5, 6); correct them, or"),
+        ([3, *range(5, 3000)], ", and 2,995 more lines do not fit (5, 6, 7, ...); correct them"),
+    ],
+)
+def test_all_lines_with_other_fields_are_told_at_once(write, lines, said):
+    """The first with its number of fields, the rest by number, the first few of them."""
+    rows = ["1,2,3" if i in set(lines) else "1,2" for i in range(2, 3010)]
+    with pytest.raises(TableError) as refused:
+        read_table(write("a,b\n" + "\n".join(rows)))
+    assert f"line 3 of 't.csv' has 3 fields where the header has 2{said}" in str(refused.value)

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write(path: str | os.PathLike[str], content: bytes) -> None:
@@ -14,10 +15,22 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
         OSError: if the file cannot be written.
 
     """
+    with writing(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a file to write; it gets its name when the block ends, and is gone if that fails.
+
+    Raises:
+        OSError: if the file cannot be written.
+
+    """
     target = Path(os.path.realpath(path))
     with _beside(target) as temporary:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             # Else a machine that loses power may keep the new name without the content.
             file.flush()
             os.fsync(file.fileno())

@@ -20,6 +20,7 @@ from liftgrad.data.points import (
     make_xor,
 )
 from liftgrad.data.reading import TableStream, read_table
+from liftgrad.data.stored import store
 from liftgrad.data.table import Column, Table, TableError, infer_task
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "make_spirals",
     "make_xor",
     "read_table",
+    "store",
 ]

@@ -17,6 +17,8 @@ MISSING = ("", "?", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "n
 
 _CHUNK_BYTES = 16 << 20
 _CHUNK_ROWS = 65536
+_NAMED = 3
+"""How many more bad lines an error names."""
 _ARROW_NAMES = {"double": "number", "bool": "boolean", "null": "missing value"}
 
 
@@ -171,6 +173,22 @@ class CsvFile:
         except (pyarrow().ArrowException, csv.Error) as error:
             raise TableError(self._explain(error)) from None
 
+    def _others(self, rows: Any, fields: int) -> str:
+        """Return where the rest of the rows have another number of fields, for a sentence."""
+        lines = []
+        line = rows.line_num + 1
+        for row in rows:
+            if row and len(row) != fields:
+                lines.append(line)
+            line = rows.line_num + 1
+        if not lines:
+            return ""
+        first = ", ".join(map(str, lines[:_NAMED]))
+        dots = ", ..." if len(lines) > _NAMED else ""
+        if len(lines) == 1:
+            return f", and line {first} does not fit either"
+        return f", and {len(lines):,} more lines do not fit ({first}{dots})"
+
     def _explain(self, error: Exception) -> str:
         """Return a sentence on what pyarrow did not like."""
         said = str(error).splitlines()[0].rstrip(".")
@@ -182,9 +200,11 @@ class CsvFile:
                 for row in rows:
                     header = header or row
                     if row and len(row) != len(header) and not self.skip:
+                        more = self._others(rows, len(header))
                         return (
                             f"line {line} of '{self.source}' has {len(row)} fields where the "
-                            f'header has {len(header)}; correct it, or pass on_bad_rows="skip".'
+                            f"header has {len(header)}{more}; correct "
+                            f'{"them" if more else "it"}, or pass on_bad_rows="skip".'
                         )
                     place = int(unlike[1]) if unlike else len(row)
                     if unlike and line > 1 and [unlike[3]] == row[place : place + 1]:

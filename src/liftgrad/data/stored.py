@@ -1,0 +1,95 @@
+"""Tables larger than memory, encoded once into files from which any row can be read."""
+
+import contextlib
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad import files
+from liftgrad.data.encoding import TableEncoder
+from liftgrad.data.table import Table, TableError
+
+Array = NDArray[Any]
+
+
+def store(
+    encoder: TableEncoder,
+    tables: Iterable[Table],
+    folder: str | PathLike[str],
+    *,
+    dtype: Literal["float32", "float64"] = "float32",
+) -> tuple[Array, Array | None]:
+    """Encode a table chunk by chunk into X.npy and y.npy; return both, memory-mapped.
+
+    A `Trainer` or a `Loader` draws shuffled batches from them, and reads no more than these rows:
+
+        rows = TableStream("large.csv", "price")
+        encoder = TableEncoder().fit(rows)
+        X, y = store(encoder, rows, "encoded")
+        Trainer(loss, optimizer, batch_size=256).fit(model, X, y, epochs=3)
+
+    Only a chunk is in memory meanwhile. Files of these names are replaced when all is encoded; if
+    that fails, they stay as they were. `np.load("encoded/X.npy", mmap_mode="r")` opens them later.
+
+    Args:
+        encoder: that has learned from the table, or from one like it.
+        tables: the chunks.
+        folder: where to write; it is made if it is not there.
+        dtype: of the numbers. Class numbers are int64 always.
+
+    Returns:
+        X (rows, len(encoder.feature_names)), and y (rows,), None if the encoder knows no target.
+
+    Raises:
+        TableError: if a chunk cannot be encoded, or there are no rows.
+        OSError: if the files cannot be written.
+
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        points = _Rows(stack.enter_context(files.writing(folder / "X.npy")))
+        targets = None
+        if encoder.target is not None:
+            targets = _Rows(stack.enter_context(files.writing(folder / "y.npy")))
+        for table in tables:
+            points.add(encoder.transform(table).astype(dtype))
+            if targets is not None:
+                y = encoder.transform_target(table)
+                targets.add(y if encoder.task == "classification" else y.astype(dtype))
+        if not points.rows:
+            raise TableError(
+                "there are no rows to store; pass the chunks of a table that has some."
+            )
+        points.finish()
+        if targets is not None:
+            targets.finish()
+    X = np.load(folder / "X.npy", mmap_mode="r")
+    return X, None if targets is None else np.load(folder / "y.npy", mmap_mode="r")
+
+
+class _Rows:
+    """An .npy file whose number of rows is known in the end only."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.rows = file, 0
+        self.header: dict[str, Any] = {}
+
+    def add(self, rows: Array) -> None:
+        """Append some rows."""
+        if not self.header:
+            self.header = {"descr": rows.dtype.str, "fortran_order": False, "shape": rows.shape}
+            # NumPy leaves room in it for a first extent of any length.
+            np.lib.format.write_array_header_1_0(self.file, self.header)
+        self.file.write(np.ascontiguousarray(rows).data)
+        self.rows += len(rows)
+
+    def finish(self) -> None:
+        """Write how many rows there are."""
+        self.file.seek(0)
+        shape = (self.rows, *self.header["shape"][1:])
+        np.lib.format.write_array_header_1_0(self.file, {**self.header, "shape": shape})
