@@ -34,8 +34,7 @@ def make_moons(n: int, noise: float) -> tuple[list[list[float]], list[float]]:
 
 def loss(model: MLP, X: Any, y: Any) -> tuple[Any, list[Any]]:
     """Return the loss, and the scores, as the notebook computes them."""
-    # The notebook makes Values of the inputs; numbers do as well.
-    inputs = [list(xrow) for xrow in X]
+    inputs = [list(map(Value, xrow)) for xrow in X]
 
     # forward the model to get scores
     scores = list(map(model, inputs))

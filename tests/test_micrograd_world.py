@@ -11,6 +11,7 @@ import pytest
 
 from liftgrad import lift
 from liftgrad.engine import Value
+from liftgrad.errors import LiftError
 from liftgrad.nn import MLP, Layer, Module, Neuron
 
 BACKENDS = ["native", "numpy"]
@@ -41,7 +42,7 @@ def test_the_demo():
     """The notebook's loss: hinge, L2, and the accuracy by looking at data."""
 
     def loss(model, X, y):
-        inputs = [list(row) for row in X]
+        inputs = [list(map(Value, row)) for row in X]
         scores = list(map(model, inputs))
         losses = [(1 + -yi * scorei).relu() for yi, scorei in zip(y, scores, strict=True)]
         data_loss = sum(losses) * (1.0 / len(losses))
@@ -232,3 +233,51 @@ def test_data_is_a_constant():
 
     random.seed(8)
     same_lifted(loss, MLP(2, [3, 1]), np.random.default_rng(8).normal(size=(4, 2)))
+
+
+def test_new_values_are_constants():
+    """Of numbers, and of inputs; in the function, in one that it calls, and as sum()'s start."""
+
+    def row(x):
+        return [v if isinstance(v, Value) else Value(v) for v in x]
+
+    def loss(model, X):
+        total = sum((model(row(x)) for x in X), Value(0.0))
+        return total * Value(2.0, label="two") + Value(np.float64(0.5)) ** 2
+
+    random.seed(9)
+    model = MLP(2, [3, 1])
+    X = np.random.default_rng(9).normal(size=(4, 2))
+    same_lifted(loss, model, X)
+    row_of_module = _row
+
+    def by_globals(model, X):
+        return sum(model(row_of_module(x)) for x in X)
+
+    same_lifted(by_globals, model, X)
+
+
+def _row(x):
+    return [Value(v) for v in x]
+
+
+def test_no_gradient_flows_from_a_new_value_to_what_it_was_made_of():
+    """It is a leaf, as it is eagerly when made of a float."""
+
+    def loss(model, X):
+        return sum(Value(model(x).data) * model(x) for x in X)
+
+    random.seed(10)
+    same_lifted(loss, MLP(2, [3, 1]), np.random.default_rng(10).normal(size=(4, 2)))
+
+
+def test_a_new_value_with_operands_of_its_own_is_refused():
+    """Nobody knows its derivative; eager it has none either."""
+
+    @lift
+    def loss(model, X):
+        out = Value(model(X[0]).data, (model(X[0]),), "mine")
+        return out * 2.0
+
+    with pytest.raises(LiftError, match=r"test_micrograd_world.py:\d+: a Value is made with oper"):
+        loss(MLP(2, [1]), np.ones((1, 2)))

@@ -62,9 +62,7 @@ def store(
                 y = encoder.transform_target(table)
                 targets.add(y if encoder.task == "classification" else y.astype(dtype))
         if not points.rows:
-            raise TableError(
-                "there are no rows to store; pass the chunks of a table that has some."
-            )
+            raise TableError("there are no rows to store; pass chunks of a table that has some.")
         points.finish()
         if targets is not None:
             targets.finish()

@@ -16,6 +16,7 @@ from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.executable import Backend, Executable
 from liftgrad.lift.listing import Listing
+from liftgrad.lift.new_values import value_class
 from liftgrad.lift.parameters import Store
 from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
@@ -96,7 +97,8 @@ class LiftedFunction(Wrapper):
     ints, strings and bools are static. Modules, lists and Values that the function finds in its
     closure or among its globals count as arguments, too: whatever they are bound to is seen at
     each call. Numbers in globals and class attributes that only the user's methods, or functions
-    of other modules, know are static.
+    of other modules, know are static. `Value(x)` in the function, or in those of its module that it
+    calls, is a constant.
 
     Results are Values, or nested containers of them; results of `vmap` are arrays. Called by a
     function that is being lifted or differentiated, it is the plain function.
@@ -192,12 +194,12 @@ class LiftedFunction(Wrapper):
         binding.apply_defaults()
         return {**binding.arguments, **captured}
 
-    def _run(self, arguments: dict[str, Any]) -> Any:
+    def _run(self, arguments: dict[str, Any], tape: Tape) -> Any:
         """Call the function with traced arguments, and traced captured values in their places."""
         names = [name for name in arguments if name not in self._signature.parameters]
         captured = {name: arguments.pop(name) for name in names}
         bound = inspect.BoundArguments(self._signature, arguments)
-        return self._captured.call(captured, bound.args, bound.kwargs)
+        return self._captured.call(captured, bound.args, bound.kwargs, value_class(tape))
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
         # Which arrays are mapped over, so that their length is no part of the structure, is known

@@ -101,7 +101,7 @@ def trace(
 ) -> Built:
     """Run the function on traced values and roll what it does.
 
-    `function` takes the arguments as keywords; `tape` is an empty one to record on.
+    `function` takes the arguments by name, and the tape; `tape` is an empty one to record on.
     """
     since = time.perf_counter()
     tape = Tape(len(reading.groups)) if tape is None else tape
@@ -117,7 +117,7 @@ def trace(
     gc.disable()
     tracing.depth += 1
     try:
-        result = function(traced)
+        result = function(traced, tape)
         watched.check()
         leaves, rebuild = flatten_result(result)
         fixed, outputs, batched = {}, [], []

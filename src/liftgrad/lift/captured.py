@@ -123,10 +123,19 @@ class Captured:
             self._look_around()
         return bool(new)
 
-    def call(self, values: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the function with these values in the places of those it captures."""
+    def call(
+        self,
+        values: dict[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        value_class: type,
+    ) -> Any:
+        """Call the function with these values in the places of those it captures.
+
+        `value_class` takes the place of the class Value.
+        """
         values = {name: x for name, x in values.items() if name in self.sources}
-        if not values:
+        if not values and not self._makes_values():
             return self.function(*args, **kwargs)
         cells: dict[int, types.CellType] = {}
         spaces: dict[int, dict[str, Any]] = {}
@@ -140,7 +149,11 @@ class Captured:
             )
             copy.__kwdefaults__ = dict(function.__kwdefaults__ or {})
             copy.__dict__.update(function.__dict__)
-        stand_ins = {**copies, **{alias: copies[number] for alias, number in self.aliases.items()}}
+        stand_ins: dict[int, Any] = {
+            **copies,
+            **{alias: copies[number] for alias, number in self.aliases.items()},
+            id(Value): value_class,
+        }
         for function in self.functions.values():
             for cell in function.__closure__ or ():
                 contents = _contents(cell)
@@ -172,6 +185,14 @@ class Captured:
         result = copies[id(self.function)](*args, **kwargs)
         watched.check()
         return result
+
+    def _makes_values(self) -> bool:
+        """Tell whether a name in the function, or in those it calls, stands for the class Value."""
+        return any(
+            source.value() is Value
+            for function in self.functions.values()
+            for source in _variables(function)
+        )
 
     def _found(self) -> tuple[dict[str, Any], list[Any]]:
         """Return the data that the variables stand for, and the code."""
