@@ -175,7 +175,9 @@ class NativeRun:
             self.foreseen, self.scale = True, 1.0
         else:
             self.backward(seeds)
-        if self.adding is None or self.scale != 1.0:
+            if self.scale != 1.0:
+                return False
+        if self.adding is None:
             return False
         plan, stores = self.adding
         for store in stores:

@@ -76,7 +76,7 @@ class Store:
         references = self.latest
         if references is not None and references[0]() is optimizer:
             latest = references[1]()
-            if latest is not None and latest.settings.same_parameters(optimizer):
+            if latest is not None and latest.same_parameters(optimizer):
                 return True
         return self.update_of(optimizer) is not None
 

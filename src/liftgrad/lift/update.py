@@ -212,18 +212,20 @@ class Settings:
         if optimizer.params is not self.params or len(self.params) != self.count:
             return False
         now, baked = optimizer.__dict__, self.baked
-        for name in _CHANGING:
-            if name in now:
-                baked[name] = now[name]
-        if now != baked:
-            return False
+        baked["steps"] = now["steps"]
+        if now != baked:  # mostly only the steps change
+            for name in _CHANGING:
+                if name in now:
+                    baked[name] = now[name]
+            if now != baked:
+                return False
         if not self.single:
             rules = zip(self.groups, optimizer.rules, strict=True)
             return all(group.hold(rule) for group, rule in rules)
         return True
 
 
-_CHANGING = ("lr", "steps", "state")
+_CHANGING = ("lr", "state")
 
 
 def store_update(store: Store, optimizer: Optimizer) -> "StoreUpdate | None":
@@ -243,6 +245,7 @@ class StoreUpdate:
         self.settings = Settings(optimizer)
         self.serves = self.settings.hold
         """Tells whether an optimiser is still what it was."""
+        self.same_parameters = self.settings.same_parameters
         rolled = Rolled([], [])
         values = in_order(optimizer)
         size = len(values)
@@ -272,10 +275,11 @@ class StoreUpdate:
 
     def step(self, optimizer: Optimizer) -> None:
         """Move all parameters of the optimiser."""
-        for name, array in self.state.items():
-            if optimizer.state[name] is not array:
-                array[:] = optimizer.state[name]
-                optimizer.state[name] = array
+        if self.state:
+            for name, array in self.state.items():
+                if optimizer.state[name] is not array:
+                    array[:] = optimizer.state[name]
+                    optimizer.state[name] = array
         place, rates = 0, self.rates
         for rule in (optimizer,) if self.settings.single else optimizer.rules:
             for scalar in rule.scalars(optimizer.steps):

@@ -144,7 +144,8 @@ class Optimizer:
         """Return the learning rate after `step` steps: that of the first group."""
         if self._parts:
             return self.rules[0].rate(step)
-        return self.lr(step) if callable(self.lr) else self.lr
+        lr = self.lr
+        return lr(step) if callable(lr) else lr
 
     def step(self) -> None:
         """Move every parameter once."""
