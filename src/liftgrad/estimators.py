@@ -129,7 +129,7 @@ class _Perceptron(BaseEstimator):
         self.n_outputs_, self._dtype, self._one_dimensional = outputs, X.dtype.name, one_dimensional
         # Numbers of our own: Python's `random` is the user's.
         uniform = random.Random(int(seeds.randint(2**31 - 1))).uniform
-        # Glorot and Bengio (2010), with MLPClassifier's factors.
+        # Glorot and Bengio (2010), with MLPClassifier's factors, and its biases, too.
         factor = 2.0 if self.activation == "logistic" else 6.0
 
         def draw(fan_in: int, fan_out: int) -> float:
@@ -147,6 +147,9 @@ class _Perceptron(BaseEstimator):
             held = held_X, held_y
         size = min(200 if self.batch_size == "auto" else self.batch_size, len(X))
         model = self._model = self._network(draw)
+        for layer in model.layers:
+            for neuron in layer.neurons:
+                neuron.b.data = draw(len(neuron.w), len(layer.neurons))
         parameters = model.parameters()
         trainer = Trainer(
             self._programs()[0],

@@ -90,6 +90,24 @@ def test_a_value_of_an_earlier_call():
             lift(leak)(values(2))
 
 
+@pytest.mark.parametrize(
+    "arithmetic",
+    [
+        lambda p, X: X * 2.0,
+        lambda p, X: p[0] + X,
+        lambda p, X: np.ones(3) - X,
+        lambda p, X: X[0:2] @ p[:2],
+        lambda p, X: -X,
+    ],
+    ids=["times", "plus", "from an array", "of a slice", "minus"],
+)
+def test_arithmetic_on_a_whole_array(arithmetic):
+    """NumPy would do it; a scalar program has a loop there."""
+    message = refusal(arithmetic, values(3), np.ones(3))
+    assert "an array is used as one number" in message
+    assert "loop over its elements" in message
+
+
 def test_a_value_that_is_no_argument():
     """Out of reach of what the lift captures, it would be baked in."""
     hidden = [Value(3.0)]

@@ -104,6 +104,8 @@ class Tape:
             raise TraceError(f"{user_line()}: {_AS_ONE}")
         if isinstance(x, Condition):
             raise TraceError(f"{user_line()}: {_AS_NUMBER}")
+        if isinstance(x, TracedArray):
+            raise TraceError(f"{user_line()}: {_AS_WHOLE}")
         if isinstance(x, Variable):
             raise LiftError(
                 f"{user_line()}: a number of a function that grad() differentiates is used outside "
@@ -324,6 +326,8 @@ class Condition:
 class TracedArray:
     """An array argument: indexed, sliced and iterated over like the array it stands for."""
 
+    __array_ufunc__ = None  # as for Operators
+
     def __init__(
         self,
         tape: Tape,
@@ -539,7 +543,7 @@ def _refuse_arithmetic(kind: Any, advice: str) -> None:
     def refuse(_a: Any, _b: Any = None) -> NoReturn:
         raise TraceError(f"{user_line()}: {advice}")
 
-    for name in ("add", "sub", "mul", "truediv", "pow"):
+    for name in ("add", "sub", "mul", "matmul", "truediv", "pow"):
         setattr(kind, f"__{name}__", refuse)
         setattr(kind, f"__r{name}__", refuse)
     kind.__neg__ = kind.__abs__ = refuse
@@ -547,7 +551,12 @@ def _refuse_arithmetic(kind: Any, advice: str) -> None:
 
 _AS_NUMBER = "a comparison is used as a number; write where(condition, 1.0, 0.0)."
 _AS_ONE = "the results of vmap are used as one number; use total(results) or mean(results)."
+_AS_WHOLE = (
+    "an array is used as one number; liftgrad computes with single numbers, so loop over its "
+    "elements, as in [2.0 * x for x in X]."
+)
 _refuse_arithmetic(Condition, _AS_NUMBER)
+_refuse_arithmetic(TracedArray, _AS_WHOLE)
 _refuse_arithmetic(Batch, _AS_ONE)
 
 
