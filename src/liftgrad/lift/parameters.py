@@ -56,11 +56,6 @@ class Store:
         """Return the native update of an optimiser that holds all of this store, else None."""
         if not self.native:
             return None
-        references = self.latest
-        if references is not None:
-            last, latest = references[0](), references[1]()
-            if last is optimizer and latest is not None and latest.serves(optimizer):
-                return latest
         known = self.updates.get(optimizer, self)
         if known is self or (known is not None and not known.serves(optimizer)):
             with _lock:
@@ -118,10 +113,16 @@ class Window(Value):
     def _step_together(self, optimizer: Any) -> bool:
         """Let an optimiser move all parameters of the store; tell whether that was done."""
         store = _STORE.__get__(self)
-        update = None if store.graphs else store.update_of(optimizer)
-        if update is not None:
-            update.step(optimizer)
-        return update is not None
+        if store.graphs:
+            return False
+        latest = store.latest  # asked here and not in update_of, which takes its time to call
+        update = latest[1]() if latest is not None and latest[0]() is optimizer else None
+        if update is None or not update.serves(optimizer):
+            update = store.update_of(optimizer)
+            if update is None:
+                return False
+        update.step(optimizer)
+        return True
 
     def _zero_together(self, optimizer: Any) -> bool:
         """Set all gradients of the store to zero, if the optimiser holds all of it."""

@@ -68,9 +68,10 @@ class Repeat:
         groups = self.groups
         for place, i, dtype, shape in self.arrays:
             x = arguments[place]
-            if x.__class__ is not np.ndarray or x.shape != shape:
+            if x.__class__ is not _ARRAY or x.shape != shape:
                 return None
-            if x.dtype is not dtype and x.dtype != dtype:
+            given = x.dtype
+            if given is not dtype and given != dtype:
                 return None
             if groups[i].array is not x:
                 groups[i] = replace(groups[i], array=x)
@@ -99,6 +100,7 @@ class Repeat:
         return groups
 
 
+_ARRAY = np.ndarray
 _PLAIN = (int, str, bool, bytes, type(None), Static)
 _MUTABLE = (list, dict, set)
 

@@ -269,6 +269,7 @@ class StoreUpdate:
         self.instance = native.bind(1, {leaf: store.numbers, gradient: store.gradients, **own})
         brief = size * (1 + len(self.state)) <= BRIEF
         self.part = self.instance.part(range(len(program.nests)), brief=brief)
+        self.run = self.part.run
         self.rates: Any = self.instance.arrays[
             update.scalars
         ].data  # as a memoryview, quicker to set
@@ -280,9 +281,9 @@ class StoreUpdate:
                 if optimizer.state[name] is not array:
                     array[:] = optimizer.state[name]
                     optimizer.state[name] = array
-        place, rates = 0, self.rates
+        place, rates, steps = 0, self.rates, optimizer.steps
         for rule in (optimizer,) if self.settings.single else optimizer.rules:
-            for scalar in rule.scalars(optimizer.steps):
+            for scalar in rule.scalars(steps):
                 rates[place] = scalar
                 place += 1
-        self.part.run()
+        self.run()
