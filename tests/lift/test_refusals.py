@@ -1,6 +1,7 @@
 """What cannot be lifted is refused in one sentence: where it stands, what is wrong, what to do."""
 
 import math
+import random
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ from text import values
 
 from liftgrad import Value
 from liftgrad.errors import LiftError, TraceError
-from liftgrad.functional import take, total, where
+from liftgrad.functional import take, total, uniform, where
 from liftgrad.lift.api import lift
 from liftgrad.lift.vmap import vmap
 
@@ -106,6 +107,23 @@ def test_arithmetic_on_a_whole_array(arithmetic):
     message = refusal(arithmetic, values(3), np.ones(3))
     assert "an array is used as one number" in message
     assert "loop over its elements" in message
+
+
+@pytest.mark.parametrize(
+    ("draws", "name"),
+    [
+        (lambda p: p[0] * random.random(), "random"),
+        (lambda p: p[0] + random.choice([1.0, 2.0]), "random"),
+        (lambda p: p[0] * float(np.random.rand()), "numpy.random"),  # noqa: NPY002
+    ],
+    ids=["random", "choice", "numpy"],
+)
+def test_random_numbers_that_would_stay_those_of_the_first_call(draws, name):
+    """Those of `uniform` are drawn anew, and those drawn before the call are its argument."""
+    message = refusal(draws, values(2), error=LiftError)
+    assert f"draws numbers from {name}, and runs once" in message
+    assert "functional.uniform(x)" in message
+    assert lift(lambda p: p[0] * uniform(p[0]))(values(2)).data != 0.0
 
 
 def test_a_value_that_is_no_argument():

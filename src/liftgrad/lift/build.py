@@ -18,7 +18,7 @@ from liftgrad.lift.groups import Constants, Leaf, Rolled, View
 from liftgrad.lift.naming import LeafNames
 from liftgrad.lift.roll import roll
 from liftgrad.lift.trace import Batch, Condition, Tape, TracedArray
-from liftgrad.lift.unchanged import Watched
+from liftgrad.lift.unchanged import Generators, Watched
 from liftgrad.operators import Operators
 
 
@@ -111,7 +111,7 @@ def trace(
         return traced if shape else traced[()]
 
     traced, made = substitute(arguments, tape.leaf, array)
-    watched = Watched(made)
+    watched, generators = Watched(made), Generators()
     # The tape is a great many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()
     gc.disable()
@@ -119,6 +119,7 @@ def trace(
     try:
         result = function(traced, tape)
         watched.check()
+        generators.check()
         leaves, rebuild = flatten_result(result)
         fixed, outputs, batched = {}, [], []
         for place, leaf in enumerate(leaves):

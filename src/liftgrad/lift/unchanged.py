@@ -6,6 +6,8 @@ down what they computed (`self.out = ...`). An attribute that an object did not 
 have been read before it was set, so no result depends on it, and it goes with the copy.
 """
 
+import random
+import sys
 from collections.abc import Iterable
 from operator import is_
 from types import CellType, SimpleNamespace
@@ -39,6 +41,31 @@ class Watched:
                     f"{user_line()}: {name} is changed by the lifted function, which runs once for "
                     "many calls; return the new value instead of storing it."
                 )
+
+
+class Generators:
+    """The random numbers of Python's and NumPy's own generators, of which none may be drawn."""
+
+    def __init__(self) -> None:
+        self.before = self._states()
+
+    def check(self) -> None:
+        """Raise TraceError if numbers were drawn."""
+        for name, state in self._states().items():
+            if state != self.before.get(name, state):
+                raise TraceError(
+                    f"{user_line()}: the lifted function draws numbers from {name}, and runs once "
+                    "for many calls, which would all get the same; draw them before and pass them, "
+                    "or use functional.uniform(x), x being an argument."
+                )
+
+    def _states(self) -> dict[str, Any]:
+        states: dict[str, Any] = {"random": random.getstate()}
+        numpy_random = sys.modules.get("numpy.random")  # loading it takes its time
+        if numpy_random is not None:
+            _, key, place, *_ = numpy_random.get_state()
+            states["numpy.random"] = key.tobytes(), place
+        return states
 
 
 def _without_notes(x: Any, before: list[Any]) -> Any:
