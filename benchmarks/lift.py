@@ -135,6 +135,7 @@ TASKS: dict[str, Task] = {
             System("liftgrad", "gpt_liftgrad", ("16",)),
             System("JAX, `lax.scan`", "gpt_jax", ("16",)),
             System("JAX, `lax.scan`, float32", "gpt_jax", ("16", "float32")),
+            System("PyTorch", "gpt_torch", ("16",)),
         ),
         peer="JAX, `lax.scan`",
     ),
