@@ -204,6 +204,73 @@ def test_a_nan_in_the_branch_not_taken_stays_there():
     assert grad(lambda x: where(x > 0.0, log(x), x * x))(-1.0) == -2.0
 
 
+def two_branches(x, y):
+    return where(x > 0.0, log(y), where(x < -5.0, log(-y), x))
+
+
+def elsewhere_too(x, y):
+    return where(x > 0.0, log(y), y) + y * y
+
+
+UNTAKEN = {
+    "logarithm": lambda x: where(x > 0.0, log(x), x * x),
+    "root": lambda x: where(x > 0.0, x**0.5, x * x),
+    "the other branch": lambda x: where(x <= 0.0, x * x, (x**0.5) * 3.0),
+    "deep in the branch": lambda x: where(x > 0.0, exp(log(x) * 2.0) + 1.0 / x, x * x),
+    "a branch in a branch": lambda x: where(
+        x > 0.0, where(x > 1.0, log(x), (x**0.5) * x), where(x < -1.0, x * x, x**3)
+    ),
+    "used by two branches": lambda x: two_branches(x, x * 2.0),
+    "taken elsewhere, too": lambda x: elsewhere_too(x, x * 2.0),
+}
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("case", UNTAKEN)
+def test_an_infinite_derivative_in_a_branch_not_taken_has_no_part_when_lifted(case, backend):
+    """Values, first, second and third derivatives are those that plain numbers give."""
+    f = UNTAKEN[case]
+    for derivative in (grad(f), grad(grad(f)), grad(grad(grad(f)))):
+        lifted = lift(backend=backend)(lambda x, derivative=derivative: derivative(x))
+        for x in (-2.0, -1.0, 0.0, 0.5, 2.0):
+            assert lifted(x).data == pytest.approx(derivative(x), rel=1e-12, abs=1e-12)
+            value, eager = Value(x), Value(x)
+            lift(backend=backend)(lambda p, derivative=derivative: derivative(p[0]))(
+                [value]
+            ).backward()
+            derivative(eager).backward()
+            assert value.grad == pytest.approx(eager.grad, rel=1e-12, abs=1e-12)
+
+
+def test_rows_that_are_not_taken_have_no_part_when_lifted():
+    """Made with an infinite derivative, and read by an index that is known at run time."""
+
+    def f(x, i):
+        return F.take([x * x, x**0.5, log(x) * x], i)
+
+    lifted = lift(lambda x, i: grad(f)(x, i))  # noqa: PLW0108, grad(f) is a wrapper of f
+    for x, i in ((-3.0, 0), (0.0, 0), (4.0, 1), (2.0, 2)):
+        assert lifted(x, np.array(i)).data == pytest.approx(grad(f)(x, i), rel=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_branches_that_only_some_samples_take(backend):
+    """What all samples share is taken if one of them takes it; else its rule has no part."""
+
+    def f(a, x, mean):
+        root = a**0.5
+        return mean(lambda x: where(x > 0.0, root * x, a * x), x)
+
+    def lifted(a, x):
+        return grad(lambda a: f(a, x, mean_over_samples))(a)
+
+    for a in (4.0, 0.0):
+        for x in ([-1.0, -2.0], [-1.0, 2.0] if a else [-3.0, -2.0], [1.0, 2.0] if a else [-1.0]):
+            expected = grad(lambda a, x=x: f(a, x, mean_of_loop))(a)
+            found = lift(backend=backend)(lifted)(a, np.array(x))
+            assert found.data == pytest.approx(expected, rel=1e-12)
+
+
 # --- nesting ---------------------------------------------------------------------------------
 
 

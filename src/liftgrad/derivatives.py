@@ -8,6 +8,10 @@ stand for: a float, a Value, a traced value, or a Variable of a derivative furth
 pass computes on the same, so derivatives of floats are floats; where Values are involved,
 arguments or captured, derivatives are Values with a graph; and where traced values are, they
 are recorded like everything else in a lifted function.
+
+A recorded function computes both branches of a `where` and all rows that `take` may read. What is
+not taken has the adjoint zero, but zero times an infinite derivative is nan; so the reverse pass
+keeps the condition under which anything takes a Variable, and selects zero where nothing does.
 """
 
 import itertools
@@ -156,7 +160,7 @@ class Variable(Operators):
 
     """
 
-    __slots__ = ("_level", "_order", "_prev", "_pullback", "primal")
+    __slots__ = ("_conditions", "_level", "_order", "_prev", "_pullback", "primal")
 
     primal: Any
     """The number that it stands for: a float, Value, traced value or Variable of a lower level."""
@@ -169,12 +173,14 @@ class Variable(Operators):
         level: int,
         _prev: tuple[Any, ...] = (),
         _pullback: Callable[..., Any] | None = None,
+        _conditions: Callable[[], Sequence[Any]] | None = None,
     ) -> None:
         self.primal = primal
         self._level = level
         self._order = next(_numbers)
         self._prev = _prev
         self._pullback = _pullback
+        self._conditions = _conditions
 
     def _apply(self, operation: Operation, *operands: Any) -> "Variable":
         if operation.pullback is None:
@@ -185,16 +191,28 @@ class Variable(Operators):
         if operation.constant:
             level = max([x._level for x in operands if x.__class__ is Variable])
             return Variable(operation(*_primals(level, operands)), level)
+        if operation is not ops.select:
+            return self._record(operation, operation.pullback, operands)
         # A traced condition selects by a method of its own.
-        function = ops.where if operation is ops.select else operation
-        return self._record(function, operation.pullback, operands)
+        condition = operands[0]
+        return self._record(
+            ops.where, operation.pullback, operands, lambda: (True, condition, ~condition)
+        )
 
     def _record(
-        self, function: Callable[..., Any], pullback: Callable[..., Any], operands: tuple[Any, ...]
+        self,
+        function: Callable[..., Any],
+        pullback: Callable[..., Any],
+        operands: tuple[Any, ...],
+        conditions: Callable[[], Sequence[Any]] | None = None,
     ) -> "Variable":
-        """Return function(*operands), whose derivative rule is `pullback(g, y, *operands)`."""
+        """Return function(*operands), whose derivative rule is `pullback(g, y, *operands)`.
+
+        `conditions` gives for each operand the traced condition under which it is taken, or True.
+        """
         level = max([x._level for x in operands if x.__class__ is Variable])
-        return Variable(function(*_primals(level, operands)), level, operands, pullback)
+        primal = function(*_primals(level, operands))
+        return Variable(primal, level, operands, pullback, conditions)
 
     def _constant(self, number: float) -> "Variable":
         return Variable(number, self._level)
@@ -317,6 +335,38 @@ def _gradient(result: Any, variables: Any, level: int) -> Any:
 def _adjoints(result: Variable) -> dict[Variable, Any]:
     """Return the derivatives of `result` by the Variables that it was made of, its leaves."""
     level = result._level
+    adjoints: dict[Variable, Any] = {result: 1.0}
+    taken: dict[Variable, Any] = {result: True}
+    for variable in _made_of(result):
+        operands, condition = variable._prev, taken.pop(variable)
+        pullback: Any = variable._pullback
+        parts = pullback(adjoints.pop(variable), variable.primal, *_primals(level, operands))
+        conditions: Sequence[Any] = [True] * len(operands)
+        if variable._conditions is not None and any(_is_made(level, x) for x in operands):
+            conditions = variable._conditions()
+        part_for = getattr(innermost(variable), "_part_for", None)
+        for operand, part, own in zip(operands, parts, conditions, strict=True):
+            if not _is_at(level, operand):
+                continue
+            if condition is not True and pullback not in _LINEAR:
+                part = _selected(condition, part)  # noqa: PLW2901
+            owed = part if part_for is None else part_for(operand, part)
+            adjoints[operand] = _sum(adjoints.get(operand, 0.0), owed)
+            if operand._pullback is not None:
+                mine = _both(condition, own)
+                if mine is not True and part_for is not None:
+                    mine = _for_operand(mine, operand, part_for)
+                taken[operand] = _either(taken[operand], mine) if operand in taken else mine
+    return adjoints
+
+
+def _made_of(result: Variable) -> list[Variable]:
+    """Return the Variables that have a rule and that a result was made of, itself first.
+
+    What is used was there before its users: from the last to the first, all users of a Variable
+    have had their turn, and its adjoint is complete, before it has its own.
+    """
+    level = result._level
     reached = {result}
     stack = [result]
     while stack:
@@ -324,23 +374,40 @@ def _adjoints(result: Variable) -> dict[Variable, Any]:
             if _is_at(level, operand) and operand not in reached:
                 reached.add(operand)
                 stack.append(operand)
+    made = [variable for variable in reached if variable._pullback is not None]
+    return sorted(made, key=attrgetter("_order"), reverse=True)
 
-    adjoints: dict[Variable, Any] = {result: 1.0}
-    # What is used was there before its users: from the last to the first, all users of a
-    # Variable have had their turn, and its adjoint is complete, before it has its own.
-    for variable in sorted(reached, key=attrgetter("_order"), reverse=True):
-        if variable._pullback is None:
-            continue
-        operands = variable._prev
-        parts = variable._pullback(
-            adjoints.pop(variable), variable.primal, *_primals(level, operands)
-        )
-        part_for = getattr(innermost(variable), "_part_for", None)
-        for operand, part in zip(operands, parts, strict=True):
-            if _is_at(level, operand):
-                owed = part if part_for is None else part_for(operand, part)
-                adjoints[operand] = _sum(adjoints.get(operand, 0.0), owed)
-    return adjoints
+
+_LINEAR = frozenset(operation.pullback for operation in ops.LINEAR)
+
+
+def _is_made(level: int, x: Any) -> bool:
+    return _is_at(level, x) and x._pullback is not None
+
+
+def _selected(condition: Any, part: Any) -> Any:
+    """Return the part where the condition holds, else zero."""
+    zero = part.__class__ is float and part == 0.0
+    return part if zero else ops.where(condition, part, 0.0)
+
+
+def _for_operand(condition: Any, operand: Variable, part_for: Callable[..., Any]) -> Any:
+    """Return the condition for an operand; for one that all samples share: whether any takes it."""
+    count = ops.where(condition, 1.0, 0.0)
+    counted = part_for(operand, count)
+    return condition if counted is count else counted > 0.0
+
+
+def _both(a: Any, b: Any) -> Any:
+    """Return a and b, each a traced condition or True."""
+    if a is True or b is True:
+        return b if a is True else a
+    return a & b
+
+
+def _either(a: Any, b: Any) -> Any:
+    """Return a or b, each a traced condition or True."""
+    return True if a is True or b is True else a | b
 
 
 def innermost(x: Any) -> Any:

@@ -481,3 +481,5 @@ detach = Operation(
 """The operand as a constant; what `.data` of a traced value is."""
 
 CONDITIONS = frozenset({less, less_equal, equal, not_equal, logical_and, logical_or, logical_not})
+LINEAR = frozenset({add, subtract, negate, select})
+"""Operations whose rules take a zero adjoint to zero, whatever the operands."""

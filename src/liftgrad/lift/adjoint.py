@@ -224,7 +224,7 @@ def _pull(
                 # A rule may answer with a plain zero, as that of x**0 does. It goes on like any
                 # other number: an infinite derivative further down makes nan of it.
                 masked = result if isinstance(result, Symbol) else g._constant(result)
-                if condition is not None and alive is not None and operation not in _LINEAR:
+                if condition is not None and alive is not None and operation not in ops.LINEAR:
                     masked = condition._select(masked, 0.0)
                 part = _for_samples(program, masked.view, group, look)
                 _owe(program, owed, look, part, None if condition is None else condition.view)
@@ -271,10 +271,6 @@ def _taken(program: Rolled, take: Take, alive: View | None) -> View | None:
     if alive is None:
         program.tables[condition.group] = take.table
     return condition
-
-
-_LINEAR = frozenset({ops.add, ops.subtract, ops.negate, ops.select})
-"""Operations whose rules take a zero adjoint to zero, whatever the operands."""
 
 
 def _conditions(

@@ -187,7 +187,7 @@ class Traced(Operators):
                 return Traced(tape, tape.record((operation, a._index, b._index)))
         indices = [x._index for x in operands if x.__class__ is Traced and x._tape is tape]
         if len(indices) != len(operands):
-            indices.clear()
+            indices = []
             for x in operands:
                 if x.__class__ is Traced and x._tape is tape:
                     indices.append(x._index)
@@ -439,7 +439,12 @@ class TracedIndex(Operators):
             return [self._take_from([row[j] for row in rows]) for j in range(len(rows[0]))]
         for x in rows:
             if x.__class__ is Variable:
-                return x._record(lambda *r: self._take_from(r), self._take_pullback, tuple(rows))
+                return x._record(
+                    lambda *r: self._take_from(r),
+                    self._take_pullback,
+                    tuple(rows),
+                    lambda: [self == i for i in range(len(rows))],
+                )
         self._tape.bounds[self._place] = min(
             len(rows), self._tape.bounds.get(self._place, len(rows))
         )
