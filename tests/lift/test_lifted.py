@@ -1,6 +1,7 @@
 """Lifted functions as their callers see them: what they take, what they return, their gradients."""
 
 import copy
+import gc
 import pickle
 import random
 import re
@@ -803,3 +804,17 @@ def test_dot_products_of_one_element_are_products():
     xs = values(2.0, -3.0)
     same_as_eager(lambda xs: functional.dot(xs[:1], xs[1:]) + functional.dot(xs[:1], [4.0]), xs)
     assert gradients(xs) == [1.0, 2.0]
+
+
+def test_tracing_leaves_frozen_objects_to_the_user():
+    """It moves its own past the collector's young generations, by means that would thaw them."""
+    lift(lambda xs: xs[0] * 2.0)(values(1.0))
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    try:
+        lift(lambda xs: xs[0] * 3.0)(values(1.0))
+        assert gc.get_freeze_count() == pytest.approx(frozen, rel=0.01)  # some of them have died
+    finally:
+        gc.unfreeze()
+    assert gc.isenabled()

@@ -3,6 +3,7 @@
 import math
 import random
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -123,7 +124,21 @@ def test_random_numbers_that_would_stay_those_of_the_first_call(draws, name):
     message = refusal(draws, values(2), error=LiftError)
     assert f"draws numbers from {name}, and runs once" in message
     assert "functional.uniform(x)" in message
-    assert lift(lambda p: p[0] * uniform(p[0]))(values(2)).data != 0.0
+    anew = lift(lambda p: p[0] * uniform(p[0]))
+    assert anew(values(2)).data != anew(values(2)).data
+
+
+def test_random_numbers_that_another_thread_may_have_drawn():
+    """A warning then: the function may be innocent."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        with pytest.warns(RuntimeWarning, match=r"draws numbers from random.*another thread"):
+            lift(lambda p: p[0] * random.random())(values(2))
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_value_that_is_no_argument():

@@ -8,6 +8,8 @@ have been read before it was set, so no result depends on it, and it goes with t
 
 import random
 import sys
+import threading
+import warnings
 from collections.abc import Iterable
 from operator import is_
 from types import CellType, SimpleNamespace
@@ -44,7 +46,11 @@ class Watched:
 
 
 class Generators:
-    """The random numbers of Python's and NumPy's own generators, of which none may be drawn."""
+    """The random numbers of Python's and NumPy's own generators, of which none may be drawn.
+
+    All threads share these generators: while others run, one of them may have drawn the numbers,
+    so that there is a warning and no refusal.
+    """
 
     def __init__(self) -> None:
         self.before = self._states()
@@ -53,11 +59,14 @@ class Generators:
         """Raise TraceError if numbers were drawn."""
         for name, state in self._states().items():
             if state != self.before.get(name, state):
-                raise TraceError(
+                message = (
                     f"{user_line()}: the lifted function draws numbers from {name}, and runs once "
                     "for many calls, which would all get the same; draw them before and pass them, "
                     "or use functional.uniform(x), x being an argument."
                 )
+                if threading.active_count() == 1:
+                    raise TraceError(message)
+                warnings.warn(f"{message} (Or another thread drew them.)", RuntimeWarning, 2)
 
     def _states(self) -> dict[str, Any]:
         states: dict[str, Any] = {"random": random.getstate()}
