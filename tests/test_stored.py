@@ -36,6 +36,8 @@ def test_files_hold_what_the_table_would_be_in_memory(stream, tmp_path, dtype):
     assert (X.dtype, y.dtype) == (dtype, np.int64)
     np.testing.assert_array_equal(X, encoder.transform(whole).astype(dtype))
     np.testing.assert_array_equal(y, encoder.transform_target(whole))
+    once, _ = store(encoder, whole, tmp_path / "once", dtype=dtype)
+    np.testing.assert_array_equal(once, X)
     names = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
     assert names == {"X.npy", "y.npy"}
 
@@ -92,4 +94,6 @@ def test_what_cannot_be_encoded_leaves_the_files_as_they_were(stream, tmp_path):
         store(encoder, spoiled(), tmp_path)
     with pytest.raises(TableError, match="no rows"):
         store(encoder, [], tmp_path)
+    with pytest.raises(ValueError, match='pass "float32" or "float64"'):
+        store(encoder, stream, tmp_path, dtype="int8")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

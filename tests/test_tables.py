@@ -250,3 +250,17 @@ def test_all_lines_with_other_fields_are_told_at_once(write, lines, said):
     with pytest.raises(TableError) as refused:
         read_table(write("a,b\n" + "\n".join(rows)))
     assert f"line 3 of 't.csv' has 3 fields where the header has 2{said}" in str(refused.value)
+
+
+def test_bad_lines_are_looked_for_in_many_rows_and_not_in_all(write, monkeypatch):
+    """A file may be too large to be read again for the sake of a message."""
+    monkeypatch.setattr("liftgrad.data.formats._LOOKED_AT", 4)
+    rows = ["1,2"] + ["1,2,3"] * 3 + ["1,2"] * 2 + ["1,2,3"] * 9
+    with pytest.raises(TableError, match=r"and at least 2 more lines do not fit \(4, 5\)"):
+        read_table(write("a,b\n" + "\n".join(rows)))
+
+
+def test_the_first_bad_line_is_named_though_a_later_one_is_worse(write):
+    """Such as one that cannot be decoded."""
+    with pytest.raises(TableError, match=r"^line 2 of 't.csv' has 3 fields where the header has 2"):
+        read_table(write(b"a,b\n1,2,3\n" + b"1,2\n" * 9000 + b"1,\xff\n"))

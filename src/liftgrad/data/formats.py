@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _CHUNK_BYTES = 16 << 20
 _CHUNK_ROWS = 65536
 _NAMED = 3
 """How many more bad lines an error names."""
+_LOOKED_AT = 1_000_000
+"""In how many rows after a bad one others are looked for, which takes a second."""
 _ARROW_NAMES = {"double": "number", "bool": "boolean", "null": "missing value"}
 
 
@@ -174,20 +177,23 @@ class CsvFile:
             raise TableError(self._explain(error)) from None
 
     def _others(self, rows: Any, fields: int) -> str:
-        """Return where the rest of the rows have another number of fields, for a sentence."""
-        lines = []
+        """Return where the following rows have another number of fields, for a sentence."""
+        lines, seen = [], 0
         line = rows.line_num + 1
-        for row in rows:
-            if row and len(row) != fields:
-                lines.append(line)
-            line = rows.line_num + 1
+        with contextlib.suppress(csv.Error, UnicodeDecodeError):  # the first line says enough
+            for row in itertools.islice(rows, _LOOKED_AT):
+                if row and len(row) != fields:
+                    lines.append(line)
+                line = rows.line_num + 1
+                seen += 1
         if not lines:
             return ""
         first = ", ".join(map(str, lines[:_NAMED]))
-        dots = ", ..." if len(lines) > _NAMED else ""
-        if len(lines) == 1:
+        if len(lines) == 1 and seen < _LOOKED_AT:
             return f", and line {first} does not fit either"
-        return f", and {len(lines):,} more lines do not fit ({first}{dots})"
+        least = "at least " if seen == _LOOKED_AT else ""
+        dots = ", ..." if len(lines) > _NAMED else ""
+        return f", and {least}{len(lines):,} more lines do not fit ({first}{dots})"
 
     def _explain(self, error: Exception) -> str:
         """Return a sentence on what pyarrow did not like."""

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 def store(
     encoder: TableEncoder,
-    tables: Iterable[Table],
+    tables: Table | Iterable[Table],
     folder: str | PathLike[str],
     *,
     dtype: Literal["float32", "float64"] = "float32",
@@ -37,7 +37,7 @@ def store(
 
     Args:
         encoder: that has learned from the table, or from one like it.
-        tables: the chunks.
+        tables: the chunks, such as a `TableStream`, or one table.
         folder: where to write; it is made if it is not there.
         dtype: of the numbers. Class numbers are int64 always.
 
@@ -45,10 +45,13 @@ def store(
         X (rows, len(encoder.feature_names)), and y (rows,), None if the encoder knows no target.
 
     Raises:
+        ValueError: if dtype is another.
         TableError: if a chunk cannot be encoded, or there are no rows.
         OSError: if the files cannot be written.
 
     """
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f'dtype={dtype!r}; pass "float32" or "float64".')
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -56,7 +59,7 @@ def store(
         targets = None
         if encoder.target is not None:
             targets = _Rows(stack.enter_context(files.writing(folder / "y.npy")))
-        for table in tables:
+        for table in [tables] if isinstance(tables, Table) else tables:
             points.add(encoder.transform(table).astype(dtype))
             if targets is not None:
                 y = encoder.transform_target(table)
