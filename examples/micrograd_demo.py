@@ -15,21 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import liftgrad
+from liftgrad.data import make_moons
 from liftgrad.engine import Value
+from liftgrad.files import check_writable
 from liftgrad.nn import MLP, Neuron
-
-
-def make_moons(n: int, noise: float) -> tuple[list[list[float]], list[float]]:
-    """Return two interleaving half circles of points, with labels 1 and -1."""
-    X, y = [], []
-    for i in range(n):
-        angle = math.pi * (i // 2) / (n // 2 - 1)
-        a, b = math.cos(angle), math.sin(angle)
-        if i % 2:
-            a, b = 1.0 - a, 0.5 - b
-        X.append([a + random.gauss(0.0, noise), b + random.gauss(0.0, noise)])
-        y.append(1.0 if i % 2 else -1.0)
-    return X, y
 
 
 def loss(model: MLP, X: Any, y: Any) -> tuple[Any, list[Any]]:
@@ -54,7 +43,7 @@ def train(
 ) -> tuple[list[tuple[float, float]], float]:
     """Return the loss and the accuracy at each step, and the seconds of the fastest."""
     random.seed(1337)
-    X, y = make_moons(n=points, noise=0.1)
+    X, y = make_moons(points, noise=0.1, seed=1337)  # labels are 1 and -1 already
     model = MLP(2, [16, 16, 1])  # 2-layer neural network
     said, seconds = [], math.inf
     for k in range(steps):
@@ -117,6 +106,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--graph", type=Path, help="where to write a neuron's graph, for Graphviz")
     options = parser.parse_args()
+    if options.points < 2 or options.steps < 1:
+        parser.error("take at least 1 step, with 2 points or more.")
+    if options.graph:
+        try:
+            check_writable(options.graph)
+        except OSError as error:
+            parser.error(str(error))
     ways = {
         "eager": (loss, contextlib.nullcontext),
         "recorded": (loss, liftgrad.recording),

@@ -294,7 +294,7 @@ def test_the_loss_of_micrograds_demo_is_what_plain_numbers_give():
     """Hinge and penalty, written once more without any Value."""
     demo = example("micrograd_demo")
     random.seed(1337)
-    X, y = demo.make_moons(8, 0.1)
+    X, y = demo.make_moons(8, noise=0.1, seed=1)
     model = nn.MLP(2, [16, 16, 1])
 
     def score(x: list[float]) -> float:
@@ -310,3 +310,19 @@ def test_the_loss_of_micrograds_demo_is_what_plain_numbers_give():
     expected = sum(max(0.0, 1 - t * score(x)) for x, t in zip(X, y, strict=True)) / len(X)
     expected += 1e-4 * sum(p.data**2 for p in model.parameters())
     assert demo.loss(model, X, y)[0].data == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--points", "1"), "with 2 points or more"),
+        (("--steps", "0"), "at least 1 step"),
+        (("--graph", "nowhere/n.dot"), "there is no directory"),
+    ],
+)
+def test_the_demo_of_micrograd_refuses_what_it_cannot_do(arguments, sentence):
+    """In a sentence, before it trains."""
+    result = run("micrograd_demo", *arguments)
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
