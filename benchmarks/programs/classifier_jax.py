@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from adam_jax import adam
 from common import DIGITS, WIDE, checksum, digits, fastest, layers, pictures, report
 
 
@@ -20,20 +21,6 @@ def scores(parameters: Any, X: Any) -> Any:
         X = jax.nn.relu(X @ w + b)
     w, b = parameters[-1]
     return X @ w + b
-
-
-def adam(state: Any, batch: Any) -> Any:
-    """Take a step of Adam."""
-    parameters, mean, square, step = state
-    value, gradient = jax.value_and_grad(cost)(parameters, *batch)
-    mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, gradient)
-    square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, gradient)
-    step += 1
-    a, b = 1e-3 / (1 - 0.9**step), jnp.sqrt(1 - 0.999**step)
-    parameters = jax.tree.map(
-        lambda p, m, v: p - a * m / (jnp.sqrt(v) / b + 1e-8), parameters, mean, square
-    )
-    return (parameters, mean, square, step), value
 
 
 def main(task: str) -> None:
@@ -55,10 +42,12 @@ def main(task: str) -> None:
         report(check, fastest(lambda: jax.block_until_ready(steps[20](last))) / 20)
         return
 
+    step = adam(cost, 1e-3, (0.9, 0.999))
+
     @jax.jit
     def epoch(state: Any, key: Any) -> Any:
         order = jax.random.permutation(key, len(X)).reshape(-1, 64)
-        return jax.lax.scan(lambda s, rows: adam(s, (X[rows], y[rows])), state, order)
+        return jax.lax.scan(lambda s, rows: step(s, (X[rows], y[rows])), state, order)
 
     zeros = jax.tree.map(jnp.zeros_like, first)
     state = (first, zeros, zeros, 0.0)

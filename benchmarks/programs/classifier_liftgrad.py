@@ -4,16 +4,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from common import (
-    DIGITS,
-    WIDE,
-    checksum,
-    digits,
-    fastest,
-    layers,
-    pictures,
-    report,
-)
+from common import DIGITS, WIDE, checksum, digits, fastest, pictures, report, set_parameters
 
 from liftgrad import Trainer, functional, lift, nn, optim, vmap
 
@@ -39,9 +30,7 @@ def main(task: str) -> None:
     sizes = DIGITS if task == "digits" else WIDE
     model = nn.MLP(sizes[0], sizes[1:])
     parameters = model.parameters()
-    numbers = [x for w, b in layers(sizes) for row, c in zip(w, b, strict=True) for x in (*row, c)]
-    for parameter, number in zip(parameters, numbers, strict=True):
-        parameter.data = float(number)
+    set_parameters(parameters, sizes)
     if task == "wide":
         X, y = pictures()
         trainer = Trainer(loss, optim.SGD(parameters, lr=0.01))

@@ -4,8 +4,9 @@ import itertools
 import json
 import math
 import os
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,25 @@ def layers(sizes: list[int], dtype: str = "float64") -> Layers:
         (rng.uniform(-1.0, 1.0, (b, a)).astype(dtype) / math.sqrt(a), np.zeros(b, dtype))
         for a, b in itertools.pairwise(sizes)
     ]
+
+
+def set_parameters(parameters: Sequence[Any], sizes: list[int]) -> None:
+    """Give the parameters of an MLP of Values, neuron by neuron, the first weights."""
+    numbers = [x for w, b in layers(sizes) for row, c in zip(w, b, strict=True) for x in (*row, c)]
+    for parameter, number in zip(parameters, numbers, strict=True):
+        parameter.data = float(number)
+
+
+def transformer(block: int, width: int = 16) -> dict[str, Array]:
+    """Return the first weights of microgpt's transformer for 27 tokens, drawn in its order."""
+    random.seed(42)
+    sizes = {"token": (27, width), "position": (block, width), "head": (27, width)}
+    sizes |= dict.fromkeys(("query", "key", "value", "mix"), (width, width))
+    sizes |= {"expand": (4 * width, width), "contract": (width, 4 * width)}
+    return {
+        name: np.array([[random.gauss(0.0, 0.08) for _ in range(c)] for _ in range(r)])
+        for name, (r, c) in sizes.items()
+    }
 
 
 def rate(step: int) -> float:

@@ -1,30 +1,15 @@
 """The same character transformer with PyTorch, eagerly."""
 
-import random
 import sys
 from typing import Any
 
 import torch
-from common import fastest, report, texts
+from common import fastest, report, texts, transformer
 
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 
 WIDTH, HEADS = 16, 4
-
-
-def first_parameters(block: int) -> dict[str, Any]:
-    """Return what microgpt's seed gives, matrix by matrix in its order."""
-    random.seed(42)
-    sizes = {"token": (27, WIDTH), "position": (block, WIDTH), "head": (27, WIDTH)}
-    sizes |= dict.fromkeys(("query", "key", "value", "mix"), (WIDTH, WIDTH))
-    sizes |= {"expand": (4 * WIDTH, WIDTH), "contract": (WIDTH, 4 * WIDTH)}
-    return {
-        name: torch.tensor(
-            [[random.gauss(0.0, 0.08) for _ in range(c)] for _ in range(r)], requires_grad=True
-        )
-        for name, (r, c) in sizes.items()
-    }
 
 
 def normalised(x: Any) -> Any:
@@ -50,7 +35,9 @@ def loss(p: dict[str, Any], tokens: Any, weights: Any) -> Any:
 
 def main(block: int) -> None:
     """Take steps of Adam, a text each."""
-    parameters = first_parameters(block)
+    parameters = {
+        name: torch.tensor(x, requires_grad=True) for name, x in transformer(block).items()
+    }
     tokens, weights = (torch.tensor(x) for x in texts(block))
     adam = torch.optim.Adam(parameters.values(), lr=0.01, betas=(0.85, 0.99))
 

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from common import MOONS, checksum, fastest, layers, moons, report
+from common import MOONS, checksum, fastest, moons, report, set_parameters
 
 from liftgrad import Trainer, functional, lift, nn, optim, set_num_threads, vmap
 
@@ -27,9 +27,7 @@ def main(task: str) -> None:
     """Run one task: scan, step, start, start-vmap, cloud-1 or cloud-2."""
     model = nn.MLP(MOONS[0], MOONS[1:])
     parameters = model.parameters()
-    numbers = [x for w, b in layers(MOONS) for row, c in zip(w, b, strict=True) for x in (*row, c)]
-    for parameter, number in zip(parameters, numbers, strict=True):
-        parameter.data = float(number)
+    set_parameters(parameters, MOONS)
     optimizer = optim.SGD(parameters, lr=optim.linear(1.0, 0.1, steps=100))
 
     if task.startswith("cloud"):

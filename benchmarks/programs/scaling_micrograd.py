@@ -2,7 +2,7 @@
 
 import sys
 
-from common import checksum, fastest, layers, moons, report
+from common import checksum, fastest, moons, report, set_parameters
 from micrograd.nn import MLP
 
 
@@ -10,9 +10,7 @@ def main(points: int, sizes: list[int]) -> None:
     """Take steps of gradient descent."""
     model = MLP(sizes[0], sizes[1:])
     parameters = model.parameters()
-    numbers = [x for w, b in layers(sizes) for row, c in zip(w, b, strict=True) for x in (*row, c)]
-    for parameter, number in zip(parameters, numbers, strict=True):
-        parameter.data = float(number)
+    set_parameters(parameters, sizes)
     X, y = (x.tolist() for x in moons(points))
 
     def step() -> None:
