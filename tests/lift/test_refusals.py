@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from text import values
 
-from liftgrad import Value
+from liftgrad import Value, get_num_threads, set_num_threads
 from liftgrad.errors import LiftError, TraceError
-from liftgrad.functional import take, total, uniform, where
+from liftgrad.functional import mean, take, total, uniform, where
 from liftgrad.lift.api import lift
 from liftgrad.lift.vmap import vmap
 
@@ -126,6 +126,18 @@ def test_random_numbers_that_would_stay_those_of_the_first_call(draws, name):
     assert "functional.uniform(x)" in message
     anew = lift(lambda p: p[0] * uniform(p[0]))
     assert anew(values(2)).data != anew(values(2)).data
+
+
+def test_random_numbers_are_refused_though_threads_share_large_batches():
+    """The workers stay, and draw nothing."""
+    before, X = get_num_threads(), np.ones((100_000, 2))
+    set_num_threads(2)
+    try:
+        lift(lambda p, X: mean(vmap(lambda x: p[0] * x[0] + p[1] * x[1])(X)))(values(2), X)
+        assert threading.active_count() > 1
+        refusal(lambda p: p[0] * random.random(), values(2), error=LiftError)
+    finally:
+        set_num_threads(before)
 
 
 def test_random_numbers_that_another_thread_may_have_drawn():

@@ -7,6 +7,7 @@ in order: the result does not depend on how many threads share the segments.
 
 import ctypes
 import os
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # it loads LLVM
 
 Array = NDArray[Any]
 _SEGMENTS = 8
+_WORKERS = "liftgrad"
 _LARGE = 2048
 """The smallest batch that is worth it: each segment has sums of all parameters to add up."""
 _CACHE = 192 * 1024
@@ -206,7 +208,12 @@ def staged(
 
 @lru_cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_SEGMENTS, thread_name_prefix="liftgrad")
+    return ThreadPoolExecutor(_SEGMENTS, thread_name_prefix=_WORKERS)
+
+
+def is_worker(thread: threading.Thread) -> bool:
+    """Tell whether a thread is one of those that share large batches, and run kernels only."""
+    return thread.name.startswith(f"{_WORKERS}_")
 
 
 if hasattr(os, "register_at_fork"):

@@ -16,6 +16,7 @@ from types import CellType, SimpleNamespace
 from typing import Any
 
 from liftgrad.errors import TraceError
+from liftgrad.lift.portions import is_worker
 from liftgrad.lift.trace import Batch, Condition, TracedArray, user_line
 from liftgrad.operators import Operators
 
@@ -64,7 +65,8 @@ class Generators:
                     "for many calls, which would all get the same; draw them before and pass them, "
                     "or use functional.uniform(x), x being an argument."
                 )
-                if threading.active_count() == 1:
+                us = threading.current_thread()
+                if all(x is us or is_worker(x) for x in threading.enumerate()):
                     raise TraceError(message)
                 warnings.warn(f"{message} (Or another thread drew them.)", RuntimeWarning, 2)
 
