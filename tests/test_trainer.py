@@ -454,7 +454,7 @@ def test_data_in_another_type_is_converted_at_each_run():
 
 
 def test_runs_alike_share_a_program():
-    """Other data of the same shape, other rates, another epoch; not a smaller batch."""
+    """Other data of the same shape, other rates, another epoch; a smaller batch if it is mapped."""
     f = lift(mapped)
     model = make_model()
     trainer = Trainer(f, optim.SGD(model.parameters(), lr=0.1), batch_size=5)
@@ -463,11 +463,37 @@ def test_runs_alike_share_a_program():
         trainer.run(4, model, *make_data(15, seed=seed))
     assert f.stats.traces == 1
     trainer.run(4, model, *make_data(16))
-    assert f.stats.traces == 2  # the fourth batch has one row
+    assert f.stats.traces == 1  # though the fourth batch has one row
+    unrolled = Trainer(lift(squared), trainer.optimizer, batch_size=5)
+    unrolled.run(4, model, *make_data(16))
+    assert unrolled.loss.stats.traces == 2
     lists = Trainer(lift(squared), optim.SGD(model.parameters(), lr=0.1))
     for seed in range(3):
         lists.run(2, model, *[x.tolist() for x in make_data(seed=seed)])
     assert lists.loss.stats.traces == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_batches_are_cut_from_arrays_within_lists_too(backend):
+    """All arrays with as many rows as the first one are the data, wherever they are."""
+
+    def loss(w, parts, y):
+        return mean(vmap(lambda a, b, t: (dot(w, [*a, *b]) - t) ** 2)(*parts, y))
+
+    X, y = make_data(13)
+    losses = []
+    for parts in ([X[:, :1], X[:, 1:]], (X, X[:, :0])):
+        w = [Value(0.5), Value(-0.25)]
+        trainer = Trainer(lift(backend=backend)(loss), optim.SGD(w, lr=0.1), batch_size=5)
+        losses.append(trainer.run(7, w, parts, y).loss)
+    w = [Value(0.5), Value(-0.25)]
+
+    def plain(w, X, y):
+        return mean([(dot(w, x) - t) ** 2 for x, t in zip(X, y, strict=True)])
+
+    expected = by_hand_in_batches(plain, optim.SGD(w, lr=0.1), 7, 5, 0, w, X, y)
+    np.testing.assert_allclose(losses[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(losses[1], expected, rtol=1e-12)
 
 
 def test_the_statistics_count_loop_nests_on_either_backend():

@@ -202,11 +202,7 @@ class LiftedFunction(Wrapper):
         return self._captured.call(captured, bound.args, bound.kwargs, value_class(tape))
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
-        # Which arrays are mapped over, so that their length is no part of the structure, is known
-        # only once a program was traced for arrays of this rank.
-        rank_key = _key(reading, {i for i, g in enumerate(reading.groups) if g.array is not None})
-        key = _key(reading, self._batched.get(rank_key, set()))
-        found = self._programs.get(key)
+        found = self._programs.get(self.structure(reading))
         if found is not None:
             self.stats.cache_hits += 1
             self._last = found
@@ -214,16 +210,28 @@ class LiftedFunction(Wrapper):
         built = self.build(arguments, reading)
         differentiate(built, self.stats, unit_seed=built.single)
         executable = Executable(built, self.dtype, self.backend, self.stats)
-        self._batched[rank_key] = built.open_groups
-        self._programs[_key(reading, built.open_groups)] = executable
+        self._programs[self.structure(reading)] = executable
         self._last = executable
         if len(self._programs) == _MANY_STRUCTURES + 1:
             self._warn_of_many()
         return executable
 
     def build(self, arguments: dict[str, Any], reading: Reading, tape: Tape | None = None) -> Built:
-        """Trace and roll the function for arguments of this structure."""
-        return trace(self._run, arguments, reading, self.stats, tape)
+        """Trace and roll the function for arguments of this structure.
+
+        The arrays' shapes are those of the reading.
+        """
+        built = trace(self._run, arguments, reading, self.stats, tape)
+        self._batched[_ranks(reading)] = built.open_groups
+        return built
+
+    def structure(self, reading: Reading) -> tuple[Any, ...]:
+        """Return what calls that one program can serve have in common, as far as it is known.
+
+        Which arrays are mapped over, so that their length is no part of the structure, is known
+        only once a program was built for arrays of this rank.
+        """
+        return reading.key_of_structure(self._batched.get(_ranks(reading), ()))
 
     @property
     def program(self) -> Listing:
@@ -274,16 +282,7 @@ def _advice(part: Any) -> str:
             return "Arguments of one structure share one program."
 
 
-def _key(reading: Reading, batched: set[int]) -> tuple[Any, ...]:
-    """Return the structure of a call, with the first extents of batched arrays left open."""
-    shapes = iter(range(len(reading.groups)))
-    arrays = [i for i in shapes if reading.groups[i].array is not None]
-    remaining = iter(arrays)
-    result = []
-    for part in reading.key:
-        if isinstance(part, tuple) and part and part[0] in ("input", "index") and len(part) == 2:
-            number = next(remaining)
-            result.append((part[0], ("samples", *part[1][1:])) if number in batched else part)
-        else:
-            result.append(part)
-    return tuple(result)
+def _ranks(reading: Reading) -> tuple[Any, ...]:
+    return reading.key_of_structure(
+        [i for i, g in enumerate(reading.groups) if g.array is not None]
+    )

@@ -16,8 +16,8 @@
 import copy
 import enum
 import types
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any, Literal
 
@@ -82,13 +82,57 @@ class Reading:
     nested: bool
     """Whether there are numbers that a function is being differentiated by."""
 
+    def key_for(self, shapes: Mapping[int, tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Return the key with other shapes of some arrays, by their groups' numbers."""
+        arrays = iter([i for i, g in enumerate(self.groups) if g.array is not None])
+        result = []
+        for part in self.key:
+            if isinstance(part, tuple) and part[:1] in (("input",), ("index",)) and len(part) == 2:
+                number = next(arrays)
+                result.append((part[0], shapes.get(number, part[1])))
+            else:
+                result.append(part)
+        return tuple(result)
+
+    def of_rows(self, chosen: Callable[[NDArray[Any]], NDArray[Any]], rows: int) -> "Reading":
+        """Return what would be read if `chosen` stood in the place of each array of `rows` rows."""
+        groups = [
+            replace(g, array=chosen(g.array))
+            if g.array is not None and has_rows(g.array, rows)
+            else g
+            for g in self.groups
+        ]
+        shapes = {i: g.array.shape for i, g in enumerate(groups) if g.array is not None}
+        return replace(self, key=self.key_for(shapes), groups=groups)
+
+    def key_of_structure(self, batched: Collection[int]) -> tuple[Any, ...]:
+        """Return the key with the first extents of these arrays, by their groups, left open."""
+        arrays = {i: self.groups[i].array for i in batched}
+        return self.key_for(
+            {i: ("samples", *x.shape[1:]) for i, x in arrays.items() if x is not None}
+        )
+
 
 @dataclass(slots=True, frozen=True)
 class Place:
-    """Where a number of the arguments went."""
+    """Where in the groups a Value of the arguments is."""
 
     group: int
     position: int
+
+
+@dataclass(slots=True, frozen=True)
+class Places:
+    """Where a list of Values is that were all met for the first time, one after another."""
+
+    group: int
+    first: int
+    count: int
+
+
+def has_rows(x: Any, rows: int | None) -> bool:
+    """Tell whether something is an array of so many rows, such as data to cut batches from."""
+    return rows is not None and isinstance(x, np.ndarray) and x.ndim > 0 and len(x) == rows
 
 
 def read(arguments: dict[str, Any]) -> Reading:
@@ -119,24 +163,25 @@ def read(arguments: dict[str, Any]) -> Reading:
 
 def substitute(
     arguments: dict[str, Any],
-    leaf: Callable[[int, int], Any],
-    array: Callable[[int, tuple[int, ...], Kind], Any],
+    leaves: Callable[[int, int, int], list[Any]],
+    array: Callable[[int, Kind], Any],
 ) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    """Return the arguments with `leaf(group, position)` and `array(group, shape, kind)` inside.
+    """Return the arguments with what stands for their numbers inside.
 
+    Numbers become the elements of `leaves(group, first, count)`, arrays `array(group, kind)`.
     Beside them, the lists, dicts, sets and objects that were made for that, each with its path.
     """
     reader = _Reader()
     result = {}
     for name, argument in arguments.items():
         reader.open(name)
-        reader.leaf, reader.make_array = leaf, array
+        reader.leaves, reader.make_array = leaves, array
         result[name] = reader.take(argument, name)
     return result, reader.made
 
 
 class _Reader:
-    """Walks through arguments; with `leaf` set it rebuilds what it walks through."""
+    """Walks through arguments; with `leaves` set it rebuilds what it walks through."""
 
     def __init__(self) -> None:
         self.key: list[Any] = []
@@ -145,9 +190,10 @@ class _Reader:
         self.classes: set[type] = set()
         self.whole = True
         self.nested = False
-        self.leaf: Callable[[int, int], Any] | None = None
-        self.make_array: Callable[[int, tuple[int, ...], Kind], Any] | None = None
-        self.places: dict[int, Place] = {}
+        self.leaves: Callable[[int, int, int], list[Any]] | None = None
+        self.make_array: Callable[[int, Kind], Any] | None = None
+        self.places: dict[int, tuple[int, int]] = {}
+        """The group and the position of each Value, by its identity."""
         self.done: dict[int, Any] = {}
         self.made: list[tuple[str, Any]] = []
         self.argument = ""
@@ -167,7 +213,7 @@ class _Reader:
 
     def watched(self, path: str, made: Any) -> Any:
         """Note what was made in the place of something that the function must not change."""
-        if self.leaf is not None and not isinstance(made, tuple | frozenset):
+        if self.leaves is not None and not isinstance(made, tuple | frozenset):
             self.made.append((path, made))
         return made
 
@@ -180,11 +226,27 @@ class _Reader:
         if place is None:
             number = self.group("parameter")
             group = self.groups[number]
-            place = self.places[id(x)] = Place(number, len(group.values))
+            place = self.places[id(x)] = number, len(group.values)
             group.values.append(x)
             group.names.append(path)
-        self.key.append(place)
-        return self.leaf(place.group, place.position) if self.leaf else None
+        self.key.append(Place(*place))
+        return self.leaves(*place, 1)[0] if self.leaves else None
+
+    def take_values(self, xs: Sequence[Value], path: str) -> list[Any] | None:
+        """Take a list of Values at once, as most of a network's come; None if some are not new."""
+        identities = list(map(id, xs))
+        if not self.places.keys().isdisjoint(identities) or len(set(identities)) < len(xs):
+            return None
+        number = self.group("parameter")
+        group = self.groups[number]
+        first, count = len(group.values), len(xs)
+        self.places.update((x, (number, first + i)) for i, x in enumerate(identities))
+        group.values += xs
+        self.key.append(Places(number, first, count))
+        if self.leaves is not None:  # then nobody asks for names
+            return self.leaves(number, first, count)
+        group.names += [f"{path}.{i}" for i in range(count)]
+        return []
 
     def take_static(self, x: Any, _path: str, _static_floats: bool) -> Any:
         self.key.append((x.__class__, x))
@@ -204,7 +266,7 @@ class _Reader:
         group.values.append(x)
         group.names.append(path)
         self.key.append(float)
-        return self.leaf(number, len(group.values) - 1) if self.leaf else None
+        return self.leaves(number, len(group.values) - 1, 1)[0] if self.leaves else None
 
     def take_array(self, x: NDArray[Any], path: str, static_floats: bool) -> Any:
         if isinstance(x, np.ma.MaskedArray | np.matrix):
@@ -224,14 +286,18 @@ class _Reader:
         number = len(self.groups)
         self.groups.append(LeafGroup(path, kind, array=x))
         self.key.append((kind, x.shape))
-        return self.make_array(number, x.shape, kind) if self.make_array else None
+        return self.make_array(number, kind) if self.make_array else None
 
     def take_sequence(self, x: Any, path: str, static_floats: bool) -> Any:
         kind = type(x)
         self.key.append((kind, len(x)))
         self.containers.append(x)
-        items = [self.take(item, f"{path}.{i}", static_floats) for i, item in enumerate(x)]
-        if self.leaf is None:
+        items = None
+        if x and all(_reader_of(cls) is _Reader.take_value for cls in set(map(type, x))):
+            items = self.take_values(x, path)
+        if items is None:
+            items = [self.take(item, f"{path}.{i}", static_floats) for i, item in enumerate(x)]
+        if self.leaves is None:
             return None
         return self.watched(path, kind(*items) if hasattr(x, "_fields") else kind(items))
 
@@ -239,7 +305,7 @@ class _Reader:
         self.key.append((type(x), *x))
         self.containers.append(x)
         entries = {k: self.take(v, f"{path}.{k}", static_floats) for k, v in x.items()}
-        if self.leaf is None or type(x) is dict:
+        if self.leaves is None or type(x) is dict:
             return self.watched(path, entries)
         clone = copy.copy(x)
         clone.update(entries)
@@ -248,12 +314,12 @@ class _Reader:
     def take_set(self, x: Any, path: str, _static_floats: bool) -> Any:
         self.key.append((type(x), frozenset(x)))
         self.containers.append(x)
-        return self.watched(path, x if self.leaf is None else type(x)(x))
+        return self.watched(path, x if self.leaves is None else type(x)(x))
 
     def take_partial(self, x: "partial[Any]", path: str, static_floats: bool) -> Any:
         self.whole = False
         parts = self.take((x.func, x.args, x.keywords), path, static_floats)
-        return partial(parts[0], *parts[1], **parts[2]) if self.leaf else None
+        return partial(parts[0], *parts[1], **parts[2]) if self.leaves else None
 
     def take_object(self, x: Any, path: str, _static_floats: bool) -> Any:
         if id(x) in self.done:
@@ -267,7 +333,7 @@ class _Reader:
         self.containers.append(attributes)
         self.whole = self.whole and not slots
         empty = kind if kind is types.SimpleNamespace else partial(object.__new__, kind)
-        clone = empty() if self.leaf else None
+        clone = empty() if self.leaves else None
         self.done[id(x)] = clone
         for name in [*attributes, *slots]:
             attribute = attributes[name] if name in attributes else getattr(x, name)
@@ -373,8 +439,8 @@ def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], An
 
 def describe(part: Any) -> str:
     """Return in words what part of a key says."""
-    if isinstance(part, Place):
-        return "a Value"
+    if isinstance(part, Place | Places):
+        return "a Value" if isinstance(part, Place) else f"{part.count} Values"
     if isinstance(part, type):
         return f"a {part.__name__}"
     kind, *rest = part

@@ -102,15 +102,18 @@ def trace(
     """Run the function on traced values and roll what it does.
 
     `function` takes the arguments by name, and the tape; `tape` is an empty one to record on.
+    Arrays have the shapes that they have in the reading.
     """
     since = time.perf_counter()
     tape = Tape(len(reading.groups)) if tape is None else tape
 
-    def array(group: int, shape: tuple[int, ...], kind: Kind) -> TracedArray:
-        traced = TracedArray(tape, group, shape, kind)
-        return traced if shape else traced[()]
+    def array(group: int, kind: Kind) -> TracedArray:
+        of_group = reading.groups[group].array
+        assert of_group is not None
+        traced = TracedArray(tape, group, of_group.shape, kind)
+        return traced if of_group.ndim else traced[()]
 
-    traced, made = substitute(arguments, tape.leaf, array)
+    traced, made = substitute(arguments, tape.leaves, array)
     watched, generators = Watched(made), Generators()
     # The tape is a great many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()

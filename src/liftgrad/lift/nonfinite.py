@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.lift.api import LiftedFunction
-from liftgrad.lift.arguments import LeafGroup, read
+from liftgrad.lift.arguments import LeafGroup, Reading
 from liftgrad.lift.draws import drawing
 from liftgrad.lift.numpy_executor import function_of
 from liftgrad.lift.trace import (
@@ -33,7 +33,7 @@ Array = NDArray[Any]
 _SMOOTH = frozenset(
     {
         *(ops.add, ops.subtract, ops.multiply, ops.negate, ops.total, ops.largest, ops.absolute),
-        *(ops.select, ops.detach, ops.from_index, ops.relu, ops.maximum, ops.minimum),
+        *(ops.dot, ops.select, ops.detach, ops.from_index, ops.relu, ops.maximum, ops.minimum),
     }
 )
 """Operations whose derivatives are finite wherever their operands are."""
@@ -49,8 +49,8 @@ class _LinedTape(Tape):
 
     def record(self, node: Node) -> int:
         index = super().record(node)
-        if index == len(self.lines):
-            self.lines.append(user_line())
+        if len(self.lines) < len(self.nodes):  # leaves are recorded many at a time
+            self.lines += [user_line()] * (len(self.nodes) - len(self.lines))
         return index
 
     def result_of(self, x: Any) -> int:
@@ -60,7 +60,10 @@ class _LinedTape(Tape):
 
 
 def explain(
-    function: LiftedFunction, arguments: dict[str, Any], rows: Array | None = None
+    function: LiftedFunction,
+    arguments: dict[str, Any],
+    reading: Reading,
+    rows: Array | None = None,
 ) -> str | None:
     """Return what first makes the loss, or else its gradient, nan or infinite; None: unknown.
 
@@ -69,10 +72,10 @@ def explain(
     Args:
         function: the lifted loss.
         arguments: of the call at which it happened, by name, with what the function captures.
+        reading: what they consist of, its arrays being those of the batch.
         rows: the numbers of the batch's samples in the whole data.
 
     """
-    reading = read(arguments)
     tape = _LinedTape(len(reading.groups))
     with function.lock:
         function.build(dict(arguments), reading, tape)
@@ -117,6 +120,11 @@ def _evaluate(tape: Tape, groups: list[LeafGroup], dtype: str) -> list[Array]:
             elif operation is ops.total or operation is ops.largest:
                 parts = np.stack(np.broadcast_arrays(*[result[i] for i in operands]))
                 number = parts.sum(axis=0) if operation is ops.total else parts.max(axis=0)
+            elif operation is ops.dot:
+                *factors, number = [result[i] for i in operands]
+                count = len(factors) // 2
+                for a, b in zip(factors[:count], factors[count:], strict=True):
+                    number = number + a * b
             else:
                 number = np.asarray(function_of(operation)(*[result[i] for i in operands]))
             result.append(number)
@@ -160,8 +168,19 @@ def _cause(
         if not failing:
             given = [] if operation is BATCH_TOTAL else [_at(numbers[i], sample) for i in operands]
             number = _at(numbers[node], sample)
+            if operation is ops.dot:
+                operation, given, number = _product(given, number)
             return f"{_called(operation, given)} is {number:.6g} ({tape.lines[node]})"
         node = failing[0]
+
+
+def _product(given: list[float], number: float) -> tuple[ops.Operation, list[float], float]:
+    """Return the first product of a dot product that is not finite, or else the dot product."""
+    count = len(given) // 2
+    for a, b in zip(given[:count], given[count : 2 * count], strict=True):
+        if not math.isfinite(a * b):
+            return ops.multiply, [a, b], a * b
+    return ops.dot, given, number
 
 
 def _derivative(tape: _LinedTape, numbers: list[Array]) -> str | None:

@@ -6,6 +6,7 @@ a group. How many terms a sum has is no part of its class: rows of causal attent
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,11 @@ _FEW = 8
 def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) -> Rolled:
     """Return the groups that the tape's nodes fall into and where the outputs are in them."""
     nodes = list(nodes)
+    recorded = len(nodes)
     uses = _uses(nodes, outputs)
-    terms, vanished = _flatten_sums(nodes, uses)
-    classes = _classes(nodes, uses, terms, vanished)
+    products = _write_out_products(nodes, uses)
+    terms, vanished = _flatten_sums(nodes[:recorded], uses, products)
+    classes = _classes(nodes, recorded, uses, terms, vanished, products)
     maker = _Maker(nodes, terms, classes, leaves)
     for key, members in zip(classes.keys, classes.members, strict=True):
         maker.make(key, members)
@@ -75,30 +78,55 @@ class _Classes:
             self.places[i] = len(mine)
             mine.append(i)
 
+    def enter_all(self, key: Key, nodes: range) -> None:
+        """Note that neighbouring nodes are all of one class."""
+        members = self.members
+        c = self.numbers.setdefault(key, len(members))
+        if c == len(members):
+            members.append([])
+        mine = members[c]
+        place = slice(nodes.start, nodes.stop)
+        self.of[place] = [c] * len(nodes)
+        self.places[place] = range(len(mine), len(mine) + len(nodes))
+        mine.extend(nodes)
+
 
 def _classes(
-    nodes: list[Node], uses: list[int], terms: dict[int, list[int]], vanished: bytearray
+    nodes: list[Node],
+    recorded: int,
+    uses: list[int],
+    terms: dict[int, list[int]],
+    vanished: bytearray,
+    products: Mapping[int, range],
 ) -> _Classes:
-    """Return the classes of the nodes that are used.
+    """Return the classes of the nodes that are used, of which so many were recorded.
 
     Tables whose elements are of several classes are replaced by tables of copies of them: sums of
     one term, which are of one class. The copies are appended to the nodes, and to the sums.
     """
     found = _Classes(len(nodes))
-    classes, enter = found.of, found.enter
-    for i, node in enumerate(tuple(nodes)):
+    classes, places, enter = found.of, found.places, found.enter
+    of_leaves: dict[int, int] = {}
+    for i, node in enumerate(nodes[:recorded]):
         operation = node[0]
-        if not uses[i] or vanished[i]:
+        if not uses[i]:
             continue
-        # The two most frequent kinds first: this loop sees every scalar operation.
+        # The most frequent kinds first: this loop sees every node.
+        if operation is LEAF:
+            if node[1] not in of_leaves:
+                enter((LEAF, node[1]), i)
+                of_leaves[node[1]] = classes[i]
+            classes[i], places[i] = of_leaves[node[1]], node[2]
+            continue
+        if i in products:
+            _enter_products(found, node, products[i])
+        if vanished[i]:
+            continue
         if i in terms:
             of_terms = {classes[a] for a in terms[i]}
             enter((ops.total, *(sorted(of_terms) if len(of_terms) > 1 else of_terms)), i)
         elif len(node) == 3 and operation.__class__ is Operation and operation is not ops.largest:
             enter((operation, classes[node[1]], classes[node[2]]), i)
-        elif operation is LEAF:
-            enter((LEAF, node[1]), i)
-            found.places[i] = node[2]
         elif operation is CONSTANT:
             enter((CONSTANT,), i)
         elif operation is ops.largest:
@@ -112,7 +140,7 @@ def _classes(
                 for a in table:
                     terms[len(nodes)] = [a]
                     classes.append(0)
-                    found.places.append(0)
+                    places.append(0)
                     enter((ops.total, *sorted(mixed)), len(nodes))
                     nodes.append((ops.total, a))
                 table = tuple(range(len(nodes) - len(table), len(nodes)))
@@ -121,6 +149,18 @@ def _classes(
         else:
             enter((operation, *[classes[a] for a in node[1:]]), i)
     return found
+
+
+def _enter_products(found: _Classes, node: Node, products: range) -> None:
+    """Note the classes of a dot product's products."""
+    count, of = len(products), found.of
+    left, right = node[1 : 1 + count], node[1 + count : 1 + 2 * count]
+    of_left, of_right = {of[a] for a in left}, {of[b] for b in right}
+    if len(of_left) == len(of_right) == 1:
+        found.enter_all((ops.multiply, *of_left, *of_right), products)
+    else:
+        for i, a, b in zip(products, left, right, strict=True):
+            found.enter((ops.multiply, of[a], of[b]), i)
 
 
 def _uses(nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
@@ -143,7 +183,22 @@ def _uses(nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
     return uses
 
 
-def _flatten_sums(nodes: Sequence[Node], uses: list[int]) -> tuple[dict[int, list[int]], bytearray]:
+def _write_out_products(nodes: list[Node], uses: list[int]) -> dict[int, range]:
+    """Append a node for each product of each dot product, and return where they are."""
+    products: dict[int, range] = {}
+    dots = [i for i, node in enumerate(nodes) if node[0] is ops.dot and uses[i]]
+    for i in dots:
+        node, first = nodes[i], len(nodes)
+        count = len(node) // 2 - 1
+        nodes.extend(zip(repeat(ops.multiply, count), node[1:], node[1 + count :], strict=False))
+        products[i] = range(first, first + count)
+    uses += [1] * (len(nodes) - len(uses))
+    return products
+
+
+def _flatten_sums(
+    nodes: Sequence[Node], uses: list[int], products: Mapping[int, range]
+) -> tuple[dict[int, list[int]], bytearray]:
     """Return the terms of each n-ary sum and a mark on the partial sums that vanish into one.
 
     A partial sum with a second user stays a number of its own. Two plain terms stay an addition,
@@ -151,19 +206,23 @@ def _flatten_sums(nodes: Sequence[Node], uses: list[int]) -> tuple[dict[int, lis
     """
     chains: dict[int, list[int]] = {}
     inner = bytearray(len(nodes))
-    add, total = ops.add, ops.total
+    add, total, dot = ops.add, ops.total, ops.dot
     for i, node in enumerate(nodes):
         operation = node[0]
-        if (operation is not add and operation is not total) or not uses[i]:
+        if (operation is not add and operation is not total and operation is not dot) or not uses[
+            i
+        ]:
             continue
         members: list[int] = []
-        for a in node[1:]:
+        for a in node[1:] if operation is not dot else node[-1:]:
             if uses[a] == 1 and a in chains:
                 # The first chain's list is taken over, which keeps long chains linear.
                 members = chains.pop(a) if not members else members + chains.pop(a)
                 inner[a] = 1
             else:
                 members.append(a)
+        if operation is dot:
+            members += products[i]
         chains[i] = members
     zeros = {i for i, node in enumerate(nodes) if node[0] is CONSTANT and node[1] == "0.0"}
     terms: dict[int, list[int]] = {}
@@ -213,7 +272,7 @@ class _Maker:
                     views.append(View(c, few[key]))
             made = Elementwise(operation, tuple(views), batched)
         elif operation is LEAF:
-            made = self.leaves[operand_classes[0]]
+            made = self.leaves[operand_classes[0]]  # all of it, whichever are used
         elif operation is CONSTANT:
             made = Constants(np.array([number_of(node[1]) for node in of], np.float64))
         elif operation is TAKE:

@@ -33,7 +33,7 @@ class StepRecipe:
         optimizer: holds parameters in the arguments.
         clipping: what is done to the gradients.
         arguments: of the function.
-        reading: what they consist of.
+        reading: what they consist of, its arrays being those of a batch.
 
     Raises:
         LiftError: if the function's result is not one Value or nothing is there to train.
@@ -124,12 +124,13 @@ def step_recipe(
     """Return the function's recipe for such arguments and optimisers, made now if there is none."""
     with function.lock:
         recipes = function.recipes
-        key = reading.key, clipping
-        recipe: StepRecipe | None = recipes.get(key)
+        recipe: StepRecipe | None = recipes.get((function.structure(reading), clipping))
         if recipe is not None and recipe.fits(optimizer, reading):
             function.stats.cache_hits += 1
         else:
-            recipe = recipes[key] = StepRecipe(function, optimizer, clipping, arguments, reading)
+            recipe = StepRecipe(function, optimizer, clipping, arguments, reading)
+        key = function.structure(reading), clipping
+        recipes[key] = recipe
         recipes.move_to_end(key)
         if len(recipes) > _MOST_RECIPES:
             recipes.popitem(last=False)

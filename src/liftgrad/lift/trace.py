@@ -2,6 +2,8 @@
 
 A tape is a list of nodes `(operation, operand, ...)`, operands being earlier nodes' numbers.
 Equal nodes are recorded once. Leaves are `(LEAF, group, position)`, constants `(CONSTANT, number)`.
+A dot product is one node, whose operands are the left factors, the right ones, and what it starts
+from: most of a network's operations are in its dot products.
 """
 
 import math
@@ -56,8 +58,8 @@ class Tape:
         """How many vmaps began."""
         self.draws: list[Draws] = []
         """The random numbers drawn so far."""
-        self.known: dict[int, bool] = {}
-        """Whether a node depends on something that is mapped over, as far as it was asked."""
+        self.known = bytearray()
+        """Whether each node depends on something that is mapped over, as far as it was asked."""
 
     def record(self, node: Node) -> int:
         """Return the node's number, a new one where no equal node was recorded before."""
@@ -78,6 +80,16 @@ class Tape:
     def leaf(self, group: int, position: int) -> "Traced":
         """Record an input: a position in one of the groups that the arguments make up."""
         return Traced(self, self.record((LEAF, group, position)))
+
+    def leaves(self, group: int, first: int, count: int) -> "list[Traced]":
+        """Record neighbouring inputs."""
+        start, memo = len(self.nodes), self.memo
+        new = [(LEAF, group, position) for position in range(first, first + count)]
+        if not memo.keys().isdisjoint(new):
+            return [self.leaf(group, position) for position in range(first, first + count)]
+        memo.update(zip(new, range(start, start + count), strict=True))
+        self.nodes += new
+        return [Traced(self, i) for i in range(start, start + count)]
 
     def draw(self) -> "Traced":
         """Record a random number, one for each sample within vmap."""
@@ -137,22 +149,16 @@ class Tape:
         """Tell whether a node's number differs from sample to sample."""
         if not self.batched:
             return False
-        stack = [node]
-        while stack:
-            i = stack[-1]
-            operation, *operands = self.nodes[i]
+        known = self.known
+        for earlier in self.nodes[len(known) : node + 1]:
+            operation = earlier[0]
             if operation is LEAF:
-                self.known[i] = operands[0] in self.batched
+                known.append(earlier[1] in self.batched)
             elif operation is CONSTANT or operation is BATCH_TOTAL:
-                self.known[i] = False
+                known.append(False)
             else:
-                unknown = [a for a in operands if a not in self.known]
-                stack.extend(unknown)
-                if unknown:
-                    continue
-                self.known[i] = any(self.known[a] for a in operands)
-            stack.pop()
-        return self.known[node]
+                known.append(any(map(known.__getitem__, earlier[1:])))
+        return bool(known[node])
 
     def index_bounds(self, groups: Sequence[Any]) -> dict[int, NDArray[np.int64]]:
         """Return for each index group the smallest extent that each position is used in."""
@@ -166,8 +172,13 @@ class Tape:
         return result
 
     def operations(self) -> int:
-        """How many nodes are operations."""
-        return sum(node[0] is not LEAF and node[0] is not CONSTANT for node in self.nodes)
+        """How many operations there are; a dot product is a product for each term, and a sum."""
+        return sum(
+            len(node) // 2
+            if node[0] is ops.dot
+            else node[0] is not LEAF and node[0] is not CONSTANT
+            for node in self.nodes
+        )
 
 
 class Traced(Operators):
@@ -195,15 +206,8 @@ class Traced(Operators):
                     return x._apply(operation, *operands)  # type: ignore[return-value]
                 else:
                     indices.append(tape.index_of(x))
-        if operation is ops.dot:
-            n = len(indices) // 2
-            record = tape.record
-            start = indices[2 * n :] or [tape.constant(0.0)]
-            products = [
-                record((ops.multiply, a, b))
-                for a, b in zip(indices[:n], indices[n : 2 * n], strict=True)
-            ]
-            return Traced(tape, record((ops.total, *start, *products)))
+        if operation is ops.dot and not len(indices) % 2:
+            indices.append(tape.constant(0.0))
         return Traced(tape, tape.record((operation, *indices)))
 
     def _constant(self, number: float) -> "Traced":
@@ -340,6 +344,8 @@ class TracedArray:
         if positions is None:
             positions = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
         self._positions = positions
+        self._elements: list[Any] = []
+        """What iterating gives, once somebody has."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -362,7 +368,12 @@ class TracedArray:
             self._tape.measured.add(self._group)
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))
+        count = len(self)
+        if not self._elements:  # each neuron of a layer iterates over the same inputs
+            self._elements = [self[i] for i in range(count)]
+        elif self.ndim == 1:
+            self._look()
+        return iter(self._elements)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, TracedIndex):
@@ -375,11 +386,16 @@ class TracedArray:
         positions = self._positions[key]
         if isinstance(positions, np.ndarray) and positions.ndim:
             return TracedArray(self._tape, self._group, (), self._kind, positions)
-        if self._group in self._tape.batched and self._group not in self._tape.mapping:
-            raise _both_ways()
-        if self._group not in self._tape.batched:
-            self._tape.unrolled.add(self._group)
+        self._look()
         return self._element(int(positions))
+
+    def _look(self) -> None:
+        """Note that single elements are looked at, which vmap's arrays allow within it only."""
+        tape, group = self._tape, self._group
+        if group not in tape.batched:
+            tape.unrolled.add(group)
+        elif group not in tape.mapping:
+            raise _both_ways()
 
     def _element(self, position: int) -> Any:
         if self._kind == "index":

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.api import LiftedFunction
-from liftgrad.lift.arguments import LeafGroup, Reading, read
+from liftgrad.lift.arguments import LeafGroup, Reading, has_rows
 from liftgrad.lift.build import Built
 from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.draws import Draw, drawing
@@ -144,6 +144,13 @@ class Training:
             losses.append(self._program(len(alike[0])).run(np.stack(alike), len(alike), stop))
         return np.concatenate(losses) if losses else np.zeros(0)
 
+    def batch(self, rows: NDArray[np.int64] | None) -> Reading:
+        """Return what a batch of the run at hand consists of; None: all of its data."""
+        reading = replace(self.reading, groups=self.groups)
+        if rows is None or self.rows is None:
+            return reading
+        return reading.of_rows(lambda x: take_rows(x, rows), self.rows)
+
     def prepare(self, sizes: Iterable[int]) -> None:
         """Build the programs for batches of these sizes (0: all data), if they are not there."""
         for size in sizes:
@@ -170,15 +177,11 @@ class _StepProgram:
 
     def __init__(self, training: Training, size: int) -> None:
         self.training, self.size = training, size
-        function = training.function
-        arguments = training.arguments
-        if size:
-            arguments = {
-                name: x[:size] if is_data(x, training.rows) else x for name, x in arguments.items()
-            }
-        reading = read(arguments)
+        function, reading = training.function, training.reading
+        if size and training.rows is not None:
+            reading = reading.of_rows(lambda x: x[:size], training.rows)
         recipe = self.recipe = step_recipe(
-            function, training.optimizer, training.clipping, arguments, reading
+            function, training.optimizer, training.clipping, training.arguments, reading
         )
         built = self.built = recipe.built
         self.part = [g.array.shape if g.array is not None else () for g in reading.groups]
@@ -264,7 +267,7 @@ class _StepProgram:
 
     def cut(self, group: LeafGroup) -> bool:
         """Tell whether batches are cut from an argument."""
-        return bool(self.size) and is_data(group.array, self.training.rows)
+        return bool(self.size) and has_rows(group.array, self.training.rows)
 
 
 class _NativeSteps:
@@ -391,11 +394,6 @@ class _NativeSteps:
         for gather in self.gathers.values():
             gather.read(rows)
         orders[:] = np.arange(len(rows)).reshape(orders.shape)
-
-
-def is_data(x: Any, rows: int | None) -> bool:
-    """Tell whether an argument is an array of `rows` rows, from which batches are cut."""
-    return rows is not None and isinstance(x, np.ndarray) and x.ndim > 0 and len(x) == rows
 
 
 def _check_all(group: LeafGroup, i: int, built: Built, part: tuple[int, ...]) -> None:

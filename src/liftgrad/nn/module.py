@@ -25,8 +25,10 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, parameter) with names such as "layers.0.neurons.2.w.1", each once."""
+        found: list[tuple[str, Any]] = []
+        _leaves(vars(self), "", found)
         seen: set[int] = set()
-        for name, parameter in _leaves(vars(self), ""):
+        for name, parameter in found:
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield name, parameter
@@ -121,18 +123,20 @@ class Module:
         return "\n".join([f"{name}(", *([f"  {extra}"] if extra else []), *inner, ")"])
 
 
-def _leaves(x: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(x, Operators):  # a Value, or its stand-in while a function is lifted
-        if not x._prev:  # a stored result is not a parameter
-            yield name, x
-        return
-    if isinstance(x, Module):
+def _leaves(x: Any, name: str, found: list[tuple[str, Any]]) -> None:
+    """Append (name, parameter) for what is in a module or container, as often as it is there.
+
+    Not a generator: one within others would be resumed by each of them for every parameter.
+    """
+    if isinstance(x, Module) and type(x).named_parameters is not Module.named_parameters:
         # Through the method, so that a class may say itself what its parameters are.
-        for inner, parameter in x.named_parameters():
-            yield f"{name}.{inner}", parameter
+        found += [(f"{name}.{inner}", parameter) for inner, parameter in x.named_parameters()]
         return
-    for inner, item in _items(x, name):
-        yield from _leaves(item, inner)
+    for inner, item in _items(vars(x) if isinstance(x, Module) else x, name):
+        if not isinstance(item, Operators):
+            _leaves(item, inner, found)
+        elif not item._prev:  # a Value, or its stand-in while a function is lifted; else a result
+            found.append((inner, item))
 
 
 def _named(x: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from liftgrad.errors import NonFiniteLossError
 from liftgrad.lift.nonfinite import explain
 from liftgrad.lift.parameters import Parameters
-from liftgrad.lift.training import Training, is_data
+from liftgrad.lift.training import Training
 from liftgrad.optim import Optimizer
 
 
@@ -77,13 +77,8 @@ def fail(
         low, high = (middle, high) if finite_after(middle) else (low, middle)
     finite_after(low)
 
-    rows = None
-    if batches is not None:
-        rows = batches[low]
-        arguments = {
-            name: x[rows] if is_data(x, training.rows) else x for name, x in arguments.items()
-        }
-    cause = explain(training.function, arguments, rows)
+    rows = None if batches is None else batches[low]
+    cause = explain(training.function, arguments, training.batch(rows), rows)
     loss, steps = float(losses[low]), training.optimizer.steps
     taken = "1 step" if steps == 1 else f"{steps} steps"
     if math.isfinite(loss):
