@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from liftgrad.lift import target
 from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift.machine_code import MachineCode
-from liftgrad.lift.target import host
+from liftgrad.lift.target import _processor, host, known_host
 
 KEY = hashlib.sha256(b"a kernel").hexdigest()
 OTHER_KEY = hashlib.sha256(b"another kernel").hexdigest()
@@ -27,11 +28,11 @@ PROGRAM = """
 import warnings
 warnings.simplefilter("error")
 from liftgrad import Value, lift
-from liftgrad.lift import machine_code
+from liftgrad.lift import compiler
 
 compiled = []
-emit = machine_code.emit_object
-machine_code.emit_object = lambda *arguments: compiled.append(0) or emit(*arguments)
+emit = compiler.emit_object
+compiler.emit_object = lambda *arguments: compiled.append(0) or emit(*arguments)
 
 @lift
 def energy(xs, y):
@@ -268,7 +269,8 @@ def test_processes_may_share_an_empty_directory(directory):
         processes = [stack.enter_context(start(PROGRAM)) for _ in range(4)]
         gradients = {finish(process)[0] for process in processes}
     assert len(gradients) == 1
-    assert len(list(directory.iterdir())) == 2
+    # The kernels, the driver, and what the processor is.
+    assert len(list(directory.iterdir())) == 2 + (_processor() is not None)
     assert run() == [gradients.pop(), "0"]
 
 
@@ -331,10 +333,10 @@ def test_a_directory_that_vanishes_is_no_error(directory):
 def test_an_entry_depends_on_all_that_made_it(directory):
     """The same driver for other features, another processor or another version is compiled anew."""
     targets = [host(), replace(host(), cpu="generic"), host(256), host(128)]
-    for count, target in enumerate(targets, start=1):
-        MachineCode(target)
+    for count, one in enumerate(targets, start=1):
+        MachineCode(one, KernelCache.of_user())
         assert len(list(directory.iterdir())) == count
-    MachineCode(targets[0])
+    MachineCode(targets[0], KernelCache.of_user())
     assert len(list(directory.iterdir())) == len(targets)
 
 
@@ -345,9 +347,22 @@ def test_an_entry_depends_on_the_versions():
 
     import liftgrad  # noqa: PLC0415
 
-    identity = MachineCode(host()).identity
-    versions = (llvmlite.__version__, ".".join(map(str, binding.llvm_version_info)))
-    assert {*versions, liftgrad.__version__} <= set(identity)
+    identity = " ".join(MachineCode(host(), KernelCache(None)).identity)
+    llvm = ".".join(map(str, binding.llvm_version_info))
+    for version in (f"llvmlite {llvmlite.__version__}", f"LLVM {llvm}", liftgrad.__version__):
+        assert version in identity
+
+
+@pytest.mark.skipif(_processor() is None, reason="nothing is known of this processor without LLVM")
+def test_a_processor_is_described_anew_if_it_is_another_one(directory, monkeypatch):
+    """Or for narrower vectors; else the description comes from the cache, and is LLVM's own."""
+    cache = KernelCache.of_user()
+    assert known_host(cache, None) == known_host(cache, None) == host()
+    assert known_host(cache, 128) == host(128)
+    assert len(list(directory.iterdir())) == 2
+    monkeypatch.setattr(target, "_processor", lambda: "another one")
+    known_host(cache, None)
+    assert len(list(directory.iterdir())) == 3
 
 
 def test_no_warning_without_need(directory):

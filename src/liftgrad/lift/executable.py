@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.build import Built, Stats, constants_of
 from liftgrad.lift.groups import View
+from liftgrad.lift.kernel_cache import KernelCache
+from liftgrad.lift.machine_code import MachineCode
+from liftgrad.lift.native import NativeProgram
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters, Store, adding
 from liftgrad.lift.portions import Portions, staged
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
+from liftgrad.lift.target import known_host
 
 Array = NDArray[Any]
 Backend = Literal["native", "numpy"]
@@ -43,11 +47,9 @@ class Executable:
         since = stats.time("schedule", since)
         stats.tensor_operations = len(self.program.nests)
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
-        self.native = None
+        self.native: NativeProgram | None = None
         code = machine_code() if backend == "native" else None
         if code is not None:
-            from liftgrad.lift.native import NativeProgram  # noqa: PLC0415, loads LLVM
-
             self.native = NativeProgram(self.program, constants_of(rolled), code, dtype)
             stats.kernels = len({k.text for k in self.native.kernels})
             stats.time("compile", since)
@@ -292,7 +294,7 @@ class NumpyRun:
         return [self.gradient(view) for view in self.built.gradients]
 
 
-def machine_code() -> Any:
+def machine_code() -> MachineCode | None:
     """Return this process's compiled kernels, or None, with a warning, where LLVM is missing.
 
     LIFTGRAD_VECTOR_BITS=128 or 256 makes vectors narrower than the processor's.
@@ -305,10 +307,10 @@ _loading = threading.Lock()
 
 
 @lru_cache
-def _machine_code(vector_bits: int | None) -> Any:
+def _machine_code(vector_bits: int | None) -> MachineCode | None:
     try:
-        from liftgrad.lift.machine_code import MachineCode  # noqa: PLC0415, loads LLVM
-        from liftgrad.lift.target import host  # noqa: PLC0415
+        cache = KernelCache.of_user()
+        target = known_host(cache, vector_bits)
     except (ImportError, OSError) as error:
         warnings.warn(
             f"LLVM cannot be loaded ({error}); lifted functions run on NumPy, more slowly. "
@@ -317,4 +319,4 @@ def _machine_code(vector_bits: int | None) -> Any:
             stacklevel=3,
         )
         return None
-    return MachineCode(host(vector_bits))
+    return MachineCode(target, cache)

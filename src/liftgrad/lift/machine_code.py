@@ -4,12 +4,11 @@ import ctypes
 import hashlib
 import threading
 from collections.abc import Iterable
-
-import llvmlite
-from llvmlite import binding as llvm
+from typing import Any, Protocol
 
 import liftgrad
-from liftgrad.lift import vector_math
+from liftgrad.errors import LiftError
+from liftgrad.lift import object_file, vector_math
 from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift.llvm import Kernel
 from liftgrad.lift.target import Target
@@ -234,19 +233,17 @@ _DRIVERS = ("run", "run_counted", "train", "portions", "gather64", "gather32", "
 class MachineCode:
     """Compiled kernels of this process for one target."""
 
-    def __init__(self, target: Target) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        self.target = target
-        self.cache = KernelCache.of_user()
+    def __init__(self, target: Target, cache: KernelCache) -> None:
+        self.target, self.cache = target, cache
         self.identity = (
-            *(target.triple, target.cpu, target.features, llvmlite.__version__),
-            *(".".join(map(str, llvm.llvm_version_info)), liftgrad.__version__),
+            *(target.triple, target.cpu, target.features, target.compiler),
+            liftgrad.__version__,
         )
         """What, beside its text, a kernel's machine code depends on."""
         self.lock = threading.Lock()
         self.addresses: dict[str, int] = {}
-        self.engines: list[llvm.ExecutionEngine] = []
+        self.loaded: list[_Loaded] = []
+        """What keeps the code in memory."""
         self.run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._driver("run_counted"))
         # The GIL stays held, which spares a tenth of a microsecond.
         self.run_briefly = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(self._driver("run_counted"))
@@ -270,17 +267,17 @@ class MachineCode:
             new = {k.text: k for k in kernels if k.text not in self.addresses}
             if new:
                 names = {text: f"k{i}" for i, text in enumerate(new)}
-                engine = self._load(self._object(module_text(new.values(), self.target)))
+                loaded = self._load(self._object(module_text(new.values(), self.target)))
                 for text, name in names.items():
-                    self.addresses[text] = engine.get_function_address(name)
+                    self.addresses[text] = loaded.address(name)
         return [self.addresses[k.text] for k in kernels]
 
     def _driver(self, name: str) -> int:
         with self.lock:
             if "run" not in self.addresses:
-                engine = self._load(self._object(_DRIVER_TEXT))
+                loaded = self._load(self._object(_DRIVER_TEXT))
                 for function in _DRIVERS:
-                    self.addresses[function] = engine.get_function_address(function)
+                    self.addresses[function] = loaded.address(function)
         return self.addresses[name]
 
     def _object(self, text: str) -> bytes:
@@ -288,16 +285,33 @@ class MachineCode:
         key = hashlib.sha256("\0".join([text, *self.identity]).encode()).hexdigest()
         code = self.cache.load(key)
         if code is None:
-            code = emit_object(text, self.target)
+            code = _compiler().emit_object(text, self.target)
             self.cache.store(key, code)
         return code
 
-    def _load(self, code: bytes) -> llvm.ExecutionEngine:
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine(self.target))
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        self.engines.append(engine)
-        return engine
+    def _load(self, code: bytes) -> "_Loaded":
+        loaded = object_file.load(code) or _compiler().Loaded(code, self.target)
+        self.loaded.append(loaded)
+        return loaded
+
+
+class _Loaded(Protocol):
+    """An object file in memory."""
+
+    def address(self, name: str) -> int:
+        """Return the address of a function."""
+
+
+def _compiler() -> Any:
+    """Return the compiler, loaded when there is something new to compile."""
+    try:
+        from liftgrad.lift import compiler  # noqa: PLC0415, loads LLVM
+    except (ImportError, OSError) as error:
+        raise LiftError(
+            f"LLVM cannot be loaded any more ({error}); install llvmlite anew, or lift with "
+            "backend='numpy'."
+        ) from None
+    return compiler
 
 
 def module_text(kernels: Iterable[Kernel], target: Target) -> str:
@@ -308,26 +322,3 @@ def module_text(kernels: Iterable[Kernel], target: Target) -> str:
     return "\n".join(
         [vector_math.definitions(functions, fma=target.fma) if functions else "", *parts]
     )
-
-
-def machine(target: Target) -> llvm.TargetMachine:
-    """Return LLVM's description of the target."""
-    return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2
-    )
-
-
-def emit_object(text: str, target: Target) -> bytes:
-    """Compile a module to an object file."""
-    module = llvm.parse_assembly(text)
-    module.triple = target.triple
-    module.verify()
-    host = machine(target)
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    # The kernels are vectors already.
-    options.loop_vectorization = False
-    options.slp_vectorization = False
-    builder = llvm.create_pass_builder(host, options)
-    manager = builder.getModulePassManager()
-    manager.run(module, builder)
-    return host.emit_object(module)  # type: ignore[no-any-return]

@@ -11,16 +11,14 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.alignment import zeros
+from liftgrad.lift.native import Instance, NativeProgram
 from liftgrad.lift.stages import Stage, local_buffers, stages
-
-if TYPE_CHECKING:  # it loads LLVM
-    from liftgrad.lift.native import Instance, NativeProgram
 
 Array = NDArray[Any]
 _SEGMENTS = 8
@@ -64,9 +62,9 @@ class Portions:
 
     def __init__(
         self,
-        native: "NativeProgram",
+        native: NativeProgram,
         plan: list[Stage],
-        shared: "Instance",
+        shared: Instance,
         portion: int,
         local: set[int],
     ) -> None:
@@ -187,7 +185,7 @@ class _Worker:
         )
 
 
-def portion_of(native: "NativeProgram", local: set[int]) -> int:
+def portion_of(native: NativeProgram, local: set[int]) -> int:
     """Return how many samples make a portion."""
     each = sum(native.program.buffers[b].size for b in local) * np.dtype(native.dtype).itemsize
     fitting = _CACHE // max(each, 1)
@@ -195,7 +193,7 @@ def portion_of(native: "NativeProgram", local: set[int]) -> int:
 
 
 def staged(
-    native: "NativeProgram", nests: list[int], samples: int, outside: set[int]
+    native: NativeProgram, nests: list[int], samples: int, outside: set[int]
 ) -> tuple[list[Stage], set[int], int] | None:
     """Return (stages, local buffers, portion) if a batch is large enough to be cut."""
     if not any(buffer.batched for buffer in native.program.buffers):

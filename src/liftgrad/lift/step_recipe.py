@@ -16,6 +16,8 @@ from liftgrad.lift.arguments import Reading
 from liftgrad.lift.build import constants_of, differentiate
 from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.groups import View
+from liftgrad.lift.machine_code import MachineCode
+from liftgrad.lift.native import NativeProgram
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.program import Program
 from liftgrad.lift.schedule import schedule
@@ -82,7 +84,7 @@ class StepRecipe:
         self.places = _places(optimizer, reading, built.parameter_groups)
         # The recipe must not keep the first trainer's model alive.
         self.update = update.released()
-        self.native: Any = None
+        self.native: NativeProgram | None = None
 
     def fits(self, optimizer: Optimizer, reading: Reading) -> bool:
         """Tell whether the optimiser moves the same parameters by the same rules."""
@@ -104,11 +106,9 @@ class StepRecipe:
         """Return the step as loop nests."""
         return schedule(self.built.rolled, self.update.assignments)
 
-    def kernels(self, code: Any) -> Any:
+    def kernels(self, code: MachineCode) -> NativeProgram:
         """Return the step as machine code."""
         if self.native is None:
-            from liftgrad.lift.native import NativeProgram  # noqa: PLC0415, loads LLVM
-
             constants = constants_of(self.built.rolled)
             self.native = NativeProgram(self.scheduled(), constants, code, self.dtype)
         return self.native

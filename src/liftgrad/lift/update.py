@@ -14,6 +14,7 @@ from liftgrad.lift.alignment import zeros
 from liftgrad.lift.build import constants_of
 from liftgrad.lift.executable import machine_code
 from liftgrad.lift.groups import Leaf, Rolled, View
+from liftgrad.lift.native import BRIEF, NativeProgram
 from liftgrad.lift.parameters import Parameters, Store, in_order
 from liftgrad.lift.roll import identity
 from liftgrad.lift.schedule import Assignment, schedule
@@ -240,8 +241,6 @@ class StoreUpdate:
     def __init__(self, store: Store, optimizer: Optimizer, code: Any) -> None:
         # Not the optimiser itself: the store knows its updates by it, weakly.
         self.optimizer = weakref.proxy(optimizer)
-        from liftgrad.lift.native import BRIEF, NativeProgram  # noqa: PLC0415, loads LLVM
-
         self.settings = Settings(optimizer)
         self.serves = self.settings.hold
         """Tells whether an optimiser is still what it was."""

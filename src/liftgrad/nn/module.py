@@ -25,10 +25,11 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Any]]:
         """Yield (name, parameter) with names such as "layers.0.neurons.2.w.1", each once."""
-        found: list[tuple[str, Any]] = []
-        _leaves(vars(self), "", found)
+        names: list[str] = []
+        leaves: list[Any] = []
+        _leaves(vars(self), "", names, leaves)
         seen: set[int] = set()
-        for name, parameter in found:
+        for name, parameter in zip(names, leaves, strict=True):
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield name, parameter
@@ -123,20 +124,24 @@ class Module:
         return "\n".join([f"{name}(", *([f"  {extra}"] if extra else []), *inner, ")"])
 
 
-def _leaves(x: Any, name: str, found: list[tuple[str, Any]]) -> None:
-    """Append (name, parameter) for what is in a module or container, as often as it is there.
+def _leaves(x: Any, name: str, names: list[str], leaves: list[Any]) -> None:
+    """Append names and parameters of what is in a module or container, as often as it is there.
 
-    Not a generator: one within others would be resumed by each of them for every parameter.
+    Not a generator: one within others would be resumed by each of them for every parameter. And
+    two lists, since one of pairs would make the garbage collector look for work.
     """
     if isinstance(x, Module) and type(x).named_parameters is not Module.named_parameters:
         # Through the method, so that a class may say itself what its parameters are.
-        found += [(f"{name}.{inner}", parameter) for inner, parameter in x.named_parameters()]
+        for inner, parameter in x.named_parameters():
+            names.append(f"{name}.{inner}")
+            leaves.append(parameter)
         return
     for inner, item in _items(vars(x) if isinstance(x, Module) else x, name):
         if not isinstance(item, Operators):
-            _leaves(item, inner, found)
+            _leaves(item, inner, names, leaves)
         elif not item._prev:  # a Value, or its stand-in while a function is lifted; else a result
-            found.append((inner, item))
+            names.append(inner)
+            leaves.append(item)
 
 
 def _named(x: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,53 @@
+"""Compiler: LLVM, from a kernel's IR to an object file, and from that to running code.
+
+Importing this module loads LLVM's library.
+"""
+
+import llvmlite
+from llvmlite import binding as llvm
+
+from liftgrad.lift.target import Target
+
+llvm.initialize_native_target()
+llvm.initialize_native_asmprinter()
+
+
+def machine(target: Target) -> llvm.TargetMachine:
+    """Return LLVM's description of the target."""
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2
+    )
+
+
+def version() -> str:
+    """Return what, beside target and text, the machine code depends on."""
+    return f"llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, llvm.llvm_version_info))}"
+
+
+def emit_object(text: str, target: Target) -> bytes:
+    """Compile a module to an object file."""
+    module = llvm.parse_assembly(text)
+    module.triple = target.triple
+    module.verify()
+    host = machine(target)
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    # The kernels are vectors already.
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(host, options)
+    manager = builder.getModulePassManager()
+    manager.run(module, builder)
+    return host.emit_object(module)  # type: ignore[no-any-return]
+
+
+class Loaded:
+    """An object file that LLVM loaded."""
+
+    def __init__(self, code: bytes, target: Target) -> None:
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine(target))
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        """Return the address of a function."""
+        return self._engine.get_function_address(name)  # type: ignore[no-any-return]
