@@ -15,6 +15,7 @@
 
 import copy
 import enum
+import gc
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -143,14 +144,20 @@ def read(arguments: dict[str, Any]) -> Reading:
 
     """
     reader = _Reader()
-    for name, argument in arguments.items():
-        reader.open(name)
-        try:
-            reader.take(argument, name)
-        except RecursionError:
-            raise LiftError(
-                f"{name} is nested too deeply, or a list in it holds itself; make it flatter."
-            ) from None
+    collecting = gc.isenabled()
+    gc.disable()  # all that is made here is kept
+    try:
+        for name, argument in arguments.items():
+            reader.open(name)
+            try:
+                reader.take(argument, name)
+            except RecursionError:
+                raise LiftError(
+                    f"{name} is nested too deeply, or a list in it holds itself; make it flatter."
+                ) from None
+    finally:
+        if collecting:
+            gc.enable()
     return Reading(
         tuple(reader.key),
         reader.groups,

@@ -113,13 +113,13 @@ def trace(
         traced = TracedArray(tape, group, of_group.shape, kind)
         return traced if of_group.ndim else traced[()]
 
-    traced, made = substitute(arguments, tape.leaves, array)
-    watched, generators = Watched(made), Generators()
     # The tape is a great many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()
     gc.disable()
     tracing.depth += 1
     try:
+        traced, made = substitute(arguments, tape.leaves, array)
+        watched, generators = Watched(made), Generators()
         result = function(traced, tape)
         watched.check()
         generators.check()

@@ -8,6 +8,8 @@ is the same object, a Value still, for eager code as before.
 import threading
 import weakref
 from collections.abc import Sequence
+from itertools import repeat
+from operator import is_
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +22,7 @@ _FEW = 4096
 # The slots of a Value are free to hold a window's store and position.
 _STORE = Value.__dict__["grad"]
 _POSITION = Value.__dict__["data"]
+_OPERANDS = Value.__dict__["_prev"]
 
 
 class Store:
@@ -45,12 +48,13 @@ class Store:
         """The native update of each optimiser that holds just these parameters, or None."""
         self.latest: tuple[weakref.ref[Any], weakref.ref[Any]] | None = None
         """The optimiser that asked for its update last, and that; neither is kept alive."""
+        gradients = [value.grad for value in values]
         for position, value in enumerate(values):
-            gradient = value.grad
             value.__class__ = Window
             _STORE.__set__(value, self)
             _POSITION.__set__(value, position)
-            value.grad = gradient
+        self.gradients[:] = [0.0 if isinstance(g, Value) else g for g in gradients]
+        self.graphs.update((i, g) for i, g in enumerate(gradients) if isinstance(g, Value))
 
     def update_of(self, optimizer: Any) -> Any:
         """Return the native update of an optimiser that holds all of this store, else None."""
@@ -198,13 +202,17 @@ def _whole_store(values: list[Value], dtype: str) -> Store | None:
     first = values[0]
     if isinstance(first, Window):
         store: Store = _STORE.__get__(first)
-        same = len(store.numbers) == len(values) and all(
-            isinstance(v, Window) and _STORE.__get__(v) is store and _POSITION.__get__(v) == i
-            for i, v in enumerate(values)
+        if store.numbers.dtype != dtype or len(store.numbers) != len(values):
+            return None
+        # Asked in C, and of a value only once it is known to be a window.
+        same = (
+            set(map(type, values)) == {Window}
+            and all(map(is_, map(_STORE.__get__, values), repeat(store)))
+            and list(map(_POSITION.__get__, values)) == list(range(len(values)))
         )
-        return store if same and store.numbers.dtype == dtype else None
+        return store if same else None
     # Inner values are other ones at each call.
-    if all(type(value) is Value and not value._prev for value in values):
+    if set(map(type, values)) == {Value} and not any(map(_OPERANDS.__get__, values)):
         return Store(values, dtype)
     return None
 

@@ -21,7 +21,7 @@ from liftgrad.lift.native import NativeProgram
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.program import Program
 from liftgrad.lift.schedule import schedule
-from liftgrad.lift.update import Update
+from liftgrad.lift.update import Update, places_among
 from liftgrad.optim import Optimizer
 
 _MOST_RECIPES = 8
@@ -156,9 +156,6 @@ def _places(
 ) -> list[NDArray[np.int64]]:
     """Return where an optimiser holds the parameters of each group, -1 where it does not."""
     place = {id(p): i for i, p in enumerate(optimizer.params)}
-    found = [
-        np.array([place.get(id(value), -1) for value in reading.groups[i].values], np.int64)
-        for i in parameter_groups
-    ]
+    found = [places_among(reading.groups[i].values, place) for i in parameter_groups]
     sizes = [len(rule.params) for rule in optimizer.rules]
     return [*found, np.array([len(optimizer.params), *sizes], np.int64)]

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,10 @@ class Update:
         self.rolled, self.optimizer = rolled, optimizer
         self.rules = list(optimizer.rules)
         self.place = {id(p): i for i, p in enumerate(optimizer.params)}
-        self.rule_of = {id(p): rule for rule in self.rules for p in rule.params}
+        self.rule_of = np.repeat(
+            np.arange(len(self.rules)), [len(rule.params) for rule in self.rules]
+        )
+        """The number of the rule that each of the optimiser's parameters follows."""
         counts = [len(rule.scalars(optimizer.steps)) for rule in self.rules]
         self.ends = list(itertools.accumulate(counts))
         """Where each rule's scalars end among all."""
@@ -49,25 +53,35 @@ class Update:
     def add(self, parameters: Parameters, leaf: int, gradient: View) -> None:
         """Append the update of a leaf group's parameters, those that the optimiser holds."""
         self.parameters[leaf] = parameters
-        for rule, end in zip(self.rules, self.ends, strict=True):
-            values = enumerate(parameters.values)
-            held = [i for i, value in values if self.rule_of.get(id(value)) is rule]
-            if held:
+        places = places_among(parameters.values, self.place)
+        following = np.where(places >= 0, self.rule_of[places], -1)
+        for number, (rule, end) in enumerate(zip(self.rules, self.ends, strict=True)):
+            held = np.flatnonzero(following == number)
+            if len(held):
                 rates = range(end - len(rule.scalars(self.optimizer.steps)), end)
-                self._add(rule, rates, parameters, np.array(held, np.int64), leaf, gradient)
+                self._add(rule, rates, held, places[held], leaf, gradient)
 
     def _add(
         self,
         rule: Optimizer,
         scalars: range,
-        parameters: Parameters,
         held: Array,
+        places: Array,
         leaf: int,
         gradient: View,
     ) -> None:
-        """Append the update of those of a leaf group's parameters that follow one rule."""
+        """Append the update of those of a leaf group's parameters that follow one rule.
+
+        Args:
+            rule: the rule.
+            scalars: which of all scalars are the rule's.
+            held: where in the leaf group the parameters are.
+            places: where in the optimiser they are.
+            leaf: the leaf group.
+            gradient: of the whole group.
+
+        """
         rolled = self.rolled
-        places = np.array([self.place[id(parameters.values[i])] for i in held])
         state = []
         for name in rule.state_names:
             number = rolled.add(Leaf(name, len(held), "parameter"))
@@ -88,9 +102,7 @@ class Update:
 
     def held(self, parameters: Parameters) -> Array:
         """Return the places of those parameters that the optimiser holds."""
-        return np.array(
-            [i for i, value in enumerate(parameters.values) if id(value) in self.place], np.int64
-        )
+        return np.flatnonzero(places_among(parameters.values, self.place) >= 0)
 
     def _assign(self, leaf: int, positions: Array, symbol: Symbol) -> None:
         self.assignments.append(Assignment(leaf, positions, symbol.view))
@@ -118,7 +130,7 @@ class Update:
         """Return the groups alone, without an optimiser and its parameters; see `bound`."""
         other = copy.copy(self)
         other.optimizer = other.rules = None  # type: ignore[assignment]
-        other.place, other.rule_of, other.parameters, other.state_numbers = {}, {}, {}, {}
+        other.place, other.parameters, other.state_numbers = {}, {}, {}
         return other
 
     def bound(
@@ -190,8 +202,15 @@ class Update:
 
 def _unmet(optimizer: Optimizer, parameters: dict[int, Parameters]) -> list[Any]:
     """Return what an optimiser holds beside these parameters."""
-    met = {id(value) for p in parameters.values() for value in p.values}
+    met: set[int] = set()
+    for p in parameters.values():
+        met.update(map(id, p.values))
     return [value for value in optimizer.params if id(value) not in met]
+
+
+def places_among(values: Sequence[Any], place: Mapping[int, int]) -> NDArray[np.int64]:
+    """Return the place of each of the values, by their identities, -1 where it has none."""
+    return np.fromiter(map(place.get, map(id, values), itertools.repeat(-1)), np.int64, len(values))
 
 
 class Settings:
