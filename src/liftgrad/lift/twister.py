@@ -122,8 +122,8 @@ body:
   %scaled = fmul <8 x double> %a, splat (double 67108864.0)
   %sum = fadd <8 x double> %scaled, %b
   %number = fmul <8 x double> %sum, splat (double 0x3CA0000000000000)
-  %rounded = {convert} <8 x double> %number to <8 x {kind}>
-  store <8 x {kind}> %rounded, ptr %eight, align 64
+  %converted = {convert} <8 x double> %number to <8 x {kind}>
+  store <8 x {kind}> %converted, ptr %eight, align 64
   %few = icmp slt i64 %pairs, %left
   %most = select i1 %few, i64 %pairs, i64 %left
   %whole = icmp slt i64 %most, 8
