@@ -347,19 +347,19 @@ def entry_of(path):
         return file.metadata()["liftgrad"]
 
 
+def make_dropout(batch_size=12):
+    random.seed(3)
+    model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 1))
+
+    @lift
+    def loss(model, X, y):
+        return mean(vmap(lambda x, yi: (model(x)[0] - yi) ** 2)(X, y))
+
+    return model, Trainer(loss, optim.SGD(model.parameters(), lr=0.1), batch_size=batch_size)
+
+
 def test_dropout_goes_on_to_the_bit(tmp_path):
     """What the loss draws at random after a checkpoint is what it would have drawn."""
-
-    def make_dropout():
-        random.seed(3)
-        model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 1))
-
-        @lift
-        def loss(model, X, y):
-            return mean(vmap(lambda x, yi: (model(x)[0] - yi) ** 2)(X, y))
-
-        return model, Trainer(loss, optim.SGD(model.parameters(), lr=0.1), batch_size=12)
-
     X, y = make_data()
     model, trainer = make_dropout()
     random.seed(4)
@@ -372,3 +372,23 @@ def test_dropout_goes_on_to_the_bit(tmp_path):
     after.load(tmp_path / "run.safetensors")
     assert same(after.fit(4, second, X, y), expected)
     assert numbers(second) == numbers(model)
+
+
+def test_dropout_goes_on_from_the_middle_of_an_epoch(tmp_path):
+    """A checkpoint between two native calls has `random` as after the steps before it."""
+    X, y = make_data(300)
+    model, trainer = make_dropout(1)
+    random.seed(4)
+    expected = trainer.fit(2, model, X, y)
+    after_all = random.getstate()
+    first, before = make_dropout(1)
+    random.seed(4)
+    rule = Checkpoint(tmp_path / "run.safetensors", every_seconds=1e-9, keep=9)
+    before.fit(1, first, X, y, checkpoint=rule)
+    second, after = make_dropout(1)
+    earliest = max(tmp_path.glob("run.*.safetensors"))
+    after.load(earliest)
+    assert 0 < after.optimizer.steps < 300
+    assert same(after.fit(2, second, X, y), expected)
+    assert numbers(second) == numbers(model)
+    assert random.getstate() == after_all

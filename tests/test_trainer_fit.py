@@ -354,6 +354,41 @@ def test_ctrl_c_ends_a_fit_after_a_whole_step(backend, capsys):
     assert trainer.run(7, model, X, y).loss.tolist() == plain.run(7, again, X, y).loss.tolist()
 
 
+@pytest.mark.usefixtures("python_hears_ctrl_c")
+@pytest.mark.parametrize(
+    ("backend", "method"), [("native", "fit"), ("native", "run"), ("numpy", "fit")]
+)
+def test_ctrl_c_leaves_random_as_the_steps_taken_do(backend, method):
+    """No number of a step that was not taken is drawn, and none is drawn twice."""
+
+    def dropped(model, X, y):
+        return squared(lambda x: model(nn.Dropout(0.5)(x)), X, y)
+
+    def make_dropped():
+        model = make_model()
+        optimizer = optim.SGD(model.parameters(), lr=0.01)
+        return model, Trainer(lift(backend=backend)(dropped), optimizer, batch_size=4)
+
+    X, y = make_data(4000)
+    model, trainer = make_dropped()
+    random.seed(6)
+    trainer.run(3, model, X, y)
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        getattr(trainer, method)(10**6, model, X, y)
+    except KeyboardInterrupt:
+        assert method == "run"
+    timer.join()
+    state, steps = random.getstate(), trainer.optimizer.steps
+    assert 3 < steps < 10**6
+    again, plain = make_dropped()
+    random.seed(6)
+    plain.run(steps, again, X, y)
+    assert random.getstate() == state
+    assert numbers(again) == numbers(model)
+
+
 def test_the_result_does_not_depend_on_the_number_of_threads():
     """Losses, validation and parameters, to the bit, on batches large enough to be shared."""
     X, y = make_data(9000)

@@ -12,6 +12,7 @@ from liftgrad.lift import object_file, vector_math
 from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift.llvm import Kernel
 from liftgrad.lift.target import Target
+from liftgrad.lift.twister import TWISTER
 
 DRIVER = """
 ; Run a plan: pairs of a kernel and its arguments.
@@ -225,9 +226,13 @@ _DRIVER_TEXT = "".join(
         *(DRIVER, PORTIONS, GATHER.format(bits=64), GATHER.format(bits=32)),
         ADD.format(bits=64, kind="double", bytes=8),
         ADD.format(bits=32, kind="float", bytes=4),
+        TWISTER,
     ]
 )
-_DRIVERS = ("run", "run_counted", "train", "portions", "gather64", "gather32", "add64", "add32")
+_DRIVERS = (
+    *("run", "run_counted", "train", "portions"),
+    *("gather64", "gather32", "add64", "add32", "draw64", "draw32"),
+)
 
 
 class MachineCode:

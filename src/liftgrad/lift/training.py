@@ -22,6 +22,7 @@ from liftgrad.lift.draws import Draw, drawing
 from liftgrad.lift.executable import machine_code
 from liftgrad.lift.gathering import Gather
 from liftgrad.lift.listing import Listing
+from liftgrad.lift.native_draws import NativeDraws
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.portions import Portions, staged
 from liftgrad.lift.repeat import Repeat
@@ -220,8 +221,7 @@ class _StepProgram:
             self.checked = self.training.runs
         if self.native is not None:
             since = time.perf_counter()
-            with drawing(self.built.draws, self.samples, steps) as draw:
-                losses = self.native.run(batches, steps, draw, stop)
+            losses = self.native.run(batches, steps, stop)
             taken = time.perf_counter() - since
             if steps == self.at_once and taken < _PATIENCE / 2:
                 self.at_once = min(2 * self.at_once, _MOST_AT_ONCE)
@@ -316,7 +316,8 @@ class _NativeSteps:
             if number in self.instance.arrays and owner.cut(owner.groups[i])
         }
         addresses = [(gather.code, gather.words.ctypes.data) for gather in self.gathers.values()]
-        head = np.array(addresses, np.uint64).reshape(-1)
+        self.draws = NativeDraws(built.draws, owner.samples, self.instance, code.addresses)
+        head = np.array(addresses + self.draws.plan, np.uint64).reshape(-1)
         nests = np.zeros(0, np.uint64) if cut else self.instance.plan.reshape(-1)
         self.plan = np.concatenate([head, nests])
 
@@ -329,7 +330,7 @@ class _NativeSteps:
             if i not in built.parameter_groups and not owner.cut(owner.groups[i]):
                 self.instance.set(number, checked_numbers(owner.groups[i], i, built))
 
-    def run(self, batches: Array | None, steps: int, draw: Draw, stop: Callable[[], bool]) -> Array:
+    def run(self, batches: Array | None, steps: int, stop: Callable[[], bool]) -> Array:
         """Take steps; return the losses."""
         owner, instance, update = self.owner, self.instance, self.owner.update
         for leaf, parameters in update.parameters.items():
@@ -347,21 +348,18 @@ class _NativeSteps:
             np.zeros((steps, 1), np.int64) if batches is None else batches, np.int64
         )
         pointer = ctypes.c_void_p
-        # Steps in portions go one by one: each takes long enough to be worth a call. So do steps
-        # that draw random numbers, which are drawn here.
-        one_by_one = bool(owner.built.draws) or self.portions is not None
-        at_once = 1 if one_by_one else steps
+        # Steps in portions go one by one: each takes long enough to be worth a call.
+        at_once = steps if self.portions is None else 1
         in_files = [gather.source for gather in self.gathers.values() if gather.mapped]
         if in_files:
             rows = min(map(rows_at_once, in_files))
             at_once = max(1, min(at_once, rows // orders.shape[1]))
         done = running = 0
+        self.draws.take()
         try:
             for step in range(0, steps, at_once):
                 self.order[0] = 0
                 running = min(at_once, steps - step)
-                for number, numbers in draw():
-                    instance.set(number, numbers)
                 if in_files:
                     self.fetch(orders[step : step + running])
                 self.code.train(
@@ -379,6 +377,7 @@ class _NativeSteps:
                 if at_once < steps and stop():
                     break
         finally:
+            self.draws.give_back()
             if self.portions is None and self.order[0]:
                 done += running  # an interruption is heard of after the call, which sets the order
             for leaf, parameters in update.parameters.items():
