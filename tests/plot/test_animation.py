@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from liftgrad.plot import BoundaryAnimation
@@ -68,6 +69,28 @@ def test_on_given_axes(tmp_path):
     film.save(tmp_path / "film.gif", dpi=40)
     assert (film.ax_, film.figure_) == (right, figure)
     assert len(left.get_lines()) == 1
+
+
+def test_each_frame_is_drawn_once(tmp_path):
+    """Also the last one, which stays; the figure keeps its resolution and its canvas."""
+
+    class Counted(Line2D):
+        draws = 0
+
+        def draw(self, renderer):
+            self.draws += 1
+            super().draw(renderer)
+
+    figure = Figure((3.0, 2.0), dpi=70)
+    canvas = figure.canvas
+    left, right = figure.subplots(1, 2)
+    line = left.add_line(Counted([0.0, 1.0], [0.0, 1.0]))
+    film = BoundaryAnimation(Threshold(), X, Y, ax=right, resolution=4)
+    for _ in range(3):
+        film.capture()
+    film.save(tmp_path / "film.gif", dpi=40)
+    assert line.draws == 3
+    assert (figure.get_dpi(), figure.canvas) == (70, canvas)
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path):
