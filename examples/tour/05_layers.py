@@ -1,6 +1,6 @@
 """PyTorch's layers, and weights in PyTorch's shapes: a convolution that tells bars apart.
 
-The pictures have 7x7 pixels, noise, and a bar that lies or stands. Prints the parameters' names and
+The pictures have 6x6 pixels, noise, and a bar that lies or stands. Prints the parameters' names and
 shapes, and the share of new pictures seen right: before training, after it, and with weights made
 by hand and loaded as a state_dict. That of such a `torch.nn.Sequential` loads as well.
 """
@@ -15,11 +15,11 @@ from liftgrad.functional import mean
 
 
 def pictures(count: int, seed: int) -> tuple[Any, Any]:
-    """Return pictures (count, 1, 7, 7) and their classes: 0, the bar lies; 1, it stands."""
+    """Return pictures (count, 1, 6, 6) and their classes: 0, the bar lies; 1, it stands."""
     draw = np.random.default_rng(seed)
-    X, y = draw.normal(scale=0.3, size=(count, 1, 7, 7)), draw.integers(0, 2, count)
+    X, y = draw.normal(scale=0.3, size=(count, 1, 6, 6)), draw.integers(0, 2, count)
     for picture, stands in zip(X[:, 0], y, strict=True):
-        (picture.T if stands else picture)[draw.integers(1, 6), 1:6] += 1.0
+        (picture.T if stands else picture)[draw.integers(1, 5), 1:5] += 1.0
     return X, y
 
 
@@ -39,7 +39,7 @@ def report(name: str) -> None:
 
 
 random.seed(0)
-model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(5), nn.Flatten(), nn.Linear(2, 2))
+model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(2, 2))
 for name, array in model.state_dict().items():
     print(f"{name:9} {array.shape}")
 report("untrained")

@@ -2,8 +2,8 @@
 
 Three spiral arms are told apart. The callback prints every tenth epoch. The fit ends when the
 validation loss has not fallen for 15 epochs, and the parameters of the best epoch are put back: the
-accuracy is that of the best epoch again. The last lines are the CSV file's, which is written to the
-folder given as argument, or else to a temporary one.
+validation loss is that of the best epoch again. The last lines are the CSV file's, which is written
+to the folder given as argument, or else to a temporary one.
 """
 
 import random
@@ -16,6 +16,7 @@ import numpy as np
 
 from liftgrad import EarlyStopping, Trainer, data, lift, losses, nn, optim, vmap
 from liftgrad.functional import mean
+from liftgrad.trainer import EpochState
 
 random.seed(0)
 X, y = data.make_spirals(600, arms=3, noise=0.05, seed=1)
@@ -35,7 +36,7 @@ def accuracy(model: nn.Sequential, X: Any, y: Any) -> Any:
     return np.mean(np.argmax(scores(model, X), axis=0) == y)
 
 
-def report(state: Any) -> None:
+def report(state: EpochState) -> None:
     """Print every tenth epoch."""
     if state.epoch % 10 == 0:
         print(f"epoch {state.epoch} loss {state.loss:.4f}, validation {state.validation_loss:.4f}")
@@ -51,7 +52,8 @@ history = Trainer(loss, optim.Adam(model.parameters(), lr=0.02), batch_size=32).
 epochs = history.epochs
 best = np.argmin(epochs["validation_loss"])
 print(f"stopped after {len(epochs['epoch'])} epochs; the best was {epochs['epoch'][best]}")
-print(f"accuracy then {epochs['accuracy'][best]:.1%}, now {accuracy(model, *held):.1%}")
+then, now = epochs["validation_loss"][best], loss(model, *held).data
+print(f"validation then {then:.6f}, now {now:.6f}; accuracy {accuracy(model, *held):.1%}")
 with tempfile.TemporaryDirectory() as temporary:
     path = Path(sys.argv[1] if len(sys.argv) > 1 else temporary, "history.csv")
     history.to_csv(path)

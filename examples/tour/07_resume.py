@@ -13,6 +13,7 @@ from typing import Any
 
 from liftgrad import Checkpoint, Trainer, data, lift, losses, nn, optim, vmap
 from liftgrad.functional import mean
+from liftgrad.trainer import EpochState
 
 X, y = data.make_circles(200, noise=0.2, seed=0)
 
@@ -31,7 +32,7 @@ def make() -> tuple[nn.MLP, Trainer]:
     return model, Trainer(loss, optimizer, batch_size=16)
 
 
-def press(state: Any) -> None:
+def press(state: EpochState) -> None:
     """Do what Ctrl-C does, after the 15th epoch."""
     if state.epoch == 15:
         signal.raise_signal(signal.SIGINT)

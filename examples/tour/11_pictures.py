@@ -34,8 +34,8 @@ X, y = data.make_spirals(300, arms=3, noise=0.05, seed=0)
 model = nn.MLP(2, [16, 16, 3], "tanh")
 film = plot.BoundaryAnimation(model, X, y, resolution=30)
 trainer = Trainer(loss, optim.Adam(model.parameters(), lr=0.02), batch_size=20)
-for epoch in range(5, 80, 5):
-    history = trainer.fit(5, model, X, y, validation=0.2)
+for epoch in range(10, 81, 10):
+    history = trainer.fit(10, model, X, y, validation=0.2)
     film.capture(f"epoch {epoch}")
 predicted = np.argmax(scores(model, X), axis=0)
 
