@@ -35,6 +35,11 @@ def train(name: str, cost: Any, make: Callable[[Any], Any], max_norm: float | No
     print(f"{name:17} loss {history.loss[-1]:.4g}, line {found}")
 
 
+def groups(p: list[Any]) -> list[dict[str, Any]]:
+    """Return two groups of parameters: the intercept has a rate of its own."""
+    return [{"params": p[:1]}, {"params": p[1:], "lr": 0.5}]
+
+
 square, huber, fall = losses.mse_loss, losses.huber_loss, optim.cosine(0.5, 0.0, STEPS)
 train("mean square", square, lambda p: optim.Adam(p, lr=fall))
 train("absolute", losses.l1_loss, lambda p: optim.Adam(p, lr=fall))
@@ -42,10 +47,7 @@ train("Huber", huber, lambda p: optim.Adam(p, lr=fall))
 
 train("SGD", huber, lambda p: optim.SGD(p, lr=0.03))
 train("SGD, momentum", huber, lambda p: optim.SGD(p, lr=0.03, momentum=0.9))
-train(
-    "SGD, two groups",  # the intercept may move faster
-    *(huber, lambda p: optim.SGD([{"params": p[:1]}, {"params": p[1:], "lr": 0.5}], lr=0.03)),
-)
+train("SGD, two groups", huber, lambda p: optim.SGD(groups(p), lr=0.03))
 train("RMSprop", huber, lambda p: optim.RMSprop(p, lr=0.03))
 train("Adam", huber, lambda p: optim.Adam(p, lr=0.03))
 train("Adam, one cycle", huber, lambda p: optim.Adam(p, lr=optim.one_cycle(0.5, STEPS)))
