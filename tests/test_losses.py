@@ -203,7 +203,7 @@ def test_hinge_asks_for_a_margin_of_one():
     assert hinge([1.0], [1.0]) == 0.0
     assert hinge([-5.0], [-1.0]) == 0.0
     assert hinge([0.25], [1.0]) == 0.75
-    assert hinge([2.0], [-1.0]) == 3.0
+    assert hinge([2.0], [-1.0]) == hinge(2.0, -1.0) == 3.0
     assert hinge([1.0, -5.0, 0.25, 2.0], [1.0, -1.0, 1.0, -1.0]) == (0.75 + 3.0) / 4
 
 

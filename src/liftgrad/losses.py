@@ -89,7 +89,7 @@ def binary_cross_entropy_with_logits(
     )
 
 
-def hinge(scores: Iterable[Any], targets: Iterable[Any], reduction: Reduction = "mean") -> Any:
+def hinge(scores: Any, targets: Any, reduction: Reduction = "mean") -> Any:
     """Return the mean of max(0, 1 - y·s) over scores s and targets y, each 1.0 or -1.0.
 
     This is the max-margin loss of a support vector machine: zero only where every score has its

@@ -14,6 +14,7 @@ from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import mean, take, total, uniform, where
 from liftgrad.lift.api import lift
 from liftgrad.lift.vmap import vmap
+from liftgrad.losses import hinge
 
 
 def refusal(function, *arguments, error=TraceError):
@@ -230,6 +231,7 @@ def test_tables_without_shape(read, words):
         (lambda p, X: vmap(lambda x: x * p[0])(X) * 2.0, "used as one number"),
         (lambda p, X: p[0] + vmap(lambda x: x * p[0])(X), "used as one number"),
         (lambda p, X: sum(vmap(lambda x: x * p[0])(X)), "no fixed number"),
+        (lambda p, X: hinge(vmap(lambda x: x * p[0])(X), X), "loss in the mapped function"),
         (lambda p, X: total(vmap(lambda x: x * p[0])(X)) + X[0], "mapped over by vmap and indexed"),
         (lambda p, X: total(vmap(lambda x: x * p[0])(X[1:])), "part of an array"),
     ],

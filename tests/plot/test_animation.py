@@ -1,10 +1,16 @@
 """The boundary while training, as a GIF."""
 
+import gc
+import itertools
+import weakref
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
+from liftgrad import Value, nn
 from liftgrad.plot import BoundaryAnimation
 
 X = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0], [2.0, -1.0]])
@@ -31,6 +37,46 @@ def test_a_frame_is_what_the_classifier_says_then():
     assert [text for text, _ in film.frames] == ["before", "epoch 2", "epoch 3"]
     for at, (_, regions) in zip((0.5, 1.0, 2.0), film.frames, strict=True):
         assert np.array_equal(regions.prediction, regions.xx0 > at)
+
+
+ASKED = itertools.count()
+
+
+class Scaled(nn.Module):
+    """A model whose parameter or whose attribute changes."""
+
+    def __init__(self):
+        self.at, self.factor = Value(1.0), 1.0
+
+    def __call__(self, point):
+        """Return a score for each of two classes; it is counted how often Python runs this."""
+        next(ASKED)
+        return [self.at * self.factor, point[0]]
+
+
+def test_a_model_is_traced_for_its_first_frame_only():
+    """As long as it is the same program; the numbers are those of the moment."""
+    model = Scaled()
+    film = BoundaryAnimation(model, X, Y, resolution=10)
+    before = next(ASKED)
+    for model.at.data in (0.5, 1.0, 2.0):
+        film.capture()
+    assert next(ASKED) == before + 2
+    for model.factor in map(float, range(1, 31)):
+        film.capture()
+    thresholds = (0.5, 1.0, 2.0, *range(2, 61, 2))
+    for threshold, (_, regions) in zip(thresholds, film.frames, strict=True):
+        assert np.array_equal(regions.prediction, regions.xx0 > threshold)
+
+
+def test_a_model_that_was_drawn_is_not_kept_alive():
+    """Nor is its program."""
+    model = Scaled()
+    BoundaryAnimation(model, X, Y, resolution=4).capture()
+    alive = weakref.ref(model)
+    del model
+    gc.collect()
+    assert alive() is None
 
 
 def test_the_file(tmp_path):
@@ -68,6 +114,28 @@ def test_on_given_axes(tmp_path):
     film.save(tmp_path / "film.gif", dpi=40)
     assert (film.ax_, film.figure_) == (right, figure)
     assert len(left.get_lines()) == 1
+
+
+def test_each_frame_is_drawn_once(tmp_path):
+    """Also the last one, which stays; the figure keeps its resolution and its canvas."""
+
+    class Counted(Line2D):
+        draws = 0
+
+        def draw(self, renderer):
+            self.draws += 1
+            super().draw(renderer)
+
+    figure = Figure((3.0, 2.0), dpi=70)
+    canvas = figure.canvas
+    left, right = figure.subplots(1, 2)
+    line = left.add_line(Counted([0.0, 1.0], [0.0, 1.0]))
+    film = BoundaryAnimation(Threshold(), X, Y, ax=right, resolution=4)
+    for _ in range(3):
+        film.capture()
+    film.save(tmp_path / "film.gif", dpi=40)
+    assert line.draws == 3
+    assert (figure.get_dpi(), figure.canvas) == (70, canvas)
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path):

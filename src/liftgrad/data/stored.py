@@ -30,7 +30,7 @@ def store(
         rows = TableStream("large.csv", "price")
         encoder = TableEncoder().fit(rows)
         X, y = store(encoder, rows, "encoded")
-        Trainer(loss, optimizer, batch_size=256).fit(model, X, y, epochs=3)
+        Trainer(loss, optimizer, batch_size=256).fit(3, model, X, y)
 
     Only a chunk is in memory meanwhile. Files of these names are replaced when all is encoded; if
     that fails, they stay as they were. `np.load("encoded/X.npy", mmap_mode="r")` opens them later.

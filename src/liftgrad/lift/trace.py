@@ -533,7 +533,8 @@ class Batch:
     def __iter__(self) -> Iterator[Any]:
         raise TraceError(
             f"{user_line()}: the results of vmap have no fixed number within a lifted function; "
-            "use total(results) or mean(results), or return them."
+            "use total(results) or mean(results), or return them, and compute each sample's loss "
+            "in the mapped function."
         )
 
     __len__ = __iter__

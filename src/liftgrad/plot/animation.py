@@ -1,7 +1,7 @@
 """Decision regions while a classifier is trained, as an animated GIF."""
 
+import io
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from liftgrad.plot.decision_regions import DecisionRegions, compute_regions
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 _LAST = 1.5
 """For so many seconds the last frame stays before the film begins again."""
@@ -94,9 +95,6 @@ class BoundaryAnimation:
             OSError: if the file cannot be written.
 
         """
-        from matplotlib import rc_context
-        from matplotlib.animation import PillowWriter
-
         if not self.frames:
             raise ValueError("the animation has no frames; call it while training, then save it.")
         if Path(path).suffix.lower() != ".gif":
@@ -108,18 +106,36 @@ class BoundaryAnimation:
         figure = ax.get_figure(root=True)
         assert figure is not None
         self.ax_, self.figure_ = ax, figure
-        writer = PillowWriter(fps=frames_per_second)
-        with tempfile.TemporaryDirectory() as directory, rc_context({"savefig.bbox": None}):
-            film = Path(directory) / "film.gif"
-            writer.setup(figure, film, dpi)
+        pictures = self._pictures(ax, figure, dpi)
+        each = 1000 // frames_per_second
+        durations = [each] * len(pictures)
+        durations[-1] += round(_LAST * frames_per_second) * each
+        film = io.BytesIO()
+        pictures[0].save(
+            *(film, "gif"), save_all=True, append_images=pictures[1:], duration=durations, loop=0
+        )
+        files.write(path, film.getvalue())
+
+    def _pictures(self, ax: "Axes", figure: "Figure", dpi: float) -> "list[Image]":
+        """Return the frames as pictures, each drawn once, where `savefig` would draw it twice."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL.Image import fromarray
+
+        dpi_before, canvas_before = figure.get_dpi(), figure.canvas
+        # It becomes the figure's canvas, so that no window is resized with the dpi.
+        canvas: Any = FigureCanvasAgg(figure)
+        try:
+            figure.set_dpi(dpi)
+            pictures = []
             for _ in self._drawn(ax):
-                writer.grab_frame()
+                canvas.draw()
+                pictures.append(fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
                 if self._ax is None:  # the first frame's layout is all frames'
                     figure.set_layout_engine("none")
-            for _ in range(round(_LAST * frames_per_second)):
-                writer.grab_frame()
-            writer.finish()
-            files.write(path, film.read_bytes())
+        finally:
+            figure.set_dpi(dpi_before)
+            figure.set_canvas(canvas_before)
+        return pictures
 
     def _drawn(self, ax: "Axes") -> Iterator[None]:
         """Draw one frame after another, and yield after each."""

@@ -1,17 +1,20 @@
 """What a model says at many points: one number or label each, or a row of scores."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.api import lift
+from liftgrad.lift.api import LiftedFunction, lift
 from liftgrad.lift.vmap import vmap
 from liftgrad.nn import Module
 
 Array = NDArray[np.float64]
+_LIFTED: WeakKeyDictionary[Module, LiftedFunction] = WeakKeyDictionary()
+"""Models that were drawn, and may be again: tracing one takes longer than a picture's points."""
 
 
 def outputs(predictor: Any, points: Array) -> NDArray[Any]:
@@ -53,8 +56,16 @@ def outputs(predictor: Any, points: Array) -> NDArray[Any]:
     return np.array(rows)
 
 
-def _of_all(model: Any, points: Array) -> Any:
-    return lift(lambda points: vmap(model)(points))(points)  # noqa: PLW0108, lift asks for a function
+def _of_all(model: Module, points: Array) -> Any:
+    """Return a model's outputs at all points; its program is kept while it stays as it is."""
+    hashable = isinstance(model, Hashable)
+    lifted = _LIFTED.pop(model, None) if hashable else None
+    lifted = lifted or lift(lambda model, points: vmap(model)(points))
+    mapped = lifted(model, points)
+    # Of a model that is another one at each frame, old programs would only pile up.
+    if hashable and lifted.stats.traces == 1:
+        _LIFTED[model] = lifted
+    return mapped
 
 
 def _plain(output: Any) -> Any:
