@@ -2,10 +2,12 @@
 
     python benchmarks/train.py [--task digits ...] [--rounds 5] [--json PATH]
 
-The same network, batches, optimiser and split for all; each system sees the test rows after each
-epoch and stops at the stated accuracy. The time goes from data in memory to that moment, with
-tracing, compiling (kernels of an earlier round are on disk) and looking at the test rows; each
-round has another seed. How it is measured is said in `benchmarks/lift.py`.
+The same network, batches, optimiser and split for all, and first weights from one distribution:
+scikit-learn's, which cannot be chosen there (Glorot's uniform one, for biases, too). Each system
+sees the test rows after each epoch and stops at the stated accuracy. The time goes from data in
+memory to that moment, with tracing, compiling (kernels of an earlier round are on disk) and
+looking at the test rows; each round has another seed. How it is measured is said in
+`benchmarks/lift.py`.
 """
 
 from lift import LIFTGRAD, Task, main, systems

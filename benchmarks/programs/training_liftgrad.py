@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from training import BATCH, SEED, SIZES, data, until_right
 
-from liftgrad import Trainer, functional, lift, losses, nn, optim, vmap
+from liftgrad import Trainer, functional, init, lift, losses, nn, optim, vmap
 
 
 @lift(dtype="float32")
@@ -29,7 +29,10 @@ def main(task: str) -> None:
     def prepare() -> Any:
         random.seed(SEED)
         sizes = SIZES[task]
-        model = nn.MLP(sizes[0], sizes[1:], init="he")
+        model = nn.MLP(sizes[0], sizes[1:], init="xavier")
+        for layer in model.layers:
+            for neuron in layer.neurons:
+                neuron.b.data = init.xavier(len(neuron.w), len(layer.neurons))
         optimizer = optim.Adam(model.parameters(), lr=0.001)
         trainer = Trainer(loss, optimizer, batch_size=BATCH[task], seed=SEED)
         steps = -(-len(X) // BATCH[task])

@@ -1,6 +1,7 @@
 """Training to a stated accuracy with PyTorch, eagerly, with its fused Adam."""
 
 import itertools
+import math
 import sys
 from typing import Any
 
@@ -20,8 +21,9 @@ def main(task: str) -> None:
         sizes = SIZES[task]
         for inputs, outputs in itertools.pairwise(sizes):
             linear = torch.nn.Linear(inputs, outputs)
-            torch.nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
-            torch.nn.init.zeros_(linear.bias)
+            torch.nn.init.xavier_uniform_(linear.weight)
+            bound = math.sqrt(6.0 / (inputs + outputs))
+            torch.nn.init.uniform_(linear.bias, -bound, bound)
             modules += [linear, torch.nn.ReLU()]
         model = torch.nn.Sequential(*modules[:-1])
         optimizer = torch.optim.Adam(model.parameters(), lr=0.001, fused=True)

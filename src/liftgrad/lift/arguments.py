@@ -20,6 +20,7 @@ import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
-from liftgrad.lift.naming import LeafNames
+from liftgrad.lift.naming import LeafNames, Listed, written_out
 from liftgrad.lift.static import Static, slots_of
 from liftgrad.nn import Module
 from liftgrad.ops import Operation
@@ -44,8 +45,8 @@ class LeafGroup:
     kind: Kind
     values: list[Any] = field(default_factory=list)
     """The Values, or the floats; for an array, none."""
-    names: list[str] = field(default_factory=list)
-    """The path of each of the values within the arguments."""
+    listed: list[Listed] = field(default_factory=list)
+    """The paths of the values within the arguments, written out only when somebody asks."""
     array: NDArray[Any] | None = None
 
     @property
@@ -57,7 +58,12 @@ class LeafGroup:
         """Return what the numbers are called, without the numbers."""
         if self.array is not None:
             return LeafNames(self.name, shape=self.array.shape)
-        return LeafNames(self.name, self.names)
+        return LeafNames(self.name, self.listed)
+
+    @property
+    def names(self) -> list[str]:
+        """The path of each of the values."""
+        return written_out(self.listed)
 
     def numbers(self) -> NDArray[Any]:
         """Return the numbers as a flat array."""
@@ -235,7 +241,7 @@ class _Reader:
             group = self.groups[number]
             place = self.places[id(x)] = number, len(group.values)
             group.values.append(x)
-            group.names.append(path)
+            group.listed.append((path, None))
         self.key.append(Place(*place))
         return self.leaves(*place, 1)[0] if self.leaves else None
 
@@ -247,13 +253,14 @@ class _Reader:
         number = self.group("parameter")
         group = self.groups[number]
         first, count = len(group.values), len(xs)
-        self.places.update((x, (number, first + i)) for i, x in enumerate(identities))
+        positions = range(first, first + count)
+        self.places.update(
+            zip(identities, zip(repeat(number), positions, strict=False), strict=True)
+        )
         group.values += xs
+        group.listed.append((path, count))
         self.key.append(Places(number, first, count))
-        if self.leaves is not None:  # then nobody asks for names
-            return self.leaves(number, first, count)
-        group.names += [f"{path}.{i}" for i in range(count)]
-        return []
+        return self.leaves(number, first, count) if self.leaves is not None else []
 
     def take_static(self, x: Any, _path: str, _static_floats: bool) -> Any:
         self.key.append((x.__class__, x))
@@ -271,7 +278,7 @@ class _Reader:
         number = self.group("input")
         group = self.groups[number]
         group.values.append(x)
-        group.names.append(path)
+        group.listed.append((path, None))
         self.key.append(float)
         return self.leaves(number, len(group.values) - 1, 1)[0] if self.leaves else None
 

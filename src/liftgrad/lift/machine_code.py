@@ -15,6 +15,8 @@ from liftgrad.lift.target import Target
 from liftgrad.lift.twister import TWISTER
 
 DRIVER = """
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
+
 ; Run a plan: pairs of a kernel and its arguments.
 define void @run(ptr %plan, i64 %count) {
 entry:
@@ -150,6 +152,17 @@ head:
   %more = icmp slt i64 %row, %rows
   br i1 %more, label %inner, label %done
 inner:
+  ; Rows are anywhere: ask early for the lines at which a later one begins.
+  %ahead = add i64 %row, 8
+  %within = icmp slt i64 %ahead, %rows
+  %later = select i1 %within, i64 %ahead, i64 %row
+  %ls = getelementptr i64, ptr %order, i64 %later
+  %latersample = load i64, ptr %ls, align 8
+  %laterfrom = mul i64 %latersample, %columns
+  %line0 = getelementptr i{bits}, ptr %source, i64 %laterfrom
+  %line1 = getelementptr i8, ptr %line0, i64 64
+  call void @llvm.prefetch.p0(ptr %line0, i32 0, i32 3, i32 1)
+  call void @llvm.prefetch.p0(ptr %line1, i32 0, i32 3, i32 1)
   %os = getelementptr i64, ptr %order, i64 %row
   %sample = load i64, ptr %os, align 8
   %from = mul i64 %sample, %columns

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
+Listed = tuple[str, int | None]
+"""The path of a number and None, or that of a list of numbers and how many it holds."""
 _MOST_LABELS = 8
 _NUMBER = re.compile(r"(?<=\.)[0-9]+(?![^.])")
 
@@ -40,15 +42,29 @@ class Look:
     write: Callable[[Sequence[str]], str]
 
 
+def written_out(listed: Sequence[Listed]) -> list[str]:
+    """Return the path of each number."""
+    return [
+        path if index is None else f"{path}.{index}"
+        for path, count in listed
+        for index in ((None,) if count is None else range(count))
+    ]
+
+
 @dataclass(slots=True, frozen=True, eq=False)
 class LeafNames:
     """How the arguments call the numbers of one leaf group."""
 
     name: str
-    paths: Sequence[str] = ()
+    listed: Sequence["Listed"] = ()
     """Of single numbers."""
     shape: tuple[int, ...] | None = None
     """Of an array."""
+
+    @property
+    def paths(self) -> list[str]:
+        """The path of each single number."""
+        return written_out(self.listed)
 
 
 @dataclass(slots=True)

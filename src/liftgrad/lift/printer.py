@@ -30,7 +30,7 @@ from liftgrad.lift.groups import (
 from liftgrad.lift.line_text import LineText
 from liftgrad.lift.listing import Listing, PrintedLine
 from liftgrad.lift.loops import Line, Loops, copied, lines, part, row_extents
-from liftgrad.lift.naming import Column, LeafNames, Naming, Paths, array_columns
+from liftgrad.lift.naming import Column, LeafNames, Listed, Naming, Paths, array_columns
 from liftgrad.lift.program import Apply, Expression, Load, Number, Program, Reduce
 
 _NUMBERS_IN_NOTE = 12
@@ -66,8 +66,9 @@ def listing(
     """
     names = dict(built.names)
     if built.seed is not None:
-        several = [f"∂{name}.{i}" for i in range(built.outputs)]
-        names[built.seed] = LeafNames(f"∂{name}", several if built.outputs > 1 else [f"∂{name}"])
+        one: list[Listed] = [(f"∂{name}", None)]
+        listed = one if built.outputs == 1 else [(f"∂{name}", built.outputs)]
+        names[built.seed] = LeafNames(f"∂{name}", listed)
     headings = [("gradient:", built.forward)]
     if update is not None:
         headings.append(("update:", update))

@@ -39,9 +39,10 @@ def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) 
     """Return the groups that the tape's nodes fall into and where the outputs are in them."""
     nodes = list(nodes)
     recorded = len(nodes)
-    uses = _uses(nodes, outputs)
-    products = _write_out_products(nodes, uses)
-    terms, vanished = _flatten_sums(nodes[:recorded], uses, products)
+    inner = [i for i, node in enumerate(nodes) if node[0] is not LEAF]
+    uses = _uses(nodes, inner, outputs)
+    products = _write_out_products(nodes, inner, uses)
+    terms, vanished = _flatten_sums(nodes, inner, uses, products)
     classes = _classes(nodes, recorded, uses, terms, vanished, products)
     maker = _Maker(nodes, terms, classes, leaves)
     for key, members in zip(classes.keys, classes.members, strict=True):
@@ -163,16 +164,18 @@ def _enter_products(found: _Classes, node: Node, products: range) -> None:
             found.enter((ops.multiply, of[a], of[b]), i)
 
 
-def _uses(nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
-    """Return how often the outputs, and nodes that they depend on, use each node."""
+def _uses(nodes: Sequence[Node], inner: Sequence[int], outputs: Sequence[int]) -> list[int]:
+    """Return how often the outputs, and nodes that they depend on, use each node.
+
+    Here and below `inner` are the numbers of the nodes that were recorded and are no leaves.
+    """
     uses = [0] * len(nodes)
     for i in outputs:
         uses[i] += 2  # so that an output is not taken for a partial sum with a single user
-    for i in range(len(nodes) - 1, -1, -1):
+    for i in reversed(inner):
         if uses[i]:
             node = nodes[i]
-            operation = node[0]
-            if operation is LEAF or operation is CONSTANT:
+            if node[0] is CONSTANT:
                 continue
             if len(node) == 3:
                 uses[node[1]] += 1
@@ -183,11 +186,14 @@ def _uses(nodes: Sequence[Node], outputs: Sequence[int]) -> list[int]:
     return uses
 
 
-def _write_out_products(nodes: list[Node], uses: list[int]) -> dict[int, range]:
+def _write_out_products(
+    nodes: list[Node], inner: Sequence[int], uses: list[int]
+) -> dict[int, range]:
     """Append a node for each product of each dot product, and return where they are."""
     products: dict[int, range] = {}
-    dots = [i for i, node in enumerate(nodes) if node[0] is ops.dot and uses[i]]
-    for i in dots:
+    for i in inner:
+        if nodes[i][0] is not ops.dot or not uses[i]:
+            continue
         node, first = nodes[i], len(nodes)
         count = len(node) // 2 - 1
         nodes.extend(zip(repeat(ops.multiply, count), node[1:], node[1 + count :], strict=False))
@@ -197,7 +203,7 @@ def _write_out_products(nodes: list[Node], uses: list[int]) -> dict[int, range]:
 
 
 def _flatten_sums(
-    nodes: Sequence[Node], uses: list[int], products: Mapping[int, range]
+    nodes: Sequence[Node], inner: Sequence[int], uses: list[int], products: Mapping[int, range]
 ) -> tuple[dict[int, list[int]], bytearray]:
     """Return the terms of each n-ary sum and a mark on the partial sums that vanish into one.
 
@@ -205,9 +211,10 @@ def _flatten_sums(
     but `0 + x`, with which Python's sum() starts, is a sum, so that short rows are like long ones.
     """
     chains: dict[int, list[int]] = {}
-    inner = bytearray(len(nodes))
+    vanished = bytearray(len(nodes))
     add, total, dot = ops.add, ops.total, ops.dot
-    for i, node in enumerate(nodes):
+    for i in inner:
+        node = nodes[i]
         operation = node[0]
         if (operation is not add and operation is not total and operation is not dot) or not uses[
             i
@@ -218,13 +225,13 @@ def _flatten_sums(
             if uses[a] == 1 and a in chains:
                 # The first chain's list is taken over, which keeps long chains linear.
                 members = chains.pop(a) if not members else members + chains.pop(a)
-                inner[a] = 1
+                vanished[a] = 1
             else:
                 members.append(a)
         if operation is dot:
             members += products[i]
         chains[i] = members
-    zeros = {i for i, node in enumerate(nodes) if node[0] is CONSTANT and node[1] == "0.0"}
+    zeros = {i for i in inner if nodes[i][0] is CONSTANT and nodes[i][1] == "0.0"}
     terms: dict[int, list[int]] = {}
     for i, members in chains.items():
         rest = [a for a in members if a not in zeros] if zeros else members
@@ -232,7 +239,7 @@ def _flatten_sums(
         plain = node[0] is add and len(members) == 2 and members == [node[1], node[2]]
         if len(rest) < len(members) or not plain:
             terms[i] = rest or members[:1]
-    return terms, inner
+    return terms, vanished
 
 
 class _Maker:

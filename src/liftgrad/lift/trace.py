@@ -82,11 +82,11 @@ class Tape:
         return Traced(self, self.record((LEAF, group, position)))
 
     def leaves(self, group: int, first: int, count: int) -> "list[Traced]":
-        """Record neighbouring inputs."""
+        """Record neighbouring inputs, which are new if they are several."""
+        if count == 1:
+            return [self.leaf(group, first)]
         start, memo = len(self.nodes), self.memo
         new = [(LEAF, group, position) for position in range(first, first + count)]
-        if not memo.keys().isdisjoint(new):
-            return [self.leaf(group, position) for position in range(first, first + count)]
         memo.update(zip(new, range(start, start + count), strict=True))
         self.nodes += new
         return [Traced(self, i) for i in range(start, start + count)]
