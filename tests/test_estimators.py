@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -89,6 +90,32 @@ def test_probabilities_are_the_eager_networks():
         assert row == pytest.approx(expected, rel=1e-12)
     logs = classifier.predict_log_proba(X)
     assert np.exp(logs) == pytest.approx(classifier.predict_proba(X), rel=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_it_follows_scikit_learns_network(classes, activation):
+    """The same start and, in batches of all rows, step for step the same probabilities."""
+    X, y = iris()
+    X, y = X[y < classes], y[y < classes]
+    arguments = {"activation": activation, "max_iter": 30, "random_state": 4, "alpha": 0.1}
+    ours = LiftClassifier((8, 5), **arguments).fit(X, y)
+    theirs = MLPClassifier((8, 5), **arguments).fit(X, y)
+    assert ours.loss_curve_ == pytest.approx(theirs.loss_curve_, rel=1e-6)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-5)
+    assert (ours.n_outputs_, ours.n_layers_) == (theirs.n_outputs_, theirs.n_layers_)
+
+
+def test_a_regressor_follows_scikit_learns_network():
+    """The same start and, in batches of all rows, step for step the same predictions."""
+    X, _ = iris()
+    arguments = {"hidden_layer_sizes": (8,), "activation": "tanh", "max_iter": 30}
+    both = [
+        kind(**arguments, random_state=4).fit(X[:, :3], X[:, 3])
+        for kind in (LiftRegressor, MLPRegressor)
+    ]
+    ours, theirs = (estimator.predict(X[:, :3]) for estimator in both)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_one_seed_one_result():

@@ -8,11 +8,11 @@
 """
 
 import functools
+import itertools
 import json
 import math
 import numbers
 import os
-import random
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -127,15 +127,9 @@ class _Perceptron(BaseEstimator):
         self._check_settings()
         seeds = check_random_state(self.random_state)
         self.n_outputs_, self._dtype, self._one_dimensional = outputs, X.dtype.name, one_dimensional
-        # Numbers of our own: Python's `random` is the user's.
-        uniform = random.Random(int(seeds.randint(2**31 - 1))).uniform
-        # Glorot and Bengio (2010), with MLPClassifier's factors, and its biases, too.
-        factor = 2.0 if self.activation == "logistic" else 6.0
-
-        def draw(fan_in: int, fan_out: int) -> float:
-            bound = math.sqrt(factor / (fan_in + fan_out))
-            return uniform(-bound, bound)
-
+        self.n_layers_ = len(_hidden(self.hidden_layer_sizes)) + 2
+        self.parameters_ = self._first_parameters(seeds)
+        self._restore()
         held: tuple[Array, Array] | None = None
         if self.early_stopping:
             X, held_X, y, held_y = train_test_split(
@@ -146,10 +140,7 @@ class _Perceptron(BaseEstimator):
             )
             held = held_X, held_y
         size = min(200 if self.batch_size == "auto" else self.batch_size, len(X))
-        model = self._model = self._network(draw)
-        for layer in model.layers:
-            for neuron in layer.neurons:
-                neuron.b.data = draw(len(neuron.w), len(layer.neurons))
+        model = self._model
         parameters = model.parameters()
         trainer = Trainer(
             self._programs()[0],
@@ -176,7 +167,6 @@ class _Perceptron(BaseEstimator):
         self.parameters_ = np.array([p.data for p in parameters])
         self.loss_curve_ = history.epochs["loss"].tolist()
         self.loss_, self.n_iter_ = self.loss_curve_[-1], len(self.loss_curve_)
-        self.n_layers_ = len(_hidden(self.hidden_layer_sizes)) + 2
         if self.n_iter_ == self.max_iter:
             warnings.warn(
                 f"{type(self).__name__} has not converged within max_iter={self.max_iter} epochs; "
@@ -186,10 +176,26 @@ class _Perceptron(BaseEstimator):
             )
         return self
 
-    def _network(self, init: Callable[[int, int], float]) -> nn.MLP:
-        """Return a network with these initial weights."""
+    def _first_parameters(self, seeds: np.random.RandomState) -> Array:
+        """Draw the numbers that scikit-learn's network of this `random_state` starts from.
+
+        Weights and biases are uniform (Glorot & Bengio, 2010).
+        """
+        factor = 2.0 if self.activation == "logistic" else 6.0
+        drawn = []
+        sizes = [self.n_features_in_, *_hidden(self.hidden_layer_sizes), self.n_outputs_]
+        for fan_in, fan_out in itertools.pairwise(sizes):
+            bound = math.sqrt(factor / (fan_in + fan_out))
+            weights = seeds.uniform(-bound, bound, (fan_in, fan_out))
+            biases = seeds.uniform(-bound, bound, fan_out)
+            drawn.append(np.vstack([weights, biases]).T.reshape(-1))  # neuron by neuron
+        return np.concatenate(drawn)
+
+    def _network(self) -> nn.MLP:
+        """Return a network of this structure."""
         sizes = [*_hidden(self.hidden_layer_sizes), self.n_outputs_]
-        model = nn.MLP(self.n_features_in_, sizes, _ACTIVATIONS[self.activation], init)
+        activation = _ACTIVATIONS[self.activation]
+        model = nn.MLP(self.n_features_in_, sizes, activation, init=lambda _in, _out: 0.0)
         if self.activation == "identity":
             for layer in model.layers:
                 for neuron in layer.neurons:
@@ -246,7 +252,7 @@ class _Perceptron(BaseEstimator):
             self._restore()
 
     def _restore(self) -> None:
-        self._model = self._network(lambda _in, _out: 0.0)
+        self._model = self._network()
         parameters = self._model.parameters()
         for parameter, number in zip(parameters, self.parameters_.tolist(), strict=True):
             parameter.data = number
@@ -256,7 +262,7 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
     """A multi-layer perceptron that tells classes apart, with `MLPClassifier`'s arguments.
 
     It minimises the cross-entropy, with Adam, in batches; it computes in float32 if X is float32,
-    else in float64.
+    else in float64. It starts from the weights that `MLPClassifier` starts from.
 
     Args:
         hidden_layer_sizes: how many neurons each hidden layer has.
@@ -266,7 +272,7 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
         learning_rate_init: Adam's rate.
         max_iter: how many epochs at most.
         shuffle: whether batches are drawn anew for each epoch.
-        random_state: an int for the same result each time.
+        random_state: an int for the same result each time, and scikit-learn's initial weights.
         tol: how much better the loss (or the validation score) must become...
         verbose: whether to show loss, rate and time left on a terminal.
         early_stopping: whether rows are held out and their score decides when to stop.
@@ -296,36 +302,46 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("LiftClassifier needs samples of 2 classes or more; y has 1 class.")
+        if len(self.classes_) == 2:  # one output: the logarithm of the odds for the second class
+            return self._fit(X, labels.astype(X.dtype), 1, one_dimensional=True)
         return self._fit(X, labels.astype(np.int64), len(self.classes_), one_dimensional=True)
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each row, (n,)."""
         X = self._seen(X)
-        chosen: Array = self.classes_[self._outputs(X).argmax(axis=1)]
+        chosen: Array = self.classes_[self._scores(X).argmax(axis=1)]
         return chosen
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class for each row, (n, k)."""
-        scores = self._outputs(self._seen(X))
+        scores = self._scores(self._seen(X))
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`, (n, k), exact for small ones too."""
-        scores = self._outputs(self._seen(X))
+        scores = self._scores(self._seen(X))
         scores = scores - scores.max(axis=1, keepdims=True)
         return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]
 
+    def _scores(self, X: Array) -> Array:
+        """Return a score of each class for each row, (n, k)."""
+        outputs = self._outputs(X)
+        return outputs if self.n_outputs_ > 1 else np.hstack([np.zeros_like(outputs), outputs])
+
     @staticmethod
     def _cost(outputs: Any, label: Any) -> Any:
-        return losses.cross_entropy(outputs, label)
+        # A network with one output returns it without a list around it.
+        if isinstance(outputs, list):
+            return losses.cross_entropy(outputs, label)
+        return losses.binary_cross_entropy_with_logits(outputs, label)
 
     @staticmethod
     def _stratification(y: Array) -> Array:
         return y
 
     def _score(self, X: Array, y: Array) -> float:
-        return float(np.mean(self._outputs(X).argmax(axis=1) == y))
+        return float(np.mean(self._scores(X).argmax(axis=1) == y))
 
 
 class LiftRegressor(RegressorMixin, _Perceptron):
