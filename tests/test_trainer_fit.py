@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from liftgrad import EarlyStopping, Trainer, lift, nn, optim, set_num_threads, vmap
+from liftgrad.errors import LiftError
 from liftgrad.functional import mean
 from liftgrad.lift.portions import get_num_threads
 
@@ -165,6 +166,17 @@ def test_a_fraction_that_leaves_no_rows_is_refused(fraction):
     model, trainer = make()
     with pytest.raises(ValueError, match="leaves none on one side; pass a fraction"):
         trainer.fit(1, model, *make_data(), validation=fraction)
+
+
+def test_data_that_no_rows_can_be_held_out_of_is_refused():
+    """Labels that the loss finds elsewhere would be paired with other samples' numbers."""
+    X, y = make_data()
+    model = make_model()
+    loss = lift(lambda model, X: mean([(model(x) - t) ** 2 for x, t in zip(X, y)]))  # noqa: B905
+    trainer = Trainer(loss, optim.SGD(model.parameters()), batch_size=8)
+    with pytest.raises(LiftError, match=r"^y has as many rows as the data .*; pass it there\.$"):
+        trainer.fit(1, model, X, validation=0.2)
+    assert trainer.optimizer.steps == 0
 
 
 def test_metrics_see_the_validation_data():

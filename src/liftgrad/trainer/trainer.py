@@ -18,7 +18,7 @@ from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.training import Training
 from liftgrad.numbers import is_number
 from liftgrad.optim import Optimizer
-from liftgrad.trainer.batches import Batches
+from liftgrad.trainer.batches import Batches, Order
 from liftgrad.trainer.checkpoint import (
     Checkpoint,
     Writer,
@@ -137,9 +137,14 @@ class Trainer:
             args: of the loss.
             validation: what the validation loss is computed on after each epoch, modules being
                 switched to evaluation: a fraction of the rows, chosen by the seed, that are held
-                out, or a tuple of arguments like `args`.
+                out, or a tuple of arguments like `args`. Rows of arrays that lie in files
+                (`np.load(..., mmap_mode="r")`) are read a portion at a time if the loss is a mean
+                or a total over the samples of `vmap`, such as `mean(vmap(f)(X))`, a penalty of the
+                parameters being added to a mean or not. No other loss follows from its portions;
+                then all rows that are held out are in memory at once while it is evaluated.
             metrics: functions of the same arguments that return a number, evaluated on the
-                validation data, or on the training data if there is none.
+                validation data, or on the training data if there is none. One that is not lifted
+                gets all rows at once.
             early_stopping: when to stop early.
             callbacks: called after each epoch with an `EpochState`; True ends the fit.
             checkpoint: where and how often to write one.
@@ -158,7 +163,9 @@ class Trainer:
         """
         if not isinstance(epochs, int) or epochs < 0:
             raise ValueError(f"{epochs!r} epochs; pass a whole number, 0 or more.")
-        evaluation = Evaluation(self.loss, args, validation, metrics, self.seed)
+        evaluation = Evaluation(
+            self.loss, args, validation, metrics, self.seed, batched=self.batch_size is not None
+        )
         if early_stopping is not None and early_stopping.monitor not in evaluation.columns:
             raise ValueError(
                 f"early stopping monitors {early_stopping.monitor!r}, and there is only "
@@ -167,9 +174,7 @@ class Trainer:
         called = list(callbacks)
         writer = None if checkpoint is None else Writer(self, checkpoint)
         interrupted = False
-        arguments = self.loss.arguments(evaluation.training, {})
-        rows = None if self.batch_size is None else rows_of(arguments)
-        with shown(progress, epochs, rows) as show:
+        with shown(progress, epochs, evaluation.count) as show:
             try:
                 for _ in range(epochs):
                     state = self._epoch(evaluation, writer)
@@ -219,7 +224,7 @@ class Trainer:
     def _epoch(self, evaluation: Evaluation, writer: Writer | None) -> EpochState:
         """Take the steps of an epoch, or what is left of one, and evaluate."""
         since = time.perf_counter()
-        while not self._portion(evaluation.training, writer):
+        while not self._portion(evaluation.training, evaluation.rows, writer):
             pass
         validation_loss, metrics = evaluation()
         optimizer = self.optimizer
@@ -236,10 +241,14 @@ class Trainer:
         self._log.close(state.row())
         return state
 
-    def _portion(self, args: tuple[Any, ...], writer: Writer | None) -> bool:
-        """Take steps up to the end of the epoch or the next checkpoint; tell whether it ended."""
+    def _portion(self, args: tuple[Any, ...], chosen: Order | None, writer: Writer | None) -> bool:
+        """Take steps up to the end of the epoch or the next checkpoint; tell whether it ended.
+
+        Batches are cut from the chosen rows, if they are given.
+        """
         training = self._prepared(args, {})
-        rows, source = training.rows, self._batches
+        source = self._batches
+        rows = training.rows if chosen is None else len(chosen)
         # Compiling may take long: Ctrl-C ends it at once. Whatever changes comes after it.
         training.prepare([0] if rows is None or source is None else source.sizes(rows))
         failure = None
@@ -248,6 +257,8 @@ class Trainer:
             if ended and self._log.epoch:
                 return True  # an interruption came before the evaluation
             batches = None if rows is None or source is None else source.rest(rows)
+            if batches is not None and chosen is not None:
+                batches = [chosen[batch] for batch in batches]
             steps = 1 if batches is None else len(batches)
             before = Snapshot(self.optimizer, self._parameters())
             due = writer.due if writer is not None else bool
