@@ -30,7 +30,7 @@ class Update:
         self.rules = list(optimizer.rules)
         self.place = {id(p): i for i, p in enumerate(optimizer.params)}
         self.rule_of = {id(p): rule for rule in self.rules for p in rule.params}
-        counts = [len(rule.scalars(optimizer.steps)) for rule in self.rules]
+        counts = [len(rule.scalars_at(optimizer.steps)) for rule in self.rules]
         self.ends = list(itertools.accumulate(counts))
         """Where each rule's scalars end among all."""
         self.scalars = rolled.add(Leaf("rates", self.ends[-1], "input"))
@@ -52,7 +52,7 @@ class Update:
             values = enumerate(parameters.values)
             held = [i for i, value in values if self.rule_of.get(id(value)) is rule]
             if held:
-                rates = range(end - len(rule.scalars(self.optimizer.steps)), end)
+                rates = range(end - len(rule.scalars_at(self.optimizer.steps)), end)
                 self._add(rule, rates, parameters, np.array(held, np.int64), leaf, gradient)
 
     def _add(
@@ -162,7 +162,7 @@ class Update:
         """Return the optimiser's scalars for its next steps."""
         first = self.optimizer.steps
         of_rules = [
-            [rule.scalars(step) for step in range(first, first + steps)] for rule in self.rules
+            [rule.scalars_at(step) for step in range(first, first + steps)] for rule in self.rules
         ]
         return np.hstack([np.array(rows, np.float64).reshape(steps, -1) for rows in of_rules])
 
@@ -283,7 +283,7 @@ class StoreUpdate:
                     optimizer.state[name] = array
         place, rates, steps = 0, self.rates, optimizer.steps
         for rule in (optimizer,) if self.settings.single else optimizer.rules:
-            for scalar in rule.scalars(steps):
+            for scalar in rule.scalars_at(steps):
                 rates[place] = scalar
                 place += 1
         self.run()
