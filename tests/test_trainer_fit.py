@@ -122,6 +122,24 @@ def test_the_rate_in_the_table_is_the_last_steps():
     assert table["lr"] == pytest.approx([0.06, 0.01])
 
 
+def test_the_rates_of_several_groups_have_columns_of_their_own():
+    """Beside that of the first, under the name that it has without groups."""
+    model = make_model()
+    params = model.parameters()
+    rates = optim.linear(0.1, 0.0, steps=10), 0.25
+    groups = [{"params": params[:4], "lr": rates[0]}, {"params": params[4:], "lr": rates[1]}]
+    trainer = Trainer(lift(squared), optim.SGD(groups), batch_size=8)
+    states = []
+    history = trainer.fit(2, model, *make_data(), callbacks=[states.append])
+    table = history.table()
+    assert list(table) == ["epoch", "step", "loss", "lr", "lr_0", "lr_1", "seconds"]
+    assert table["lr"].tolist() == table["lr_0"].tolist() == pytest.approx([0.06, 0.01])
+    assert table["lr_1"].tolist() == [0.25, 0.25]
+    assert [state.lr for state in states] == table["lr"].tolist()
+    assert [state.rates for state in states] == [[lr, 0.25] for lr in table["lr"]]
+    assert str(history) == f"10 steps, 2 epochs, loss {table['loss'][-1]:.6g}"
+
+
 # Validation and metrics.
 
 
@@ -200,6 +218,7 @@ def test_metrics_see_the_validation_data():
     ("metrics", "error", "words"),
     [
         ({"loss": squared}, ValueError, "give the metric another name"),
+        ({"lr_1": squared}, ValueError, "give the metric another name"),
         ({"m": 3}, TypeError, "pass a function"),
         ({"m": lambda *args: args}, TypeError, "a metric returns one number"),
         ({"m": lambda *args: np.zeros(3)}, TypeError, "a metric returns one number"),

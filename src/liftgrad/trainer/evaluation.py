@@ -11,7 +11,7 @@ from liftgrad.lift.api import LiftedFunction
 from liftgrad.nn import Module
 from liftgrad.numbers import is_number
 from liftgrad.trainer.batches import Order
-from liftgrad.trainer.history import COLUMNS
+from liftgrad.trainer.history import COLUMNS, is_rate
 from liftgrad.trainer.samples import Samples
 
 Metric = Callable[..., Any]
@@ -48,7 +48,7 @@ class Evaluation:
         self.loss = loss
         self.metrics = dict(metrics or {})
         for name, metric in self.metrics.items():
-            if name in COLUMNS:
+            if name in COLUMNS or is_rate(name):
                 raise ValueError(f"{name!r} is a column of its own; give the metric another name.")
             if not callable(metric):
                 raise TypeError(

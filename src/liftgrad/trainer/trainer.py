@@ -193,6 +193,7 @@ class Trainer:
                 f"Interrupted after step {self.optimizer.steps}; the model is as it was then.\n"
             )
         if early_stopping is not None and self._best.parameters is not None:
+            self._best.join(self.optimizer.params)
             self._parameters().set_numbers(self._best.parameters)
         return self._log.history(interrupted=interrupted)
 
@@ -211,6 +212,8 @@ class Trainer:
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Go on from a checkpoint, with a model, an optimiser and a trainer made as they were.
+
+        Groups that were added to the optimiser are added again before.
 
         Raises:
             CheckpointError: if the file is cut off, of another kind, of a newer version or of
@@ -234,7 +237,7 @@ class Trainer:
             loss=self._log.mean(),
             validation_loss=validation_loss,
             metrics=metrics,
-            lr=optimizer.rate(optimizer.steps - 1),
+            rates=optimizer.rates(optimizer.steps - 1),
             seconds=time.perf_counter() - since,
             trainer=self,
         )
@@ -338,6 +341,7 @@ class Trainer:
         self._training = Training(
             self.loss, self.optimizer, arguments, reading, rows, self._clipping
         )
+        self._best.join(self.optimizer.params)
         expected, self._expected_names = self._expected_names, None
         if expected is not None and expected != self._names():
             raise other_names("the checkpoint")
