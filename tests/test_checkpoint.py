@@ -138,6 +138,28 @@ def test_a_group_that_was_added_goes_on_to_the_bit(kind, saved_at, tmp_path):
     assert json.loads(entry_of(path))["version"] == (1 if saved_at < 3 else 2)
 
 
+def test_the_best_model_has_a_group_as_it_was_when_it_was_added(tmp_path):
+    """Also for a trainer that has moved it since, and goes back to the checkpoint."""
+    X, y = make_data()
+    model, trainer, add = make_with_later_group(optim.Adam, 3)
+    before = numbers(model)
+    best = []
+    series = iter([3.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0])
+    kept = {
+        "metrics": {"m": lambda *_: next(series)},
+        "early_stopping": EarlyStopping(monitor="m", patience=99),
+        "callbacks": [add, lambda _: best.append(numbers(model))],
+        "checkpoint": Checkpoint(tmp_path / "run.safetensors"),
+    }
+    trainer.fit(3, model, X, y, **kept)
+    trainer.run(9, model, X, y)
+    assert numbers(model)[5:] != before[5:]
+    trainer.load(tmp_path / "run.safetensors")
+    trainer.fit(2, model, X, y, **kept)
+    assert best[4][5:] != before[5:]
+    assert numbers(model) == best[1] == [*best[1][:5], *before[5:]]
+
+
 def test_a_checkpoint_of_before_groups_could_be_added_is_gone_on_from(tmp_path):
     """It says nothing of when they began, nor has it their rates by epoch."""
     X, y = make_data()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from liftgrad import Trainer, functional, lift, nn, optim, vmap
 from liftgrad.data import make_moons
 from liftgrad.mapped import is_mapped, let_go, take_rows
+from liftgrad.trainer.samples import Samples
 
 
 def train(X, y, backend="native", steps=50):
@@ -302,6 +304,48 @@ else:
     print(trainer.fit(1, model, X, validation=validation))
 print(resident() - before)
 """
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+def test_labels_that_the_loss_finds_elsewhere_are_not_cut(ordered):
+    """So it is computed on all samples at once."""
+    X, y, folder = ordered
+    stored = np.load(folder / "X.npy", mmap_mode="r")
+    loss = lift(lambda model, X: functional.mean(hinge(model, X, y)))
+    model = nn.MLP(2, [4, 1])
+    trainer = Trainer(loss, optim.SGD(model.parameters(), lr=0.1), batch_size=7)
+    table = trainer.fit(1, model, X, validation=(model, stored)).table()
+    assert table["validation_loss"].tolist() == [loss(model, X).data]
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+def test_all_rows_are_in_memory_during_an_evaluation_only(ordered):
+    """For a metric that is not lifted, and gets them all."""
+    _, y, folder = ordered
+    seen = []
+
+    def metric(_model, X, _y):
+        seen.append((len(X), weakref.ref(X)))
+        return 0.0
+
+    stored = np.load(folder / "X.npy", mmap_mode="r")
+    alive = []
+    callbacks = [lambda _: alive.append(seen[-1][1]() is not None)]
+    metrics = {"a": metric, "b": lambda *args: float(seen[-1][1]() is args[1])}
+    table = fit(stored, y, LOSSES["mean"], metrics=metrics, callbacks=callbacks)[2]
+    assert [rows for rows, _ in seen] == [30] * 3
+    assert table["b"].tolist() == [1.0] * 3
+    assert alive == [False] * 3
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
+def test_portions_are_of_as_many_numbers_whatever_their_size_in_the_file(ordered):
+    """A program widens them."""
+    X, _, folder = ordered
+    for dtype in (np.float64, np.float32, np.uint8):
+        np.save(folder / "x.npy", X.astype(dtype))
+        assert Samples((np.load(folder / "x.npy", mmap_mode="r"),)).portions == 10
+    assert Samples((X,)).portions == 1
 
 
 def growth(folder, way, rows):

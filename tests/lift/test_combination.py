@@ -65,6 +65,7 @@ CASES = {
     "product": (lambda m, X, y: mean(squares(m, X, y)) * mean(vmap(m)(X)), None),
     "quotient": (lambda m, X, y: m.w[0] / mean(squares(m, X, y)), None),
     "by length": (lambda m, X, y: total(squares(m, X, y)) / len(X), None),
+    "by size": (lambda m, X, y: mean(squares(m, X, y)) * (1.0 if len(X) > 1000 else 2.0), None),
     "larger": (lambda m, X, y: functional.maximum(mean(squares(m, X, y)), 0.1), None),
     "two numbers": (lambda m, X, y: [mean(squares(m, X, y))], None),
     "each": (squares, None),
