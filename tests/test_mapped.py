@@ -339,6 +339,21 @@ def test_all_rows_are_in_memory_during_an_evaluation_only(ordered):
 
 
 @pytest.mark.usefixtures("few_rows_at_once")
+def test_many_rows_at_once_are_said(ordered, monkeypatch):
+    """Once, of a loss that does not follow from portions."""
+    _, y, folder = ordered
+    monkeypatch.setattr("liftgrad.mapped._MEMORY", 29 * 16)
+    stored = np.load(folder / "X.npy", mmap_mode="r")
+    metrics = {"m": lift(LOSSES["of some"])}
+    with pytest.warns(RuntimeWarning) as said:
+        fit(stored, y, LOSSES["root"], metrics=metrics)
+    for name, warning in zip(("loss", "m"), said, strict=True):
+        assert str(warning.message).startswith(f"all 30 rows that {name} is evaluated on are in")
+        assert warning.filename == __file__
+    fit(stored, y, LOSSES["root"], metrics=metrics, validation=0.29)
+
+
+@pytest.mark.usefixtures("few_rows_at_once")
 def test_portions_are_of_as_many_numbers_whatever_their_size_in_the_file(ordered):
     """A program widens them."""
     X, _, folder = ordered

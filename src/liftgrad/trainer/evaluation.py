@@ -89,7 +89,10 @@ class Evaluation:
             return None, {}
         with _evaluating(self.loss.arguments(self.data.args, {})), self.data.reading():
             loss = self.data.number("loss", self.loss) if self.validates else None
-            return loss, {name: self.data.number(name, f) for name, f in self.metrics.items()}
+            metrics = {}
+            for name, metric in self.metrics.items():
+                metrics[name] = self.data.number(name, metric)
+        return loss, metrics
 
 
 def rows_of(arguments: dict[str, Any]) -> int:

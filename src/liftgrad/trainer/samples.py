@@ -1,6 +1,7 @@
 """Samples: data to evaluate functions on, a portion at a time where it lies in files."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.combination import Combination, combination
-from liftgrad.mapped import is_mapped, rows_at_once, take_rows
+from liftgrad.mapped import is_mapped, is_much, rows_at_once, take_rows
 from liftgrad.numbers import is_number
 from liftgrad.trainer.batches import Order
 
@@ -33,6 +34,7 @@ class Samples:
         self.portions = -(-self.count // min(at_once)) if at_once else 1
         """In how many portions the rows are read, if a function may be evaluated in portions."""
         self._all = self._taken(rows) if self.portions <= 1 else None
+        self._warned: set[str] = set()
         self._combinations: dict[Any, Combination | None] = {}
 
     @property
@@ -65,9 +67,23 @@ class Samples:
                 numbers = [_number(name, function(*self._taken(part))) for part in parts]
                 weights = sizes / self.count if how == "mean" else np.ones(len(parts))
                 return float(weights @ numbers)
+            self._warn(name)
         if self._all is None:
             self._all = self.all
         return _number(name, function(*self._all))
+
+    def _warn(self, name: str) -> None:
+        """Say what to do about a function that takes much memory, once."""
+        much = any(self._is_data(x) and is_much(self.count, x) for x in self.args)
+        if much and name not in self._warned:
+            self._warned.add(name)
+            warnings.warn(
+                f"all {self.count:,} rows that {name} is evaluated on are in memory at once, since "
+                "it is no mean or total over the samples of vmap; write mean(vmap(f)(X)), so that "
+                "they are read a portion at a time.",
+                RuntimeWarning,
+                stacklevel=6,  # the caller of fit()
+            )
 
     def _combination(self, function: LiftedFunction, sizes: set[int]) -> Combination | None:
         arguments, reading = function.read(self.args, {})

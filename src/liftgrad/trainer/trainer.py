@@ -141,7 +141,7 @@ class Trainer:
                 (`np.load(..., mmap_mode="r")`) are read a portion at a time if the loss is a mean
                 or a total over the samples of `vmap`, such as `mean(vmap(f)(X))`, a penalty of the
                 parameters being added to a mean or not. No other loss follows from its portions;
-                then all rows that are held out are in memory at once while it is evaluated.
+                for it all rows are in memory at once, with a warning if they are many.
             metrics: functions of the same arguments that return a number, evaluated on the
                 validation data, or on the training data if there is none. One that is not lifted
                 gets all rows at once.
@@ -154,7 +154,7 @@ class Trainer:
             ValueError: if `epochs` is negative, the fraction leaves no row on one side, a metric
                 has a column's name, or what early stopping monitors is not there.
             TypeError: if a metric returns something else than a number.
-            LiftError: if there is no data to cut batches from.
+            LiftError: if there is no data to cut batches from, or to hold rows out of.
             NonFiniteLossError: if the loss or a parameter becomes nan or infinite: it names the
                 operation, its line and the step. Model, optimiser and history are left as they
                 were after the last step with finite parameters.
