@@ -138,6 +138,38 @@ def test_a_group_that_was_added_goes_on_to_the_bit(kind, saved_at, tmp_path):
     assert json.loads(entry_of(path))["version"] == (1 if saved_at < 3 else 2)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_group_may_be_added_right_after_loading(again, tmp_path):
+    """Then the names of the others are compared; also after another checkpoint in between."""
+    X, y = make_data()
+    model, trainer, add = make_with_later_group(optim.Adam, 3)
+    trainer.fit(2, model, X, y)
+    path = tmp_path / "run.safetensors"
+    trainer.save(path)
+    add()
+    expected = trainer.fit(2, model, X, y)
+    second, after, add = make_with_later_group(optim.Adam, 3)
+    after.load(path)
+    add()
+    if again:
+        after.save(path)
+        second, after, add = make_with_later_group(optim.Adam, 3)
+        add()
+        after.load(path)
+    got = after.fit(2, second, X, y)
+    assert same(got, expected)
+    assert numbers(second) == numbers(model)
+    other, of_others, _ = make_with_later_group(optim.Adam, 3)
+    of_others = Trainer(
+        of_others.loss, optim.Adam(other.parameters()[1:6], lr=0.05), batch_size=12, seed=2
+    )
+    if not again:
+        of_others.load(path)
+        of_others.optimizer.add_param_group({"params": other.parameters()[6:]})
+        with pytest.raises(CheckpointError, match="other names"):
+            of_others.fit(1, other, X, y)
+
+
 def test_the_best_model_has_a_group_as_it_was_when_it_was_added(tmp_path):
     """Also for a trainer that has moved it since, and goes back to the checkpoint."""
     X, y = make_data()

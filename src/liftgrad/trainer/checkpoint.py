@@ -187,7 +187,8 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
     if batches is not None and order is not None:
         batches.random, batches.rows, batches.order = order_random, data_rows, order
     random.setstate(draws or random.getstate())
-    trainer._expected_names = names if trainer._training is None else None
+    awaited = names is not None and trainer._training is None
+    trainer._expected_names = (names, count) if awaited else None
 
 
 def names_digest(names: list[str]) -> str:

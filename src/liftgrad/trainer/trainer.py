@@ -89,8 +89,8 @@ class Trainer:
         self._log = Log()
         self._best = Best()
         self._numbers: Parameters | None = None
-        self._expected_names: str | None = None
-        """What a checkpoint that was loaded says of the parameters' names."""
+        self._expected_names: tuple[str, int] | None = None
+        """What a checkpoint that was loaded says of the parameters' names, and of how many."""
 
     def run(self, steps: int, /, *args: Any, **kwargs: Any) -> History:
         """Take steps on the loss of these arguments and return its history.
@@ -304,17 +304,24 @@ class Trainer:
             self._numbers = Parameters(params, self.loss.dtype)
         return self._numbers
 
-    def _names(self) -> str | None:
-        """Return a digest of the parameters' names in the loss's arguments, once they are known."""
+    def _names(self, count: int | None = None) -> str | None:
+        """Return a digest of the parameters' names in the loss's arguments, once they are known.
+
+        Args:
+            count: of the first so many; None: of all.
+
+        """
+        params = self.optimizer.params[:count]
         if self._training is None:
-            return self._expected_names
+            digest, of = self._expected_names or (None, 0)
+            return digest if of == len(params) else None
         groups = [g for g in self._training.reading.groups if g.kind == "parameter"]
         names = {
             id(v): f"{g.name} {name}"
             for g in groups
             for v, name in zip(g.values, g.names, strict=True)
         }
-        return names_digest([names.get(id(p), "") for p in self.optimizer.params])
+        return names_digest([names.get(id(p), "") for p in params])
 
     @property
     def program(self) -> Listing:
@@ -343,6 +350,6 @@ class Trainer:
         )
         self._best.join(self.optimizer.params)
         expected, self._expected_names = self._expected_names, None
-        if expected is not None and expected != self._names():
+        if expected is not None and expected[0] != self._names(expected[1]):
             raise other_names("the checkpoint")
         return self._training
