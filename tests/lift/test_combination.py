@@ -1,9 +1,13 @@
 """Which results on all samples follow from those on portions of them."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from liftgrad import Value, functional, lift, nn, vmap
+from liftgrad import Value, functional, lift, nn, ops, vmap
 from liftgrad.functional import mean, sqrt, take, total, uniform, where
 from liftgrad.lift.combination import combination
 
@@ -63,6 +67,8 @@ CASES = {
     "total and mean": (lambda m, X, y: total(squares(m, X, y)) + mean(vmap(m)(X)), None),
     "root": (lambda m, X, y: sqrt(mean(squares(m, X, y))), None),
     "product": (lambda m, X, y: mean(squares(m, X, y)) * mean(vmap(m)(X)), None),
+    "total by mean": (lambda m, X, y: total(squares(m, X, y)) * mean(vmap(m)(X)), None),
+    "total of one mean": (lambda m, X, y: total_of(mean(vmap(m)(X)), X), "total"),
     "quotient": (lambda m, X, y: m.w[0] / mean(squares(m, X, y)), None),
     "by length": (lambda m, X, y: total(squares(m, X, y)) / len(X), None),
     "by size": (lambda m, X, y: mean(squares(m, X, y)) * (1.0 if len(X) > 1000 else 2.0), None),
@@ -82,6 +88,10 @@ CASES = {
 
 def y_free(X):
     return mean(vmap(lambda x: x[0])(X))
+
+
+def total_of(number, X):
+    return total(vmap(lambda x: number)(X))
 
 
 def ones(y):
@@ -137,3 +147,52 @@ def test_flags_of_each_sample_are_a_part_of_the_program():
     model, X, _ = make()
     arguments = lifted.arguments((model, X, np.arange(12) < 5), {})
     assert combination(lifted, arguments, {"X", "flags"}, {6}) is None
+
+
+LEAVES = {
+    "parameter": lambda w, X: w[0],
+    "zero": lambda w, X: 0.0,
+    "mean": lambda w, X: mean(vmap(lambda x: w[0] * x[0] + x[1])(X)),
+    "total": lambda w, X: total(vmap(lambda x: x[0] * x[1] + w[1])(X)),
+    "count": lambda w, X: total(vmap(lambda x: 1.0)(X)),
+    "total of one number": lambda w, X: total(vmap(lambda x: w[1])(X)),
+}
+NODES = {
+    "sum": lambda w, X, a, b: a + b,
+    "difference": lambda w, X, a, b: a - b,
+    "product": lambda w, X, a, b: a * b,
+    "quotient": lambda w, X, a, b: ops.divide(a, b),
+    "sum of three": lambda w, X, a, b: total([a, b, a]),
+    "scaled": lambda w, X, a, b: (0.5 * a - b) / w[1],
+    "larger": lambda w, X, a, b: functional.maximum(a, b),
+    "mean around": lambda w, X, a, b: mean(vmap(lambda x: (x[0] - a) * x[1] + b)(X)),
+    "total of multiples": lambda w, X, a, b: total(vmap(lambda x: x[0] * a)(X)) + b,
+}
+programs = st.recursive(
+    st.sampled_from(list(LEAVES)),
+    lambda inner: st.tuples(st.sampled_from(list(NODES)), inner, inner),
+    max_leaves=6,
+)
+
+
+def run(program, w, X):
+    if isinstance(program, str):
+        return LEAVES[program](w, X)
+    name, *operands = program
+    return NODES[name](w, X, *[run(operand, w, X) for operand in operands])
+
+
+@given(programs)
+def test_what_is_said_to_follow_from_portions_does(program):
+    """Of any function of totals and means."""
+    w = [Value(0.4), Value(-0.8)]
+    X = np.random.default_rng(1).normal(size=(12, 2))
+    lifted = lift(lambda w, X: run(program, w, X))
+    how = combination(lifted, lifted.arguments((w, X), {}), {"X"}, {5, 7})
+    whole, *parts = (float(run(program, w, rows)) for rows in (X, X[:5], X[5:]))
+    assume(all(map(math.isfinite, [whole, *parts])))
+    largest = max(map(abs, [1.0, whole, *parts]))
+    if how == "mean":
+        assert whole == pytest.approx((5 * parts[0] + 7 * parts[1]) / 12, abs=1e-9 * largest)
+    if how == "total":
+        assert whole == pytest.approx(parts[0] + parts[1], abs=1e-9 * largest)
