@@ -20,16 +20,27 @@ def gradient(i, p, step):
     return (0.5, 3.0, 8.0)[i] * p - 0.2 + 0.3 * math.cos(1.7 * step + i)
 
 
-def reference_optimizer(case, params):
-    def ours(settings):
-        if settings.get("lr") != "linear":
-            return settings
-        return {**settings, "lr": optim.linear(0.2, 0.05, steps=20)}
+def ours(settings):
+    if settings.get("lr") != "linear":
+        return settings
+    return {**settings, "lr": optim.linear(0.2, 0.05, steps=20)}
 
-    if "groups" in case:
+
+def reference_optimizer(case, params):
+    if case in TORCH["added"]:
+        first = ours(case["groups"][0])
+        params = [{"params": params[:1], **first}] if first else params[:1]
+    elif "groups" in case:
         parts = zip((params[:1], params[1:]), case["groups"], strict=True)
         params = [{"params": part, **ours(group)} for part, group in parts]
     return getattr(optim, case["optimizer"])(params, **ours(case["arguments"]))
+
+
+def join(case, optimizer, params, step):
+    """Add the groups that are added before a step."""
+    if case in TORCH["added"] and step in TORCH["joining"]:
+        i = len(optimizer.params)
+        optimizer.add_param_group({"params": params[i], **ours(case["groups"][i])})
 
 
 def cases(*kinds):
@@ -46,13 +57,14 @@ def close(points):
     return pytest.approx(np.array(points), rel=1e-9, abs=1e-12)
 
 
-@cases("cases", "groups")
+@cases("cases", "groups", "added")
 def test_200_steps_are_pytorchs(case):
     """On three parameters at once, from the first step on."""
     params = [Value(x) for x in TORCH["start"]]
     optimizer = reference_optimizer(case, params)
     points = []
     for step in range(200):
+        join(case, optimizer, params, step)
         for i, p in enumerate(params):
             p.grad = gradient(i, p.data, step)
         optimizer.step()
@@ -66,7 +78,7 @@ def parabolas(params, slopes, noise):
 
 
 @pytest.mark.parametrize("backend", ["native", "numpy"])
-@cases("cases", "groups")
+@cases("cases", "groups", "added")
 def test_200_lifted_steps_are_pytorchs(case, backend):
     """A Trainer makes the same steps on the same gradients."""
     params = [Value(x) for x in TORCH["start"]]
@@ -75,24 +87,26 @@ def test_200_lifted_steps_are_pytorchs(case, backend):
     slopes = np.array([0.5, 3.0, 8.0])
     points = []
     for step in range(200):
+        join(case, trainer.optimizer, params, step)
         noise = np.array([gradient(i, 0.0, step) for i in range(3)])
         trainer.run(1, params, slopes, noise)
         points.append([p.data for p in params])
     assert np.array(kept(points)) == close(case["trajectory"])
 
 
-@cases("cases", "groups")
+@cases("cases", "groups", "added")
 def test_lifted_gradients_step_as_pytorchs(case):
     """Parameters that a lifted function has taken in are moved together, by `optimizer.step()`."""
     params = [Value(x) for x in TORCH["start"]]
     optimizer = reference_optimizer(case, params)
     slopes = np.array([0.5, 3.0, 8.0])
-    for step in range(TORCH["kept"][12] + 1):
+    for step in range(TORCH["kept"][13] + 1):
+        join(case, optimizer, params, step)
         noise = np.array([gradient(i, 0.0, step) for i in range(3)])
         optimizer.zero_grad()
         parabolas(params, slopes, noise).backward()
         optimizer.step()
-    assert np.array([p.data for p in params]) == close(case["trajectory"][12])
+    assert np.array([p.data for p in params]) == close(case["trajectory"][13])
 
 
 @cases("cases")
@@ -125,6 +139,26 @@ def test_training_goes_on_from_a_state_dict(case):
         p.grad = gradient(i, p.data, 10)
     resumed.step()
     assert np.array([p.data for p in params]) == close(case["trajectory"][10])
+
+
+@cases("added")
+def test_groups_that_were_added_go_on_from_a_state_dict(case):
+    """They are added again before, and count their steps from where they began."""
+    params = [Value(x) for x in TORCH["start"]]
+    optimizer = reference_optimizer(case, params)
+    for step in range(50):
+        if step == 35:
+            state = json.loads(json.dumps(optimizer.state_dict()))
+            assert state["began"] == [0, *TORCH["joining"]]
+            optimizer = reference_optimizer(case, params)
+            for joining in TORCH["joining"]:
+                join(case, optimizer, params, joining)
+            optimizer.load_state_dict(state)
+        join(case, optimizer, params, step)
+        for i, p in enumerate(params):
+            p.grad = gradient(i, p.data, step)
+        optimizer.step()
+    assert np.array([p.data for p in params]) == close(case["trajectory"][13])
 
 
 @cases("schedules")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from liftgrad import EarlyStopping, Trainer, lift, nn, optim, set_num_threads, vmap
+from liftgrad.errors import LiftError
 from liftgrad.functional import mean
 from liftgrad.lift.portions import get_num_threads
 
@@ -121,6 +122,24 @@ def test_the_rate_in_the_table_is_the_last_steps():
     assert table["lr"] == pytest.approx([0.06, 0.01])
 
 
+def test_the_rates_of_several_groups_have_columns_of_their_own():
+    """Beside that of the first, under the name that it has without groups."""
+    model = make_model()
+    params = model.parameters()
+    rates = optim.linear(0.1, 0.0, steps=10), 0.25
+    groups = [{"params": params[:4], "lr": rates[0]}, {"params": params[4:], "lr": rates[1]}]
+    trainer = Trainer(lift(squared), optim.SGD(groups), batch_size=8)
+    states = []
+    history = trainer.fit(2, model, *make_data(), callbacks=[states.append])
+    table = history.table()
+    assert list(table) == ["epoch", "step", "loss", "lr", "lr_0", "lr_1", "seconds"]
+    assert table["lr"].tolist() == table["lr_0"].tolist() == pytest.approx([0.06, 0.01])
+    assert table["lr_1"].tolist() == [0.25, 0.25]
+    assert [state.lr for state in states] == table["lr"].tolist()
+    assert [state.rates for state in states] == [[lr, 0.25] for lr in table["lr"]]
+    assert str(history) == f"10 steps, 2 epochs, loss {table['loss'][-1]:.6g}"
+
+
 # Validation and metrics.
 
 
@@ -167,6 +186,17 @@ def test_a_fraction_that_leaves_no_rows_is_refused(fraction):
         trainer.fit(1, model, *make_data(), validation=fraction)
 
 
+def test_data_that_no_rows_can_be_held_out_of_is_refused():
+    """Labels that the loss finds elsewhere would be paired with other samples' numbers."""
+    X, y = make_data()
+    model = make_model()
+    loss = lift(lambda model, X: mean([(model(x) - t) ** 2 for x, t in zip(X, y)]))  # noqa: B905
+    trainer = Trainer(loss, optim.SGD(model.parameters()), batch_size=8)
+    with pytest.raises(LiftError, match=r"^y has as many rows as the data .*; pass it there\.$"):
+        trainer.fit(1, model, X, validation=0.2)
+    assert trainer.optimizer.steps == 0
+
+
 def test_metrics_see_the_validation_data():
     """Lifted or plain; without validation, the training data."""
     X, y = make_data()
@@ -188,6 +218,7 @@ def test_metrics_see_the_validation_data():
     ("metrics", "error", "words"),
     [
         ({"loss": squared}, ValueError, "give the metric another name"),
+        ({"lr_1": squared}, ValueError, "give the metric another name"),
         ({"m": 3}, TypeError, "pass a function"),
         ({"m": lambda *args: args}, TypeError, "a metric returns one number"),
         ({"m": lambda *args: np.zeros(3)}, TypeError, "a metric returns one number"),

@@ -53,13 +53,16 @@ def line_of(function):
     return first + next(i for i, line in enumerate(lines) if "# the culprit" in line)
 
 
-def failing(function, *, lr=0.1, batch_size=8, backend="native", data=None, **kwargs):
+def failing(
+    function, *, lr=0.1, batch_size=8, backend="native", data=None, validation=None, **kwargs
+):
     random.seed(3)
     model = nn.MLP(2, [3, 1], activation="tanh")
     optimizer = optim.SGD(model.parameters(), lr=lr, momentum=0.5)
     trainer = Trainer(lift(backend=backend, **kwargs)(function), optimizer, batch_size=batch_size)
+    data = make_data() if data is None else data
     with pytest.raises(NonFiniteLossError) as caught:
-        trainer.fit(400, model, *(make_data() if data is None else data))
+        trainer.fit(400, model, *data, validation=validation)
     assert "\n" not in str(caught.value)
     return model, trainer, str(caught.value)
 
@@ -131,11 +134,12 @@ def test_a_rate_that_is_too_high_leaves_the_last_finite_model(dtype):
     assert state[0] == state[1]
 
 
-def test_data_that_is_nan_is_named_with_its_row():
-    """In the whole data, not in the batch."""
+@pytest.mark.parametrize("validation", [None, 0.15])
+def test_data_that_is_nan_is_named_with_its_row(validation):
+    """In the whole data, not in the batch, nor in what is not held out."""
     X, y = make_data()
     y[17] = np.nan
-    _, _, text = failing(squared, data=(X, y))
+    _, _, text = failing(squared, data=(X, y), validation=validation)
     assert "y is nan in row 17 to begin with" in text
 
 

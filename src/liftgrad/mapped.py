@@ -27,6 +27,11 @@ def rows_at_once(array: Array) -> int:
     return max(1, _COPIES // max(1, _row_bytes(array)))
 
 
+def is_much(rows: int, array: Array) -> bool:
+    """Tell whether so many rows of an array are more than should be in memory at a time."""
+    return rows * _row_bytes(array) > _MEMORY
+
+
 def take_rows(array: Array, rows: NDArray[np.int64]) -> Array:
     """Return a copy of some rows, and let the pages of a mapped array go.
 

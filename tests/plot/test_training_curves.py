@@ -59,6 +59,21 @@ def test_a_table_by_epoch(wrap):
     assert styles == ["-", "--"]  # they differ in grey
 
 
+def test_the_rates_of_groups_are_drawn_when_asked_for():
+    """As that of the first is; a group that was added has none before."""
+
+    class Grouped(Fitted):
+        def table(self):
+            rates = {"lr_0": np.full(3, 0.1), "lr_1": np.array([math.nan, 0.2, 0.02])}
+            return {**super().table(), **rates}
+
+    assert list(training_curves(Grouped()).curves) == ["loss", "validation_loss", "accuracy"]
+    curves = training_curves(Grouped(), quantities=["lr", "lr_1"])
+    assert list(curves.curves) == ["lr", "lr_1"]
+    assert lines(curves.axes_[1])["lr_1"][1:] == [[2.0, 0.2], [3.0, 0.02]]
+    assert [axes.get_ylabel() for axes in curves.axes_] == ["lr", "lr 1"]
+
+
 def test_a_history_without_epochs():
     """Is drawn by step, though its table is empty."""
 

@@ -55,6 +55,20 @@ GROUPS = [
     ("RMSprop", {"lr": 0.02}, [{"momentum": 0.9, "lr": 0.01}, {"centered": True, "alpha": 0.9}]),
     ("Adagrad", {"lr": 0.1}, [{"lr_decay": 0.05, "lr": 0.3}, {"eps": 1e-3, "weight_decay": 0.1}]),
 ]
+JOINING = [7, 30]
+"""Before which steps the second and the third parameter are added, as groups."""
+ADDED = [
+    # the settings of all, and of each group, those of the first parameter first
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}, [{}, {}, {"lr": 0.02}]),
+    ("SGD", {"lr": 0.05}, [{}, {"momentum": 0.9, "nesterov": True}, {"weight_decay": 0.1}]),
+    ("SGD", {"lr": "linear", "momentum": 0.5}, [{}, {}, {"lr": 0.03, "dampening": 0.2}]),
+    ("Adam", {"lr": 0.05}, [{}, {"betas": [0.5, 0.9]}, {"amsgrad": True, "weight_decay": 0.1}]),
+    ("Adam", {"lr": 0.05, "betas": [0.8, 0.99]}, [{}, {"lr": "linear"}, {"eps": 0.1}]),
+    ("AdamW", {"lr": "linear", "weight_decay": 0.3}, [{"lr": 0.02}, {}, {"weight_decay": 0.0}]),
+    ("RMSprop", {"lr": 0.02}, [{}, {"momentum": 0.9, "lr": 0.01}, {"centered": True}]),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.05}, [{}, {"lr": 0.3}, {"eps": 1e-3, "lr": "linear"}]),
+    ("Adagrad", {"initial_accumulator_value": 0.5, "lr": 0.2}, [{}, {"weight_decay": 0.1}, {}]),
+]
 SCHEDULES = {
     # name, our arguments: rate at step 0 in PyTorch's optimiser, and the scheduler
     "linear": ([1.0, 0.1, 20], 1.0, lambda o: schedulers.LinearLR(o, 1.0, 0.1, 20)),
@@ -93,30 +107,42 @@ def gradient(i: int, p: float, step: int) -> float:
     return (0.5, 3.0, 8.0)[i] * p - 0.2 + 0.3 * math.cos(1.7 * step + i)
 
 
-def trajectory(name: str, arguments: dict, groups: list[dict] | None = None) -> list[list[float]]:
-    """Return the parameters after each of the steps KEPT."""
+def trajectory(
+    name: str, arguments: dict, groups: list[dict] | None = None, joining: list[int] | None = None
+) -> list[list[float]]:
+    """Return the parameters after each of the steps KEPT; `joining` is when groups are added."""
     parameters = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in START]
     settings = [{**arguments, **group} for group in groups or [{}]]
     linear = [group.get("lr") == "linear" for group in settings]
     first = {**arguments, "lr": 0.2} if arguments.get("lr") == "linear" else arguments
     of_groups = [parameters] if groups is None else [parameters[:1], parameters[1:]]
-    optimizer = getattr(torch.optim, name)(
-        [
-            {"params": inside, **group, **({"lr": 0.2} if falls else {})}
-            for inside, group, falls in zip(of_groups, groups or [{}], linear, strict=True)
-        ],
-        **first,
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        [
+    if joining:
+        of_groups = [[p] for p in parameters]
+    listed = [
+        {"params": inside, **group, **({"lr": 0.2} if falls else {})}
+        for inside, group, falls in zip(of_groups, groups or [{}], linear, strict=True)
+    ]
+    later = dict(zip(joining or [], listed[1:], strict=False))
+    optimizer = getattr(torch.optim, name)(listed[:1] if joining else listed, **first)
+
+    def scheduled(steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+        """Return the schedule after so many steps, of the groups that there are by then."""
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        falling = [
             (lambda k: (0.2 - 0.15 * min(k, 20) / 20) / 0.2) if falls else (lambda k: 1.0)
-            for falls in linear
-        ],
-    )
+            for falls in linear[: len(optimizer.param_groups)]
+        ]
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, falling, last_epoch=steps - 1)
+
+    schedule = scheduled(0)
     points = []
     for step in range(STEPS):
-        for i, p in enumerate(parameters):
+        if step in later:
+            optimizer.add_param_group(later[step])
+            schedule = scheduled(step)
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        for i, p in enumerate(held):
             p.grad = torch.tensor(gradient(i, p.item(), step), dtype=torch.float64)
         optimizer.step()
         schedule.step()
@@ -168,6 +194,16 @@ if __name__ == "__main__":
                 "trajectory": trajectory(name, arguments, groups),
             }
             for name, arguments, groups in GROUPS
+        ],
+        "joining": JOINING,
+        "added": [
+            {
+                "optimizer": name,
+                "groups": groups,
+                "arguments": arguments,
+                "trajectory": trajectory(name, arguments, groups, JOINING),
+            }
+            for name, arguments, groups in ADDED
         ],
         "schedules": [
             {"name": name.strip(), "arguments": arguments, "rates": rates(first, make)}

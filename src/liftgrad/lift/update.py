@@ -35,7 +35,7 @@ class Update:
             np.arange(len(self.rules)), [len(rule.params) for rule in self.rules]
         )
         """The number of the rule that each of the optimiser's parameters follows."""
-        counts = [len(rule.scalars(optimizer.steps)) for rule in self.rules]
+        counts = [len(rule.scalars_at(optimizer.steps)) for rule in self.rules]
         self.ends = list(itertools.accumulate(counts))
         """Where each rule's scalars end among all."""
         self.scalars = rolled.add(Leaf("rates", self.ends[-1], "input"))
@@ -58,7 +58,7 @@ class Update:
         for number, (rule, end) in enumerate(zip(self.rules, self.ends, strict=True)):
             held = np.flatnonzero(following == number)
             if len(held):
-                rates = range(end - len(rule.scalars(self.optimizer.steps)), end)
+                rates = range(end - len(rule.scalars_at(self.optimizer.steps)), end)
                 self._add(rule, rates, held, places[held], leaf, gradient)
 
     def _add(
@@ -175,7 +175,7 @@ class Update:
         """Return the optimiser's scalars for its next steps."""
         first = self.optimizer.steps
         of_rules = [
-            [rule.scalars(step) for step in range(first, first + steps)] for rule in self.rules
+            [rule.scalars_at(step) for step in range(first, first + steps)] for rule in self.rules
         ]
         return np.hstack([np.array(rows, np.float64).reshape(steps, -1) for rows in of_rules])
 
@@ -301,7 +301,7 @@ class StoreUpdate:
                     optimizer.state[name] = array
         place, rates, steps = 0, self.rates, optimizer.steps
         for rule in (optimizer,) if self.settings.single else optimizer.rules:
-            for scalar in rule.scalars(steps):
+            for scalar in rule.scalars_at(steps):
                 rates[place] = scalar
                 place += 1
         self.run()

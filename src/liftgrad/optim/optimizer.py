@@ -30,6 +30,7 @@ class Optimizer:
     >>> p.data, q.data
     (0.5, 0.9)
     >>> optimizer.param_groups[1]["lr"] = 0.2  # from now on
+    >>> optimizer.add_param_group({"params": [Value(1.0)], "lr": 0.3})  # from now on, too
 
     Args:
         params: the parameters, such as `model.parameters()`, or a list of groups: dictionaries
@@ -44,6 +45,9 @@ class Optimizer:
         TypeError: if `params` are neither Values nor groups of them.
 
     """
+
+    # Beside the attributes, which are the settings that a lifted step bakes in.
+    __slots__ = ("__dict__", "__weakref__", "_defaults", "began")
 
     state_names: tuple[str, ...] = ()
     setting_names: ClassVar[tuple[str, ...]] = ("lr",)
@@ -62,20 +66,29 @@ class Optimizer:
         if not callable(lr):
             check("lr", lr)
         settings = {"lr": lr, **settings}
+        self._defaults = settings
+        """What a group that is added has, where it says nothing else."""
+        self.began = 0
+        """How many steps the whole optimiser had taken when this group was added."""
         self.steps = 0
         """How many steps were taken."""
         self.state: dict[str, Any] = {}
         """For each name a list or array with one number for each parameter."""
         if groups:
-            self._divide(groups, settings)
+            self._hold(self._made(groups, settings))
             return
         for name, setting in settings.items():
             setattr(self, name, setting)  # attributes set through vars() are slower to read
         for name in self.state_names:
             self.state[name] = [self.initial(name)] * len(self.params)
 
-    def _divide(self, groups: list[dict[str, Any]], settings: dict[str, Any]) -> None:
-        """Make an optimiser for each group: a group moves as it would by itself."""
+    def _made(
+        self, groups: Iterable[dict[str, Any]], settings: dict[str, Any], first: int = 0
+    ) -> list["Optimizer"]:
+        """Return an optimiser for each group, the first being number `first`.
+
+        A group moves as it would by itself.
+        """
         unknown = [name for name in self.setting_names if name not in settings]
         if unknown:
             raise TypeError(
@@ -84,21 +97,59 @@ class Optimizer:
             )
         make: Any = type(self)
         parts: list[Optimizer] = []
-        for number, group in enumerate(groups):
+        for number, group in enumerate(groups, first):
             try:
                 refuse_unknown(group, make)
                 parts.append(make(**{**settings, **group}))
             except ValueError as error:
                 raise ValueError(f"group {number}: {error}") from None
-        self.state_names = tuple(dict.fromkeys(name for x in parts for name in x.state_names))
+        return parts
+
+    def _hold(self, added: Sequence["Optimizer"]) -> None:
+        """Move by the rules of these groups, too, and keep their state here."""
+        held = sum(len(part.params) for part in self._parts)
+        self._parts = [*self._parts, *added]
+        names = [name for part in self._parts for name in part.state_names]
+        self.state_names = tuple(dict.fromkeys(names))
         for name in self.state_names:
             # Where a group has no such state, nothing reads the zeros.
-            self.state[name] = [
-                number for x in parts for number in x.state.get(name, [0.0] * len(x.params))
-            ]
-        for part in parts:
+            column = [float(x) for x in self.state.get(name, [0.0] * held)]
+            for part in added:
+                column += part.state.get(name, [0.0] * len(part.params))
+            self.state[name] = column
+        for part in added:
             part.state.clear()
-        self._parts = parts
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Move other parameters, too, from the next step on, such as a layer that was frozen.
+
+        A group that is added counts its own steps: Adam corrects its running means for their
+        start, and a momentum begins with its first gradient. A schedule of its rate goes by the
+        steps of the whole optimiser. Both are as in PyTorch, whose schedulers count for all groups.
+
+        Args:
+            group: a dictionary with "params" and the settings that differ from those that the
+                optimiser was made with.
+
+        Raises:
+            ValueError: if it has no parameters, one that the optimiser holds, or a setting that
+                the optimiser does not have; nothing is changed then.
+            TypeError: if it is no such dictionary.
+
+        """
+        rules = self.rules
+        held = [{"params": rule.params} for rule in rules]
+        params, groups = read_params([*held, group])
+        added = self._made(groups[-1:], self._defaults, len(rules))
+        added[0].began = self.steps
+        if not self._parts:
+            now = {name: getattr(self, name) for name in self.setting_names}
+            self._parts = self._made(held, now)
+            self._parts[0].state.clear()
+            for name in now:
+                delattr(self, name)
+        self.params = params
+        self._hold(added)
 
     @property
     def rules(self) -> Sequence["Optimizer"]:
@@ -124,7 +175,7 @@ class Optimizer:
 
         An optimiser of parameters without groups has one.
         """
-        return [ParamGroup(rule) for rule in self.rules]
+        return [ParamGroup(self, number) for number in range(len(self.rules))]
 
     def initial(self, name: str) -> float:  # noqa: ARG002, subclasses differ by state
         """Return the state before the first step."""
@@ -133,6 +184,10 @@ class Optimizer:
     def scalars(self, step: int) -> tuple[float, ...]:
         """Return what the update needs that depends on `step`, the number of steps before."""
         return (self.rate(step),)
+
+    def scalars_at(self, step: int) -> tuple[float, ...]:
+        """Return the scalars after `step` steps of the whole optimiser, some before this group."""
+        return self.scalars(step - self.began)
 
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
@@ -145,7 +200,11 @@ class Optimizer:
         if self._parts:
             return self.rules[0].rate(step)
         lr = self.lr
-        return lr(step) if callable(lr) else lr
+        return lr(step + self.began) if callable(lr) else lr
+
+    def rates(self, step: int) -> list[float]:
+        """Return the learning rate of each group after `step` steps of the whole optimiser."""
+        return [rule.rate(step - rule.began) for rule in self.rules]
 
     def step(self) -> None:
         """Move every parameter once."""
@@ -156,7 +215,7 @@ class Optimizer:
             return
         first = 0
         for rule in self.rules:
-            scalars = rule.scalars(self.steps)
+            scalars = rule.scalars_at(self.steps)
             columns = [self.state[name] for name in rule.state_names]
             for i, parameter in enumerate(rule.params, first):
                 state = tuple([column[i] for column in columns])
@@ -177,19 +236,23 @@ class Optimizer:
             parameter.grad = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of steps and the state, a list for each of `state_names`."""
+        """Return the number of steps and the state, a list for each of `state_names`.
+
+        If groups were added later, "began" lists the number of steps before each.
+        """
         columns = {name: [float(x) for x in self.state[name]] for name in self.state_names}
-        return {"steps": self.steps, **columns}
+        began = [rule.began for rule in self.rules]
+        return {"steps": self.steps, **({"began": began} if any(began) else {}), **columns}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`.
+        """Go on from a `state_dict`; groups that were added are there already.
 
         Raises:
             ValueError: if it belongs to another optimiser or other parameters; nothing is
                 changed then.
 
         """
-        if set(state) != {"steps", *self.state_names}:
+        if set(state) - {"began"} != {"steps", *self.state_names}:
             raise ValueError(
                 f"this state_dict has {_listed(state)} and {type(self).__name__} needs "
                 f"{_listed(('steps', *self.state_names))}; make the optimiser with the same "
@@ -202,8 +265,17 @@ class Optimizer:
                     f"this state_dict is of {len(column)} parameters and the optimiser has "
                     f"{len(self.params)}; build the model with the same sizes first."
                 )
+        rules = self.rules
+        began = [int(step) for step in state.get("began", [0] * len(rules))]
+        if len(began) != len(rules):
+            raise ValueError(
+                f"this state_dict is of {len(began)} groups of parameters and the optimiser has "
+                f"{len(rules)}; add the same groups first."
+            )
         for name, column in numbers.items():
             self.state[name] = column
+        for rule, step in zip(rules, began, strict=True):
+            rule.began = step
         self.steps = int(state["steps"])
 
 

@@ -13,8 +13,13 @@ class ParamGroup(MutableMapping[str, Any]):
 
     """
 
-    def __init__(self, rule: Any) -> None:
-        self._rule = rule
+    def __init__(self, optimizer: Any, number: int) -> None:
+        self._optimizer, self._number = optimizer, number
+
+    @property
+    def _rule(self) -> Any:
+        """Whoever knows the settings, another one once the optimiser has more groups."""
+        return self._optimizer.rules[self._number]
 
     def __getitem__(self, name: str) -> Any:
         """Return the parameters or a setting."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.plot.axes import axes_of
+from liftgrad.trainer.history import is_rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +42,9 @@ def training_curves(
             step; if it has a method `table`, that returns arrays by epoch: "epoch", "step", "loss",
             "validation_loss", and other quantities; or such a mapping; or just the losses.
         ax: where to draw: one axes, or one for each quantity; by default, a new figure.
-        quantities: what to draw, such as ("loss", "accuracy"); by default, the loss on one given
-            axes, else all that there is but the learning rate.
+        quantities: what to draw, such as ("loss", "accuracy", "lr"); by default, the loss on one
+            given axes, else all that there is but learning rates: "lr" and those of groups of
+            parameters, "lr_0", "lr_1", ...
         title: above the picture.
         size: of a new figure, width and height in inches.
 
@@ -58,7 +60,7 @@ def training_curves(
     known = [name for name in curves if not name.startswith(_VALIDATION)]
     if quantities is None:
         alone = ax is not None and np.ndim(np.array(ax, dtype=object)) == 0
-        quantities = known[:1] if alone else [name for name in known if name != "lr"]
+        quantities = known[:1] if alone else [name for name in known if not is_rate(name)]
     for name in quantities:
         if name not in known:
             raise ValueError(f"the history holds no {name!r}; choose from {', '.join(known)}.")

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from liftgrad.trainer.trainer import Trainer
 
 Array = NDArray[Any]
-VERSION = 1
+VERSION = 2
+"""Of files that know when groups were added; files without such groups are of version 1."""
 _ENTRY = "liftgrad"
 _NO_SETTINGS = ("params", "state", "state_names", "steps", "lr", "_parts")
 
@@ -103,6 +104,7 @@ def pack(trainer: "Trainer") -> bytes:
         trainer._best,
         trainer._batches,
     )
+    best.join(optimizer.params)
     tensors: dict[str, Array] = {
         "parameters": trainer._parameters().numbers(),
         "history.loss": log.history().loss,
@@ -116,8 +118,11 @@ def pack(trainer: "Trainer") -> bytes:
         tensors["best.parameters"] = best.parameters
     if batches is not None:
         tensors["order"] = batches.order
+    began = [rule.began for rule in optimizer.rules]
     entry = {
-        "version": VERSION,
+        # An older liftgrad would take the groups to be there from the first step.
+        "version": VERSION if any(began) else 1,
+        "began": began,
         "is": _identity(trainer),
         "names": trainer._names(),
         "steps": optimizer.steps,
@@ -164,6 +169,8 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
         draws = entry["draws"] and (entry["draws"][0], tuple(entry["draws"][1]), entry["draws"][2])
         random.Random(0).setstate(draws or random.getstate())
         steps, data_rows, names = int(entry["steps"]), int(entry["rows"]), entry["names"]
+        rules = optimizer.rules
+        began = _of_length(np.array(entry.get("began", [0] * len(rules))), len(rules)).tolist()
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"'{path}' is a damaged checkpoint ({error}); choose another one."
@@ -171,6 +178,8 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
     trainer._parameters().set_numbers(parameters)
     optimizer.state.update(state)
     optimizer.steps = steps
+    for rule, step in zip(rules, began, strict=True):
+        rule.began = step
     trainer._log.losses, trainer._log.epoch = [losses], [epoch] if len(epoch) else []
     trainer._log.rows = rows
     trainer._best.number, trainer._best.epoch, trainer._best.waited = number, best_epoch, waited
@@ -178,7 +187,8 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
     if batches is not None and order is not None:
         batches.random, batches.rows, batches.order = order_random, data_rows, order
     random.setstate(draws or random.getstate())
-    trainer._expected_names = names if trainer._training is None else None
+    awaited = names is not None and trainer._training is None
+    trainer._expected_names = (names, count) if awaited else None
 
 
 def names_digest(names: list[str]) -> str:
@@ -269,10 +279,11 @@ def _identity(trainer: "Trainer") -> dict[str, Any]:
 
 def _rates(trainer: "Trainer", steps: int) -> list[float]:
     """Return the learning rates of the first step and of the next, of each group."""
-    return [rule.rate(step) for rule in trainer.optimizer.rules for step in (0, steps)]
+    first, following = trainer.optimizer.rates(0), trainer.optimizer.rates(steps)
+    return [rate for rates in zip(first, following, strict=True) for rate in rates]
 
 
 def _of_length(x: Array, count: int) -> Array:
     if x.shape != (count,):
-        raise ValueError(f"an array of shape {x.shape} for {count} parameters")
+        raise ValueError(f"an array of shape {x.shape} instead of ({count},)")
     return x

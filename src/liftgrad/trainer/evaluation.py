@@ -10,7 +10,9 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
 from liftgrad.nn import Module
 from liftgrad.numbers import is_number
-from liftgrad.trainer.history import COLUMNS
+from liftgrad.trainer.batches import Order
+from liftgrad.trainer.history import COLUMNS, is_rate
+from liftgrad.trainer.samples import Samples
 
 Metric = Callable[..., Any]
 
@@ -24,6 +26,7 @@ class Evaluation:
         validation: the fraction of the rows to hold out, other arguments of the loss, or None.
         metrics: functions of the arguments, by name.
         seed: of the choice of the rows that are held out.
+        batched: whether steps see batches, which are cut from the rows that are not held out.
 
     Raises:
         ValueError: if the fraction leaves no row on one side, or a metric has a column's name.
@@ -39,11 +42,13 @@ class Evaluation:
         validation: float | tuple[Any, ...] | None,
         metrics: Mapping[str, Metric] | None,
         seed: int,
+        *,
+        batched: bool,
     ) -> None:
         self.loss = loss
         self.metrics = dict(metrics or {})
         for name, metric in self.metrics.items():
-            if name in COLUMNS:
+            if name in COLUMNS or is_rate(name):
                 raise ValueError(f"{name!r} is a column of its own; give the metric another name.")
             if not callable(metric):
                 raise TypeError(
@@ -51,33 +56,43 @@ class Evaluation:
                     "loss's arguments that returns a number."
                 )
         self.training = args
-        self.held: tuple[Any, ...] | None = None
-        """The arguments for the validation loss."""
-        if validation is None:
+        """The arguments to train on."""
+        self.rows: Order | None = None
+        """The rows of them to cut batches from; None: all."""
+        self.count = rows_of(loss.arguments(args, {})) if batched else None
+        """How many rows an epoch sees; None: it is one step."""
+        self.validates = validation is not None
+        self.data = Samples(validation if isinstance(validation, tuple) else args)
+        """What is evaluated."""
+        if validation is None or isinstance(validation, tuple):
             return
-        if isinstance(validation, tuple):
-            self.held = validation
-        elif is_number(validation):
-            self.training, self.held = _split(loss, args, float(validation), seed)
-        else:
+        if not is_number(validation):
             raise TypeError(
                 f"validation is a {type(validation).__name__}; pass a fraction such as 0.2, or a "
                 "tuple of the loss's arguments with other data."
             )
+        trained, held = _split(loss, args, float(validation), seed)
+        self.data = Samples(args, held)
+        if batched:
+            self.rows, self.count = trained, len(trained)
+        else:
+            self.training = Samples(args, trained).all
 
     @property
     def columns(self) -> list[str]:
         """The numbers that can be monitored."""
-        return ["loss", *(["validation_loss"] if self.held is not None else []), *self.metrics]
+        return ["loss", *(["validation_loss"] if self.validates else []), *self.metrics]
 
     def __call__(self) -> tuple[float | None, dict[str, float]]:
         """Return the validation loss and the metrics."""
-        args = self.training if self.held is None else self.held
-        if self.held is None and not self.metrics:
+        if not self.validates and not self.metrics:
             return None, {}
-        with _evaluating(self.loss.arguments(args, {})):
-            loss = None if self.held is None else _number("loss", self.loss(*args))
-            return loss, {name: _number(name, f(*args)) for name, f in self.metrics.items()}
+        with _evaluating(self.loss.arguments(self.data.args, {})), self.data.reading():
+            loss = self.data.number("loss", self.loss) if self.validates else None
+            metrics = {}
+            for name, metric in self.metrics.items():
+                metrics[name] = self.data.number(name, metric)
+        return loss, metrics
 
 
 def rows_of(arguments: dict[str, Any]) -> int:
@@ -103,9 +118,17 @@ def rows_of(arguments: dict[str, Any]) -> int:
 
 def _split(
     loss: LiftedFunction, args: tuple[Any, ...], fraction: float, seed: int
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Return the arguments without, and with only, the last rows of a permutation."""
-    rows = rows_of(loss.arguments(args, {}))
+) -> tuple[Order, Order]:
+    """Return the rows to train on and those to hold out, the last of a permutation."""
+    arguments = loss.arguments(args, {})
+    rows = rows_of(arguments)
+    given = {id(x) for x in args}
+    for name, x in arguments.items():
+        if isinstance(x, np.ndarray) and x.shape[:1] == (rows,) and id(x) not in given:
+            raise LiftError(
+                f"{name} has as many rows as the data and is not among the arguments of fit(), "
+                "so that none can be held out of it; pass it there."
+            )
     count = round(fraction * rows) if 0.0 < fraction < 1.0 else 0
     if not 0 < count < rows:
         raise ValueError(
@@ -113,25 +136,8 @@ def _split(
             "between 0 and 1 that leaves some."
         )
     order = np.random.default_rng(seed).permutation(rows)
-
-    def part(chosen: Any) -> tuple[Any, ...]:
-        return tuple(
-            [x[chosen] if isinstance(x, np.ndarray) and x.shape[:1] == (rows,) else x for x in args]
-        )
-
     # In the order in which they stand, which a trainer without shuffle keeps.
-    return part(np.sort(order[:-count])), part(np.sort(order[-count:]))
-
-
-def _number(name: str, result: Any) -> float:
-    if not is_number(result) and not hasattr(type(result), "__float__"):
-        raise TypeError(f"{name} returned a {type(result).__name__}; a metric returns one number.")
-    try:
-        return float(result)
-    except TypeError:
-        raise TypeError(
-            f"{name} returned an array of shape {np.shape(result)}; a metric returns one number."
-        ) from None
+    return np.sort(order[:-count]), np.sort(order[-count:])
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
     from liftgrad.trainer.trainer import Trainer
 
 COLUMNS = ("epoch", "step", "loss", "validation_loss", "lr", "seconds")
-"""The columns that are no metric."""
+"""The columns that are no metric; with groups of parameters there are also lr_0, lr_1, ..."""
+
+
+def is_rate(name: str) -> bool:
+    """Tell whether a column is a learning rate: "lr" or one of "lr_0", "lr_1", ..."""
+    return re.fullmatch(r"lr(_\d+)?", name) is not None
 
 
 @dataclass(slots=True)
@@ -28,7 +34,9 @@ class History:
     epochs: dict[str, NDArray[Any]] = field(default_factory=dict)
     """A column for each of: `epoch`, counted from 1; `step`, how many steps the optimiser has
     taken; `loss`, the mean of the epoch's steps; `validation_loss`, if there is validation; the
-    metrics; `lr`, the rate of the last step; `seconds` that the epoch took."""
+    metrics; `lr`, the rate of the last step, that of the first group of parameters; if there are
+    several, `lr_0`, `lr_1`, ..., the rate of each, nan before a group was added; `seconds` that the
+    epoch took."""
     interrupted: bool = False
     """Whether Ctrl-C ended the last fit."""
 
@@ -54,7 +62,7 @@ class History:
         epochs = len(self.epochs.get("epoch", ()))
         parts = [f"{len(self.loss):,} steps", f"{epochs:,} epochs"]
         for name, column in self.epochs.items():
-            if name not in ("epoch", "step", "lr", "seconds"):
+            if name not in ("epoch", "step", "seconds") and not is_rate(name):
                 parts.append(f"{name} {column[-1]:.6g}")
         return ", ".join(parts) + (", interrupted" if self.interrupted else "")
 
@@ -71,19 +79,26 @@ class EpochState:
     """The mean loss of the epoch's steps."""
     validation_loss: float | None
     metrics: dict[str, float]
-    lr: float
-    """The learning rate of the last step."""
+    rates: list[float]
+    """The learning rate of the last step, of each group of parameters."""
     seconds: float
     """How long the epoch took, with its evaluation."""
     trainer: "Trainer"
     """Its `optimizer.params` are the model's parameters."""
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step, that of the first group."""
+        return self.rates[0]
 
     def row(self) -> dict[str, float]:
         """Return the epoch's row of the history."""
         row: dict[str, float] = {"epoch": self.epoch, "step": self.step, "loss": self.loss}
         if self.validation_loss is not None:
             row["validation_loss"] = self.validation_loss
-        return {**row, **self.metrics, "lr": self.lr, "seconds": self.seconds}
+        of_groups = {f"lr_{i}": rate for i, rate in enumerate(self.rates)}
+        rates = {"lr": self.lr, **(of_groups if len(self.rates) > 1 else {})}
+        return {**row, **self.metrics, **rates, "seconds": self.seconds}
 
 
 class Log:

@@ -1,8 +1,9 @@
 """Early stopping: the end of training once the validation loss has not fallen for a while."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,3 +63,13 @@ class Best:
         else:
             self.waited += 1
         return self.waited >= rule.patience
+
+    def join(self, params: Sequence[Any]) -> None:
+        """Take in what the optimiser holds since the best epoch, before it moves.
+
+        The best model had those parameters as they are.
+        """
+        if self.parameters is not None:
+            joined = [p.data for p in params[len(self.parameters) :]]
+            numbers = np.array(joined, self.parameters.dtype)
+            self.parameters = np.concatenate([self.parameters, numbers])

@@ -18,7 +18,7 @@ from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.training import Training
 from liftgrad.numbers import is_number
 from liftgrad.optim import Optimizer
-from liftgrad.trainer.batches import Batches
+from liftgrad.trainer.batches import Batches, Order
 from liftgrad.trainer.checkpoint import (
     Checkpoint,
     Writer,
@@ -89,8 +89,8 @@ class Trainer:
         self._log = Log()
         self._best = Best()
         self._numbers: Parameters | None = None
-        self._expected_names: str | None = None
-        """What a checkpoint that was loaded says of the parameters' names."""
+        self._expected_names: tuple[str, int] | None = None
+        """What a checkpoint that was loaded says of the parameters' names, and of how many."""
 
     def run(self, steps: int, /, *args: Any, **kwargs: Any) -> History:
         """Take steps on the loss of these arguments and return its history.
@@ -137,9 +137,14 @@ class Trainer:
             args: of the loss.
             validation: what the validation loss is computed on after each epoch, modules being
                 switched to evaluation: a fraction of the rows, chosen by the seed, that are held
-                out, or a tuple of arguments like `args`.
+                out, or a tuple of arguments like `args`. Rows of arrays that lie in files
+                (`np.load(..., mmap_mode="r")`) are read a portion at a time if the loss is a mean
+                or a total over the samples of `vmap`, such as `mean(vmap(f)(X))`, a penalty of the
+                parameters being added to a mean or not. No other loss follows from its portions;
+                for it all rows are in memory at once, with a warning if they are many.
             metrics: functions of the same arguments that return a number, evaluated on the
-                validation data, or on the training data if there is none.
+                validation data, or on the training data if there is none. One that is not lifted
+                gets all rows at once.
             early_stopping: when to stop early.
             callbacks: called after each epoch with an `EpochState`; True ends the fit.
             checkpoint: where and how often to write one.
@@ -149,7 +154,7 @@ class Trainer:
             ValueError: if `epochs` is negative, the fraction leaves no row on one side, a metric
                 has a column's name, or what early stopping monitors is not there.
             TypeError: if a metric returns something else than a number.
-            LiftError: if there is no data to cut batches from.
+            LiftError: if there is no data to cut batches from, or to hold rows out of.
             NonFiniteLossError: if the loss or a parameter becomes nan or infinite: it names the
                 operation, its line and the step. Model, optimiser and history are left as they
                 were after the last step with finite parameters.
@@ -158,7 +163,9 @@ class Trainer:
         """
         if not isinstance(epochs, int) or epochs < 0:
             raise ValueError(f"{epochs!r} epochs; pass a whole number, 0 or more.")
-        evaluation = Evaluation(self.loss, args, validation, metrics, self.seed)
+        evaluation = Evaluation(
+            self.loss, args, validation, metrics, self.seed, batched=self.batch_size is not None
+        )
         if early_stopping is not None and early_stopping.monitor not in evaluation.columns:
             raise ValueError(
                 f"early stopping monitors {early_stopping.monitor!r}, and there is only "
@@ -167,9 +174,7 @@ class Trainer:
         called = list(callbacks)
         writer = None if checkpoint is None else Writer(self, checkpoint)
         interrupted = False
-        arguments = self.loss.arguments(evaluation.training, {})
-        rows = None if self.batch_size is None else rows_of(arguments)
-        with shown(progress, epochs, rows) as show:
+        with shown(progress, epochs, evaluation.count) as show:
             try:
                 for _ in range(epochs):
                     state = self._epoch(evaluation, writer)
@@ -188,6 +193,7 @@ class Trainer:
                 f"Interrupted after step {self.optimizer.steps}; the model is as it was then.\n"
             )
         if early_stopping is not None and self._best.parameters is not None:
+            self._best.join(self.optimizer.params)
             self._parameters().set_numbers(self._best.parameters)
         return self._log.history(interrupted=interrupted)
 
@@ -207,6 +213,8 @@ class Trainer:
     def load(self, path: str | os.PathLike[str]) -> None:
         """Go on from a checkpoint, with a model, an optimiser and a trainer made as they were.
 
+        Groups that were added to the optimiser are added again before.
+
         Raises:
             CheckpointError: if the file is cut off, of another kind, of a newer version or of
                 another training; nothing is changed then. Other names of parameters are found out
@@ -219,7 +227,7 @@ class Trainer:
     def _epoch(self, evaluation: Evaluation, writer: Writer | None) -> EpochState:
         """Take the steps of an epoch, or what is left of one, and evaluate."""
         since = time.perf_counter()
-        while not self._portion(evaluation.training, writer):
+        while not self._portion(evaluation.training, evaluation.rows, writer):
             pass
         validation_loss, metrics = evaluation()
         optimizer = self.optimizer
@@ -229,17 +237,21 @@ class Trainer:
             loss=self._log.mean(),
             validation_loss=validation_loss,
             metrics=metrics,
-            lr=optimizer.rate(optimizer.steps - 1),
+            rates=optimizer.rates(optimizer.steps - 1),
             seconds=time.perf_counter() - since,
             trainer=self,
         )
         self._log.close(state.row())
         return state
 
-    def _portion(self, args: tuple[Any, ...], writer: Writer | None) -> bool:
-        """Take steps up to the end of the epoch or the next checkpoint; tell whether it ended."""
+    def _portion(self, args: tuple[Any, ...], chosen: Order | None, writer: Writer | None) -> bool:
+        """Take steps up to the end of the epoch or the next checkpoint; tell whether it ended.
+
+        Batches are cut from the chosen rows, if they are given.
+        """
         training = self._prepared(args, {})
-        rows, source = training.rows, self._batches
+        source = self._batches
+        rows = training.rows if chosen is None else len(chosen)
         # Compiling may take long: Ctrl-C ends it at once. Whatever changes comes after it.
         training.prepare([0] if rows is None or source is None else source.sizes(rows))
         failure = None
@@ -248,6 +260,8 @@ class Trainer:
             if ended and self._log.epoch:
                 return True  # an interruption came before the evaluation
             batches = None if rows is None or source is None else source.rest(rows)
+            if batches is not None and chosen is not None:
+                batches = [chosen[batch] for batch in batches]
             steps = 1 if batches is None else len(batches)
             before = Snapshot(self.optimizer, self._parameters())
             due = writer.due if writer is not None else bool
@@ -290,17 +304,24 @@ class Trainer:
             self._numbers = Parameters(params, self.loss.dtype)
         return self._numbers
 
-    def _names(self) -> str | None:
-        """Return a digest of the parameters' names in the loss's arguments, once they are known."""
+    def _names(self, count: int | None = None) -> str | None:
+        """Return a digest of the parameters' names in the loss's arguments, once they are known.
+
+        Args:
+            count: of the first so many; None: of all.
+
+        """
+        params = self.optimizer.params[:count]
         if self._training is None:
-            return self._expected_names
+            digest, of = self._expected_names or (None, 0)
+            return digest if of == len(params) else None
         groups = [g for g in self._training.reading.groups if g.kind == "parameter"]
         names = {
             id(v): f"{g.name} {name}"
             for g in groups
             for v, name in zip(g.values, g.names, strict=True)
         }
-        return names_digest([names.get(id(p), "") for p in self.optimizer.params])
+        return names_digest([names.get(id(p), "") for p in params])
 
     @property
     def program(self) -> Listing:
@@ -327,7 +348,8 @@ class Trainer:
         self._training = Training(
             self.loss, self.optimizer, arguments, reading, rows, self._clipping
         )
+        self._best.join(self.optimizer.params)
         expected, self._expected_names = self._expected_names, None
-        if expected is not None and expected != self._names():
+        if expected is not None and expected[0] != self._names(expected[1]):
             raise other_names("the checkpoint")
         return self._training

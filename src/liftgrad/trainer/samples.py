@@ -1,0 +1,116 @@
+"""Samples: data to evaluate functions on, a portion at a time where it lies in files."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from liftgrad.lift.api import LiftedFunction
+from liftgrad.lift.combination import Combination, combination
+from liftgrad.mapped import is_mapped, is_much, rows_at_once, take_rows
+from liftgrad.numbers import is_number
+from liftgrad.trainer.batches import Order
+
+
+class Samples:
+    """Arguments of a loss, or these with some rows of the data among them.
+
+    Args:
+        args: with the whole data.
+        rows: which rows of it are meant, by number; None: all.
+
+    """
+
+    def __init__(self, args: tuple[Any, ...], rows: Order | None = None) -> None:
+        self.args, self.rows = args, rows
+        arrays = [x for x in args if isinstance(x, np.ndarray) and x.ndim]
+        self.length = len(arrays[0]) if arrays else 0
+        data = [x for x in arrays if len(x) == self.length]
+        self.count = self.length if rows is None else len(rows)
+        # A program has numbers of 8 bytes.
+        at_once = [max(1, rows_at_once(x) * x.itemsize // 8) for x in data if is_mapped(x)]
+        self.portions = -(-self.count // min(at_once)) if at_once else 1
+        """In how many portions the rows are read, if a function may be evaluated in portions."""
+        self._all = self._taken(rows) if self.portions <= 1 else None
+        self._warned: set[str] = set()
+        self._combinations: dict[Any, Combination | None] = {}
+
+    @property
+    def all(self) -> tuple[Any, ...]:
+        """The arguments with all the rows that are meant, in memory if some of them are not."""
+        return self._taken(self.rows) if self._all is None else self._all
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep what was read into memory as a whole until the end, for all that need it."""
+        kept = self._all
+        try:
+            yield
+        finally:
+            self._all = kept
+
+    def number(self, name: str, function: Callable[..., Any]) -> float:
+        """Return a function's number on the rows.
+
+        Raises:
+            TypeError: if it returns something else.
+
+        """
+        if self.portions > 1 and isinstance(function, LiftedFunction):
+            rows = np.arange(self.length) if self.rows is None else self.rows
+            parts = np.array_split(rows, self.portions)
+            sizes = np.array([len(part) for part in parts])
+            how = self._combination(function, set(sizes.tolist()))
+            if how is not None:
+                numbers = [_number(name, function(*self._taken(part))) for part in parts]
+                weights = sizes / self.count if how == "mean" else np.ones(len(parts))
+                return float(weights @ numbers)
+            self._warn(name)
+        if self._all is None:
+            self._all = self.all
+        return _number(name, function(*self._all))
+
+    def _warn(self, name: str) -> None:
+        """Say what to do about a function that takes much memory, once."""
+        much = any(self._is_data(x) and is_much(self.count, x) for x in self.args)
+        if much and name not in self._warned:
+            self._warned.add(name)
+            warnings.warn(
+                f"all {self.count:,} rows that {name} is evaluated on are in memory at once, since "
+                "it is no mean or total over the samples of vmap; write mean(vmap(f)(X)), so that "
+                "they are read a portion at a time.",
+                RuntimeWarning,
+                stacklevel=6,  # the caller of fit()
+            )
+
+    def _combination(self, function: LiftedFunction, sizes: set[int]) -> Combination | None:
+        arguments, reading = function.read(self.args, {})
+        # The structure may be another one after an epoch, as that of a model that grows.
+        key = id(function), reading.key
+        if key not in self._combinations:
+            # What the function finds elsewhere is not cut with them.
+            given = {id(x) for x in self.args if self._is_data(x)}
+            data = {name for name, x in arguments.items() if id(x) in given}
+            self._combinations[key] = combination(function, arguments, data, sizes)
+        return self._combinations[key]
+
+    def _taken(self, rows: Order | None) -> tuple[Any, ...]:
+        if rows is None:
+            return self.args
+        return tuple([take_rows(x, rows) if self._is_data(x) else x for x in self.args])
+
+    def _is_data(self, x: Any) -> bool:
+        return isinstance(x, np.ndarray) and x.shape[:1] == (self.length,)
+
+
+def _number(name: str, result: Any) -> float:
+    if not is_number(result) and not hasattr(type(result), "__float__"):
+        raise TypeError(f"{name} returned a {type(result).__name__}; a metric returns one number.")
+    try:
+        return float(result)
+    except TypeError:
+        raise TypeError(
+            f"{name} returned an array of shape {np.shape(result)}; a metric returns one number."
+        ) from None
