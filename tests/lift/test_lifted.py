@@ -673,13 +673,25 @@ def test_batches_of_any_size_share_a_program(backend):
 
 
 @pytest.mark.parametrize("size", [len, lambda X: X.shape[0]], ids=["len", "shape"])
-def test_a_batch_whose_size_is_asked_for_is_traced_anew(size):
+@pytest.mark.parametrize("within", [False, True])
+def test_a_batch_whose_size_is_asked_for_is_traced_anew(size, within):
     """The number that Python got is part of the program: no other size may use it."""
-    f = lift(lambda w, X: total(vmap(lambda x: w * x[0])(X)) / size(X))
+    if within:
+        f = lift(lambda w, X: total(vmap(lambda x: w * x[0] / size(X))(X)))
+    else:
+        f = lift(lambda w, X: total(vmap(lambda x: w * x[0])(X)) / size(X))
     w = Value(1.0)
     for n in (4, 2, 4, 8):
         assert f(w, np.ones((n, 2))).data == pytest.approx(1.0)
     assert f.stats.traces == 3
+
+
+def test_a_batch_of_which_one_samples_size_is_asked_for_is_traced_once():
+    """How many numbers a sample has is the same for batches of all sizes."""
+    f = lift(lambda w, X: total(vmap(lambda x: w * x[0] / len(x[:2]))(X)))
+    for n in (4, 2, 8):
+        assert f(Value(1.0), np.ones((n, 3))).data == pytest.approx(n / 2)
+    assert f.stats.traces == 1
 
 
 def few_structures(f, calls):

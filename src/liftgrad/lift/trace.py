@@ -339,8 +339,12 @@ class TracedArray:
         shape: tuple[int, ...],
         kind: str,
         positions: NDArray[np.int64] | None = None,
+        *,
+        of_sample: bool = False,
     ) -> None:
         self._tape, self._group, self._kind = tape, group, kind
+        self._of_sample = of_sample
+        """Whether it is one sample of an array that is mapped over, or part of one."""
         if positions is None:
             positions = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
         self._positions = positions
@@ -364,7 +368,7 @@ class TracedArray:
 
     def _measure(self) -> None:
         """Note that the program may depend on how many samples there are."""
-        if self._group not in self._tape.mapping:
+        if not self._of_sample:
             self._tape.measured.add(self._group)
 
     def __iter__(self) -> Iterator[Any]:
@@ -385,7 +389,9 @@ class TracedArray:
             )
         positions = self._positions[key]
         if isinstance(positions, np.ndarray) and positions.ndim:
-            return TracedArray(self._tape, self._group, (), self._kind, positions)
+            return TracedArray(
+                *(self._tape, self._group, (), self._kind, positions), of_sample=self._of_sample
+            )
         self._look()
         return self._element(int(positions))
 
@@ -417,7 +423,9 @@ class TracedArray:
             )
         tape.batched[group] = len(self._positions)
         shape = self._positions.shape[1:]
-        return TracedArray(tape, group, shape, self._kind) if shape else self._element(0)
+        if not shape:
+            return self._element(0)
+        return TracedArray(tape, group, shape, self._kind, of_sample=True)
 
 
 class TracedIndex(Operators):
