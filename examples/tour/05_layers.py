@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad import Trainer, lift, losses, nn, optim, vmap
+from liftgrad import Trainer, lift, losses, nn, optim, predict, vmap
 from liftgrad.functional import mean
 
 
@@ -29,13 +29,12 @@ def loss(model: nn.Sequential, X: Any, y: Any) -> Any:
     return mean(vmap(lambda x, label: losses.cross_entropy(model(x), label))(X, y))
 
 
-scores = lift(lambda model, X: vmap(model)(X))
 X, y = pictures(500, seed=1)
 
 
 def report(name: str) -> None:
     """Print the share of new pictures that are seen right."""
-    print(f"{name:9} {np.mean(np.argmax(scores(model, X), axis=0) == y):.1%}")
+    print(f"{name:9} {np.mean(predict(model, X).argmax(axis=1) == y):.1%}")
 
 
 random.seed(0)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad import EarlyStopping, Trainer, data, lift, losses, nn, optim, vmap
+from liftgrad import EarlyStopping, Trainer, data, lift, losses, nn, optim, predict, vmap
 from liftgrad.functional import mean
 from liftgrad.trainer import EpochState
 
@@ -22,7 +22,6 @@ random.seed(0)
 X, y = data.make_spirals(600, arms=3, noise=0.05, seed=1)
 held = data.make_spirals(200, arms=3, noise=0.05, seed=2)
 model = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 3))
-scores = lift(lambda model, X: vmap(model)(X))
 
 
 @lift
@@ -33,7 +32,7 @@ def loss(model: nn.Sequential, X: Any, y: Any) -> Any:
 
 def accuracy(model: nn.Sequential, X: Any, y: Any) -> Any:
     """Return the share of points in the arm with the highest score."""
-    return np.mean(np.argmax(scores(model, X), axis=0) == y)
+    return np.mean(predict(model, X).argmax(axis=1) == y)
 
 
 def report(state: EpochState) -> None:

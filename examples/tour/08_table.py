@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad import Trainer, data, lift, losses, nn, optim, vmap
+from liftgrad import Trainer, data, lift, losses, nn, optim, predict, vmap
 from liftgrad.functional import mean
 
 
@@ -26,8 +26,6 @@ def loss(model: nn.MLP, X: Any, y: Any) -> Any:
     """Return the mean cross-entropy."""
     return mean(vmap(lambda x, label: losses.cross_entropy(model(x), label))(X, y))
 
-
-scores = lift(lambda model, X: vmap(model)(X))
 
 random.seed(0)
 rows = []
@@ -53,5 +51,5 @@ print("columns:", ", ".join(encoder.feature_names))
 print("no distance, sun:", X_new[-1].tolist())
 model = nn.MLP(len(encoder.feature_names), [16, len(encoder.classes)])
 Trainer(loss, optim.Adam(model.parameters(), lr=0.02), batch_size=40).fit(60, model, X, y)
-print(f"right: {np.mean(np.argmax(scores(model, X), axis=0) == y):.1%} of {len(y)} rows")
-print("new rows:", ", ".join(encoder.classes[i] for i in np.argmax(scores(model, X_new), axis=0)))
+print(f"right: {np.mean(predict(model, X).argmax(axis=1) == y):.1%} of {len(y)} rows")
+print("new rows:", ", ".join(encoder.classes[i] for i in predict(model, X_new).argmax(axis=1)))

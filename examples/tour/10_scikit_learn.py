@@ -20,7 +20,7 @@ except ImportError:
 
 X, y = load_wine(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
-network = LiftClassifier(learning_rate_init=0.02, tol=1e-3, random_state=0)
+network = LiftClassifier(learning_rate_init=0.02, tol=1e-3, max_iter=500, random_state=0)
 search = GridSearchCV(
     make_pipeline(StandardScaler(), network),
     {"liftclassifier__hidden_layer_sizes": [(4,), (16,)], "liftclassifier__alpha": [1e-4, 1.0]},

@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from liftgrad import Trainer, data, lift, losses, nn, optim, plot, vmap
+from liftgrad import Trainer, data, lift, losses, nn, optim, plot, predict, vmap
 from liftgrad.functional import mean
 
 if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
@@ -27,8 +25,6 @@ def loss(model: nn.MLP, X: Any, y: Any) -> Any:
     return mean(vmap(lambda x, label: losses.cross_entropy(model(x), label))(X, y))
 
 
-scores = lift(lambda model, X: vmap(model)(X))
-
 random.seed(0)
 X, y = data.make_spirals(300, arms=3, noise=0.05, seed=0)
 model = nn.MLP(2, [16, 16, 3], "tanh")
@@ -37,7 +33,7 @@ trainer = Trainer(loss, optim.Adam(model.parameters(), lr=0.02), batch_size=20)
 for epoch in range(10, 81, 10):
     history = trainer.fit(10, model, X, y, validation=0.2)
     film.capture(f"epoch {epoch}")
-predicted = np.argmax(scores(model, X), axis=0)
+predicted = predict(model, X).argmax(axis=1)
 
 for name, picture in {
     "regions.png": plot.decision_regions(model, X, y),

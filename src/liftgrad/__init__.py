@@ -26,6 +26,7 @@ __all__ = [
     "nn",
     "optim",
     "plot",
+    "predict",
     "recording",
     "set_num_threads",
     "value_and_grad",
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from liftgrad.lift.portions import get_num_threads, set_num_threads
     from liftgrad.lift.recording import recording
     from liftgrad.lift.vmap import vmap
-    from liftgrad.trainer import Checkpoint, EarlyStopping, Trainer
+    from liftgrad.trainer import Checkpoint, EarlyStopping, Trainer, predict
 
 # These need NumPy, whose import takes longer than all else.
 _MODULES_IMPORTED_AT_USE = {"data", "lift", "plot"}
@@ -48,6 +49,7 @@ _NAMES_IMPORTED_AT_USE = {
     "EarlyStopping": "trainer",
     "Trainer": "trainer",
     "get_num_threads": "lift.portions",
+    "predict": "trainer",
     "recording": "lift.recording",
     "set_num_threads": "lift.portions",
     "vmap": "lift.vmap",

@@ -1,20 +1,17 @@
 """What a model says at many points: one number or label each, or a row of scores."""
 
-from collections.abc import Hashable, Sequence
+import contextlib
+from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.api import LiftedFunction, lift
-from liftgrad.lift.vmap import vmap
 from liftgrad.nn import Module
+from liftgrad.trainer import predict
 
 Array = NDArray[np.float64]
-_LIFTED: WeakKeyDictionary[Module, LiftedFunction] = WeakKeyDictionary()
-"""Models that were drawn, and may be again: tracing one takes longer than a picture's points."""
 
 
 def outputs(predictor: Any, points: Array) -> NDArray[Any]:
@@ -40,12 +37,8 @@ def outputs(predictor: Any, points: Array) -> NDArray[Any]:
             "or an object with predict or predict_proba."
         )
     if isinstance(predictor, Module):
-        try:
-            mapped = _of_all(predictor, points)
-        except LiftError:  # a model that cannot be lifted is asked point by point
-            pass
-        else:
-            return np.column_stack(mapped) if isinstance(mapped, list) else mapped
+        with contextlib.suppress(LiftError):  # else it is asked point by point
+            return predict(predictor, points)
     rows = [_plain(predictor(point)) for point in points.tolist()]
     lengths = {len(row) if isinstance(row, list) else 0 for row in rows}
     if len(lengths) > 1:
@@ -54,18 +47,6 @@ def outputs(predictor: Any, points: Array) -> NDArray[Any]:
             "let it return one for each class."
         )
     return np.array(rows)
-
-
-def _of_all(model: Module, points: Array) -> Any:
-    """Return a model's outputs at all points; its program is kept while it stays as it is."""
-    hashable = isinstance(model, Hashable)
-    lifted = _LIFTED.pop(model, None) if hashable else None
-    lifted = lifted or lift(lambda model, points: vmap(model)(points))
-    mapped = lifted(model, points)
-    # Of a model that is another one at each frame, old programs would only pile up.
-    if hashable and lifted.stats.traces == 1:
-        _LIFTED[model] = lifted
-    return mapped
 
 
 def _plain(output: Any) -> Any:

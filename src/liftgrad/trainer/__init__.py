@@ -15,7 +15,8 @@
 
 from liftgrad.trainer.checkpoint import Checkpoint
 from liftgrad.trainer.history import EpochState, History
+from liftgrad.trainer.prediction import predict
 from liftgrad.trainer.stopping import EarlyStopping
 from liftgrad.trainer.trainer import Trainer
 
-__all__ = ["Checkpoint", "EarlyStopping", "EpochState", "History", "Trainer"]
+__all__ = ["Checkpoint", "EarlyStopping", "EpochState", "History", "Trainer", "predict"]

@@ -87,7 +87,7 @@ class Evaluation:
         """Return the validation loss and the metrics."""
         if not self.validates and not self.metrics:
             return None, {}
-        with _evaluating(self.loss.arguments(self.data.args, {})), self.data.reading():
+        with evaluating(self.loss.arguments(self.data.args, {})), self.data.reading():
             loss = self.data.number("loss", self.loss) if self.validates else None
             metrics = {}
             for name, metric in self.metrics.items():
@@ -141,7 +141,7 @@ def _split(
 
 
 @contextlib.contextmanager
-def _evaluating(arguments: Any) -> Iterator[None]:
+def evaluating(arguments: Any) -> Iterator[None]:
     """Switch the modules among the arguments that are in training to evaluation for a while."""
     modules = {id(m): m for m in _modules(arguments) if m.training}.values()
     own = [(m, "training" in vars(m)) for m in modules]
