@@ -16,17 +16,9 @@ from liftgrad import functional as F  # noqa: N812
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import cos, dot, exp, log, maximum, sin, softmax, tanh, total, where
 from liftgrad.lift.api import lift
-from liftgrad.lift.trace import (
-    CONSTANT,
-    LEAF,
-    TABLE,
-    TAKE,
-    Tape,
-    Traced,
-    TracedArray,
-    TracedIndex,
-    number_of,
-)
+from liftgrad.lift.tape import CONSTANT, LEAF, TABLE, TAKE, Tape, number_of
+from liftgrad.lift.trace import Traced
+from liftgrad.lift.traced_array import TracedArray, TracedIndex
 from liftgrad.lift.vmap import vmap
 from liftgrad.ops import OPERATIONS, Operation, power_constant
 
@@ -77,7 +69,7 @@ def evaluate(tape: Tape, *leaves: list[float]) -> list:
 def traced(fn, *x: float):
     """What `fn` of a list gives when it is recorded and the tape is run at x."""
     tape = Tape()
-    result = fn([tape.leaf(0, i) for i in range(len(x))])
+    result = fn([Traced(tape, tape.leaf(0, i)) for i in range(len(x))])
     run = evaluate(tape, list(x))
 
     def number(node):
@@ -551,7 +543,7 @@ def test_a_module_may_be_an_argument():
 def test_traced_derivatives_are_recorded():
     """The reverse pass adds nodes to the tape; constants give constants; all run as eager does."""
     tape = Tape()
-    x = tape.leaf(0, 0)
+    x = Traced(tape, tape.leaf(0, 0))
     derivative = grad(lambda x: x.sin() * x)(x)
     assert isinstance(derivative, Traced)
     assert evaluate(tape, [0.5])[derivative._index] == grad(lambda x: sin(x) * x)(0.5)
@@ -563,7 +555,7 @@ def test_traced_derivatives_are_recorded():
 def test_the_forward_part_is_recorded_once():
     """The value and the gradient share the nodes of one evaluation."""
     tape = Tape()
-    x = tape.leaf(0, 0)
+    x = Traced(tape, tape.leaf(0, 0))
     value_and_grad(exp)(x)
     exp(x)
     assert sum(operation is OPERATIONS["exp"] for operation, *_ in tape.nodes) == 1
@@ -592,7 +584,8 @@ def test_take_has_a_derivative(row):
     table = [2.0, 3.0, 5.0]
     for derivative in (grad(f), hessian(f)):
         tape = Tape()
-        result = derivative([tape.leaf(0, i) for i in range(3)], TracedIndex(tape, 1, 0))
+        x = [Traced(tape, tape.leaf(0, i)) for i in range(3)]
+        result = derivative(x, TracedIndex(tape, 1, 0))
         run = evaluate(tape, table, [row])
 
         def number(x, run=run):
@@ -695,7 +688,7 @@ def test_a_variable_that_escapes_is_refused_by_the_tape():
     """The refusal says to return it instead."""
     kept = []
     tape = Tape()
-    grad(lambda y: kept.append(y) or y * y)(tape.leaf(0, 0))
+    grad(lambda y: kept.append(y) or y * y)(Traced(tape, tape.leaf(0, 0)))
     with pytest.raises(LiftError, match=r"return it from that function"):
         tape.index_of(kept[0])
 

@@ -12,7 +12,7 @@ import pytest
 from liftgrad import Value, lift, nn, optim, vmap
 from liftgrad.functional import mean, total
 from liftgrad.lift.parameters import Window
-from liftgrad.lift.trace import Tape
+from liftgrad.lift.tape import Tape
 
 
 def score(model, x):

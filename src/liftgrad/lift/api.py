@@ -22,7 +22,7 @@ from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
-from liftgrad.lift.trace import Tape
+from liftgrad.lift.tape import Tape
 from liftgrad.lift.update import store_update
 
 DType = Literal["float64", "float32"]

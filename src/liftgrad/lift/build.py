@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from liftgrad import ops
 from liftgrad.errors import LiftError
 from liftgrad.lift.adjoint import adjoint
 from liftgrad.lift.arguments import Kind, Reading, flatten_result, substitute
@@ -17,7 +18,9 @@ from liftgrad.lift.draws import Draws
 from liftgrad.lift.groups import Constants, Leaf, Rolled, View
 from liftgrad.lift.naming import LeafNames
 from liftgrad.lift.roll import roll
-from liftgrad.lift.trace import Batch, Condition, Tape, TracedArray
+from liftgrad.lift.tape import Tape
+from liftgrad.lift.trace import Batch, Condition, Traced
+from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.unchanged import Generators, Watched
 from liftgrad.operators import Operators
 
@@ -113,12 +116,15 @@ def trace(
         traced = TracedArray(tape, group, of_group.shape, kind)
         return traced if of_group.ndim else traced[()]
 
+    def numbers(group: int, first: int, count: int) -> list[Traced]:
+        return [Traced(tape, i) for i in tape.leaves(group, first, count)]
+
     # The tape is a great many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()
     gc.disable()
     tracing.depth += 1
     try:
-        traced, made = substitute(arguments, tape.leaves, array)
+        traced, made = substitute(arguments, numbers, array)
         watched, generators = Watched(made), Generators()
         result = function(traced, tape)
         watched.check()
@@ -127,7 +133,7 @@ def trace(
         fixed, outputs, batched = {}, [], []
         for place, leaf in enumerate(leaves):
             if isinstance(leaf, Operators | Condition | Batch):
-                outputs.append(tape.result_of(leaf))  # type: ignore[arg-type]
+                outputs.append(_result(leaf, tape))
                 batched.append(isinstance(leaf, Batch))
             else:
                 fixed[place] = _known(leaf)
@@ -227,6 +233,13 @@ def differentiate(built: Built, stats: Stats, *, unit_seed: bool) -> None:
 def constants_of(rolled: Rolled) -> dict[int, Any]:
     """Return the numbers of each constant group."""
     return {i: g.numbers for i, g in enumerate(rolled.groups) if isinstance(g, Constants)}
+
+
+def _result(leaf: Any, tape: Tape) -> int:
+    """Return the number of the node of a result."""
+    if isinstance(leaf, Batch):
+        return tape.index_of(leaf.each)
+    return tape.result_of(ops.where(leaf, 1.0, 0.0) if isinstance(leaf, Condition) else leaf)
 
 
 def _per_sample(group: Any, tape: Tape, number: int) -> int:

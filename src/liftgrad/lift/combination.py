@@ -25,7 +25,7 @@ from liftgrad.lift.groups import (
     Take,
     views,
 )
-from liftgrad.lift.trace import Node, Tape
+from liftgrad.lift.tape import Node, Tape
 
 Combination = Literal["mean", "total"]
 

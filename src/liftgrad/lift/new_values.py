@@ -6,7 +6,9 @@ from typing import Any
 from liftgrad import ops
 from liftgrad.engine import Value
 from liftgrad.errors import TraceError
-from liftgrad.lift.trace import Tape, Traced, user_line
+from liftgrad.lift.tape import Tape
+from liftgrad.lift.trace import Traced
+from liftgrad.lift.user_code import user_line
 from liftgrad.numbers import to_float
 from liftgrad.operators import Operators
 

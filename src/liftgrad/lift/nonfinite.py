@@ -16,7 +16,7 @@ from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.arguments import LeafGroup, Reading
 from liftgrad.lift.draws import drawing
 from liftgrad.lift.numpy_executor import function_of
-from liftgrad.lift.trace import (
+from liftgrad.lift.tape import (
     BATCH_TOTAL,
     CONSTANT,
     LEAF,
@@ -26,8 +26,8 @@ from liftgrad.lift.trace import (
     Node,
     Tape,
     number_of,
-    user_line,
 )
+from liftgrad.lift.user_code import user_line
 
 Array = NDArray[Any]
 _SMOOTH = frozenset(

@@ -25,7 +25,7 @@ from liftgrad.lift.groups import (
     Take,
     View,
 )
-from liftgrad.lift.trace import CONSTANT, LEAF, TABLE, TAKE, Node, number_of
+from liftgrad.lift.tape import CONSTANT, LEAF, TABLE, TAKE, Node, number_of
 from liftgrad.ops import Operation
 
 Key = tuple[Any, ...]

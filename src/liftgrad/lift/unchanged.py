@@ -17,7 +17,9 @@ from typing import Any
 
 from liftgrad.errors import TraceError
 from liftgrad.lift.portions import is_worker
-from liftgrad.lift.trace import Batch, Condition, TracedArray, user_line
+from liftgrad.lift.trace import Batch, Condition
+from liftgrad.lift.traced_array import TracedArray
+from liftgrad.lift.user_code import user_line
 from liftgrad.operators import Operators
 
 

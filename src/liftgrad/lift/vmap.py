@@ -6,7 +6,9 @@ from typing import Any
 from liftgrad.derivatives import Variable
 from liftgrad.errors import TraceError
 from liftgrad.lift.arguments import flatten_result
-from liftgrad.lift.trace import Batch, Traced, TracedArray, user_line
+from liftgrad.lift.trace import Batch, Traced
+from liftgrad.lift.traced_array import TracedArray
+from liftgrad.lift.user_code import user_line
 
 
 def vmap(
