@@ -3,10 +3,11 @@
 import hashlib
 import itertools
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 
+import liftgrad
 from liftgrad.lift.kernel_cache import KernelCache
 
 
@@ -55,7 +56,8 @@ def known_host(cache: KernelCache, vector_bits: int | None) -> Target:
     processor = _processor()
     if processor is None:
         return host(vector_bits)
-    key = hashlib.sha256(f"target\0{processor}\0{vector_bits}".encode()).hexdigest()
+    of = [liftgrad.__version__, *[field.name for field in fields(Target)], processor]
+    key = hashlib.sha256("\0".join(["target", str(vector_bits), *of]).encode()).hexdigest()
     known = cache.load(key)
     if known is not None:
         return Target(**json.loads(known))
