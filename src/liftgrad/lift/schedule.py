@@ -6,7 +6,7 @@ free: the dimension over which parameters do not vary (the samples of a batch, t
 text) goes innermost, where vectors run along it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from liftgrad import ops
 from liftgrad.lift import affine
+from liftgrad.lift.draft import Applied, Draft, Loads, Reduced, added, all_loads, rows_of
 from liftgrad.lift.fuse import kept_groups
 from liftgrad.lift.groups import (
     Constants,
@@ -44,35 +45,6 @@ from liftgrad.lift.roll import identity
 
 _MOST_TERMS = 16
 """Operands that one nest adds up; a gradient may be the sum of thousands of them."""
-
-
-@dataclass(slots=True, eq=False)
-class _Loads:
-    """A load before it is fitted: positions for each row, or for each row and reduced element."""
-
-    group: int
-    positions: Indices
-    """Of shape (rows,) or (rows, reduced)."""
-    index: "_Loads | None" = None
-    table: Indices | None = None
-    """With an index: the positions for each of its values, of shape (rows[, reduced], values)."""
-
-
-@dataclass(slots=True, eq=False)
-class _Reduced:
-    kind: str
-    length: int
-    body: "_Draft"
-    samples: bool
-
-
-@dataclass(slots=True, eq=False)
-class _Applied:
-    operation: ops.Operation
-    operands: tuple["_Draft", ...]
-
-
-_Draft = _Loads | _Reduced | _Applied | Number
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -145,8 +117,8 @@ class _Scheduler:
         for assignment in self.assignments:
             value = assignment.value
             if value.group not in self.in_place:
-                out = _Loads(assignment.leaf, assignment.positions)
-                source = _Loads(value.group, value.positions)
+                out = Loads(assignment.leaf, assignment.positions)
+                source = Loads(value.group, value.positions)
                 self.nest(assignment.leaf, assignment.positions, source, accumulate=False, out=out)
         return Program(tuple(self.buffers), tuple(self.tables), tuple(self.nests))
 
@@ -161,7 +133,7 @@ class _Scheduler:
             case Elementwise() | Take():
                 draft = self.draft(number, rows, top=True)
                 if _is_condition(group):
-                    draft = _Applied(ops.select, (draft, Number(1.0), Number(0.0)))
+                    draft = Applied(ops.select, (draft, Number(1.0), Number(0.0)))
                 self.nest(number, rows, draft, accumulate=False)
             case Sum(operands=runs):
                 self.compute_sum(number, runs)
@@ -170,17 +142,17 @@ class _Scheduler:
                     self.fill(number, -np.inf)
                     for run in runs:
                         for piece, part in self.pieces(run, group.batched, "max"):
-                            before = _Loads(number, piece)
-                            both = _Applied(ops.maximum, (before, part))
+                            before = Loads(number, piece)
+                            both = Applied(ops.maximum, (before, part))
                             self.nest(number, piece, both, accumulate=False)
                 else:
                     self.nest(number, rows, self.draft(number, rows, top=True), accumulate=False)
             case Put(source=source, index=index, table=table):
                 self.fill(number, 0.0)
-                targets = _Loads(
+                targets = Loads(
                     number,
                     np.zeros(len(table), np.int64),
-                    _Loads(index.group, index.positions),
+                    Loads(index.group, index.positions),
                     table,
                 )
                 part = self.draft(source.group, source.positions)
@@ -200,7 +172,7 @@ class _Scheduler:
             written[:] = True
         parts = [self.run_of(run, rows, group.batched) for run in whole]
         for first in range(0, len(parts), _MOST_TERMS):
-            some = _added(parts[first : first + _MOST_TERMS])
+            some = added(parts[first : first + _MOST_TERMS])
             self.nest(number, rows, some, accumulate=bool(written.any()))
             written[:] = True
         for run in runs:
@@ -213,7 +185,7 @@ class _Scheduler:
                         self.nest(
                             number,
                             piece[chosen],
-                            part if chosen.all() else _rows(part, chosen),
+                            part if chosen.all() else rows_of(part, chosen),
                             accumulate=subset,
                         )
                 written[piece] = True
@@ -224,7 +196,7 @@ class _Scheduler:
         rows = identity(self.rolled.groups[number].size)
         self.nest(number, rows, Number(value), accumulate=False)
 
-    def pieces(self, run: Runs, batched: bool, kind: str) -> Iterator[tuple[Indices, "_Draft"]]:
+    def pieces(self, run: Runs, batched: bool, kind: str) -> Iterator[tuple[Indices, "Draft"]]:
         """Yield the rows whose runs have one length, with the reduction of their runs."""
         lengths = np.diff(run.offsets)
         for length in np.unique(lengths):
@@ -236,7 +208,7 @@ class _Scheduler:
 
     # --- composing expressions ---------------------------------------------------------------
 
-    def draft(self, number: int, positions: Indices, *, top: bool = False) -> _Draft:
+    def draft(self, number: int, positions: Indices, *, top: bool = False) -> Draft:
         """Return the expression for these elements of a group."""
         group = self.rolled.groups[number]
         if isinstance(group, Constants):
@@ -245,28 +217,28 @@ class _Scheduler:
             if (numbers.view(np.int64) == first.view(np.int64)).all():
                 return Number(float(first))
         if self.kept[number] and not top:
-            load = _Loads(number, positions)
+            load = Loads(number, positions)
             if _is_condition(group):
-                return _Applied(ops.not_equal, (load, Number(0.0)))
+                return Applied(ops.not_equal, (load, Number(0.0)))
             return load
         match group:
             case Elementwise(operation=operation, operands=views):
                 operands = [self.draft(v.group, v.positions[positions]) for v in views]
-                return _Applied(operation, tuple(operands))
+                return Applied(operation, tuple(operands))
             case Sum(operands=runs):
-                return _added([self.run_of(run, positions, group.batched) for run in runs])
+                return added([self.run_of(run, positions, group.batched) for run in runs])
             case Largest(operands=runs):
                 parts = [self.run_of(run, positions, group.batched, "max") for run in runs]
                 result = parts[0]
                 for part in parts[1:]:
-                    result = _Applied(ops.maximum, (result, part))
+                    result = Applied(ops.maximum, (result, part))
                 return result
             case Take(index=index, group=source, table=table):
-                chosen = _Loads(index.group, index.positions[positions])
-                return _Loads(source, np.zeros_like(positions), chosen, table[positions])
+                chosen = Loads(index.group, index.positions[positions])
+                return Loads(source, np.zeros_like(positions), chosen, table[positions])
         raise AssertionError(group)
 
-    def run_of(self, run: Runs, rows: Indices, batched: bool, kind: str = "sum") -> _Draft:
+    def run_of(self, run: Runs, rows: Indices, batched: bool, kind: str = "sum") -> Draft:
         """Return the reduction of the runs, all of one length, of these rows."""
         length = run.uniform
         assert length is not None
@@ -274,10 +246,10 @@ class _Scheduler:
             return self.draft(run.group, run.positions[rows])
         return self.reduction(run, run.positions.reshape(-1, length)[rows], batched, kind)
 
-    def reduction(self, run: Runs, positions: Indices, batched: bool, kind: str) -> _Draft:
+    def reduction(self, run: Runs, positions: Indices, batched: bool, kind: str) -> Draft:
         samples = self.rolled.groups[run.group].batched and not batched
         body = self.draft(run.group, positions)
-        return _Reduced(kind, positions.shape[1], body, samples)
+        return Reduced(kind, positions.shape[1], body, samples)
 
     # --- fitting loops -----------------------------------------------------------------------
 
@@ -285,26 +257,26 @@ class _Scheduler:
         self,
         number: int,
         rows: Indices,
-        draft: _Draft,
+        draft: Draft,
         *,
         accumulate: bool,
-        out: _Loads | None = None,
+        out: Loads | None = None,
     ) -> None:
-        out = out or _Loads(number, rows)
+        out = out or Loads(number, rows)
         self.choose_layouts(number, out, draft)
-        sequences = [self.by_row(x) for x in _all_loads((out, draft))]
+        sequences = [self.by_row(x) for x in all_loads((out, draft))]
         extents = affine.common_extents(len(rows), (s for group in sequences for s in group))
         batched = self.rolled.groups[number].batched
         if out.index is not None:
             # A scatter runs over the samples of its source, wherever it puts them.
-            batched = any(self.rolled.groups[x.group].batched for x in _all_loads((out, draft)))
-        self.reads.append((number, {x.group for x in _all_loads((draft,))}))
+            batched = any(self.rolled.groups[x.group].batched for x in all_loads((out, draft)))
+        self.reads.append((number, {x.group for x in all_loads((draft,))}))
         leaf = self.in_place.get(number)
-        if any(x.group == leaf and not _same(x, out) for x in _all_loads((draft,))) or (
+        if any(x.group == leaf and not _same(x, out) for x in all_loads((draft,))) or (
             number in self.settled and leaf in self.reads[-1][1]
         ):
             self.overtaken.add(number)
-        self.settled |= {x.group for x in _all_loads((out, draft))}
+        self.settled |= {x.group for x in all_loads((out, draft))}
         access = self.fit(out, extents, ())
         body = self.fitted(draft, extents, ())
         self.nests.append(Nest(extents, batched, access, accumulate, body))
@@ -313,7 +285,7 @@ class _Scheduler:
         layout = self.buffers[self.buffer_of[group]].layout
         return positions if layout is None else layout[positions]
 
-    def by_row(self, x: _Loads) -> list[Indices]:
+    def by_row(self, x: Loads) -> list[Indices]:
         """Return the sequences of row positions of a load that a common radix should suit."""
         if x.table is not None:
             table = self.physical(x.group, x.table)
@@ -321,25 +293,25 @@ class _Scheduler:
         positions = self.physical(x.group, x.positions)
         return [positions if positions.ndim == 1 else positions[:, 0]]
 
-    def fitted(self, draft: _Draft, rows: tuple[int, ...], reduced: tuple[int, ...]) -> Expression:
+    def fitted(self, draft: Draft, rows: tuple[int, ...], reduced: tuple[int, ...]) -> Expression:
         match draft:
             case Number():
                 return draft
-            case _Loads():
+            case Loads():
                 return Load(self.fit(draft, rows, reduced))
-            case _Applied(operation=operation, operands=operands):
+            case Applied(operation=operation, operands=operands):
                 return Apply(operation, tuple(self.fitted(x, rows, reduced) for x in operands))
-            case _Reduced(kind=kind, length=length, body=body, samples=samples):
-                columns = [self.by_column(x) for x in _all_loads((body,))]
+            case Reduced(kind=kind, length=length, body=body, samples=samples):
+                columns = [self.by_column(x) for x in all_loads((body,))]
                 extents = affine.common_extents(length, columns)
                 return Reduce(kind, extents, self.fitted(body, rows, extents), samples)  # type: ignore[arg-type]
 
-    def by_column(self, x: _Loads) -> Indices:
+    def by_column(self, x: Loads) -> Indices:
         positions = self.physical(x.group, x.positions if x.table is None else x.table[..., 0])
         first: Indices = positions[0]
         return first
 
-    def fit(self, x: _Loads, rows: tuple[int, ...], reduced: tuple[int, ...]) -> Access:
+    def fit(self, x: Loads, rows: tuple[int, ...], reduced: tuple[int, ...]) -> Access:
         """Return the access of a load; by way of a table where its positions are not affine."""
         buffer = self.buffer_of[x.group]
         if x.table is not None:
@@ -353,7 +325,7 @@ class _Scheduler:
 
     def fit_indexed(
         self,
-        x: _Loads,
+        x: Loads,
         table: Indices,
         index: Access,
         rows: tuple[int, ...],
@@ -381,9 +353,9 @@ class _Scheduler:
 
     # --- layouts -----------------------------------------------------------------------------
 
-    def choose_layouts(self, number: int, out: _Loads, draft: _Draft) -> None:
+    def choose_layouts(self, number: int, out: Loads, draft: Draft) -> None:
         """Put the dimension over which parameters do not vary innermost, in what is still free."""
-        accesses = list(_all_loads((out, draft)))
+        accesses = list(all_loads((out, draft)))
         if out.positions.ndim != 1 or len(out.positions) < 2 or out.index is not None:
             return
         groups = self.rolled.groups
@@ -413,7 +385,7 @@ class _Scheduler:
             if not _is_parameter(groups[x.group]) and x.table is None:
                 self.permute(x, extents, inner)
 
-    def permute(self, x: _Loads, extents: tuple[int, ...], inner: int) -> None:
+    def permute(self, x: Loads, extents: tuple[int, ...], inner: int) -> None:
         """Lay a buffer out with the rows' dimension `inner` innermost, if it covers the buffer."""
         number = self.buffer_of[x.group]
         buffer = self.buffers[number]
@@ -434,7 +406,7 @@ class _Scheduler:
         if (layout != identity(buffer.size)).any():
             self.buffers[number] = replace(buffer, layout=layout)
 
-    def adopt_layout(self, number: int, out: _Loads, accesses: list[_Loads]) -> None:
+    def adopt_layout(self, number: int, out: Loads, accesses: list[Loads]) -> None:
         """Lay an element-wise result out as its first operand of the same size is."""
         buffer = self.buffers[self.buffer_of[number]]
         fixed = number in self.settled or number in self.in_place
@@ -470,7 +442,7 @@ def _is_parameter(group: Group) -> bool:
     return isinstance(group, Leaf) and group.kind == "parameter"
 
 
-def _same(x: _Loads, out: _Loads) -> bool:
+def _same(x: Loads, out: Loads) -> bool:
     """Tell whether a load reads, for each row, the very element that the row writes."""
     return x.table is None and np.array_equal(x.positions, out.positions)
 
@@ -496,45 +468,3 @@ def _steps(extents: tuple[int, ...]) -> tuple[int, ...]:
     for extent in extents[:0:-1]:
         steps.append(steps[-1] * extent)
     return tuple(steps[::-1])
-
-
-def _added(parts: list[_Draft]) -> _Draft:
-    # Plain terms first: they start the sum, as a bias does.
-    parts = sorted(parts, key=lambda part: isinstance(part, _Reduced))
-    result = parts[0]
-    for part in parts[1:]:
-        result = _Applied(ops.add, (result, part))
-    return result
-
-
-def _rows(draft: _Draft, chosen: Indices) -> _Draft:
-    """Return the draft for some of its rows only."""
-    match draft:
-        case Number():
-            return draft
-        case _Loads(index=index, table=table):
-            return _Loads(
-                draft.group,
-                draft.positions[chosen],
-                index and _rows(index, chosen),  # type: ignore[arg-type]
-                None if table is None else table[chosen],
-            )
-        case _Applied(operation=operation, operands=operands):
-            return _Applied(operation, tuple(_rows(x, chosen) for x in operands))
-        case _Reduced(body=body):
-            return replace(draft, body=_rows(body, chosen))
-
-
-def _all_loads(drafts: Iterable[_Draft]) -> Iterator[_Loads]:
-    for draft in drafts:
-        match draft:
-            case _Loads(index=index):
-                yield draft
-                if index is not None:
-                    yield index
-            case _Applied(operands=operands):
-                yield from _all_loads(operands)
-            case _Reduced(body=body):
-                yield from _all_loads((body,))
-            case Number():
-                pass
