@@ -75,7 +75,8 @@ def read_params(params: Any) -> tuple[list[Any], list[dict[str, Any]]]:
             "pass model.parameters()."
         )
     listed = list(params)
-    if not any(isinstance(entry, Mapping) for entry in listed):
+    # Kinds are few, where parameters may be a million.
+    if not any(issubclass(kind, Mapping) for kind in set(map(type, listed))):
         return _parameters(listed), []
     groups = []
     for number, group in enumerate(listed):
@@ -124,12 +125,11 @@ def refuse_unknown(settings: Iterable[str], optimizer: Any) -> None:
 def _parameters(listed: list[Any]) -> list[Any]:
     if not listed:
         raise ValueError("there are no parameters to optimise; pass model.parameters().")
-    for parameter in listed:
-        if not hasattr(parameter, "grad"):
+    for kind in dict.fromkeys(map(type, listed)):
+        if not hasattr(kind, "grad"):
             raise TypeError(
-                f"a parameter is a Value, and this is a {type(parameter).__name__}; "
-                "pass model.parameters()."
+                f"a parameter is a Value, and this is a {kind.__name__}; pass model.parameters()."
             )
-    if len({id(parameter) for parameter in listed}) != len(listed):
+    if len(set(map(id, listed))) != len(listed):
         raise ValueError("a parameter occurs twice and would move twice a step; pass each once.")
     return listed
