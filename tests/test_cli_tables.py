@@ -157,3 +157,25 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
         assert sentence in done.stderr
     assert run("train", "flowers.csv", cwd=tmp_path).returncode == 2
     assert run("train", "missing.csv", "--target", "a", cwd=tmp_path).returncode == 2
+
+
+def test_nothing_is_written_over_what_is_read(tmp_path):
+    """A slip of the pen does not cost a table or a model; the message names both."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    (tmp_path / "model").write_text("a model")
+    (tmp_path / "link.png").symlink_to("flowers.csv")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    train = ("train", "flowers.csv", "--target", "species")
+    cases = {
+        (*train, "-o", "flowers.csv"): "TABLE and --output are the same file, 'flowers.csv'",
+        (*train, "--picture", "link.png"): "TABLE and --picture are the same file, 'link.png'",
+        (*train, "-o", "a.png", "--picture", "./a.png"): "--output and --picture are the same",
+        ("predict", "model", "flowers.csv", "-o", "flowers.csv"): "TABLE and --output",
+        ("predict", "model", "flowers.csv", "-o", "model"): "MODEL and --output",
+        ("gpt", "flowers.csv", "-o", "flowers.csv"): "NAMES and --output",
+    }
+    for arguments, sentence in cases.items():
+        done = run(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, ""), arguments
+        assert sentence in done.stderr
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

@@ -13,7 +13,7 @@ import numpy as np
 
 from liftgrad import files, optim
 from liftgrad.cli.display import duration, nothing, progress_bar
-from liftgrad.cli.options import Finite, file_path
+from liftgrad.cli.options import Finite, check_outputs, file_path
 from liftgrad.gpt import GPT, Alphabet, example, loss, next_token
 from liftgrad.lift.api import lift
 from liftgrad.trainer import Trainer
@@ -79,6 +79,7 @@ def gpt(
     The network is that of Karpathy's microgpt, written on single numbers: one block of width 16
     with 4 heads that sees 16 characters. The same seed and names give microgpt's own losses.
     """
+    check_outputs({"NAMES": names}, {"--output": output})
     random.seed(seed)
     texts = _texts(names)
     random.shuffle(texts)

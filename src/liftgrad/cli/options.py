@@ -1,6 +1,8 @@
 """Kinds of options: what they accept, and one sentence for what they do not."""
 
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,27 @@ def file_path(_context: click.Context, _option: click.Parameter, text: str) -> P
     except OSError as error:
         raise click.BadParameter(str(error)) from None
     return Path(text)
+
+
+def check_outputs(read: Mapping[str, Path], written: Mapping[str, Path | None]) -> None:
+    """Refuse to write over a file that is read, or that is written with something else.
+
+    Args:
+        read: files, by what the command line calls them.
+        written: files, in the same way; None: not written.
+
+    Raises:
+        click.UsageError: if two are one file.
+
+    """
+    names = {os.path.realpath(path): name for name, path in read.items()}
+    for name, path in written.items():
+        if path is not None:
+            other = names.setdefault(os.path.realpath(path), name)
+            if other != name:
+                raise click.UsageError(
+                    f"{other} and {name} are the same file, '{path}'; choose another for {name}."
+                )
 
 
 def check_pixels(size: tuple[float, float], dpi: int) -> None:

@@ -15,7 +15,13 @@ import numpy as np
 
 from liftgrad import data, files, plot
 from liftgrad.cli.display import duration
-from liftgrad.cli.options import Finite, file_path, layer_sizes, picture_path
+from liftgrad.cli.options import (
+    Finite,
+    check_outputs,
+    file_path,
+    layer_sizes,
+    picture_path,
+)
 from liftgrad.errors import LiftgradError
 
 if TYPE_CHECKING:
@@ -123,6 +129,7 @@ def train(
 
     Example: liftgrad train flowers.csv --target species
     """
+    check_outputs({"TABLE": table}, {"--output": output, "--picture": picture})
     with _refusals():
         rows = data.read_table(
             table, target, drop=drop, on_bad_rows="skip" if skip_bad_rows else "error"
@@ -200,6 +207,7 @@ def predict(
 
     Example: liftgrad predict model.safetensors new.csv -o predictions.csv
     """
+    check_outputs({"MODEL": model, "TABLE": table}, {"--output": output})
     with _refusals():
         from liftgrad.estimators import load  # noqa: PLC0415, scikit-learn may be missing
 
