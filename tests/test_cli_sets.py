@@ -1,11 +1,14 @@
 """`liftgrad circles`, `spirals`, `blobs` and `digits`."""
 
 import json
+import os
+import signal
+import threading
 
 import pytest
 from click.testing import CliRunner
 
-from liftgrad.cli import liftgrad
+from liftgrad.cli import liftgrad, main
 
 
 def run(*arguments):
@@ -79,4 +82,28 @@ def test_a_rate_that_is_too_large_is_one_sentence(tmp_path):
     result = run("blobs", "--rate", "1e308", "--epochs", "5")
     assert result.exit_code == 1
     assert result.output == ("Error: The loss became nan or infinite; try a smaller --rate.\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def python_hears_ctrl_c():
+    """Let SIGINT through, which the shell of a background job makes its processes ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_hears_ctrl_c")
+@pytest.mark.parametrize("seconds", [1.0, 3.0])
+def test_ctrl_c_before_the_first_step(seconds, tmp_path, capsys):
+    """While it compiles, it ends with status 130, and neither traceback nor picture."""
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(SystemExit) as ended:
+        main(["spirals", "--hidden", "400,400"])
+    timer.join()
+    assert ended.value.code == 130
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.endswith("Interrupted.\n")
     assert not list(tmp_path.iterdir())

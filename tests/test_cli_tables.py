@@ -3,11 +3,15 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
+
+from liftgrad.cli import main
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
@@ -163,12 +167,12 @@ def test_nothing_is_written_over_what_is_read(tmp_path):
     """A slip of the pen does not cost a table or a model; the message names both."""
     write_flowers(tmp_path / "flowers.csv", 30)
     (tmp_path / "model").write_text("a model")
-    (tmp_path / "link.png").symlink_to("flowers.csv")
+    (tmp_path / "link").symlink_to("flowers.csv")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     train = ("train", "flowers.csv", "--target", "species")
     cases = {
         (*train, "-o", "flowers.csv"): "TABLE and --output are the same file, 'flowers.csv'",
-        (*train, "--picture", "link.png"): "TABLE and --picture are the same file, 'link.png'",
+        (*train, "-o", "link"): "TABLE and --output are the same file, 'link'",
         (*train, "-o", "a.png", "--picture", "./a.png"): "--output and --picture are the same",
         ("predict", "model", "flowers.csv", "-o", "flowers.csv"): "TABLE and --output",
         ("predict", "model", "flowers.csv", "-o", "model"): "MODEL and --output",
@@ -179,3 +183,32 @@ def test_nothing_is_written_over_what_is_read(tmp_path):
         assert (done.returncode, done.stdout) == (2, ""), arguments
         assert sentence in done.stderr
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_ctrl_c_ends_the_training_and_keeps_the_model(tmp_path, capsys):
+    """With the status of an interruption; the picture is there, too."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(60_000, 8))
+    classes = np.where(np.sin(3.0 * X[:, 0]) + X[:, 1] > 0.0, "up", "down")
+    lines = [
+        ",".join([*(f"{x:.3f}" for x in row), label]) for row, label in zip(X, classes, strict=True)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,g,h,y", *lines]) + "\n")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    output, picture = tmp_path / "model", tmp_path / "model.png"
+    arguments = ["--target", "y", "--hidden", "256", "--epochs", "100000", "--rate", "0.0003"]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(["train", f"{tmp_path}/t.csv", *arguments, f"-o{output}", f"--picture={picture}"])
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)
+    said = capsys.readouterr()
+    assert said.err.startswith("Interrupted after step")
+    assert ended.value.code == 130
+    assert "Model saved as" in said.out
+    assert picture.is_file()
+    done = run("predict", "model", "t.csv", "-o", "p.csv", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "60,000 predictions saved as 'p.csv'\n")

@@ -172,12 +172,16 @@ class _Perceptron(BaseEstimator):
                 early_stopping=rule,
                 progress=self.verbose,
             )
-            self.validation_scores_ = history.epochs["score"].tolist()
+            self.validation_scores_ = history.epochs["score"].tolist() if history.epochs else []
+        self.interrupted_ = history.interrupted
+        if not len(history.loss):
+            raise KeyboardInterrupt  # there is nothing to use yet
         self.parameters_ = np.array([p.data for p in parameters])
-        self.loss_curve_ = history.epochs["loss"].tolist()
+        # Interrupted in its first epoch, a fit has a loss for each step only.
+        self.loss_curve_ = history.epochs.get("loss", history.loss.mean(keepdims=True)).tolist()
         self.loss_, self.n_iter_ = self.loss_curve_[-1], len(self.loss_curve_)
         self.n_layers_ = len(_hidden(self.hidden_layer_sizes)) + 2
-        if self.n_iter_ == self.max_iter:
+        if self.n_iter_ == self.max_iter and not self.interrupted_:
             warnings.warn(
                 f"{type(self).__name__} has not converged within max_iter={self.max_iter} epochs; "
                 "raise it, or the learning rate.",
@@ -279,6 +283,7 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
         parameters_: all weights and biases, neuron by neuron, (count,).
         loss_curve_: the mean loss of each epoch; `loss_` is the last.
         n_iter_: how many epochs there were.
+        interrupted_: whether Ctrl-C ended the training early, after a whole step.
         validation_scores_: the held-out rows' accuracy after each epoch, with `early_stopping`.
 
     """
@@ -289,6 +294,7 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
         Raises:
             ValueError: if X or y are not such, or a setting makes no sense.
             NonFiniteLossError: if the loss becomes nan or infinite.
+            KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
         X, y = validate_data(self, X, y, dtype=_FLOATS, order="C")
@@ -341,6 +347,7 @@ class LiftRegressor(RegressorMixin, _Perceptron):
         Raises:
             ValueError: if X or y are not such, or a setting makes no sense.
             NonFiniteLossError: if the loss becomes nan or infinite.
+            KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
         X, y = validate_data(

@@ -175,6 +175,10 @@ def _learn(
             "The loss became nan or infinite; try a smaller --rate."
         ) from None
     seconds = time.perf_counter() - start
+    if not len(history.loss):
+        raise click.Abort  # Ctrl-C came before the first step: there is nothing to draw
+    # Interrupted in its first epoch, training has a loss for each step only.
+    epoch_losses = history.epochs.get("loss", history.loss.mean(keepdims=True))
 
     def accuracy(rows: Any) -> float:
         chosen = np.argmax(scores(model, X[rows]), axis=0)
@@ -184,9 +188,9 @@ def _learn(
         "samples": len(X),
         "classes": int(y.max()) + 1,
         "parameters": len(optimizer.params),
-        "epochs": len(history.epochs["epoch"]),
+        "epochs": len(epoch_losses),
         "seconds": seconds,
-        "loss": float(history.epochs["loss"][-1]),
+        "loss": float(epoch_losses[-1]),
         "training_accuracy": accuracy(training),
         "validation_accuracy": accuracy(held),
         "picture": str(output),

@@ -183,6 +183,8 @@ def train(
         click.echo(json.dumps(said))
     else:
         _say(said)
+    if estimator.interrupted_:
+        raise click.exceptions.Exit(130)
 
 
 @click.command(short_help="Predict with a saved network for the rows of a table.")
