@@ -163,6 +163,48 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
     assert run("train", "missing.csv", "--target", "a", cwd=tmp_path).returncode == 2
 
 
+def test_advice_is_what_the_command_line_can_do(tmp_path):
+    """Nothing is said of Python's arguments."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    arguments = ["--target", "species", "--epochs", "2", "-o", "model"]
+    assert run("train", "flowers.csv", *arguments, cwd=tmp_path).returncode == 0
+    tables = {
+        "price,y\n": ('"1,200",a\n"3,400",b\n', "decimal point only, or leave it out with --drop."),
+        "age,y\n": ("1,a\n2,b\nold,a\n", "leave the field empty, or leave it out with --drop."),
+        "id,y\n": ("9007199254740993,a\n1,b\n", "cannot tell apart; leave it out with --drop."),
+        "day,y\n": ("2020-01-31,a\n", "such as days since a date, or leave it out with --drop."),
+        "name,y\n": ("".join(f"n{i},a\n" for i in range(12)), "; leave it out with --drop."),
+        "gap,y\n": ("1,a\n,b\n", "has no value in 1 row; fill them, or pass --missing mean."),
+    }
+    for header, (rows, end) in tables.items():
+        (tmp_path / "t.csv").write_text(header + rows)
+        done = run("train", "t.csv", "--target", "y", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith(f"{end}\n")
+    rows = {
+        "1,2,bank": "fill them, or train with --missing mean.\n",
+        "x,2,bank": "which is no number; correct it.\n",
+    }
+    for row, end in rows.items():
+        (tmp_path / "t.csv").write_text(f"petal,sepal,place\n{row}\n,0,bank\n")
+        done = run("predict", "model", "t.csv", cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.endswith(end)
+
+
+def test_a_table_cut_by_semicolons_is_read(tmp_path):
+    """By `train` and by `predict`, without an option."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    text = (tmp_path / "flowers.csv").read_text().replace(",", ";")
+    (tmp_path / "flowers.csv").write_text(text)
+    arguments = ["--target", "species", "--epochs", "2"]
+    done = run("train", "flowers.csv", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 inputs: petal, sepal, place=bank, place=meadow" in done.stdout
+    done = run("predict", "model.safetensors", "flowers.csv", cwd=tmp_path)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 31)
+
+
 def test_nothing_is_written_over_what_is_read(tmp_path):
     """A slip of the pen does not cost a table or a model; the message names both."""
     write_flowers(tmp_path / "flowers.csv", 30)

@@ -29,10 +29,17 @@ if TYPE_CHECKING:
 
 _OPTIONS = {
     'on_bad_rows="skip"': "--skip-bad-rows",
-    'missing="mean"': "--missing mean",
     "drop=['']": "--drop ''",
+    ', drop it, or name the column a "category" in kinds.': ", or leave it out with --drop.",
+    ', or name the column a "category" in kinds.': ", or leave it out with --drop.",
+    ', or say in kinds that it is a "category", or a "number" if their last digits do not '
+    "matter.": ".",
+    ", or say in kinds what the column holds.": ".",
+    ", or say in kinds what it holds.": ".",
+    "drop it.": "leave it out with --drop.",
+    "drop the column.": "leave it out with --drop.",
 }
-"""How to say on the command line what errors advise to pass."""
+"""How to say on the command line what errors advise to pass; it has no kinds to say."""
 _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -130,7 +137,7 @@ def train(
     Example: liftgrad train flowers.csv --target species
     """
     check_outputs({"TABLE": table}, {"--output": output, "--picture": picture})
-    with _refusals():
+    with _refusals('pass missing="mean"', "pass --missing mean"):
         rows = data.read_table(
             table, target, drop=drop, on_bad_rows="skip" if skip_bad_rows else "error"
         )
@@ -210,7 +217,7 @@ def predict(
     Example: liftgrad predict model.safetensors new.csv -o predictions.csv
     """
     check_outputs({"MODEL": model, "TABLE": table}, {"--output": output})
-    with _refusals():
+    with _refusals('pass missing="mean"', "train with --missing mean"):
         from liftgrad.estimators import load  # noqa: PLC0415, scikit-learn may be missing
 
         estimator = load(model)
@@ -364,8 +371,8 @@ def _csv(columns: dict[str, list[Any]]) -> str:
 
 
 @contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what the user can mend into one sentence."""
+def _refusals(advice: str, option: str) -> Iterator[None]:
+    """Turn what the user can mend into one sentence, in which an option takes advice's place."""
     try:
         with warnings.catch_warnings():
             # That the last epoch still brought something is nothing to mend here.
@@ -373,6 +380,6 @@ def _refusals() -> Iterator[None]:
             yield
     except (LiftgradError, ImportError, ValueError, OSError) as error:
         text = str(error)
-        for argument, option in _OPTIONS.items():
-            text = text.replace(argument, option)
+        for python, shell in {advice: option, **_OPTIONS}.items():
+            text = text.replace(python, shell)
         raise click.ClickException(text) from None
