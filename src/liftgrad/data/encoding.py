@@ -132,8 +132,8 @@ class TableEncoder:
         """Return X (rows, len(feature_names)); columns that the training had not are ignored.
 
         Raises:
-            TableError: if a column is not there, was of another kind in the training, or has
-                missing values and `missing` is "refuse".
+            TableError: if a column is not there, was of another kind in the training, has numbers
+                that are too large, or has missing values and `missing` is "refuse".
 
         """
         self._require_fit()
@@ -146,7 +146,13 @@ class TableEncoder:
             if self.missing == "refuse":
                 _refuse_missing(where, int(column.missing.sum()))
             end = start + len(encoding.names())
-            encoding.apply(column, X[:, start:end])
+            with np.errstate(over="ignore"):
+                encoding.apply(column, X[:, start:end])
+            if not np.isfinite(X[:, start:end]).all():
+                row = int(np.argmin(np.isfinite(X[:, start:end]).all(axis=1))) + 1
+                raise TableError(
+                    f"{where} has a number in row {row} that is too large; correct it."
+                )
             start = end
         return X
 
@@ -185,6 +191,19 @@ class TableEncoder:
                 )
         numbers = [number_of[label] for label in labels.tolist()]
         return np.array(numbers, np.int64)[places]
+
+    def unknown(self, table: Table) -> dict[str, tuple[str, ...]]:
+        """Return the categories that the training had not, by column, where there are some."""
+        found = {}
+        for encoding in self._encodings:
+            column = table.column(encoding.name)
+            if column.kind == "number":
+                continue
+            met = [column.categories[i] for i in np.unique(column.values[~column.missing])]
+            strange = tuple(category for category in met if category not in encoding.categories)
+            if strange:
+                found[encoding.name] = strange
+        return found
 
     @property
     def feature_names(self) -> tuple[str, ...]:
