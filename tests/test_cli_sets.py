@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 
@@ -67,6 +68,9 @@ def test_one_seed_one_result():
         (["spirals", "--arms", "1"], "'--arms'"),
         (["blobs", "--hidden", "0"], "not a list of layer sizes"),
         (["blobs", "-o", "nowhere/x.png"], "no directory"),
+        (["blobs", "--hidden", "1000000000"], "7,000,000,004 parameters is too large"),
+        (["moons", "--hidden", "9,1000000000"], "parameters is too large"),
+        (["blobs", "--noise", "1%"], "'1%' is not a valid number"),
     ],
 )
 def test_impossible_options_are_refused(arguments, sentence, tmp_path):
@@ -81,7 +85,17 @@ def test_a_rate_that_is_too_large_is_one_sentence(tmp_path):
     """It names what became nan or infinite, and no picture is left."""
     result = run("blobs", "--rate", "1e308", "--epochs", "5")
     assert result.exit_code == 1
-    assert result.output == ("Error: The loss became nan or infinite; try a smaller --rate.\n")
+    assert result.output.startswith("Error: After 0 steps the next one made parameters nan or inf")
+    assert result.output.endswith("; try a smaller --rate.\n")
+    # The operation, and no line of a file that the user did not write.
+    result = run("blobs", "--rate", "1e200", "--epochs", "5")
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        r"Error: After 1 step the loss became (nan|inf): .+ is -?(nan|inf); try a smaller "
+        r"--rate\.\n",
+        result.output,
+    )
+    assert ".py" not in result.output
     assert not list(tmp_path.iterdir())
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,12 +146,19 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
     """Without a traceback, and with the status of a failure."""
     write_flowers(tmp_path / "flowers.csv", 30)
     (tmp_path / "gaps.csv").write_text("a,b\n1,x\n,y\n3,x\n4,y\n5,x\n6,y\n")
+    (tmp_path / "two.csv").write_text("a,b\n1,x\n2,y\n3,x\n")
+    (tmp_path / "three.csv").write_text("a,b\n1,1.5\n2,2.5\n3,3.7\n")
+    (tmp_path / "large.csv").write_text("a,b\n" + "".join(f"{i}e299,{i}\n" for i in range(1, 30)))
     (tmp_path / "few.csv").write_text("a,b\n1,x\n2,y\n3,x\n4,y\n")
     cases = {
         ("train", "flowers.csv", "--target", "specis"): "did you mean 'species'?",
         ("train", "flowers.csv", "--target", "species", "--task", "regression"): "not a number",
         ("train", "gaps.csv", "--target", "b"): "--missing mean",
-        ("train", "few.csv", "--target", "b"): "too few",
+        ("train", "few.csv", "--target", "b"): "too few to keep 20% of them apart; add rows, or p",
+        ("train", "two.csv", "--target", "b"): "too few to keep 20% of them apart; add rows.",
+        ("train", "three.csv", "--target", "b", "--validation", "0.9"): "apart; add rows.",
+        ("train", "large.csv", "--target", "a"): "The target's numbers are too large; scale them",
+        ("train", "flowers.csv", "--target", "sepal", "--rate", "1e200"): "step the loss became",
         ("predict", "flowers.csv", "flowers.csv"): "no safetensors file",
     }
     for arguments, sentence in cases.items():
@@ -159,8 +167,79 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
         assert done.stderr.startswith("Error: ")
         assert done.stderr.count("\n") == 1
         assert sentence in done.stderr
-    assert run("train", "flowers.csv", cwd=tmp_path).returncode == 2
+    done = run("train", "flowers.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "Error: Missing option '--target'; see 'liftgrad train --help'.\n"
     assert run("train", "missing.csv", "--target", "a", cwd=tmp_path).returncode == 2
+
+
+def test_what_the_training_had_not_is_noted(tmp_path):
+    """A prediction is made, and standard error says what tells it nothing."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    run("train", "flowers.csv", "--target", "species", "--epochs", "2", cwd=tmp_path)
+    (tmp_path / "new.csv").write_text("petal,sepal,place\n1,2,bank\n1,2,roof\n1,2,hill\n")
+    done = run("predict", "model.safetensors", "new.csv", "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)) == 3
+    assert done.stderr == (
+        "Column 'place' has what the training had not, 'hill', 'roof': it tells nothing there.\n"
+    )
+
+
+def test_predictions_beyond_all_numbers_are_refused(tmp_path):
+    """JSON has no infinity."""
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i * 1.5e9}\n" for i in range(30)))
+    arguments = ["--target", "b", "--epochs", "20", "-o", "model"]
+    assert run("train", "t.csv", *arguments, cwd=tmp_path).returncode == 0
+    (tmp_path / "new.csv").write_text("a\n1\n1.7e308\n-1.7e308\n")
+    done = run("predict", "model", "new.csv", "--json", "-o", "p.json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is beyond all numbers; correct the row." in done.stderr
+    assert not (tmp_path / "p.json").exists()
+
+
+def test_a_class_that_no_row_can_be_kept_apart_of_is_named(tmp_path):
+    """The accuracy says nothing about it."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    with (tmp_path / "flowers.csv").open("a") as file:
+        file.write("1,2,bank,gold\n")
+    arguments = ["train", "flowers.csv", "--target", "species", "--epochs", "2"]
+    done = run(*arguments, cwd=tmp_path)
+    assert "Not judged, having too few rows to keep one apart: gold\n" in done.stdout
+    done = run(*arguments, "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["unjudged_classes"] == ["gold"]
+
+
+def test_classes_that_are_asked_for_bring_no_warning(tmp_path):
+    """Standard error stays empty where scikit-learn doubts that they are classes."""
+    rows = [*range(20), *range(10)]
+    text = "".join(f"{i * 0.5},{k}\n" for i, k in enumerate(rows))
+    (tmp_path / "t.csv").write_text("a,b\n" + text)
+    arguments = ["--target", "b", "--task", "classification", "--epochs", "2"]
+    done = run("train", "t.csv", *arguments, "--validation", "0.5", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["task"] == "classification"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_output_that_cannot_be_printed_is_one_sentence(tmp_path):
+    """The model is there all the same."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    command = [sys.executable, "-m", "liftgrad", "train", "flowers.csv", "--target", "species"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--epochs", "2"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: the output cannot be printed (No space left on device); print it elsewhere.\n"
+    )
+    assert (tmp_path / "model.safetensors").is_file()
 
 
 def test_advice_is_what_the_command_line_can_do(tmp_path):

@@ -37,9 +37,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = liftgrad.main(arguments, prog_name="liftgrad", standalone_mode=False)
     except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
+        click.echo(f"Error: {_sentence(error)}", err=True)
         status = error.exit_code
     except click.Abort:
         click.echo("Interrupted.", err=True)
         status = 130
+    except OSError as error:  # commands have dealt with their own files
+        click.echo(
+            f"Error: the output cannot be printed ({error.strerror}); print it elsewhere.", err=True
+        )
+        status = 1
     sys.exit(status)
+
+
+def _sentence(error: click.ClickException) -> str:
+    """Return what click says, ending in what to do."""
+    text = error.format_message()
+    vague = isinstance(error, click.MissingParameter | click.NoSuchOption) or text.startswith("No")
+    if not vague or text.endswith("?"):
+        return text
+    assert isinstance(error, click.UsageError)
+    assert error.ctx is not None
+    return f"{text.rstrip('.')}; see '{error.ctx.command_path} --help'."

@@ -13,7 +13,7 @@ import numpy as np
 
 from liftgrad import losses, optim, plot
 from liftgrad.cli.display import duration, nothing, progress_bar
-from liftgrad.cli.options import Finite, check_pixels, layer_sizes, picture_path
+from liftgrad.cli.options import Finite, check_parameters, check_pixels, layer_sizes, picture_path
 from liftgrad.data import Array, make_moons
 from liftgrad.functional import mean
 from liftgrad.lift.api import LiftedFunction, lift
@@ -117,6 +117,7 @@ def moons(
     hinge loss with an L2 penalty.
     """
     check_pixels(size, dpi)
+    check_parameters(2, hidden, 1)
     random.seed(seed)
     X, y = make_moons(samples, noise, seed)
     model = MLP(2, [*hidden, 1])

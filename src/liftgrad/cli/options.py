@@ -1,8 +1,9 @@
 """Kinds of options: what they accept, and one sentence for what they do not."""
 
+import itertools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import click
 from liftgrad import files, plot
 
 _MOST_PIXELS = 10_000
+_MOST_PARAMETERS = 2_000_000
+"""A scalar program has an operation for each, and is traced in some microseconds for each."""
 
 
 class Finite(click.FloatRange):
     """A number in a range, neither nan nor infinite."""
+
+    name = "number"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -71,6 +76,21 @@ def check_outputs(read: Mapping[str, Path], written: Mapping[str, Path | None]) 
                 raise click.UsageError(
                     f"{other} and {name} are the same file, '{path}'; choose another for {name}."
                 )
+
+
+def check_parameters(inputs: int, hidden: Sequence[int], outputs: int) -> None:
+    """Refuse networks that would take minutes to trace, or more memory than there is.
+
+    Raises:
+        click.UsageError: for these.
+
+    """
+    count = sum((n + 1) * m for n, m in itertools.pairwise((inputs, *hidden, outputs)))
+    if count > _MOST_PARAMETERS:
+        raise click.UsageError(
+            f"A network of {count:,} parameters is too large; choose --hidden for at most "
+            f"{_MOST_PARAMETERS:,}."
+        )
 
 
 def check_pixels(size: tuple[float, float], dpi: int) -> None:

@@ -11,8 +11,8 @@ import click
 import numpy as np
 
 from liftgrad import data, losses, optim, plot
-from liftgrad.cli.display import duration
-from liftgrad.cli.options import Finite, layer_sizes, picture_path
+from liftgrad.cli.display import duration, failure
+from liftgrad.cli.options import Finite, check_parameters, layer_sizes, picture_path
 from liftgrad.errors import NonFiniteLossError
 from liftgrad.functional import mean
 from liftgrad.lift.api import lift
@@ -161,6 +161,7 @@ def _learn(
     as_json: bool,
 ) -> None:
     """Train on three quarters of the samples, judge by the others, draw and tell."""
+    check_parameters(X.shape[1], hidden, int(y.max()) + 1)
     order = np.random.default_rng(seed).permutation(len(X))
     held, training = np.split(order, [round(_HELD * len(X))])
     random.seed(seed)
@@ -170,10 +171,8 @@ def _learn(
     start = time.perf_counter()
     try:
         history = trainer.fit(epochs, model, X[training], y[training], progress=not as_json)
-    except NonFiniteLossError:
-        raise click.ClickException(
-            "The loss became nan or infinite; try a smaller --rate."
-        ) from None
+    except NonFiniteLossError as error:
+        raise click.ClickException(failure(error)) from None
     seconds = time.perf_counter() - start
     if not len(history.loss):
         raise click.Abort  # Ctrl-C came before the first step: there is nothing to draw

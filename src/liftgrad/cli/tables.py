@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,15 +15,16 @@ import click
 import numpy as np
 
 from liftgrad import data, files, plot
-from liftgrad.cli.display import duration
+from liftgrad.cli.display import duration, failure
 from liftgrad.cli.options import (
     Finite,
     check_outputs,
+    check_parameters,
     file_path,
     layer_sizes,
     picture_path,
 )
-from liftgrad.errors import LiftgradError
+from liftgrad.errors import LiftgradError, NonFiniteLossError
 
 if TYPE_CHECKING:
     from liftgrad.estimators import LiftClassifier, LiftRegressor
@@ -40,6 +42,7 @@ _OPTIONS = {
     "drop the column.": "leave it out with --drop.",
 }
 """How to say on the command line what errors advise to pass; it has no kinds to say."""
+_MOST_APART = 0.9
 _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -83,7 +86,7 @@ _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--validation",
-    type=Finite(0.01, 0.9),
+    type=Finite(0.01, _MOST_APART),
     default=0.2,
     metavar="X",
     help="Part of the rows kept apart, to judge the network by.",
@@ -143,6 +146,7 @@ def train(
         )
         encoder = data.TableEncoder(missing=missing, task=task).fit(rows)
         X, y = encoder.transform(rows), encoder.transform_target(rows)
+        check_parameters(X.shape[1], hidden, max(len(encoder.classes), 1))
         training, held = _split(y, validation, seed, classes=encoder.task == "classification")
         fitting = {
             "alpha": l2,
@@ -164,7 +168,8 @@ def train(
             )
         seconds = time.perf_counter() - start
         # All rows where one of the classes is too rare to be kept apart.
-        shown = held if len(np.unique(y[held])) == len(encoder.classes) else slice(None)
+        unjudged = [c for i, c in enumerate(encoder.classes) if i not in y[held]]
+        shown = slice(None) if unjudged else held
         drawn = _picture(estimator, encoder, X[shown], y[shown], result.pop("score_text"))
         scale = result.pop("scale", None)
         estimator.save(output, {"table": encoder.to_dict(), "scale": scale})
@@ -177,6 +182,7 @@ def train(
         "features": list(encoder.feature_names),
         "left_out": list(encoder.left_out),
         "classes": list(encoder.classes),
+        "unjudged_classes": unjudged,
         "parameters": len(estimator.parameters_),
         "epochs": estimator.n_iter_,
         "seconds": seconds,
@@ -238,7 +244,15 @@ def predict(
                 columns[f"probability of {label}"] = column
         else:
             mean, std = learnt["scale"]
-            columns = {name: (estimator.predict(X) * std + mean).tolist()}
+            with np.errstate(all="ignore"):
+                numbers = estimator.predict(X) * std + mean
+            if not np.isfinite(numbers).all():
+                row = int(np.argmin(np.isfinite(numbers))) + 1
+                raise click.ClickException(
+                    f"The prediction for row {row} of '{table}' is beyond all numbers; correct the "
+                    "row."
+                )
+            columns = {name: numbers.tolist()}
         lines = [
             dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)
         ]
@@ -250,7 +264,16 @@ def predict(
     else:
         click.echo(f"{len(lines):,} predictions saved as '{output}'")
     if rows.skipped:
-        click.echo(f"{rows.skipped:,} broken rows were left out.", err=True)
+        one = rows.skipped == 1
+        click.echo(
+            f"{rows.skipped:,} broken {'row was' if one else 'rows were'} left out.", err=True
+        )
+    for column, categories in encoder.unknown(rows).items():
+        named = _some([repr(category) for category in categories])
+        click.echo(
+            f"Column '{column}' has what the training had not, {named}: it tells nothing there.",
+            err=True,
+        )
 
 
 def _classifier(
@@ -275,7 +298,10 @@ def _regressor(
     from liftgrad.estimators import LiftRegressor  # noqa: PLC0415, scikit-learn may be missing
 
     # A network starts near 0 and learns in steps of some size: targets are standardised, too.
-    mean, std = float(y[training].mean()), float(y[training].std())
+    with np.errstate(over="ignore"):
+        mean, std = float(y[training].mean()), float(y[training].std())
+    if not math.isfinite(std):
+        raise click.ClickException("The target's numbers are too large; scale them down.")
     if not std > 0.0:
         raise click.ClickException("The target has one value only; add rows of others.")
     scaled = (y - mean) / std
@@ -298,16 +324,19 @@ def _split(y: Any, part: float, seed: int, *, classes: bool) -> tuple[Any, Any]:
     kinds = (
         [np.flatnonzero(y == label) for label in np.unique(y)] if classes else [np.arange(len(y))]
     )
+    # Of each class one row at least is there to train with, and there are two quantities.
+    least = 1 if classes else 2
     held = []
     for rows in kinds:
         order = random.permutation(rows)
-        # Of each class one row at least is there to train with.
-        held.append(order[: min(round(part * len(rows)), len(rows) - 1)])
+        held.append(order[: min(round(part * len(rows)), len(rows) - least)])
     apart = np.sort(np.concatenate(held))
     if len(apart) < 2:
+        possible = sum(min(round(_MOST_APART * len(rows)), len(rows) - least) for rows in kinds)
         raise click.ClickException(
-            f"{len(y)} rows are too few to keep {part:.0%} of them apart; add rows, or pass a "
-            "larger --validation."
+            f"{len(y)} rows{f' of {len(kinds)} classes' if classes else ''} are too few to keep "
+            f"{part:.0%} of them apart; add rows"
+            f"{', or pass a larger --validation' if possible > 1 else ''}."
         )
     return np.setdiff1d(np.arange(len(y)), apart), apart
 
@@ -330,7 +359,8 @@ def _say(said: dict[str, Any]) -> None:
     """Print what was done."""
     skipped = f", {said['skipped_rows']:,} broken ones left out" if said["skipped_rows"] else ""
     say = click.echo
-    inputs = f"{len(said['features'])} inputs: {_some(said['features'])}"
+    count = len(said["features"])
+    inputs = f"{count} input{'' if count == 1 else 's'}: {_some(said['features'])}"
     say(f"Rows: {said['rows']:,}{skipped}; {inputs}")
     if said["left_out"]:
         say(f"Left out, having one value only: {_some(said['left_out'])}")
@@ -349,6 +379,9 @@ def _say(said: dict[str, Any]) -> None:
             f"{said['most_frequent_class_accuracy']:.1%}; on the training rows: "
             f"{said['training_accuracy']:.1%})"
         )
+        if said["unjudged_classes"]:
+            named = _some([str(label) for label in said["unjudged_classes"]])
+            say(f"Not judged, having too few rows to keep one apart: {named}")
     else:
         say(
             f"On {said['validation_rows']:,} rows kept apart: typical error "
@@ -359,6 +392,7 @@ def _say(said: dict[str, Any]) -> None:
 
 
 def _some(names: list[str]) -> str:
+    names = [" ".join(name.split()) for name in names]  # one may hold line breaks
     return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:7])}, ..."
 
 
@@ -377,7 +411,11 @@ def _refusals(advice: str, option: str) -> Iterator[None]:
         with warnings.catch_warnings():
             # That the last epoch still brought something is nothing to mend here.
             warnings.filterwarnings("ignore", message=".*has not converged")
+            # Classes are what --task asked for.
+            warnings.filterwarnings("ignore", message="The number of unique classes")
             yield
+    except NonFiniteLossError as error:
+        raise click.ClickException(failure(error)) from None
     except (LiftgradError, ImportError, ValueError, OSError) as error:
         text = str(error)
         for python, shell in {advice: option, **_OPTIONS}.items():
