@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from liftgrad import data
 from liftgrad.cli import main
+from liftgrad.cli.tables import picture_of
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
@@ -240,6 +242,32 @@ def test_output_that_cannot_be_printed_is_one_sentence(tmp_path):
         "Error: the output cannot be printed (No space left on device); print it elsewhere.\n"
     )
     assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_the_picture_of_two_columns_is_in_their_units(tmp_path):
+    """Points and boundary lie where the table has them; long names are cut, $ is no formula."""
+    from liftgrad.estimators import LiftClassifier  # noqa: PLC0415, scikit-learn may be missing
+
+    random = np.random.default_rng(0)
+    income, age = random.uniform(20_000, 90_000, 80), random.uniform(20, 70, 80)
+    lines = [
+        f"{i:.0f},{a:.0f},{'$50 and more' if i > 55_000 else '_none'}"
+        for i, a in zip(income, age, strict=True)
+    ]
+    header = "income in $ before taxes and without allowances,age,plan"
+    (tmp_path / "t.csv").write_text("\n".join([header, *lines]))
+    table = data.read_table(tmp_path / "t.csv", "plan")
+    encoder = data.TableEncoder().fit(table)
+    X, y = encoder.transform(table), encoder.transform_target(table)
+    estimator = LiftClassifier((8,), learning_rate_init=0.05, tol=0.01, random_state=0).fit(X, y)
+    (ax,) = picture_of(estimator, encoder, X, y, "accuracy").axes
+    points = np.concatenate([np.asarray(c.get_offsets()) for c in ax.collections[-2:]])
+    assert np.sort(points[:, 0]) == pytest.approx(np.sort(np.round(income)))
+    assert np.sort(points[:, 1]) == pytest.approx(np.sort(np.round(age)))
+    boundary = np.concatenate([path.vertices for path in ax.collections[0].get_paths()])
+    assert boundary[:, 0] == pytest.approx(55_000, abs=5_000)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (r"income in \$ be…ut allowances", "age")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [r"\$50 and more", "_none"]
 
 
 def test_advice_is_what_the_command_line_can_do(tmp_path):

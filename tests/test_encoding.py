@@ -217,3 +217,16 @@ def test_a_number_that_overflows_is_refused():
         TableError, match=r"'x' of 'b\.csv' has a number in row 2 that is too large"
     ):
         encoder.transform(table)
+
+
+def test_scaling_leads_back_to_the_tables_units():
+    """For numbers; columns of zeros and ones have their own."""
+    numbers = Column("n", "number", np.array([10.0, 30.0, np.nan]))
+    colour = Column("c", "category", np.array([0, 1, 1]), ("blue", "red"))
+    table = Table("a.csv", (colour, numbers))
+    encoder = TableEncoder(missing="mean").fit(table)
+    assert encoder.feature_names == ("c=blue", "c=red", "n", "n is missing")
+    means, stds = encoder.scaling
+    assert (means.tolist(), stds.tolist()) == ([0.0, 0.0, 20.0, 0.0], [1.0, 1.0, 10.0, 1.0])
+    restored = encoder.transform(table) * stds + means
+    assert restored.tolist() == [[1, 0, 10, 0], [0, 1, 30, 0], [0, 1, 20, 1]]

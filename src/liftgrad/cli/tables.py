@@ -25,6 +25,7 @@ from liftgrad.cli.options import (
     picture_path,
 )
 from liftgrad.errors import LiftgradError, NonFiniteLossError
+from liftgrad.plot.classes import plain_text
 
 if TYPE_CHECKING:
     from liftgrad.estimators import LiftClassifier, LiftRegressor
@@ -43,6 +44,8 @@ _OPTIONS = {
 }
 """How to say on the command line what errors advise to pass; it has no kinds to say."""
 _MOST_APART = 0.9
+_LONG_NAME, _LONG_TITLE = 28, 48
+"""Letters that there is room for in a picture."""
 _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -170,7 +173,7 @@ def train(
         # All rows where one of the classes is too rare to be kept apart.
         unjudged = [c for i, c in enumerate(encoder.classes) if i not in y[held]]
         shown = slice(None) if unjudged else held
-        drawn = _picture(estimator, encoder, X[shown], y[shown], result.pop("score_text"))
+        drawn = picture_of(estimator, encoder, X[shown], y[shown], result.pop("score_text"))
         scale = result.pop("scale", None)
         estimator.save(output, {"table": encoder.to_dict(), "scale": scale})
         plot.save(drawn, picture)
@@ -341,18 +344,46 @@ def _split(y: Any, part: float, seed: int, *, classes: bool) -> tuple[Any, Any]:
     return np.setdiff1d(np.arange(len(y)), apart), apart
 
 
-def _picture(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, title: str) -> Any:
+def picture_of(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, score: str) -> Any:
     """Return the figure: regions of the classes, or else the loss."""
+    title = f"{_shown(str(encoder.target))}: {score}"
+    if len(title) > _LONG_TITLE:
+        title = title.replace(": ", "\n")
     if encoder.task == "classification" and len(encoder.feature_names) > 1:
+        two = len(encoder.feature_names) == 2
+        # Two columns are the axes, in their own units; a plane of more has none.
+        predictor = _InUnits(estimator, *encoder.scaling) if two else estimator
+        points = X * predictor.std + predictor.mean if isinstance(predictor, _InUnits) else X
         with contextlib.suppress(ValueError):  # too many classes to tell apart in a picture
             return plot.decision_regions(
-                *(estimator, X, y),
-                class_names=[str(label) for label in encoder.classes],
-                feature_names=encoder.feature_names,
-                title=f"{encoder.target}: {title}",
+                *(predictor, points, y),
+                class_names=[_shown(str(label)) for label in encoder.classes],
+                feature_names=[_shown(name) for name in encoder.feature_names],
+                title=title,
             ).figure_
     table = {"epoch": np.arange(1, estimator.n_iter_ + 1), "loss": np.array(estimator.loss_curve_)}
-    return plot.training_curves(table, title=f"{encoder.target}: {title}").figure_
+    return plot.training_curves(table, title=title).figure_
+
+
+class _InUnits:
+    """A classifier of rows in the table's units."""
+
+    def __init__(self, estimator: Any, mean: Any, std: Any) -> None:
+        self.estimator, self.mean, self.std = estimator, mean, std
+        self.classes_ = estimator.classes_
+
+    def predict_proba(self, rows: Any) -> Any:
+        """Return the probability of each class for each row, (n, k)."""
+        return self.estimator.predict_proba((rows - self.mean) / self.std)
+
+
+def _shown(name: str) -> str:
+    """Return a name for a picture, which has little room."""
+    name = " ".join(name.split())
+    if len(name) > _LONG_NAME:
+        # Long names of classes are often alike in the beginning.
+        name = f"{name[: _LONG_NAME // 2]}…{name[-_LONG_NAME // 2 + 1 :]}"
+    return plain_text(name)
 
 
 def _say(said: dict[str, Any]) -> None:

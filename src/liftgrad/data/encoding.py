@@ -211,6 +211,21 @@ class TableEncoder:
         return tuple(name for encoding in self._encodings for name in encoding.names())
 
     @property
+    def scaling(self) -> tuple[Array, Array]:
+        """Return what numbers were standardised with: X · std + mean is in the table's units.
+
+        Means and standard deviations are (len(feature_names),); they are 0 and 1 for columns of
+        zeros and ones.
+        """
+        pairs = [
+            (encoding.mean, encoding.std) if name == encoding.name else (0.0, 1.0)
+            for encoding in self._encodings
+            for name in encoding.names()
+        ]
+        means, stds = np.array(pairs).reshape(-1, 2).T
+        return means, stds
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """Return the columns that have no column in X, since they had one value only."""
         return tuple(encoding.name for encoding in self._encodings if not encoding.names())
