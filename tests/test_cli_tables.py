@@ -172,6 +172,11 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
     done = run("train", "flowers.csv", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "Error: Missing option '--target'; see 'liftgrad train --help'.\n"
+    done = run("predict", "two.csv", "two.csv", "three.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: Got unexpected extra argument (three.csv); see 'liftgrad predict --help'.\n"
+    )
     assert run("train", "missing.csv", "--target", "a", cwd=tmp_path).returncode == 2
 
 
@@ -268,6 +273,47 @@ def test_the_picture_of_two_columns_is_in_their_units(tmp_path):
     assert boundary[:, 0] == pytest.approx(55_000, abs=5_000)
     assert (ax.get_xlabel(), ax.get_ylabel()) == (r"income in \$ be…ut allowances", "age")
     assert [t.get_text() for t in ax.get_legend().get_texts()] == [r"\$50 and more", "_none"]
+
+
+def test_letters_that_the_pictures_font_lacks_are_one_sentence(tmp_path):
+    """Not a warning with a line of code for each, which JSON's readers would meet, too."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    text = (tmp_path / "flowers.csv").read_text().replace("blue", "青い花").replace("red", "赤い花")
+    (tmp_path / "flowers.csv").write_text(text, encoding="utf-8")
+    arguments = ["--target", "species", "--epochs", "2", "--json"]
+    done = run("train", "flowers.csv", *arguments, cwd=tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["classes"] == ["white", "赤い花", "青い花"]
+    assert done.stderr.startswith("The picture's font lacks letters")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of a process")
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    """One sentence names the file; neither a half of the new one nor a temporary one remains."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    command = f"ulimit -f 4; exec {sys.executable} -m liftgrad "
+    train = "train flowers.csv --target species --epochs 2"
+    for line, file in (
+        (train, "model.safetensors"),
+        (f"{train} --hidden 1", "model.png"),
+        ("blobs --epochs 1", "decision_regions.png"),
+        ("moons --steps 1", "decision_boundary.png"),
+    ):
+        (tmp_path / file).write_text("the old one")
+        done = subprocess.run(
+            ["bash", "-c", command + line],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1, line
+        assert done.stderr == (
+            f"Error: '{file}' cannot be written (File too large); choose another place.\n"
+        )
+        assert (tmp_path / file).read_text() == "the old one"
+        assert not list(tmp_path.glob(".*"))
 
 
 def test_advice_is_what_the_command_line_can_do(tmp_path):

@@ -53,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _sentence(error: click.ClickException) -> str:
     """Return what click says, ending in what to do."""
     text = error.format_message()
-    vague = isinstance(error, click.MissingParameter | click.NoSuchOption) or text.startswith("No")
-    if not vague or text.endswith("?"):
+    if not isinstance(error, click.UsageError) or error.ctx is None or text.endswith("?"):
         return text
-    assert isinstance(error, click.UsageError)
-    assert error.ctx is not None
-    return f"{text.rstrip('.')}; see '{error.ctx.command_path} --help'."
+    vague = text.startswith(("No such", "Got unexpected"))
+    if vague or isinstance(error, click.MissingParameter):
+        return f"{text.rstrip('.')}; see '{error.ctx.command_path} --help'."
+    return text

@@ -13,7 +13,7 @@ import numpy as np
 
 from liftgrad import files, optim
 from liftgrad.cli.display import duration, nothing, progress_bar
-from liftgrad.cli.options import Finite, check_outputs, file_path
+from liftgrad.cli.options import Finite, check_outputs, file_path, writes
 from liftgrad.gpt import GPT, Alphabet, example, loss, next_token
 from liftgrad.lift.api import lift
 from liftgrad.trainer import Trainer
@@ -234,7 +234,5 @@ def _name(model: GPT, alphabet: Alphabet, temperature: float) -> str:
 def _save(model: GPT, alphabet: Alphabet, output: Path) -> None:
     parameters = {name: numbers.tolist() for name, numbers in model.state_dict().items()}
     saved = {"characters": "".join(alphabet.characters), "parameters": parameters}
-    try:
+    with writes(output):
         files.write(output, json.dumps(saved, indent=0).encode())
-    except OSError as error:
-        raise click.ClickException(f"'{output}' cannot be written: {error.strerror}.") from None

@@ -1,9 +1,10 @@
 """Kinds of options: what they accept, and one sentence for what they do not."""
 
+import contextlib
 import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def file_path(_context: click.Context, _option: click.Parameter, text: str) -> P
     except OSError as error:
         raise click.BadParameter(str(error)) from None
     return Path(text)
+
+
+@contextlib.contextmanager
+def writes(path: Path) -> Iterator[None]:
+    """Turn a failure to write a file, such as a full disk, into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(
+            f"'{path}' cannot be written ({error.strerror}); choose another place."
+        ) from None
 
 
 def check_outputs(read: Mapping[str, Path], written: Mapping[str, Path | None]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from liftgrad import data, losses, optim, plot
 from liftgrad.cli.display import duration, failure
-from liftgrad.cli.options import Finite, check_parameters, layer_sizes, picture_path
+from liftgrad.cli.options import Finite, check_parameters, layer_sizes, picture_path, writes
 from liftgrad.errors import NonFiniteLossError
 from liftgrad.functional import mean
 from liftgrad.lift.api import lift
@@ -194,11 +194,9 @@ def _learn(
         "validation_accuracy": accuracy(held),
         "picture": str(output),
     }
-    try:
-        picture = plot.decision_regions(model, X, y)
+    picture = plot.decision_regions(model, X, y)
+    with writes(output):
         plot.save(picture.figure_, output)  # type: ignore[arg-type]
-    except OSError as error:
-        raise click.ClickException(f"'{output}' cannot be written: {error.strerror}.") from None
     if as_json:
         click.echo(json.dumps(said))
     else:

@@ -23,6 +23,7 @@ from liftgrad.cli.options import (
     file_path,
     layer_sizes,
     picture_path,
+    writes,
 )
 from liftgrad.errors import LiftgradError, NonFiniteLossError
 from liftgrad.plot.classes import plain_text
@@ -175,8 +176,9 @@ def train(
         shown = slice(None) if unjudged else held
         drawn = picture_of(estimator, encoder, X[shown], y[shown], result.pop("score_text"))
         scale = result.pop("scale", None)
-        estimator.save(output, {"table": encoder.to_dict(), "scale": scale})
-        plot.save(drawn, picture)
+        with writes(output):
+            estimator.save(output, {"table": encoder.to_dict(), "scale": scale})
+        _save_picture(drawn, picture)
     said = {
         "task": encoder.task,
         "target": target,
@@ -261,7 +263,8 @@ def predict(
         ]
         text = json.dumps(lines) + "\n" if as_json else _csv(columns)
         if output is not None:
-            files.write(output, text.encode())
+            with writes(output):
+                files.write(output, text.encode())
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -365,6 +368,19 @@ def picture_of(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, score
     return plot.training_curves(table, title=title).figure_
 
 
+def _save_picture(figure: Any, picture: Path) -> None:
+    """Write the picture, and tell in one sentence what matplotlib tells of each letter."""
+    with writes(picture), warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        plot.save(figure, picture)
+    if any("missing from font" in str(warning.message) for warning in noted):
+        click.echo(
+            "The picture's font lacks letters of the names, which are boxes there; the model does "
+            "not mind.",
+            err=True,
+        )
+
+
 class _InUnits:
     """A classifier of rows in the table's units."""
 
@@ -401,7 +417,8 @@ def _say(said: dict[str, Any]) -> None:
         say(f"Task: predict the number {said['target']!r}")
     say(
         f"Trained {said['parameters']:,} parameters on {said['training_rows']:,} rows for "
-        f"{said['epochs']:,} epochs in {duration(said['seconds'])}"
+        f"{said['epochs']:,} epoch{'' if said['epochs'] == 1 else 's'} in "
+        f"{duration(said['seconds'])}"
     )
     if said["task"] == "classification":
         say(
