@@ -228,6 +228,31 @@ def test_other_files_are_refused(write):
         read_table("lists.parquet")
 
 
+def test_a_damaged_parquet_file_is_refused(tmp_path):
+    """Where its end, which says what is in it, is whole, too; at once and in chunks."""
+    name = str(tmp_path / "t.parquet")
+    parquet.write_table(arrow.table({"a": [i * 0.1 for i in range(10_000)]}), name)
+    content = bytearray((tmp_path / "t.parquet").read_bytes())
+    content[200:3000] = b"\xff" * 2800
+    (tmp_path / "t.parquet").write_bytes(content)
+    with pytest.raises(TableError, match=r"is no Parquet file, or a damaged one; write it again"):
+        read_table(name)
+    with pytest.raises(TableError, match=r"is no Parquet file, or a damaged one; write it again"):
+        list(TableStream(name))
+
+
+def test_all_kinds_of_text_in_parquet_files_are_categories(tmp_path):
+    """Arrow knows three of them, and dictionaries."""
+    texts = arrow.array(["x", None, "w", "x"])
+    kinds = [arrow.string(), arrow.large_string(), arrow.string_view()]
+    columns = {str(kind): texts.cast(kind) for kind in kinds}
+    columns["dictionary"] = texts.dictionary_encode()
+    parquet.write_table(arrow.table(columns), tmp_path / "t.parquet")
+    for column in read_table(tmp_path / "t.parquet").columns:
+        assert (column.kind, column.categories) == ("category", ("w", "x"))
+        assert column.values.tolist() == [1, -1, 0, 1]
+
+
 def test_broken_rows_can_be_skipped(write):
     """And are counted."""
     table = read_table(write("a,y\n1,2\n1,2,3\n4\n5,6\n"), on_bad_rows="skip")

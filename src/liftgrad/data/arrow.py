@@ -45,6 +45,8 @@ def column_of(source: str, name: str, values: Any, kind: Kind | None, first: int
     types = arrow.types
     if types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if str(values.type) == "string_view":
+        values = values.cast(arrow.string())
     where = f"the column '{name}' of '{source}'"
     if types.is_binary(values.type) or types.is_large_binary(values.type):
         raise TableError(f"{where} is not text in UTF-8; save the file in that encoding.")

@@ -254,24 +254,41 @@ class ParquetFile:
 
     def names(self) -> list[str]:
         """Return the names of the columns."""
-        with self._open() as file:
+        with self._opened() as file:
             return list(file.schema_arrow.names)
 
     def read(self, names: list[str], _kinds: Mapping[str, Kind]) -> Any:
         """Return the file as an Arrow table."""
-        with self._open() as file:
+        with self._opened() as file:
             return file.read(columns=names)
 
     def chunks(self, names: list[str], _kinds: Mapping[str, Kind]) -> Iterator[Any]:
         """Yield the file as Arrow record batches."""
-        with self._open() as file:
-            yield from file.iter_batches(batch_size=_CHUNK_ROWS, columns=names)
+        with contextlib.ExitStack() as stack:
+            with self._refusals():
+                file = stack.enter_context(pyarrow("parquet").ParquetFile(self.source))
+                batches = file.iter_batches(batch_size=_CHUNK_ROWS, columns=names)
+            while True:
+                with self._refusals():
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                yield batch
 
-    def _open(self) -> Any:
-        arrow, parquet = pyarrow(), pyarrow("parquet")
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        parquet = pyarrow("parquet")
+        with self._refusals(), parquet.ParquetFile(self.source) as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Turn pyarrow's errors into ours."""
         try:
-            return parquet.ParquetFile(self.source)
-        except arrow.ArrowException:
+            yield
+        except (pyarrow().ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise TableError(
                 f"'{self.source}' is no Parquet file, or a damaged one; write it again."
             ) from None
