@@ -14,7 +14,7 @@ import pytest
 
 from liftgrad import data
 from liftgrad.cli import main
-from liftgrad.cli.tables import picture_of
+from liftgrad.cli.table_picture import picture_of
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")

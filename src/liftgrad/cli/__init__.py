@@ -8,8 +8,9 @@ import click
 from liftgrad import __version__
 from liftgrad.cli.gpt import gpt
 from liftgrad.cli.moons import moons
+from liftgrad.cli.predict import predict
 from liftgrad.cli.sets import blobs, circles, digits, spirals
-from liftgrad.cli.tables import predict, train
+from liftgrad.cli.train import train
 
 
 @click.group(
