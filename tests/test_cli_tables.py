@@ -316,6 +316,22 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
         assert not list(tmp_path.glob(".*"))
 
 
+def test_a_column_that_counts_the_rows_is_noted(tmp_path):
+    """In a table that is sorted by its classes, a network would learn nothing else."""
+    rows = "".join(f"{i},{i % 7},{i * i},{'first' if i < 20 else 'last'}\n" for i in range(1, 41))
+    (tmp_path / "t.csv").write_text("row number,a,b,y\n" + rows)
+    arguments = ["--target", "y", "--epochs", "2"]
+    done = run("train", "t.csv", *arguments, "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["features"] == ["row number", "a", "b"]
+    assert done.stderr == (
+        "Column 'row number' counts the rows; if it says no more, leave it out with --drop "
+        "'row number'.\n"
+    )
+    done = run("train", "t.csv", *arguments, "--drop", "row number", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_advice_is_what_the_command_line_can_do(tmp_path):
     """Nothing is said of Python's arguments."""
     write_flowers(tmp_path / "flowers.csv", 30)

@@ -20,7 +20,11 @@ from liftgrad.cli.train import train
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def liftgrad(context: click.Context) -> None:
-    """Networks written on single numbers."""
+    """Networks written on single numbers.
+
+    To see one learn, run `liftgrad moons`; to train one on a table of your own, `liftgrad train
+    flowers.csv --target species`. `liftgrad train --help` says more, and so on for each command.
+    """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

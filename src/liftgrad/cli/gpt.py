@@ -188,7 +188,9 @@ def _texts(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
-        raise click.ClickException(f"'{path}' is not a text in UTF-8.") from None
+        raise click.ClickException(
+            f"'{path}' is not a text in UTF-8; save it in that encoding."
+        ) from None
     except OSError as error:
         raise click.ClickException(f"'{path}' cannot be read: {error.strerror}.") from None
     texts = [line.strip() for line in lines if line.strip()]

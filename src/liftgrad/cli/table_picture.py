@@ -18,14 +18,16 @@ _LONG_NAME, _LONG_TITLE = 28, 48
 
 def picture_of(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, score: str) -> Any:
     """Return the figure: regions of the classes, or else the loss."""
-    title = f"{_shown(str(encoder.target))}: {score}"
+    target = _shown(str(encoder.target))
+    title = f"{target}: {score}"
     if len(title) > _LONG_TITLE:
-        title = title.replace(": ", "\n")
+        title = f"{target}\n{score}"
     if encoder.task == "classification" and len(encoder.feature_names) > 1:
-        two = len(encoder.feature_names) == 2
-        # Two columns are the axes, in their own units; a plane of more has none.
-        predictor = _InUnits(estimator, *encoder.scaling) if two else estimator
-        points = X * predictor.std + predictor.mean if isinstance(predictor, _InUnits) else X
+        predictor, points = estimator, X
+        if len(encoder.feature_names) == 2:
+            # They are the axes, in their own units; a plane of more features has none.
+            mean, std = encoder.scaling
+            predictor, points = _InUnits(estimator, mean, std), X * std + mean
         with contextlib.suppress(ValueError):  # too many classes to tell apart in a picture
             return plot.decision_regions(
                 *(predictor, points, y),
