@@ -26,7 +26,8 @@ def read_table(
 
     Columns of numbers become float64, with nan where a value is missing; text, booleans and
     Arrow's dictionaries become categories. In a CSV file the first line names the columns, and
-    the spellings in `MISSING` stand for a missing value.
+    the spellings in `MISSING` stand for a missing value. Text most of which is dates, or numbers as
+    people write them (1,234.50 or 3,5 or $20 or 15%), is refused, and no category.
 
     Args:
         path: the file.
