@@ -99,14 +99,6 @@ def test_a_rate_that_is_too_large_is_one_sentence(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def python_hears_ctrl_c():
-    """Let SIGINT through, which the shell of a background job makes its processes ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("python_hears_ctrl_c")
 @pytest.mark.parametrize("seconds", [1.0, 3.0])
 def test_ctrl_c_before_the_first_step(seconds, tmp_path, capsys):

@@ -396,6 +396,7 @@ def test_nothing_is_written_over_what_is_read(tmp_path):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+@pytest.mark.usefixtures("python_hears_ctrl_c")
 def test_ctrl_c_ends_the_training_and_keeps_the_model(tmp_path, capsys):
     """With the status of an interruption; the picture is there, too."""
     random = np.random.default_rng(0)
@@ -405,7 +406,6 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(tmp_path, capsys):
         ",".join([*(f"{x:.3f}" for x in row), label]) for row, label in zip(X, classes, strict=True)
     ]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,g,h,y", *lines]) + "\n")
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     output, picture = tmp_path / "model", tmp_path / "model.png"
@@ -415,7 +415,6 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(tmp_path, capsys):
             main(["train", f"{tmp_path}/t.csv", *arguments, f"-o{output}", f"--picture={picture}"])
     finally:
         timer.cancel()
-        signal.signal(signal.SIGINT, before)
     said = capsys.readouterr()
     assert said.err.startswith("Interrupted after step")
     assert ended.value.code == 130

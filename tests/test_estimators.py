@@ -126,14 +126,6 @@ def test_early_stopping_keeps_the_best():
     assert classifier.validation_scores_.index(best) == classifier.n_iter_ - 1 - 10
 
 
-@pytest.fixture
-def python_hears_ctrl_c():
-    """Let SIGINT through, which the shell of a background job makes its processes ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("python_hears_ctrl_c")
 @pytest.mark.parametrize("rows", [100, 2_000_000])
 def test_ctrl_c_leaves_a_usable_estimator(rows, capsys, tmp_path):
