@@ -1,10 +1,7 @@
 """`liftgrad circles`, `spirals`, `blobs` and `digits`."""
 
 import json
-import os
 import re
-import signal
-import threading
 
 import pytest
 from click.testing import CliRunner
@@ -99,15 +96,12 @@ def test_a_rate_that_is_too_large_is_one_sentence(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("python_hears_ctrl_c")
-@pytest.mark.parametrize("seconds", [1.0, 3.0])
-def test_ctrl_c_before_the_first_step(seconds, tmp_path, capsys):
+@pytest.mark.parametrize("moment", ["fit", "prepare"])
+def test_ctrl_c_before_the_first_step(moment, press_ctrl_c, tmp_path, capsys):
     """While it compiles, it ends with status 130, and neither traceback nor picture."""
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    press_ctrl_c(moment)
     with pytest.raises(SystemExit) as ended:
-        main(["spirals", "--hidden", "400,400"])
-    timer.join()
+        main(["spirals"])
     assert ended.value.code == 130
     said = capsys.readouterr()
     assert said.out == ""

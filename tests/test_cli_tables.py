@@ -3,10 +3,8 @@
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -396,8 +394,7 @@ def test_nothing_is_written_over_what_is_read(tmp_path):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-@pytest.mark.usefixtures("python_hears_ctrl_c")
-def test_ctrl_c_ends_the_training_and_keeps_the_model(tmp_path, capsys):
+def test_ctrl_c_ends_the_training_and_keeps_the_model(press_ctrl_c, tmp_path, capsys):
     """With the status of an interruption; the picture is there, too."""
     random = np.random.default_rng(0)
     X = random.normal(size=(60_000, 8))
@@ -406,15 +403,11 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(tmp_path, capsys):
         ",".join([*(f"{x:.3f}" for x in row), label]) for row, label in zip(X, classes, strict=True)
     ]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,g,h,y", *lines]) + "\n")
-    timer = threading.Timer(4.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    press_ctrl_c("deferred", 0.5)  # when steps are taken
     output, picture = tmp_path / "model", tmp_path / "model.png"
     arguments = ["--target", "y", "--hidden", "256", "--epochs", "100000", "--rate", "0.0003"]
-    try:
-        with pytest.raises(SystemExit) as ended:
-            main(["train", f"{tmp_path}/t.csv", *arguments, f"-o{output}", f"--picture={picture}"])
-    finally:
-        timer.cancel()
+    with pytest.raises(SystemExit) as ended:
+        main(["train", f"{tmp_path}/t.csv", *arguments, f"-o{output}", f"--picture={picture}"])
     said = capsys.readouterr()
     assert said.err.startswith("Interrupted after step")
     assert ended.value.code == 130

@@ -1,13 +1,10 @@
 """Estimators: scikit-learn's conventions, its pipelines and searches, and files of them."""
 
 import copy
-import os
 import pickle
 import random
-import signal
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -126,19 +123,15 @@ def test_early_stopping_keeps_the_best():
     assert classifier.validation_scores_.index(best) == classifier.n_iter_ - 1 - 10
 
 
-@pytest.mark.usefixtures("python_hears_ctrl_c")
 @pytest.mark.parametrize("rows", [100, 2_000_000])
-def test_ctrl_c_leaves_a_usable_estimator(rows, capsys, tmp_path):
+def test_ctrl_c_leaves_a_usable_estimator(rows, press_ctrl_c, capsys, tmp_path):
     """Also in the first epoch; it says that it was interrupted, and so does its file."""
     random = np.random.default_rng(0)
     X = random.normal(size=(rows, 8)).astype(np.float32)
     y = X.sum(axis=1) > 0.0
-    quick(max_iter=1, batch_size=50, tol=10.0).fit(X[:100], y[:100])  # compiled from here on
-    timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    press_ctrl_c("deferred", 0.2)  # when steps are taken
     endless = {"max_iter": 10**6, "n_iter_no_change": 10**6}
     classifier = quick(batch_size=50, **endless).fit(X, y)
-    timer.join()
     assert "Interrupted after step" in capsys.readouterr().err
     assert classifier.interrupted_
     assert classifier.n_iter_ == len(classifier.loss_curve_)
@@ -149,16 +142,11 @@ def test_ctrl_c_leaves_a_usable_estimator(rows, capsys, tmp_path):
     assert again.predict(X[:50]).tolist() == classifier.predict(X[:50]).tolist()
 
 
-@pytest.mark.usefixtures("python_hears_ctrl_c")
-@pytest.mark.parametrize("seconds", [0.2, 0.9, 1.5])
-def test_ctrl_c_before_the_first_step_leaves_nothing(seconds):
-    """There is no estimator to use, and the interruption goes on."""
-    X, y = np.zeros((10, 64)), np.arange(10) % 2
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+def test_ctrl_c_before_the_first_step_leaves_nothing(press_ctrl_c):
+    """While it compiles, there is no estimator to use, and the interruption goes on."""
+    press_ctrl_c("prepare")
     with pytest.raises(KeyboardInterrupt):
-        LiftClassifier((300, 300)).fit(X, y)
-    timer.join()
+        quick().fit([[0.0], [1.0]], [0, 1])
 
 
 @pytest.mark.parametrize("shape", [(60,), (60, 2)])
