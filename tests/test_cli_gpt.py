@@ -115,7 +115,7 @@ def test_impossible_options(tmp_path, names, arguments, message):
     [
         (b"", "'names.txt' has no names; write one on each line."),
         (b" \n\n", "'names.txt' has no names; write one on each line."),
-        (b"\xff\xfe\x00", "'names.txt' is not a text in UTF-8."),
+        (b"\xff\xfe\x00", "'names.txt' is not a text in UTF-8; save it in that encoding."),
         ("".join(map(chr, range(0x4E00, 0x6000))).encode(), "at most 4,095 are possible."),
     ],
 )

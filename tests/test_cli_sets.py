@@ -1,11 +1,12 @@
 """`liftgrad circles`, `spirals`, `blobs` and `digits`."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
 
-from liftgrad.cli import liftgrad
+from liftgrad.cli import liftgrad, main
 
 
 def run(*arguments):
@@ -64,6 +65,9 @@ def test_one_seed_one_result():
         (["spirals", "--arms", "1"], "'--arms'"),
         (["blobs", "--hidden", "0"], "not a list of layer sizes"),
         (["blobs", "-o", "nowhere/x.png"], "no directory"),
+        (["blobs", "--hidden", "1000000000"], "7,000,000,004 parameters is too large"),
+        (["moons", "--hidden", "9,1000000000"], "parameters is too large"),
+        (["blobs", "--noise", "1%"], "'1%' is not a valid number"),
     ],
 )
 def test_impossible_options_are_refused(arguments, sentence, tmp_path):
@@ -78,5 +82,28 @@ def test_a_rate_that_is_too_large_is_one_sentence(tmp_path):
     """It names what became nan or infinite, and no picture is left."""
     result = run("blobs", "--rate", "1e308", "--epochs", "5")
     assert result.exit_code == 1
-    assert result.output == ("Error: The loss became nan or infinite; try a smaller --rate.\n")
+    assert result.output.startswith("Error: After 0 steps the next one made parameters nan or inf")
+    assert result.output.endswith("; try a smaller --rate.\n")
+    # The operation, and no line of a file that the user did not write.
+    result = run("blobs", "--rate", "1e200", "--epochs", "5")
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        r"Error: After 1 step the loss became (nan|inf): .+ is -?(nan|inf); try a smaller "
+        r"--rate\.\n",
+        result.output,
+    )
+    assert ".py" not in result.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("moment", ["fit", "prepare"])
+def test_ctrl_c_before_the_first_step(moment, press_ctrl_c, tmp_path, capsys):
+    """While it compiles, it ends with status 130, and neither traceback nor picture."""
+    press_ctrl_c(moment)
+    with pytest.raises(SystemExit) as ended:
+        main(["spirals"])
+    assert ended.value.code == 130
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.endswith("Interrupted.\n")
     assert not list(tmp_path.iterdir())

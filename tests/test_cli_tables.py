@@ -5,9 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+from liftgrad import data
+from liftgrad.cli import main
+from liftgrad.cli.table_picture import picture_of
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
@@ -141,12 +146,19 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
     """Without a traceback, and with the status of a failure."""
     write_flowers(tmp_path / "flowers.csv", 30)
     (tmp_path / "gaps.csv").write_text("a,b\n1,x\n,y\n3,x\n4,y\n5,x\n6,y\n")
+    (tmp_path / "two.csv").write_text("a,b\n1,x\n2,y\n3,x\n")
+    (tmp_path / "three.csv").write_text("a,b\n1,1.5\n2,2.5\n3,3.7\n")
+    (tmp_path / "large.csv").write_text("a,b\n" + "".join(f"{i}e299,{i}\n" for i in range(1, 30)))
     (tmp_path / "few.csv").write_text("a,b\n1,x\n2,y\n3,x\n4,y\n")
     cases = {
         ("train", "flowers.csv", "--target", "specis"): "did you mean 'species'?",
         ("train", "flowers.csv", "--target", "species", "--task", "regression"): "not a number",
         ("train", "gaps.csv", "--target", "b"): "--missing mean",
-        ("train", "few.csv", "--target", "b"): "too few",
+        ("train", "few.csv", "--target", "b"): "too few to keep 20% of them apart; add rows, or p",
+        ("train", "two.csv", "--target", "b"): "too few to keep 20% of them apart; add rows.",
+        ("train", "three.csv", "--target", "b", "--validation", "0.9"): "apart; add rows.",
+        ("train", "large.csv", "--target", "a"): "The target's numbers are too large; scale them",
+        ("train", "flowers.csv", "--target", "sepal", "--rate", "1e200"): "step the loss became",
         ("predict", "flowers.csv", "flowers.csv"): "no safetensors file",
     }
     for arguments, sentence in cases.items():
@@ -155,5 +167,251 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
         assert done.stderr.startswith("Error: ")
         assert done.stderr.count("\n") == 1
         assert sentence in done.stderr
-    assert run("train", "flowers.csv", cwd=tmp_path).returncode == 2
+    done = run("train", "flowers.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "Error: Missing option '--target'; see 'liftgrad train --help'.\n"
+    done = run("predict", "two.csv", "two.csv", "three.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: Got unexpected extra argument (three.csv); see 'liftgrad predict --help'.\n"
+    )
     assert run("train", "missing.csv", "--target", "a", cwd=tmp_path).returncode == 2
+
+
+def test_what_the_training_had_not_is_noted(tmp_path):
+    """A prediction is made, and standard error says what tells it nothing."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    run("train", "flowers.csv", "--target", "species", "--epochs", "2", cwd=tmp_path)
+    (tmp_path / "new.csv").write_text("petal,sepal,place\n1,2,bank\n1,2,roof\n1,2,hill\n")
+    done = run("predict", "model.safetensors", "new.csv", "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)) == 3
+    assert done.stderr == (
+        "Column 'place' has what the training had not, 'hill', 'roof': it tells nothing there.\n"
+    )
+
+
+def test_predictions_beyond_all_numbers_are_refused(tmp_path):
+    """JSON has no infinity."""
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i * 1.5e9}\n" for i in range(30)))
+    arguments = ["--target", "b", "--epochs", "20", "-o", "model"]
+    assert run("train", "t.csv", *arguments, cwd=tmp_path).returncode == 0
+    (tmp_path / "new.csv").write_text("a\n1\n1.7e308\n-1.7e308\n")
+    done = run("predict", "model", "new.csv", "--json", "-o", "p.json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is beyond all numbers; correct the row." in done.stderr
+    assert not (tmp_path / "p.json").exists()
+
+
+def test_a_class_that_no_row_can_be_kept_apart_of_is_named(tmp_path):
+    """The accuracy says nothing about it."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    with (tmp_path / "flowers.csv").open("a") as file:
+        file.write("1,2,bank,gold\n")
+    arguments = ["train", "flowers.csv", "--target", "species", "--epochs", "2"]
+    done = run(*arguments, cwd=tmp_path)
+    assert "Not judged, having too few rows to keep one apart: gold\n" in done.stdout
+    done = run(*arguments, "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["unjudged_classes"] == ["gold"]
+
+
+def test_classes_that_are_asked_for_bring_no_warning(tmp_path):
+    """Standard error stays empty where scikit-learn doubts that they are classes."""
+    rows = [*range(20), *range(10)]
+    text = "".join(f"{i * 0.5},{k}\n" for i, k in enumerate(rows))
+    (tmp_path / "t.csv").write_text("a,b\n" + text)
+    arguments = ["--target", "b", "--task", "classification", "--epochs", "2"]
+    done = run("train", "t.csv", *arguments, "--validation", "0.5", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["task"] == "classification"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_output_that_cannot_be_printed_is_one_sentence(tmp_path):
+    """The model is there all the same."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    command = [sys.executable, "-m", "liftgrad", "train", "flowers.csv", "--target", "species"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--epochs", "2"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: the output cannot be printed (No space left on device); print it elsewhere.\n"
+    )
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_the_picture_of_two_columns_is_in_their_units(tmp_path):
+    """Points and boundary lie where the table has them; long names are cut, $ is no formula."""
+    from liftgrad.estimators import LiftClassifier  # noqa: PLC0415, scikit-learn may be missing
+
+    random = np.random.default_rng(0)
+    income, age = random.uniform(20_000, 90_000, 80), random.uniform(20, 70, 80)
+    lines = [
+        f"{i:.0f},{a:.0f},{'$50 and more' if i > 55_000 else '_none'}"
+        for i, a in zip(income, age, strict=True)
+    ]
+    header = "income in $ before taxes and without allowances,age,plan"
+    (tmp_path / "t.csv").write_text("\n".join([header, *lines]))
+    table = data.read_table(tmp_path / "t.csv", "plan")
+    encoder = data.TableEncoder().fit(table)
+    X, y = encoder.transform(table), encoder.transform_target(table)
+    estimator = LiftClassifier((8,), learning_rate_init=0.05, tol=0.01, random_state=0).fit(X, y)
+    (ax,) = picture_of(estimator, encoder, X, y, "accuracy").axes
+    points = np.concatenate([np.asarray(c.get_offsets()) for c in ax.collections[-2:]])
+    assert np.sort(points[:, 0]) == pytest.approx(np.sort(np.round(income)))
+    assert np.sort(points[:, 1]) == pytest.approx(np.sort(np.round(age)))
+    boundary = np.concatenate([path.vertices for path in ax.collections[0].get_paths()])
+    assert boundary[:, 0] == pytest.approx(55_000, abs=5_000)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (r"income in \$ be…ut allowances", "age")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [r"\$50 and more", "_none"]
+
+
+def test_letters_that_the_pictures_font_lacks_are_one_sentence(tmp_path):
+    """Not a warning with a line of code for each, which JSON's readers would meet, too."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    text = (tmp_path / "flowers.csv").read_text().replace("blue", "青い花").replace("red", "赤い花")
+    (tmp_path / "flowers.csv").write_text(text, encoding="utf-8")
+    arguments = ["--target", "species", "--epochs", "2", "--json"]
+    done = run("train", "flowers.csv", *arguments, cwd=tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["classes"] == ["white", "赤い花", "青い花"]
+    assert done.stderr.startswith("The picture's font lacks letters")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of a process")
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    """One sentence names the file; neither a half of the new one nor a temporary one remains."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    command = f"ulimit -f 4; exec {sys.executable} -m liftgrad "
+    train = "train flowers.csv --target species --epochs 2"
+    for line, file in (
+        (train, "model.safetensors"),
+        (f"{train} --hidden 1", "model.png"),
+        ("blobs --epochs 1", "decision_regions.png"),
+        ("moons --steps 1", "decision_boundary.png"),
+    ):
+        (tmp_path / file).write_text("the old one")
+        done = subprocess.run(
+            ["bash", "-c", command + line],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1, line
+        assert done.stderr == (
+            f"Error: '{file}' cannot be written (File too large); choose another place.\n"
+        )
+        assert (tmp_path / file).read_text() == "the old one"
+        assert not list(tmp_path.glob(".*"))
+
+
+def test_a_column_that_counts_the_rows_is_noted(tmp_path):
+    """In a table that is sorted by its classes, a network would learn nothing else."""
+    rows = "".join(f"{i},{i % 7},{i * i},{'first' if i < 20 else 'last'}\n" for i in range(1, 41))
+    (tmp_path / "t.csv").write_text("row number,a,b,y\n" + rows)
+    arguments = ["--target", "y", "--epochs", "2"]
+    done = run("train", "t.csv", *arguments, "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["features"] == ["row number", "a", "b"]
+    assert done.stderr == (
+        "Column 'row number' counts the rows; if it says no more, leave it out with --drop "
+        "'row number'.\n"
+    )
+    done = run("train", "t.csv", *arguments, "--drop", "row number", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_advice_is_what_the_command_line_can_do(tmp_path):
+    """Nothing is said of Python's arguments."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    arguments = ["--target", "species", "--epochs", "2", "-o", "model"]
+    assert run("train", "flowers.csv", *arguments, cwd=tmp_path).returncode == 0
+    tables = {
+        "price,y\n": ('"1,200",a\n"3,400",b\n', "decimal point only, or leave it out with --drop."),
+        "age,y\n": ("1,a\n2,b\nold,a\n", "leave the field empty, or leave it out with --drop."),
+        "id,y\n": ("9007199254740993,a\n1,b\n", "cannot tell apart; leave it out with --drop."),
+        "day,y\n": ("2020-01-31,a\n", "such as days since a date, or leave it out with --drop."),
+        "name,y\n": ("".join(f"n{i},a\n" for i in range(12)), "; leave it out with --drop."),
+        "gap,y\n": ("1,a\n,b\n", "has no value in 1 row; fill them, or pass --missing mean."),
+    }
+    for header, (rows, end) in tables.items():
+        (tmp_path / "t.csv").write_text(header + rows)
+        done = run("train", "t.csv", "--target", "y", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith(f"{end}\n")
+    rows = {
+        "1,2,bank": "fill them, or train with --missing mean.\n",
+        "x,2,bank": "which is no number; correct it.\n",
+    }
+    for row, end in rows.items():
+        (tmp_path / "t.csv").write_text(f"petal,sepal,place\n{row}\n,0,bank\n")
+        done = run("predict", "model", "t.csv", cwd=tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.endswith(end)
+
+
+def test_a_table_cut_by_semicolons_is_read(tmp_path):
+    """By `train` and by `predict`, without an option."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    text = (tmp_path / "flowers.csv").read_text().replace(",", ";")
+    (tmp_path / "flowers.csv").write_text(text)
+    arguments = ["--target", "species", "--epochs", "2"]
+    done = run("train", "flowers.csv", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 inputs: petal, sepal, place=bank, place=meadow" in done.stdout
+    done = run("predict", "model.safetensors", "flowers.csv", cwd=tmp_path)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 31)
+
+
+def test_nothing_is_written_over_what_is_read(tmp_path):
+    """A slip of the pen does not cost a table or a model; the message names both."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    (tmp_path / "model").write_text("a model")
+    (tmp_path / "link").symlink_to("flowers.csv")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    train = ("train", "flowers.csv", "--target", "species")
+    cases = {
+        (*train, "-o", "flowers.csv"): "TABLE and --output are the same file, 'flowers.csv'",
+        (*train, "-o", "link"): "TABLE and --output are the same file, 'link'",
+        (*train, "-o", "a.png", "--picture", "./a.png"): "--output and --picture are the same",
+        ("predict", "model", "flowers.csv", "-o", "flowers.csv"): "TABLE and --output",
+        ("predict", "model", "flowers.csv", "-o", "model"): "MODEL and --output",
+        ("gpt", "flowers.csv", "-o", "flowers.csv"): "NAMES and --output",
+    }
+    for arguments, sentence in cases.items():
+        done = run(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, ""), arguments
+        assert sentence in done.stderr
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_ctrl_c_ends_the_training_and_keeps_the_model(press_ctrl_c, tmp_path, capsys):
+    """With the status of an interruption; the picture is there, too."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(60_000, 8))
+    classes = np.where(np.sin(3.0 * X[:, 0]) + X[:, 1] > 0.0, "up", "down")
+    lines = [
+        ",".join([*(f"{x:.3f}" for x in row), label]) for row, label in zip(X, classes, strict=True)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,g,h,y", *lines]) + "\n")
+    press_ctrl_c("deferred", 0.5)  # when steps are taken
+    output, picture = tmp_path / "model", tmp_path / "model.png"
+    arguments = ["--target", "y", "--hidden", "256", "--epochs", "100000", "--rate", "0.0003"]
+    with pytest.raises(SystemExit) as ended:
+        main(["train", f"{tmp_path}/t.csv", *arguments, f"-o{output}", f"--picture={picture}"])
+    said = capsys.readouterr()
+    assert said.err.startswith("Interrupted after step")
+    assert ended.value.code == 130
+    assert "Model saved as" in said.out
+    assert picture.is_file()
+    done = run("predict", "model", "t.csv", "-o", "p.csv", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "60,000 predictions saved as 'p.csv'\n")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from liftgrad.data import Column, Table, TableEncoder, TableError, infer_task
+from liftgrad.data import Column, Table, TableEncoder, TableError, infer_task, read_table
 
 NAN = float("nan")
 
@@ -198,3 +198,35 @@ def test_another_file_is_read_as_the_training_was(tmp_path):
     other = encoder.read(path)
     assert encoder.transform(other).tolist() == [[1, 0, 0], [0, 0, 0]]
     assert encoder.transform_target(encoder.read(path, with_target=True)).tolist() == [9, 8]
+
+
+def test_categories_that_the_training_had_not_are_told(tmp_path):
+    """By column; missing values and numbers are none."""
+    (tmp_path / "a.csv").write_text("c,b,n\nx,true,1\ny,true,2\nx,true,3\n")
+    (tmp_path / "b.csv").write_text("c,b,n\nz,true,9\ny,false,2\n,true,1\n")
+    encoder = TableEncoder(missing="mean").fit(read_table(tmp_path / "a.csv"))
+    assert encoder.unknown(read_table(tmp_path / "a.csv")) == {}
+    assert encoder.unknown(encoder.read(tmp_path / "b.csv")) == {"c": ("z",), "b": ("false",)}
+
+
+def test_a_number_that_overflows_is_refused():
+    """Standardised, it would be infinite; the row is named."""
+    encoder = TableEncoder().fit(Table("a.csv", (Column("x", "number", np.array([0.0, 1e-3])),)))
+    table = Table("b.csv", (Column("x", "number", np.array([0.0, 1e307])),))
+    with pytest.raises(
+        TableError, match=r"'x' of 'b\.csv' has a number in row 2 that is too large"
+    ):
+        encoder.transform(table)
+
+
+def test_scaling_leads_back_to_the_tables_units():
+    """For numbers; columns of zeros and ones have their own."""
+    numbers = Column("n", "number", np.array([10.0, 30.0, np.nan]))
+    colour = Column("c", "category", np.array([0, 1, 1]), ("blue", "red"))
+    table = Table("a.csv", (colour, numbers))
+    encoder = TableEncoder(missing="mean").fit(table)
+    assert encoder.feature_names == ("c=blue", "c=red", "n", "n is missing")
+    means, stds = encoder.scaling
+    assert (means.tolist(), stds.tolist()) == ([0.0, 0.0, 20.0, 0.0], [1.0, 1.0, 10.0, 1.0])
+    restored = encoder.transform(table) * stds + means
+    assert restored.tolist() == [[1, 0, 10, 0], [0, 1, 30, 0], [0, 1, 20, 1]]

@@ -150,6 +150,32 @@ def test_early_stopping_keeps_the_best():
     assert classifier.validation_scores_.index(best) == classifier.n_iter_ - 1 - 10
 
 
+@pytest.mark.parametrize("rows", [100, 2_000_000])
+def test_ctrl_c_leaves_a_usable_estimator(rows, press_ctrl_c, capsys, tmp_path):
+    """Also in the first epoch; it says that it was interrupted, and so does its file."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(rows, 8)).astype(np.float32)
+    y = X.sum(axis=1) > 0.0
+    press_ctrl_c("deferred", 0.2)  # when steps are taken
+    endless = {"max_iter": 10**6, "n_iter_no_change": 10**6}
+    classifier = quick(batch_size=50, **endless).fit(X, y)
+    assert "Interrupted after step" in capsys.readouterr().err
+    assert classifier.interrupted_
+    assert classifier.n_iter_ == len(classifier.loss_curve_)
+    assert np.isfinite(classifier.loss_)
+    classifier.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.interrupted_
+    assert again.predict(X[:50]).tolist() == classifier.predict(X[:50]).tolist()
+
+
+def test_ctrl_c_before_the_first_step_leaves_nothing(press_ctrl_c):
+    """While it compiles, there is no estimator to use, and the interruption goes on."""
+    press_ctrl_c("prepare")
+    with pytest.raises(KeyboardInterrupt):
+        quick().fit([[0.0], [1.0]], [0, 1])
+
+
 @pytest.mark.parametrize("shape", [(60,), (60, 2)])
 def test_a_regressor_follows_a_plane(shape):
     """One number a row or several, as they were given."""

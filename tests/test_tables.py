@@ -88,10 +88,6 @@ def test_parquet_and_csv_files_read_alike(write, tmp_path):
         (b"a,y\ncaf\xe9,1\n", "'t.csv' is not text in UTF-8; save it in that encoding."),
         (b"caf\xe9,y\n1,1\n", "'t.csv' is not text in UTF-8; save it in that encoding."),
         ("a,y\n1,2\n".encode("utf-16"), "'t.csv' is not text in UTF-8; save it in that encoding."),
-        (
-            "a;y\n1;2\n",
-            "'t.csv' has one column, 'a;y', and seems to be cut by semicolons; pass delimiter=';'.",
-        ),
         ("size,Y\n1,2\n", "'t.csv' has no column 'y'; did you mean 'Y'?"),
         ("size,colour\n1,2\n", "'t.csv' has no column 'y'; choose one of 'size', 'colour'."),
         (
@@ -118,6 +114,21 @@ def test_parquet_and_csv_files_read_alike(write, tmp_path):
             ),
         ),
         (
+            'a,y\n"1,234",2\n"2,500.5",2\n900,2\nunknown,2\n',
+            (
+                "the column 'a' of 't.csv' holds numbers that are written like '1,234' in row 1; "
+                "write them with digits and a decimal point only, drop it, or name the column a "
+                '"category" in kinds.'
+            ),
+        ),
+        (
+            "a,y\n1/31/2020,1\n2/1/2020 10:30,2\n",
+            (
+                "the column 'a' of 't.csv' holds dates, such as '1/31/2020' in row 1; turn them "
+                "into numbers, such as days since a date, or drop the column."
+            ),
+        ),
+        (
             "a,y\n1,2\ninf,2\n",
             "the column 'a' of 't.csv' is infinite in row 2; correct it, or leave the field empty.",
         ),
@@ -128,6 +139,80 @@ def test_a_broken_csv_file_is_refused(write, content, message):
     with pytest.raises(TableError) as refused:
         read_table(write(content), "y")
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a;y\n1.5;x\n2.5;z\n", "t.csv"),
+        ("a\ty\n1.5\tx\n2.5\tz\n", "t.csv"),
+        ("\ufeff\n\na;y\r\n1.5;x\r\n2.5;z\r\n", "t.csv"),
+        ("a,y\n1.5,x\n2.5,z\n", "t.tsv"),
+        ('"a";"y"\n1.5;x\n2.5;z\n', "t.csv"),
+    ],
+)
+def test_the_delimiter_is_found(write, text, name):
+    """Spreadsheets of half of Europe write semicolons."""
+    table = read_table(write(text, name), "y")
+    assert table.column("a").values.tolist() == [1.5, 2.5]
+    assert table.target.categories == ("x", "z")
+
+
+def test_a_delimiter_that_is_given_or_usual_comes_first(write):
+    """Other signs may stand in names then; where it cuts nothing, the error says which does."""
+    assert read_table(write("a;b,y\n1,2\n")).names == ("a;b", "y")
+    assert read_table(write("a;b\ty\n1\t2\n", "t.tsv")).names == ("a;b", "y")
+    with pytest.raises(
+        TableError,
+        match=r"'t\.csv' has one column, 'a;y', and seems to be cut by semicolons; pass delim",
+    ):
+        read_table(write("a;y\n1;2\n"), delimiter=",")
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("$1,200", "$950"),
+        ("12%", "7.5 %"),
+        ("3,5", "10,25"),
+        ("1.234,50", "2.000"),
+        ("1 234", "2 500,5"),
+        ("1'234.50", "-20"),
+        ("1.5 €", "- £2"),
+    ],
+)
+def test_numbers_as_people_write_them_are_no_categories(write, texts):
+    """A network would learn each by heart; told that they are categories, they are."""
+    name = write("a;y\n" + "".join(f"{text};1\n" for text in texts))
+    with pytest.raises(TableError, match="digits and a decimal point only"):
+        read_table(name)
+    assert read_table(name, kinds={"a": "category"}).column("a").kind == "category"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("10-20", "20-30"),
+        ("1.2.3", "1.10.0"),
+        ("192.168.0.1", "10.0.0.1"),
+        ("A1", "B2"),
+        ("5 km", "7 km"),
+        ("1st", "2nd"),
+        ("$5", "cheap", "dear"),
+        ("1/2/2020", "spring", "summer"),
+    ],
+)
+def test_other_text_with_digits_is_a_category(write, texts):
+    """Ranges, versions, addresses, and words among which there is one number or date."""
+    table = read_table(write("a;y\n" + "".join(f"{text};1\n" for text in texts)))
+    assert table.column("a").categories == tuple(sorted(texts))
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"a,y\n1,2\n" * 99)[:30], b"a,y\n1,2\n"])
+def test_a_damaged_compressed_file_is_refused(write, content):
+    """By its name, and with what to do."""
+    with pytest.raises(TableError, match=r"'t\.csv\.gz' cannot be decompressed \(.*; write it "):
+        read_table(write(content, "t.csv.gz"))
 
 
 def test_other_files_are_refused(write):
@@ -141,6 +226,31 @@ def test_other_files_are_refused(write):
     parquet.write_table(arrow.table({"a": [[1], [2]]}), "lists.parquet")
     with pytest.raises(TableError, match="which is not all numbers, text or booleans"):
         read_table("lists.parquet")
+
+
+def test_a_damaged_parquet_file_is_refused(tmp_path):
+    """Where its end, which says what is in it, is whole, too; at once and in chunks."""
+    name = str(tmp_path / "t.parquet")
+    parquet.write_table(arrow.table({"a": [i * 0.1 for i in range(10_000)]}), name)
+    content = bytearray((tmp_path / "t.parquet").read_bytes())
+    content[200:3000] = b"\xff" * 2800
+    (tmp_path / "t.parquet").write_bytes(content)
+    with pytest.raises(TableError, match=r"is no Parquet file, or a damaged one; write it again"):
+        read_table(name)
+    with pytest.raises(TableError, match=r"is no Parquet file, or a damaged one; write it again"):
+        list(TableStream(name))
+
+
+def test_all_kinds_of_text_in_parquet_files_are_categories(tmp_path):
+    """Arrow knows three of them, and dictionaries."""
+    texts = arrow.array(["x", None, "w", "x"])
+    kinds = [arrow.string(), arrow.large_string(), arrow.string_view()]
+    columns = {str(kind): texts.cast(kind) for kind in kinds}
+    columns["dictionary"] = texts.dictionary_encode()
+    parquet.write_table(arrow.table(columns), tmp_path / "t.parquet")
+    for column in read_table(tmp_path / "t.parquet").columns:
+        assert (column.kind, column.categories) == ("category", ("w", "x"))
+        assert column.values.tolist() == [1, -1, 0, 1]
 
 
 def test_broken_rows_can_be_skipped(write):

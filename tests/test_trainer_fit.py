@@ -355,14 +355,6 @@ def test_a_data_frame_takes_the_table():
 # Interruption and threads.
 
 
-@pytest.fixture
-def python_hears_ctrl_c():
-    """Let SIGINT through, which the shell of a background job makes its processes ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("python_hears_ctrl_c")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ctrl_c_ends_a_fit_after_a_whole_step(backend, capsys):

@@ -128,8 +128,7 @@ class _Perceptron(BaseEstimator):
         seeds = check_random_state(self.random_state)
         self.n_outputs_, self._dtype, self._one_dimensional = outputs, X.dtype.name, one_dimensional
         self.n_layers_ = len(_hidden(self.hidden_layer_sizes)) + 2
-        self.parameters_ = self._first_parameters(seeds)
-        self._restore()
+        self._model = self._network(self._first_parameters(seeds))
         held: tuple[Array, Array] | None = None
         if self.early_stopping:
             X, held_X, y, held_y = train_test_split(
@@ -163,11 +162,15 @@ class _Perceptron(BaseEstimator):
                 early_stopping=rule,
                 progress=self.verbose,
             )
-            self.validation_scores_ = history.epochs["score"].tolist()
+            self.validation_scores_ = history.epochs["score"].tolist() if history.epochs else []
+        self.interrupted_ = history.interrupted
+        if not len(history.loss):
+            raise KeyboardInterrupt  # there is nothing to use yet
         self.parameters_ = np.array([p.data for p in parameters])
-        self.loss_curve_ = history.epochs["loss"].tolist()
+        # Interrupted in its first epoch, a fit has a loss for each step only.
+        self.loss_curve_ = history.epochs.get("loss", history.loss.mean(keepdims=True)).tolist()
         self.loss_, self.n_iter_ = self.loss_curve_[-1], len(self.loss_curve_)
-        if self.n_iter_ == self.max_iter:
+        if self.n_iter_ == self.max_iter and not self.interrupted_:
             warnings.warn(
                 f"{type(self).__name__} has not converged within max_iter={self.max_iter} epochs; "
                 "raise it, or the learning rate.",
@@ -191,8 +194,8 @@ class _Perceptron(BaseEstimator):
             drawn.append(np.vstack([weights, biases]).T.reshape(-1))  # neuron by neuron
         return np.concatenate(drawn)
 
-    def _network(self) -> nn.MLP:
-        """Return a network of this structure."""
+    def _network(self, parameters: Array) -> nn.MLP:
+        """Return a network with these parameters."""
         sizes = [*_hidden(self.hidden_layer_sizes), self.n_outputs_]
         activation = _ACTIVATIONS[self.activation]
         model = nn.MLP(self.n_features_in_, sizes, activation, init=lambda _in, _out: 0.0)
@@ -200,6 +203,8 @@ class _Perceptron(BaseEstimator):
             for layer in model.layers:
                 for neuron in layer.neurons:
                     neuron.nonlin = False
+        for parameter, number in zip(model.parameters(), parameters.tolist(), strict=True):
+            parameter.data = number
         return model
 
     def _programs(self) -> tuple[LiftedFunction, LiftedFunction]:
@@ -252,10 +257,7 @@ class _Perceptron(BaseEstimator):
             self._restore()
 
     def _restore(self) -> None:
-        self._model = self._network()
-        parameters = self._model.parameters()
-        for parameter, number in zip(parameters, self.parameters_.tolist(), strict=True):
-            parameter.data = number
+        self._model = self._network(self.parameters_)
 
 
 class LiftClassifier(ClassifierMixin, _Perceptron):
@@ -285,6 +287,7 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
         parameters_: all weights and biases, neuron by neuron, (count,).
         loss_curve_: the mean loss of each epoch; `loss_` is the last.
         n_iter_: how many epochs there were.
+        interrupted_: whether Ctrl-C ended the training early, after a whole step.
         validation_scores_: the held-out rows' accuracy after each epoch, with `early_stopping`.
 
     """
@@ -295,6 +298,7 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
         Raises:
             ValueError: if X or y are not such, or a setting makes no sense.
             NonFiniteLossError: if the loss becomes nan or infinite.
+            KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
         X, y = validate_data(self, X, y, dtype=_FLOATS, order="C")
@@ -357,6 +361,7 @@ class LiftRegressor(RegressorMixin, _Perceptron):
         Raises:
             ValueError: if X or y are not such, or a setting makes no sense.
             NonFiniteLossError: if the loss becomes nan or infinite.
+            KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
         X, y = validate_data(

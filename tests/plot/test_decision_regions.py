@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from matplotlib.cbook import is_math_text
 from matplotlib.collections import PathCollection
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
@@ -53,6 +54,17 @@ def test_every_point_is_drawn_with_its_class():
     assert [t.get_text() for t in regions.ax_.get_legend().get_texts()] == ["a", "b", "c"]
     assert len({tuple(g.get_facecolor()[0]) for g in groups}) == 3
     assert len({g.get_paths()[0].vertices.tobytes() for g in groups}) == 3
+
+
+def test_the_legend_has_names_as_they_are():
+    """Also one that begins with an underscore, and prices, which are no formulas."""
+    regions = decision_regions(thirds, X, Y, resolution=5, class_names=["_a", "b", "c"])
+    assert [t.get_text() for t in regions.ax_.get_legend().get_texts()] == ["_a", "b", "c"]
+    labels = np.array(["$0-$50", "$50-$100", "_none"])[Y]
+    regions = decision_regions(thirds, X, labels, resolution=5)
+    texts = [t.get_text() for t in regions.ax_.get_legend().get_texts()]
+    assert texts == [r"\$0-\$50", r"\$50-\$100", "_none"]
+    assert not any(is_math_text(text) for text in texts)
 
 
 class Estimator:

@@ -1,7 +1,11 @@
 """What commands show while they run."""
 
+import re
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from liftgrad.errors import NonFiniteLossError
 
 
 def progress_bar() -> Progress:
@@ -16,6 +20,15 @@ def progress_bar() -> Progress:
         disable=not console.file.isatty(),
         transient=True,
     )
+
+
+def failure(error: NonFiniteLossError) -> str:
+    """Return what became nan or infinite and when, ending in the option that helps.
+
+    The line is left out: it is none that the user of a command wrote.
+    """
+    said = re.sub(r" \([^()]*:\d+\)", "", str(error).split("; the model is")[0])
+    return f"{said[0].upper()}{said[1:]}; try a smaller --rate."
 
 
 def nothing(_text: str) -> None:

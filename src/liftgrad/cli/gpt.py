@@ -13,7 +13,7 @@ import numpy as np
 
 from liftgrad import files, optim
 from liftgrad.cli.display import duration, nothing, progress_bar
-from liftgrad.cli.options import Finite, file_path
+from liftgrad.cli.options import Finite, check_outputs, file_path, writes
 from liftgrad.gpt import GPT, Alphabet, example, loss, next_token
 from liftgrad.lift.api import lift
 from liftgrad.trainer import Trainer
@@ -79,6 +79,7 @@ def gpt(
     The network is that of Karpathy's microgpt, written on single numbers: one block of width 16
     with 4 heads that sees 16 characters. The same seed and names give microgpt's own losses.
     """
+    check_outputs({"NAMES": names}, {"--output": output})
     random.seed(seed)
     texts = _texts(names)
     random.shuffle(texts)
@@ -187,7 +188,9 @@ def _texts(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError:
-        raise click.ClickException(f"'{path}' is not a text in UTF-8.") from None
+        raise click.ClickException(
+            f"'{path}' is not a text in UTF-8; save it in that encoding."
+        ) from None
     except OSError as error:
         raise click.ClickException(f"'{path}' cannot be read: {error.strerror}.") from None
     texts = [line.strip() for line in lines if line.strip()]
@@ -233,7 +236,5 @@ def _name(model: GPT, alphabet: Alphabet, temperature: float) -> str:
 def _save(model: GPT, alphabet: Alphabet, output: Path) -> None:
     parameters = {name: numbers.tolist() for name, numbers in model.state_dict().items()}
     saved = {"characters": "".join(alphabet.characters), "parameters": parameters}
-    try:
+    with writes(output):
         files.write(output, json.dumps(saved, indent=0).encode())
-    except OSError as error:
-        raise click.ClickException(f"'{output}' cannot be written: {error.strerror}.") from None

@@ -13,7 +13,14 @@ import numpy as np
 
 from liftgrad import losses, optim, plot
 from liftgrad.cli.display import duration, nothing, progress_bar
-from liftgrad.cli.options import Finite, check_pixels, layer_sizes, picture_path
+from liftgrad.cli.options import (
+    Finite,
+    check_parameters,
+    check_pixels,
+    layer_sizes,
+    picture_path,
+    writes,
+)
 from liftgrad.data import Array, make_moons
 from liftgrad.functional import mean
 from liftgrad.lift.api import LiftedFunction, lift
@@ -117,6 +124,7 @@ def moons(
     hinge loss with an L2 penalty.
     """
     check_pixels(size, dpi)
+    check_parameters(2, hidden, 1)
     random.seed(seed)
     X, y = make_moons(samples, noise, seed)
     model = MLP(2, [*hidden, 1])
@@ -281,8 +289,7 @@ def _draw(
     try:
         picture = plot.decision_boundary(model, X, y, size=size)
         assert picture.figure_ is not None
-        plot.save(picture.figure_, output, dpi=dpi)
+        with writes(output):
+            plot.save(picture.figure_, output, dpi=dpi)
     except ValueError as error:  # the last step led to scores beyond all numbers
         raise click.ClickException(str(error)) from None
-    except OSError as error:
-        raise click.ClickException(f"'{output}' cannot be written: {error.strerror}.") from None

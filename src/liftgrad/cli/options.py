@@ -1,6 +1,10 @@
 """Kinds of options: what they accept, and one sentence for what they do not."""
 
+import contextlib
+import itertools
 import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +13,14 @@ import click
 from liftgrad import files, plot
 
 _MOST_PIXELS = 10_000
+_MOST_PARAMETERS = 2_000_000
+"""A scalar program has an operation for each, and is traced in some microseconds for each."""
 
 
 class Finite(click.FloatRange):
     """A number in a range, neither nan nor infinite."""
+
+    name = "number"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -48,6 +56,53 @@ def file_path(_context: click.Context, _option: click.Parameter, text: str) -> P
     except OSError as error:
         raise click.BadParameter(str(error)) from None
     return Path(text)
+
+
+@contextlib.contextmanager
+def writes(path: Path) -> Iterator[None]:
+    """Turn a failure to write a file, such as a full disk, into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(
+            f"'{path}' cannot be written ({error.strerror}); choose another place."
+        ) from None
+
+
+def check_outputs(read: Mapping[str, Path], written: Mapping[str, Path | None]) -> None:
+    """Refuse to write over a file that is read, or that is written with something else.
+
+    Args:
+        read: files, by what the command line calls them.
+        written: files, in the same way; None: not written.
+
+    Raises:
+        click.UsageError: if two are one file.
+
+    """
+    names = {os.path.realpath(path): name for name, path in read.items()}
+    for name, path in written.items():
+        if path is not None:
+            other = names.setdefault(os.path.realpath(path), name)
+            if other != name:
+                raise click.UsageError(
+                    f"{other} and {name} are the same file, '{path}'; choose another for {name}."
+                )
+
+
+def check_parameters(inputs: int, hidden: Sequence[int], outputs: int) -> None:
+    """Refuse networks that would take minutes to trace, or more memory than there is.
+
+    Raises:
+        click.UsageError: for these.
+
+    """
+    count = sum((n + 1) * m for n, m in itertools.pairwise((inputs, *hidden, outputs)))
+    if count > _MOST_PARAMETERS:
+        raise click.UsageError(
+            f"A network of {count:,} parameters is too large; choose --hidden for at most "
+            f"{_MOST_PARAMETERS:,}."
+        )
 
 
 def check_pixels(size: tuple[float, float], dpi: int) -> None:

@@ -11,8 +11,8 @@ import click
 import numpy as np
 
 from liftgrad import data, losses, optim, plot
-from liftgrad.cli.display import duration
-from liftgrad.cli.options import Finite, layer_sizes, picture_path
+from liftgrad.cli.display import duration, failure
+from liftgrad.cli.options import Finite, check_parameters, layer_sizes, picture_path, writes
 from liftgrad.errors import NonFiniteLossError
 from liftgrad.functional import mean
 from liftgrad.lift.api import lift
@@ -161,6 +161,7 @@ def _learn(
     as_json: bool,
 ) -> None:
     """Train on three quarters of the samples, judge by the others, draw and tell."""
+    check_parameters(X.shape[1], hidden, int(y.max()) + 1)
     order = np.random.default_rng(seed).permutation(len(X))
     held, training = np.split(order, [round(_HELD * len(X))])
     random.seed(seed)
@@ -170,11 +171,13 @@ def _learn(
     start = time.perf_counter()
     try:
         history = trainer.fit(epochs, model, X[training], y[training], progress=not as_json)
-    except NonFiniteLossError:
-        raise click.ClickException(
-            "The loss became nan or infinite; try a smaller --rate."
-        ) from None
+    except NonFiniteLossError as error:
+        raise click.ClickException(failure(error)) from None
     seconds = time.perf_counter() - start
+    if not len(history.loss):
+        raise click.Abort  # Ctrl-C came before the first step: there is nothing to draw
+    # Interrupted in its first epoch, training has a loss for each step only.
+    epoch_losses = history.epochs.get("loss", history.loss.mean(keepdims=True))
 
     def accuracy(rows: Any) -> float:
         chosen = np.argmax(scores(model, X[rows]), axis=0)
@@ -184,18 +187,16 @@ def _learn(
         "samples": len(X),
         "classes": int(y.max()) + 1,
         "parameters": len(optimizer.params),
-        "epochs": len(history.epochs["epoch"]),
+        "epochs": len(epoch_losses),
         "seconds": seconds,
-        "loss": float(history.epochs["loss"][-1]),
+        "loss": float(epoch_losses[-1]),
         "training_accuracy": accuracy(training),
         "validation_accuracy": accuracy(held),
         "picture": str(output),
     }
-    try:
-        picture = plot.decision_regions(model, X, y)
+    picture = plot.decision_regions(model, X, y)
+    with writes(output):
         plot.save(picture.figure_, output)  # type: ignore[arg-type]
-    except OSError as error:
-        raise click.ClickException(f"'{output}' cannot be written: {error.strerror}.") from None
     if as_json:
         click.echo(json.dumps(said))
     else:

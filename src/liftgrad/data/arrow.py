@@ -2,12 +2,21 @@
 
 import importlib
 import math
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.data.table import Column, Kind, TableError
+
+_GROUPS = r"\d{1,3}(?:([,.'\u2019 \u00a0\u202f])\d{3})(?:\1\d{3})*(?:[.,]\d+)?"
+_WRITTEN = re.compile(rf"[-+]?\s*[$€£¥]?\s*[-+]?(?:{_GROUPS}|\d+[.,]\d+|\d+)\s*[$€£¥%]?")
+"""Numbers as people write them: 1,234.50 or 1.234,50 or 3,5 or $20 or 15%."""
+_DATE = re.compile(
+    r"(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}|\d{1,2}/\d{1,2}/\d{2})"
+    r"(?:[T ,].*)?"
+)
 
 
 def pyarrow(module: str = "") -> Any:
@@ -36,6 +45,8 @@ def column_of(source: str, name: str, values: Any, kind: Kind | None, first: int
     types = arrow.types
     if types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if str(values.type) == "string_view":
+        values = values.cast(arrow.string())
     where = f"the column '{name}' of '{source}'"
     if types.is_binary(values.type) or types.is_large_binary(values.type):
         raise TableError(f"{where} is not text in UTF-8; save the file in that encoding.")
@@ -117,20 +128,36 @@ def _categories(name: str, values: Any) -> Column:
 
 
 def _refuse_spoiled_numbers(where: str, values: Any, first: int) -> None:
-    """Refuse a column of numbers that one odd entry would turn into categories.
+    """Refuse a column of numbers or dates that would become categories.
 
     Raises:
-        TableError: if more than half of the different values are numbers, but not all.
+        TableError: if more than half of the different values are numbers, but not all: one odd
+            entry, or numbers with signs that only people read; or if so many are dates.
 
     """
     compute = pyarrow("compute")
     different = compute.unique(compute.drop_null(values)).to_pylist()
     odd = [text for text in different if not _is_numeric(text)]
-    if odd and 2 * len(odd) < len(different):
-        row = first + compute.index(values, odd[0]).as_py() + 1
+    written = [text for text in odd if _WRITTEN.fullmatch(text.strip())]
+    if odd and 2 * (len(odd) - len(written)) < len(different):
+        text = (written or odd)[0]
+        row = first + compute.index(values, text).as_py() + 1
+        if written:
+            raise TableError(
+                f"{where} holds numbers that are written like '{text[:40]}' in row {row}; write "
+                "them with digits and a decimal point only, drop it, or name the column a "
+                '"category" in kinds.'
+            )
         raise TableError(
-            f"{where} holds numbers, but '{odd[0][:40]}' in row {row}; correct it, leave the field "
+            f"{where} holds numbers, but '{text[:40]}' in row {row}; correct it, leave the field "
             'empty, or name the column a "category" in kinds.'
+        )
+    dates = [text for text in different if _DATE.fullmatch(text.strip())]
+    if 2 * len(dates) > len(different):
+        row = first + compute.index(values, dates[0]).as_py() + 1
+        raise TableError(
+            f"{where} holds dates, such as '{dates[0][:40]}' in row {row}; turn them into numbers, "
+            "such as days since a date, or drop the column."
         )
 
 

@@ -1,61 +1,24 @@
 """Tables as matrices of numbers, by the same rules for training and for prediction."""
 
-import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from os import PathLike
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.data.column_encoding import (
+    MOST_CATEGORIES,
+    ColumnEncoding,
+    ColumnStatistics,
+    refuse_missing,
+    require_kind,
+)
 from liftgrad.data.reading import read_table
-from liftgrad.data.table import Column, Kind, Table, TableError, Task, are_classes
+from liftgrad.data.table import Kind, Table, TableError, Task, are_classes
 
 Array = NDArray[np.float64]
-
-_MOST_CATEGORIES = 1000
-_SURELY_IDENTIFIERS = 10
-"""From this many rows on, text that differs in each of them names the row."""
-
-
-@dataclass(frozen=True)
-class _Encoding:
-    """How one column becomes columns of X."""
-
-    name: str
-    kind: Kind
-    mean: float = 0.0
-    std: float = 1.0
-    categories: tuple[str, ...] = ()
-    has_missing: bool = False
-    constant: bool = False
-
-    def names(self) -> list[str]:
-        """Return the names of the columns of X."""
-        if self.constant and not self.has_missing:
-            return []
-        own = (
-            [self.name] if self.kind == "number" else [f"{self.name}={c}" for c in self.categories]
-        )
-        own = [] if self.constant else own
-        return [*own, f"{self.name} is missing"] if self.has_missing else own
-
-    def apply(self, column: Column, X: Array) -> None:
-        """Fill columns X (rows, len(names()))."""
-        missing = column.missing
-        if self.has_missing:
-            X[:, -1] = missing
-        if self.constant:
-            return
-        if self.kind == "number":
-            X[:, 0] = np.where(missing, 0.0, (column.values - self.mean) / self.std)
-            return
-        place = {category: i for i, category in enumerate(self.categories)}
-        unknown = len(self.categories)
-        places = np.array([*(place.get(c, unknown) for c in column.categories), unknown])
-        one_hot = np.vstack([np.eye(unknown), np.zeros(unknown)])
-        X[:, :unknown] = one_hot[places[column.values]]
 
 
 class TableEncoder:
@@ -97,7 +60,7 @@ class TableEncoder:
         self.target_kind: Kind | None = None
         self.classes: tuple[str | float, ...] = ()
         """What the class numbers stand for."""
-        self._encodings: tuple[_Encoding, ...] = ()
+        self._encodings: tuple[ColumnEncoding, ...] = ()
 
     def fit(self, tables: Table | Iterable[Table]) -> Self:
         """Learn from a table, or from the chunks of one, such as a `TableStream`.
@@ -109,15 +72,15 @@ class TableEncoder:
 
         """
         every = [tables] if isinstance(tables, Table) else tables
-        features: dict[str, _Statistics] = {}
-        target: _Statistics | None = None
+        features: dict[str, ColumnStatistics] = {}
+        target: ColumnStatistics | None = None
         source = "the table"
         for table in every:
             source = f"'{table.source}'"
             for column in table.columns:
-                features.setdefault(column.name, _Statistics(source, column)).add(column)
+                features.setdefault(column.name, ColumnStatistics(source, column)).add(column)
             if table.target is not None:
-                target = target or _Statistics(source, table.target, is_target=True)
+                target = target or ColumnStatistics(source, table.target, is_target=True)
                 target.add(table.target)
         self._encodings = tuple(
             statistics.encoding(refuse=self.missing == "refuse") for statistics in features.values()
@@ -132,8 +95,8 @@ class TableEncoder:
         """Return X (rows, len(feature_names)); columns that the training had not are ignored.
 
         Raises:
-            TableError: if a column is not there, was of another kind in the training, or has
-                missing values and `missing` is "refuse".
+            TableError: if a column is not there, was of another kind in the training, has numbers
+                that are too large, or has missing values and `missing` is "refuse".
 
         """
         self._require_fit()
@@ -142,11 +105,17 @@ class TableEncoder:
         for encoding in self._encodings:
             column = table.column(encoding.name)
             where = f"the column '{column.name}' of '{table.source}'"
-            _require_kind(where, column, encoding.kind)
+            require_kind(where, column, encoding.kind)
             if self.missing == "refuse":
-                _refuse_missing(where, int(column.missing.sum()))
+                refuse_missing(where, int(column.missing.sum()))
             end = start + len(encoding.names())
-            encoding.apply(column, X[:, start:end])
+            with np.errstate(over="ignore"):
+                encoding.apply(column, X[:, start:end])
+            if not np.isfinite(X[:, start:end]).all():
+                row = int(np.argmin(np.isfinite(X[:, start:end]).all(axis=1))) + 1
+                raise TableError(
+                    f"{where} has a number in row {row} that is too large; correct it."
+                )
             start = end
         return X
 
@@ -166,7 +135,7 @@ class TableEncoder:
             column = table.column(self.target)
         where = f"the target '{self.target}' of '{table.source}'"
         assert self.target_kind is not None
-        _require_kind(where, column, self.target_kind)
+        require_kind(where, column, self.target_kind)
         if column.missing.any():
             raise TableError(_missing_target(where, int(column.missing.sum())))
         if self.task == "regression":
@@ -186,10 +155,38 @@ class TableEncoder:
         numbers = [number_of[label] for label in labels.tolist()]
         return np.array(numbers, np.int64)[places]
 
+    def unknown(self, table: Table) -> dict[str, tuple[str, ...]]:
+        """Return the categories that the training had not, by column, where there are some."""
+        found = {}
+        for encoding in self._encodings:
+            column = table.column(encoding.name)
+            if column.kind == "number":
+                continue
+            met = [column.categories[i] for i in np.unique(column.values[~column.missing])]
+            strange = tuple(category for category in met if category not in encoding.categories)
+            if strange:
+                found[encoding.name] = strange
+        return found
+
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Return the names of X's columns: "age", "city=Paris", "age is missing"."""
         return tuple(name for encoding in self._encodings for name in encoding.names())
+
+    @property
+    def scaling(self) -> tuple[Array, Array]:
+        """Return what numbers were standardised with: X · std + mean is in the table's units.
+
+        Means and standard deviations are (len(feature_names),); they are 0 and 1 for columns of
+        zeros and ones.
+        """
+        pairs = [
+            (encoding.mean, encoding.std) if name == encoding.name else (0.0, 1.0)
+            for encoding in self._encodings
+            for name in encoding.names()
+        ]
+        means, stds = np.array(pairs).reshape(-1, 2).T
+        return means, stds
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -261,7 +258,7 @@ class TableEncoder:
             encoder.target, encoder.target_kind = learned["target"], learned["target_kind"]
             encoder.classes = tuple(learned["classes"])
             encoder._encodings = tuple(
-                _Encoding(**{**column, "categories": tuple(column["categories"])})
+                ColumnEncoding(**{**column, "categories": tuple(column["categories"])})
                 for column in learned["columns"]
             )
         except (KeyError, TypeError, ValueError):
@@ -270,7 +267,7 @@ class TableEncoder:
             ) from None
         return encoder
 
-    def _fit_target(self, target: "_Statistics") -> None:
+    def _fit_target(self, target: "ColumnStatistics") -> None:
         where = f"the target '{target.name}' of {target.source}"
         if target.missing:
             raise TableError(_missing_target(where, target.missing))
@@ -287,7 +284,7 @@ class TableEncoder:
             self.classes = tuple(sorted(target.categories))
         elif target.different is None:
             raise TableError(
-                f"{where} has more than {_MOST_CATEGORIES:,} classes; train a regression."
+                f"{where} has more than {MOST_CATEGORIES:,} classes; train a regression."
             )
         else:
             self.classes = tuple(int(x) if x == int(x) else x for x in sorted(target.different))
@@ -299,94 +296,6 @@ class TableEncoder:
     def _require_fit(self) -> None:
         if not self._encodings:
             raise TableError("this encoder has not learned from a table yet; call fit() first.")
-
-
-class _Statistics:
-    """What an encoding needs to know of a column that comes in chunks."""
-
-    def __init__(self, source: str, column: Column, *, is_target: bool = False) -> None:
-        self.source, self.name, self.kind = source, column.name, column.kind
-        self.rows = self.missing = 0
-        self.mean = self.squares = 0.0
-        self.least, self.most = math.inf, -math.inf
-        self.categories: set[str] = set()
-        self.different: set[float] | None = set() if is_target else None
-        """A target's different numbers; None where they are too many to be classes."""
-
-    def add(self, column: Column) -> None:
-        """Take a chunk; means and variances are joined as in Chan, Golub, LeVeque 1983."""
-        _require_kind(f"the column '{self.name}' of {self.source}", column, self.kind)
-        missing = column.missing
-        before = self.rows - self.missing
-        self.rows += len(missing)
-        self.missing += int(missing.sum())
-        if column.kind != "number":
-            self.categories.update(column.categories[i] for i in np.unique(column.values[~missing]))
-            return
-        numbers = column.values[~missing]
-        if not len(numbers):
-            return
-        with np.errstate(all="ignore"):  # what overflows is refused in the end
-            mean = float(numbers.mean())
-            squares = float(np.square(numbers - mean).sum())
-            share = len(numbers) / (before + len(numbers))
-            difference = mean - self.mean
-            self.mean += difference * share
-            self.squares += squares + difference * difference * before * share
-        self.least, self.most = min(self.least, numbers.min()), max(self.most, numbers.max())
-        if self.different is not None:
-            self.different.update(np.unique(numbers).tolist())
-            if len(self.different) > _MOST_CATEGORIES:
-                self.different = None
-
-    def encoding(self, *, refuse: bool) -> _Encoding:
-        """Return the encoding, or refuse the column."""
-        where = f"the column '{self.name}' of {self.source}"
-        found = self.rows - self.missing
-        if not found:
-            raise TableError(f"{where} has no values at all; drop it.")
-        if refuse:
-            _refuse_missing(where, self.missing)
-        has_missing = self.missing > 0
-        if self.kind == "number":
-            std = math.sqrt(self.squares / found)
-            if not (math.isfinite(std) and math.isfinite(self.mean)):
-                raise TableError(f"{where} has numbers too large to standardise; scale them down.")
-            constant = self.least == self.most or std == 0.0
-            mean = float(self.mean)
-            return _Encoding(
-                self.name, self.kind, mean, 1.0 if constant else std, (), has_missing, constant
-            )
-        if len(self.categories) == found >= _SURELY_IDENTIFIERS:
-            raise TableError(
-                f"{where} is different in each row, so it names the rows and teaches nothing; drop "
-                "it."
-            )
-        if len(self.categories) > _MOST_CATEGORIES:
-            raise TableError(
-                f"{where} has {len(self.categories):,} different values, more than "
-                f"{_MOST_CATEGORIES:,}; group them or drop it."
-            )
-        categories = tuple(sorted(self.categories))
-        constant = len(categories) == 1
-        return _Encoding(self.name, self.kind, 0.0, 1.0, categories, has_missing, constant)
-
-
-def _require_kind(where: str, column: Column, kind: Kind) -> None:
-    if (column.kind == "number") != (kind == "number"):
-        names: dict[Kind, str] = {"number": "numbers", "boolean": "booleans", "category": "text"}
-        raise TableError(
-            f"{where} holds {names[column.kind]}, where {names[kind]} came before; correct it, or "
-            "say in kinds what it holds."
-        )
-
-
-def _refuse_missing(where: str, count: int) -> None:
-    if count:
-        raise TableError(
-            f"{where} has no value in {count:,} {'row' if count == 1 else 'rows'}; fill them, or "
-            'pass missing="mean".'
-        )
 
 
 def _missing_target(where: str, count: int) -> str:

@@ -25,6 +25,20 @@ _LOOKED_AT = 1_000_000
 _ARROW_NAMES = {"double": "number", "bool": "boolean", "null": "missing value"}
 
 
+def delimiter_of(source: str, usual: str) -> str:
+    """Return what cuts the first line of a CSV file.
+
+    It is the usual one, unless only a comma, a semicolon or a tab cuts the line.
+    """
+    # What is wrong with a file is said where it is read.
+    with contextlib.suppress(OSError, UnicodeError, csv.Error), _text_of(source) as lines:
+        line = next((line for line in lines if line.strip()), "")
+        for delimiter in (usual, ",", ";", "\t"):
+            if len(next(csv.reader([line], delimiter=delimiter), ())) > 1:
+                return delimiter
+    return usual
+
+
 @dataclass
 class CsvFile:
     """A CSV file; `skip` leaves rows with a wrong number of fields out and counts them."""
@@ -40,7 +54,7 @@ class CsvFile:
         """Return the first line's fields."""
         with self._refusals():
             self._refuse_open_quote()
-        with self._refusals(), self._text() as lines:
+        with self._refusals(), _text_of(self.source) as lines:
             header: list[str] = next((row for row in self._rows(lines) if row), [])
         if not header:
             raise TableError(f"'{self.source}' is empty; it needs a line of column names and rows.")
@@ -134,7 +148,7 @@ class CsvFile:
                 yield line
 
         first, fields, last = 1, 0, (1, [""])
-        with self._text() as lines:
+        with _text_of(self.source) as lines:
             reader = csv.reader(noted(lines), delimiter=self.delimiter)
             try:
                 for row in reader:
@@ -159,10 +173,6 @@ class CsvFile:
                 opening = number if opened else opening
         return opening
 
-    def _text(self) -> io.TextIOWrapper:
-        raw = pyarrow().input_stream(self.source, compression="detect")
-        return io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", newline="")
-
     def _rows(self, lines: io.TextIOWrapper) -> Any:
         return csv.reader(lines, delimiter=self.delimiter)
 
@@ -175,6 +185,13 @@ class CsvFile:
             raise TableError(_not_utf8(self.source)) from None
         except (pyarrow().ArrowException, csv.Error) as error:
             raise TableError(self._explain(error)) from None
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            # pyarrow's own, of a stream that it decompresses.
+            raise TableError(
+                f"'{self.source}' cannot be decompressed ({error}); write it again."
+            ) from None
 
     def _others(self, rows: Any, fields: int) -> str:
         """Return where the following rows have another number of fields, for a sentence."""
@@ -201,7 +218,7 @@ class CsvFile:
         unlike = re.search(r"In CSV column #(\d+): .* error to (\w+): invalid value '(.*)'", said)
         line, header = 1, list[str]()
         try:
-            with self._text() as lines:
+            with _text_of(self.source) as lines:
                 rows = self._rows(lines)
                 for row in rows:
                     header = header or row
@@ -237,27 +254,49 @@ class ParquetFile:
 
     def names(self) -> list[str]:
         """Return the names of the columns."""
-        with self._open() as file:
+        with self._opened() as file:
             return list(file.schema_arrow.names)
 
     def read(self, names: list[str], _kinds: Mapping[str, Kind]) -> Any:
         """Return the file as an Arrow table."""
-        with self._open() as file:
+        with self._opened() as file:
             return file.read(columns=names)
 
     def chunks(self, names: list[str], _kinds: Mapping[str, Kind]) -> Iterator[Any]:
         """Yield the file as Arrow record batches."""
-        with self._open() as file:
-            yield from file.iter_batches(batch_size=_CHUNK_ROWS, columns=names)
+        with contextlib.ExitStack() as stack:
+            with self._refusals():
+                file = stack.enter_context(pyarrow("parquet").ParquetFile(self.source))
+                batches = file.iter_batches(batch_size=_CHUNK_ROWS, columns=names)
+            while True:
+                with self._refusals():
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                yield batch
 
-    def _open(self) -> Any:
-        arrow, parquet = pyarrow(), pyarrow("parquet")
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        parquet = pyarrow("parquet")
+        with self._refusals(), parquet.ParquetFile(self.source) as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Turn pyarrow's errors into ours."""
         try:
-            return parquet.ParquetFile(self.source)
-        except arrow.ArrowException:
+            yield
+        except (pyarrow().ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise TableError(
                 f"'{self.source}' is no Parquet file, or a damaged one; write it again."
             ) from None
+
+
+def _text_of(source: str) -> io.TextIOWrapper:
+    raw = pyarrow().input_stream(source, compression="detect")
+    return io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", newline="")
 
 
 def _not_utf8(source: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from liftgrad.data.arrow import column_of
-from liftgrad.data.formats import MISSING, CsvFile, ParquetFile
+from liftgrad.data.formats import MISSING, CsvFile, ParquetFile, delimiter_of
 from liftgrad.data.table import Kind, Table, TableError, no_such_column
 
 __all__ = ["MISSING", "TableStream", "read_table"]
@@ -26,7 +26,8 @@ def read_table(
 
     Columns of numbers become float64, with nan where a value is missing; text, booleans and
     Arrow's dictionaries become categories. In a CSV file the first line names the columns, and
-    the spellings in `MISSING` stand for a missing value.
+    the spellings in `MISSING` stand for a missing value. Text most of which is dates, or numbers as
+    people write them (1,234.50 or 3,5 or $20 or 15%), is refused, and no category.
 
     Args:
         path: the file.
@@ -36,7 +37,8 @@ def read_table(
         kinds: what columns are, "number", "boolean" or "category", where it should not be found
             from what they hold: codes of places that look like numbers are categories. If a
             column is named here that the file has not, it is refused.
-        delimiter: between a CSV file's fields; None: a comma, and a tab in .tsv files.
+        delimiter: between a CSV file's fields; None: a comma, and a tab in .tsv files, or which of
+            comma, semicolon and tab cuts the first line where that does not.
         on_bad_rows: whether a CSV row with a wrong number of fields is refused ("error") or left
             out and counted in the table's `skipped` ("skip").
 
@@ -95,8 +97,8 @@ class TableStream:
         if bare in ([".parquet"], [".pq"]):
             self.file = ParquetFile(self.source)
         elif bare in ([".csv"], [".tsv"]):
-            tab = bare == [".tsv"]
-            between = delimiter or ("\t" if tab else ",")
+            usual = "\t" if bare == [".tsv"] else ","
+            between = delimiter or delimiter_of(self.source, usual)
             self.file = CsvFile(self.source, between, on_bad_rows == "skip")
         else:
             raise TableError(

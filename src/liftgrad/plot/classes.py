@@ -63,9 +63,11 @@ def draw_points(ax: "Axes", X: NDArray[Any], y: NDArray[Any], names: Sequence[st
     from matplotlib.collections import PathCollection
 
     size = float(np.clip(420.0 / np.sqrt(max(len(X), 1)), 9.0, 30.0))
+    groups = []
     for i, (name, style) in enumerate(zip(names, class_styles(len(names)), strict=True)):
         x0, x1 = X[y == i].T
-        ax.scatter(x0, x1, **style, s=size, linewidth=size / 45.0, zorder=3, label=name)
+        look = {**style, "s": size, "linewidth": size / 45.0, "zorder": 3}
+        groups.append(ax.scatter(x0, x1, **look, label=name))
     place: dict[str, Any]
     if sum(len(name) + 6 for name in names) <= 45:
         place = {
@@ -80,9 +82,11 @@ def draw_points(ax: "Axes", X: NDArray[Any], y: NDArray[Any], names: Sequence[st
             "bbox_to_anchor": (1.0, 0.5),
             "ncols": columns,
         }
-    legend = ax.legend(
-        **place, frameon=False, fontsize="small", handletextpad=0.3, columnspacing=1.2
-    )
+    place |= {"frameon": False, "fontsize": "small", "handletextpad": 0.3, "columnspacing": 1.2}
+    # A legend leaves names out that begin with an underscore, unless they come later.
+    legend = ax.legend(groups, [str(i) for i in range(len(groups))], **place)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name)
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):
             handle.set_sizes([26.0])
@@ -119,4 +123,9 @@ def are_numbers(labels: NDArray[Any]) -> bool:
 def label_text(label: Any) -> str:
     """Return a class label as text: 1.0 is written 1."""
     number = isinstance(label, float) and float(label).is_integer()
-    return str(int(label)) if number else str(label)
+    return str(int(label)) if number else plain_text(str(label))
+
+
+def plain_text(text: str) -> str:
+    """Return text that is drawn as it is: what stands between two $ is no formula."""
+    return text.replace("$", r"\$")

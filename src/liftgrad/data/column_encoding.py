@@ -1,0 +1,154 @@
+"""One column of a table as columns of a matrix, and what must be known of it for that."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.data.table import Column, Kind, TableError
+
+Array = NDArray[np.float64]
+
+MOST_CATEGORIES = 1000
+_SURELY_IDENTIFIERS = 10
+"""From this many rows on, text that differs in each of them names the row."""
+
+
+@dataclass(frozen=True)
+class ColumnEncoding:
+    """How one column becomes columns of X."""
+
+    name: str
+    kind: Kind
+    mean: float = 0.0
+    std: float = 1.0
+    categories: tuple[str, ...] = ()
+    has_missing: bool = False
+    constant: bool = False
+
+    def names(self) -> list[str]:
+        """Return the names of the columns of X."""
+        if self.constant and not self.has_missing:
+            return []
+        own = (
+            [self.name] if self.kind == "number" else [f"{self.name}={c}" for c in self.categories]
+        )
+        own = [] if self.constant else own
+        return [*own, f"{self.name} is missing"] if self.has_missing else own
+
+    def apply(self, column: Column, X: Array) -> None:
+        """Fill columns X (rows, len(names()))."""
+        missing = column.missing
+        if self.has_missing:
+            X[:, -1] = missing
+        if self.constant:
+            return
+        if self.kind == "number":
+            X[:, 0] = np.where(missing, 0.0, (column.values - self.mean) / self.std)
+            return
+        place = {category: i for i, category in enumerate(self.categories)}
+        unknown = len(self.categories)
+        places = np.array([*(place.get(c, unknown) for c in column.categories), unknown])
+        one_hot = np.vstack([np.eye(unknown), np.zeros(unknown)])
+        X[:, :unknown] = one_hot[places[column.values]]
+
+
+class ColumnStatistics:
+    """What an encoding needs to know of a column that comes in chunks."""
+
+    def __init__(self, source: str, column: Column, *, is_target: bool = False) -> None:
+        self.source, self.name, self.kind = source, column.name, column.kind
+        self.rows = self.missing = 0
+        self.mean = self.squares = 0.0
+        self.least, self.most = math.inf, -math.inf
+        self.categories: set[str] = set()
+        self.different: set[float] | None = set() if is_target else None
+        """A target's different numbers; None where they are too many to be classes."""
+
+    def add(self, column: Column) -> None:
+        """Take a chunk; means and variances are joined as in Chan, Golub, LeVeque 1983."""
+        require_kind(f"the column '{self.name}' of {self.source}", column, self.kind)
+        missing = column.missing
+        before = self.rows - self.missing
+        self.rows += len(missing)
+        self.missing += int(missing.sum())
+        if column.kind != "number":
+            self.categories.update(column.categories[i] for i in np.unique(column.values[~missing]))
+            return
+        numbers = column.values[~missing]
+        if not len(numbers):
+            return
+        with np.errstate(all="ignore"):  # what overflows is refused in the end
+            mean = float(numbers.mean())
+            squares = float(np.square(numbers - mean).sum())
+            share = len(numbers) / (before + len(numbers))
+            difference = mean - self.mean
+            self.mean += difference * share
+            self.squares += squares + difference * difference * before * share
+        self.least, self.most = min(self.least, numbers.min()), max(self.most, numbers.max())
+        if self.different is not None:
+            self.different.update(np.unique(numbers).tolist())
+            if len(self.different) > MOST_CATEGORIES:
+                self.different = None
+
+    def encoding(self, *, refuse: bool) -> ColumnEncoding:
+        """Return the encoding, or refuse the column."""
+        where = f"the column '{self.name}' of {self.source}"
+        found = self.rows - self.missing
+        if not found:
+            raise TableError(f"{where} has no values at all; drop it.")
+        if refuse:
+            refuse_missing(where, self.missing)
+        has_missing = self.missing > 0
+        if self.kind == "number":
+            std = math.sqrt(self.squares / found)
+            if not (math.isfinite(std) and math.isfinite(self.mean)):
+                raise TableError(f"{where} has numbers too large to standardise; scale them down.")
+            constant = self.least == self.most or std == 0.0
+            mean = float(self.mean)
+            return ColumnEncoding(
+                self.name, self.kind, mean, 1.0 if constant else std, (), has_missing, constant
+            )
+        if len(self.categories) == found >= _SURELY_IDENTIFIERS:
+            raise TableError(
+                f"{where} is different in each row, so it names the rows and teaches nothing; drop "
+                "it."
+            )
+        if len(self.categories) > MOST_CATEGORIES:
+            raise TableError(
+                f"{where} has {len(self.categories):,} different values, more than "
+                f"{MOST_CATEGORIES:,}; group them or drop it."
+            )
+        categories = tuple(sorted(self.categories))
+        constant = len(categories) == 1
+        return ColumnEncoding(self.name, self.kind, 0.0, 1.0, categories, has_missing, constant)
+
+
+def require_kind(where: str, column: Column, kind: Kind) -> None:
+    """Refuse a column of numbers where text came before, and the other way round.
+
+    Raises:
+        TableError: for such a column.
+
+    """
+    if (column.kind == "number") != (kind == "number"):
+        names: dict[Kind, str] = {"number": "numbers", "boolean": "booleans", "category": "text"}
+        raise TableError(
+            f"{where} holds {names[column.kind]}, where {names[kind]} came before; correct it, or "
+            "say in kinds what it holds."
+        )
+
+
+def refuse_missing(where: str, count: int) -> None:
+    """Refuse a column that has so many missing values.
+
+    Raises:
+        TableError: if there are any.
+
+    """
+    if count:
+        raise TableError(
+            f"{where} has no value in {count:,} {'row' if count == 1 else 'rows'}; fill them, or "
+            'pass missing="mean".'
+        )
