@@ -195,6 +195,29 @@ def test_impossible_classes_cost_infinitely_much():
     assert huber_loss(math.inf, 0.0) == math.inf
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_smoothing_known_at_run_time_only(backend):
+    """An impossible other class costs nothing then, and infinitely much with smoothing."""
+    loss = lift(backend=backend)(
+        lambda row, target, smoothing: cross_entropy(row, target, label_smoothing=smoothing)
+    )
+    row = to_values([-math.inf, 0.0, 0.0])
+    total = loss(row, 1, 0.0)
+    total.backward()
+    assert total.data == pytest.approx(math.log(2.0))
+    assert gradients(row) == pytest.approx([0.0, -0.5, 0.5])
+    assert loss(row, 1, 0.1).data == math.inf
+
+
+def test_the_derivative_by_the_smoothing():
+    """At 0 it is not that of no smoothing."""
+    scores = [0.3, -0.8, 2.5]
+    assert gradcheck(lambda x: cross_entropy(scores, 1, label_smoothing=x[0]), [0.3])
+    smoothing = Value(0.0)
+    cross_entropy(scores, 1, label_smoothing=smoothing).backward()
+    assert smoothing.grad == pytest.approx(-0.8 - sum(scores) / 3)
+
+
 def test_l1_is_the_sum_of_sizes():
     """Times the factor; with PyTorch's derivative at 0."""
     assert l1([1.0, -2.0]) == pytest.approx(3e-4)

@@ -4,6 +4,7 @@ They have PyTorch's names, results and reductions: "mean", "sum", or "none" for 
 themselves. In a lifted function targets may be numbers or indices that vary by call.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
@@ -142,7 +143,11 @@ def cross_entropy(
         own = _of_class("cross_entropy", shifted, target)
         if known and not label_smoothing:
             return normaliser - own
-        return normaliser - (1.0 - label_smoothing) * own - label_smoothing * mean(shifted)
+        average = mean(shifted)
+        if not known:
+            # Without smoothing another class of -inf costs nothing, but 0 times it would be nan.
+            average = where((average > -math.inf) | (label_smoothing > 0.0), average, 0.0)
+        return normaliser - (1.0 - label_smoothing) * own - label_smoothing * average
 
     return _of_rows("cross_entropy", rule, scores, targets, reduction)
 
