@@ -116,6 +116,7 @@ class _Perceptron(BaseEstimator):
             "settings": settings,
             "learnt": {**learnt, "metadata_": dict(metadata or {})},
             "named": named,
+            "trained": self._trained,
             "dtype": self._dtype,
             "one_dimensional": self._one_dimensional,
         }
@@ -124,8 +125,10 @@ class _Perceptron(BaseEstimator):
 
     def _fit(self, X: Array, y: Array, outputs: int, *, one_dimensional: bool) -> Self:
         """Train on rows X (n, d) and what the loss compares them with, y (n, ...)."""
-        self._check_settings()
+        self.__dict__.pop("parameters_", None)  # If this fails, there is no fitted network.
         seeds = check_random_state(self.random_state)
+        # Settings may be set for the next fit; these are the fitted network's.
+        self._trained = _hidden(self.hidden_layer_sizes), self.activation
         self.n_outputs_, self._dtype, self._one_dimensional = outputs, X.dtype.name, one_dimensional
         # Numbers of our own: Python's `random` is the user's.
         uniform = random.Random(int(seeds.randint(2**31 - 1))).uniform
@@ -176,7 +179,7 @@ class _Perceptron(BaseEstimator):
         self.parameters_ = np.array([p.data for p in parameters])
         self.loss_curve_ = history.epochs["loss"].tolist()
         self.loss_, self.n_iter_ = self.loss_curve_[-1], len(self.loss_curve_)
-        self.n_layers_ = len(_hidden(self.hidden_layer_sizes)) + 2
+        self.n_layers_ = len(self._trained[0]) + 2
         if self.n_iter_ == self.max_iter:
             warnings.warn(
                 f"{type(self).__name__} has not converged within max_iter={self.max_iter} epochs; "
@@ -188,9 +191,10 @@ class _Perceptron(BaseEstimator):
 
     def _network(self, init: Callable[[int, int], float]) -> nn.MLP:
         """Return a network with these initial weights."""
-        sizes = [*_hidden(self.hidden_layer_sizes), self.n_outputs_]
-        model = nn.MLP(self.n_features_in_, sizes, _ACTIVATIONS[self.activation], init)
-        if self.activation == "identity":
+        hidden, activation = self._trained
+        sizes = [*hidden, self.n_outputs_]
+        model = nn.MLP(self.n_features_in_, sizes, _ACTIVATIONS[activation], init)
+        if activation == "identity":
             for layer in model.layers:
                 for neuron in layer.neurons:
                     neuron.nonlin = False
@@ -198,8 +202,9 @@ class _Perceptron(BaseEstimator):
 
     def _programs(self) -> tuple[LiftedFunction, LiftedFunction]:
         """Return the lifted loss and the lifted outputs for networks of this structure."""
-        sizes = (self.n_features_in_, *_hidden(self.hidden_layer_sizes), self.n_outputs_)
-        return _programs(self._cost, sizes, self.activation, self._dtype)
+        hidden, activation = self._trained
+        sizes = (self.n_features_in_, *hidden, self.n_outputs_)
+        return _programs(self._cost, sizes, activation, self._dtype)
 
     def _outputs(self, X: Array) -> Array:
         """Return the network's outputs, (n, outputs)."""
@@ -235,6 +240,9 @@ class _Perceptron(BaseEstimator):
             number = getattr(self, name)
             if not isinstance(number, numbers.Real) or not 0.0 <= float(number) < math.inf:
                 raise ValueError(f"{name}={number!r}; pass a finite number, 0 or more.")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "parameters_" in vars(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # The network is made anew of its numbers.
@@ -291,12 +299,14 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
             NonFiniteLossError: if the loss becomes nan or infinite.
 
         """
+        self._check_settings()
         X, y = validate_data(self, X, y, dtype=_FLOATS, order="C")
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, labels = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
             raise ValueError("LiftClassifier needs samples of 2 classes or more; y has 1 class.")
-        return self._fit(X, labels.astype(np.int64), len(self.classes_), one_dimensional=True)
+        self.classes_ = classes
+        return self._fit(X, labels.astype(np.int64), len(classes), one_dimensional=True)
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each row, (n,)."""
@@ -343,6 +353,7 @@ class LiftRegressor(RegressorMixin, _Perceptron):
             NonFiniteLossError: if the loss becomes nan or infinite.
 
         """
+        self._check_settings()
         X, y = validate_data(
             self, X, y, dtype=_FLOATS, order="C", multi_output=True, y_numeric=True
         )
@@ -409,6 +420,8 @@ def load(path: str | os.PathLike[str]) -> Any:
             setattr(estimator, name, learnt)
         for name, array in entry["named"].items():
             setattr(estimator, name, np.array(array["values"], array["dtype"]))
+        hidden, activation = entry["trained"]
+        estimator._trained = tuple(hidden), activation
         estimator._dtype = np.dtype(entry["dtype"]).name
         estimator._one_dimensional = entry["one_dimensional"]
         estimator.parameters_ = tensors["parameters_"]
