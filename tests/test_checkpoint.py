@@ -347,19 +347,19 @@ def entry_of(path):
         return file.metadata()["liftgrad"]
 
 
+def make_dropout():
+    random.seed(3)
+    model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 1))
+
+    @lift
+    def loss(model, X, y):
+        return mean(vmap(lambda x, yi: (model(x)[0] - yi) ** 2)(X, y))
+
+    return model, Trainer(loss, optim.SGD(model.parameters(), lr=0.1), batch_size=12)
+
+
 def test_dropout_goes_on_to_the_bit(tmp_path):
     """What the loss draws at random after a checkpoint is what it would have drawn."""
-
-    def make_dropout():
-        random.seed(3)
-        model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 1))
-
-        @lift
-        def loss(model, X, y):
-            return mean(vmap(lambda x, yi: (model(x)[0] - yi) ** 2)(X, y))
-
-        return model, Trainer(loss, optim.SGD(model.parameters(), lr=0.1), batch_size=12)
-
     X, y = make_data()
     model, trainer = make_dropout()
     random.seed(4)
@@ -372,3 +372,51 @@ def test_dropout_goes_on_to_the_bit(tmp_path):
     after.load(tmp_path / "run.safetensors")
     assert same(after.fit(4, second, X, y), expected)
     assert numbers(second) == numbers(model)
+
+
+@pytest.mark.parametrize("steps", [0, 5])
+@pytest.mark.parametrize("between", ["nothing", "no steps", "evaluation"])
+def test_dropout_goes_on_from_a_checkpoint_of_a_checkpoint(steps, between, tmp_path):
+    """It is written before a step tells whether the loss draws random numbers."""
+    X, y = make_data()
+
+    def begun():
+        model, trainer = make_dropout()
+        random.seed(4)
+        trainer.run(steps, model, X, y)
+        return model, trainer
+
+    def pause(model, trainer):
+        if between != "nothing":
+            model.train(between == "no steps")
+            trainer.run(int(between == "evaluation"), model, X, y)
+            model.train()
+
+    model, trainer = begun()
+    pause(model, trainer)
+    expected = trainer.run(6, model, X, y).loss.tolist()
+    model, trainer = begun()
+    trainer.save(tmp_path / "first.safetensors")
+    model, trainer = make_dropout()
+    trainer.load(tmp_path / "first.safetensors")
+    pause(model, trainer)
+    trainer.save(tmp_path / "second.safetensors")
+    random.seed(99)
+    model, trainer = make_dropout()
+    trainer.load(tmp_path / "second.safetensors")
+    assert trainer.run(6, model, X, y).loss.tolist() == expected
+
+
+def test_python_s_random_is_left_alone_where_no_step_draws(tmp_path):
+    """Loading changes no more than the training needs."""
+    X, y = make_data()
+    model, trainer = make()
+    trainer.run(1, model, X, y)
+    trainer.save(tmp_path / "run.safetensors")
+    _, after = make()
+    random.seed(4)
+    state = random.getstate()
+    after.load(tmp_path / "run.safetensors")
+    after.save(tmp_path / "run.safetensors")
+    after.load(tmp_path / "run.safetensors")
+    assert random.getstate() == state

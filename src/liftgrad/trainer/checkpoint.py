@@ -126,7 +126,7 @@ def pack(trainer: "Trainer") -> bytes:
         "best": {k: x for k, x in asdict(best).items() if k != "parameters"},
         "rows": 0 if batches is None else batches.rows,
         "random": None if batches is None else batches.random.bit_generator.state,
-        "draws": random.getstate() if trainer._training and trainer._training.draws else None,
+        "draws": random.getstate() if trainer._may_draw() else None,
     }
     arrays = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
     return save(arrays, {_ENTRY: json.dumps(entry)})
@@ -178,6 +178,7 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
     if batches is not None and order is not None:
         batches.random, batches.rows, batches.order = order_random, data_rows, order
     random.setstate(draws or random.getstate())
+    trainer._drew = draws is not None
     trainer._expected_names = names if trainer._training is None else None
 
 

@@ -91,6 +91,8 @@ class Trainer:
         self._numbers: Parameters | None = None
         self._expected_names: str | None = None
         """What a checkpoint that was loaded says of the parameters' names."""
+        self._drew: bool | None = None
+        """Whether steps drew random numbers, also those before a checkpoint; None: not known."""
 
     def run(self, steps: int, /, *args: Any, **kwargs: Any) -> History:
         """Take steps on the loss of these arguments and return its history.
@@ -195,8 +197,8 @@ class Trainer:
         """Write a checkpoint: a safetensors file from which another trainer goes on to the bit.
 
         It holds parameters, the optimiser's state, the random state and the rest of the epoch's
-        order, the history, the state of early stopping and, if the loss draws random numbers, that
-        of Python's `random`.
+        order, the history, the state of early stopping and, unless it is known that the loss draws
+        no random numbers, that of Python's `random`.
 
         Raises:
             OSError: if the file cannot be written; one that is there stays as it is.
@@ -290,6 +292,12 @@ class Trainer:
             self._numbers = Parameters(params, self.loss.dtype)
         return self._numbers
 
+    def _may_draw(self) -> bool:
+        """Tell whether steps may draw random numbers: some did, or there was none to tell yet."""
+        if self._training is not None and self._training.programs:
+            self._drew = bool(self._drew) or self._training.draws
+        return self._drew is not False
+
     def _names(self) -> str | None:
         """Return a digest of the parameters' names in the loss's arguments, once they are known."""
         if self._training is None:
@@ -324,6 +332,7 @@ class Trainer:
         rows = None if self.batch_size is None else rows_of(arguments)
         if training is not None and ours and training.serves(arguments, reading, rows):
             return training
+        self._may_draw()  # The programs that know are about to go.
         self._training = Training(
             self.loss, self.optimizer, arguments, reading, rows, self._clipping
         )
