@@ -270,6 +270,52 @@ def test_the_last_parameters_may_be_kept():
     assert numbers(model) == seen[1]
 
 
+def fit_in_turn(*fits):
+    """Fit a trainer for each of some (monitored numbers, rule)."""
+    model, trainer = make()
+    seen = []
+    for series, rule in fits:
+        numbers_ = iter(series)
+        trainer.fit(
+            len(series),
+            model,
+            *make_data(),
+            metrics={rule.monitor: lambda *args, of=numbers_: next(of)},
+            early_stopping=rule,
+            callbacks=[lambda state: seen.append(numbers(model))],
+        )
+    return model, seen
+
+
+@pytest.mark.parametrize(
+    ("series", "rule"),
+    [
+        ([5.0, 4.0, 6.0], EarlyStopping(2, monitor="k")),
+        ([0.5, 0.7, 0.6], EarlyStopping(2, monitor="m", mode="max")),
+    ],
+)
+def test_another_monitor_has_a_best_epoch_of_its_own(series, rule):
+    """The best of one number is no measure for another one, nor for the other way."""
+    model, seen = fit_in_turn(([1.0, 2.0], EarlyStopping(9, monitor="m")), (series, rule))
+    assert len(seen) == 5
+    assert numbers(model) == seen[3]
+
+
+def test_a_fit_that_monitors_the_same_goes_on():
+    """The best epoch and the patience are those of both."""
+    rule = EarlyStopping(3, monitor="m")
+    model, seen = fit_in_turn(([1.0, 2.0], rule), ([3.0, 4.0, 0.5], rule))
+    assert len(seen) == 4
+    assert numbers(model) == seen[0]
+
+
+def test_a_fit_that_restores_nothing_does_not_restore_what_an_earlier_one_kept():
+    """Though nothing was better in it."""
+    rules = [EarlyStopping(9, monitor="m", restore_best=kept) for kept in (True, False)]
+    model, seen = fit_in_turn(([1.0, 2.0], rules[0]), ([3.0, 4.0], rules[1]))
+    assert numbers(model) == seen[3]
+
+
 def test_what_is_not_there_cannot_be_monitored():
     """The message lists what is."""
     model, trainer = make()

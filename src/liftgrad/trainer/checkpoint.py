@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from liftgrad import files
 from liftgrad.errors import CheckpointError
+from liftgrad.trainer.stopping import Best
 
 if TYPE_CHECKING:
     from liftgrad.trainer.trainer import Trainer
@@ -155,9 +156,7 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
         ]
         losses, epoch = tensors["history.loss"], tensors["epoch.loss"]
         order = tensors["order"] if batches is not None else None
-        best = entry["best"]
-        number, best_epoch, waited = best["number"], best["epoch"], best["waited"]
-        best_parameters = tensors.get("best.parameters")
+        best = Best(**entry["best"], parameters=tensors.get("best.parameters"))
         order_random = np.random.default_rng(0)
         if batches is not None:
             order_random.bit_generator.state = entry["random"]
@@ -173,8 +172,7 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
     optimizer.steps = steps
     trainer._log.losses, trainer._log.epoch = [losses], [epoch] if len(epoch) else []
     trainer._log.rows = rows
-    trainer._best.number, trainer._best.epoch, trainer._best.waited = number, best_epoch, waited
-    trainer._best.parameters = best_parameters
+    trainer._best = best
     if batches is not None and order is not None:
         batches.random, batches.rows, batches.order = order_random, data_rows, order
     random.setstate(draws or random.getstate())

@@ -41,8 +41,10 @@ class EarlyStopping:
 
 @dataclass
 class Best:
-    """The best epoch so far."""
+    """The best epoch so far, also over several fits that monitor the same."""
 
+    monitored: str = ""
+    """The name of what was monitored, and which way is better."""
     number: float = math.nan
     """What was monitored; nan: there is none yet."""
     epoch: int = 0
@@ -54,6 +56,9 @@ class Best:
         self, rule: EarlyStopping, epoch: int, number: float, parameters: NDArray[np.float64]
     ) -> bool:
         """Take an epoch into account; tell whether it is time to stop."""
+        if self.monitored != _monitored(rule):
+            self.monitored, self.number, self.waited = _monitored(rule), math.nan, 0
+            self.parameters = None
         gain = self.number - number if rule.mode == "min" else number - self.number
         first = math.isnan(self.number) and not math.isnan(number)
         if first or gain > rule.min_delta:
@@ -62,3 +67,12 @@ class Best:
         else:
             self.waited += 1
         return self.waited >= rule.patience
+
+    def to_restore(self, rule: EarlyStopping) -> NDArray[np.float64] | None:
+        """Return the best epoch's parameters, if the rule wants them put back and there are any."""
+        wanted = rule.restore_best and self.monitored == _monitored(rule)
+        return self.parameters if wanted else None
+
+
+def _monitored(rule: EarlyStopping) -> str:
+    return f"{rule.mode} {rule.monitor}"

@@ -142,7 +142,8 @@ class Trainer:
                 out, or a tuple of arguments like `args`.
             metrics: functions of the same arguments that return a number, evaluated on the
                 validation data, or on the training data if there is none.
-            early_stopping: when to stop early.
+            early_stopping: when to stop early; fits that monitor the same share the best epoch, and
+                the count of those since.
             callbacks: called after each epoch with an `EpochState`; True ends the fit.
             checkpoint: where and how often to write one.
             progress: whether to show loss, rate and time left, on a terminal.
@@ -189,8 +190,9 @@ class Trainer:
             sys.stderr.write(
                 f"Interrupted after step {self.optimizer.steps}; the model is as it was then.\n"
             )
-        if early_stopping is not None and self._best.parameters is not None:
-            self._parameters().set_numbers(self._best.parameters)
+        best = None if early_stopping is None else self._best.to_restore(early_stopping)
+        if best is not None:
+            self._parameters().set_numbers(best)
         return self._log.history(interrupted=interrupted)
 
     def save(self, path: str | os.PathLike[str]) -> None:
