@@ -400,6 +400,46 @@ def test_ctrl_c_ends_a_fit_after_a_whole_step(backend, capsys):
     assert trainer.run(7, model, X, y).loss.tolist() == plain.run(7, again, X, y).loss.tolist()
 
 
+def interrupted_at_third_epoch():
+    """Return trainer, model, its numbers after each epoch, and a fit whose first epoch is best."""
+    model, trainer = make()
+    seen = []
+
+    def callback(state):
+        seen.append(numbers(model))
+        if state.epoch == 3:
+            raise KeyboardInterrupt
+
+    def fit(epochs):
+        return trainer.fit(
+            *(epochs, model, *make_data()),
+            metrics={"m": lambda *args: 1.0},
+            early_stopping=EarlyStopping(9, monitor="m"),
+            callbacks=[callback],
+        )
+
+    assert fit(5).interrupted
+    return model, seen, fit
+
+
+def test_an_interrupted_fit_with_early_stopping_goes_on_where_it_was():
+    """The best epoch's parameters are put back at its end only."""
+    model, seen, fit = interrupted_at_third_epoch()
+    assert numbers(model) == seen[2] != seen[0]
+    history = fit(2)
+    assert numbers(model) == seen[0]
+    again, plain = make()
+    assert history.loss.tolist() == plain.run(25, again, *make_data()).loss.tolist()
+    assert numbers(again) == seen[4]
+
+
+def test_a_fit_of_no_epochs_puts_the_best_parameters_back():
+    """For those who interrupt training and have enough."""
+    model, seen, fit = interrupted_at_third_epoch()
+    fit(0)
+    assert numbers(model) == seen[0]
+
+
 def test_the_result_does_not_depend_on_the_number_of_threads():
     """Losses, validation and parameters, to the bit, on batches large enough to be shared."""
     X, y = make_data(9000)

@@ -68,10 +68,11 @@ class Best:
             self.waited += 1
         return self.waited >= rule.patience
 
-    def to_restore(self, rule: EarlyStopping) -> NDArray[np.float64] | None:
-        """Return the best epoch's parameters, if the rule wants them put back and there are any."""
-        wanted = rule.restore_best and self.monitored == _monitored(rule)
-        return self.parameters if wanted else None
+    def to_restore(self, rule: EarlyStopping | None) -> NDArray[np.float64] | None:
+        """Return the best epoch's parameters, if there is a rule that wants them put back."""
+        if rule is None or not rule.restore_best or self.monitored != _monitored(rule):
+            return None
+        return self.parameters
 
 
 def _monitored(rule: EarlyStopping) -> str:

@@ -132,7 +132,8 @@ class Trainer:
 
         An epoch is one pass over the data, or one step without a `batch_size`; one that was
         interrupted is finished first. Ctrl-C ends a fit after a whole step: it says so on standard
-        error and returns with `interrupted` set in the history; the model stays as it is then.
+        error and returns with `interrupted` set in the history; the model stays as it is then, and
+        the next fit goes on from there. (One of 0 epochs puts the best epoch's parameters back.)
 
         Args:
             epochs: how many more.
@@ -190,7 +191,7 @@ class Trainer:
             sys.stderr.write(
                 f"Interrupted after step {self.optimizer.steps}; the model is as it was then.\n"
             )
-        best = None if early_stopping is None else self._best.to_restore(early_stopping)
+        best = None if interrupted else self._best.to_restore(early_stopping)
         if best is not None:
             self._parameters().set_numbers(best)
         return self._log.history(interrupted=interrupted)
