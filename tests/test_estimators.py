@@ -153,6 +153,22 @@ def test_identity_is_linear_regression():
     assert regressor.fit(X, y).predict(np.eye(3)) == pytest.approx([1.3, -1.7, 0.8], abs=1e-3)
 
 
+def test_ctrl_c_keeps_the_best():
+    """The fit returns, with the parameters of the best epoch so far."""
+    seen = []
+
+    class Interrupted(LiftClassifier):
+        def _score(self, *_):
+            seen.append([p.data for p in self._model.parameters()])
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+            return -float(len(seen))
+
+    classifier = Interrupted((8,), random_state=0, early_stopping=True).fit(*iris())
+    assert classifier.n_iter_ == 2
+    assert classifier.parameters_.tolist() == seen[0] != seen[2]
+
+
 def test_the_end_without_convergence_is_said():
     """As scikit-learn does."""
     X, y = iris()

@@ -175,6 +175,9 @@ class _Perceptron(BaseEstimator):
                 early_stopping=rule,
                 progress=self.verbose,
             )
+            if history.interrupted:
+                # There is no going on from here, so that the best epoch is what is wanted.
+                trainer.fit(0, *data, metrics=score, early_stopping=rule)
             self.validation_scores_ = history.epochs["score"].tolist()
         self.parameters_ = np.array([p.data for p in parameters])
         self.loss_curve_ = history.epochs["loss"].tolist()
