@@ -515,3 +515,51 @@ def test_dropout_goes_on_from_the_middle_of_an_epoch(tmp_path):
     assert same(after.fit(2, second, X, y), expected)
     assert numbers(second) == numbers(model)
     assert random.getstate() == after_all
+
+
+@pytest.mark.parametrize("steps", [0, 5])
+@pytest.mark.parametrize("between", ["nothing", "no steps", "evaluation"])
+def test_dropout_goes_on_from_a_checkpoint_of_a_checkpoint(steps, between, tmp_path):
+    """It is written before a step tells whether the loss draws random numbers."""
+    X, y = make_data()
+
+    def begun():
+        model, trainer = make_dropout()
+        random.seed(4)
+        trainer.run(steps, model, X, y)
+        return model, trainer
+
+    def pause(model, trainer):
+        if between != "nothing":
+            model.train(between == "no steps")
+            trainer.run(int(between == "evaluation"), model, X, y)
+            model.train()
+
+    model, trainer = begun()
+    pause(model, trainer)
+    expected = trainer.run(6, model, X, y).loss.tolist()
+    model, trainer = begun()
+    trainer.save(tmp_path / "first.safetensors")
+    model, trainer = make_dropout()
+    trainer.load(tmp_path / "first.safetensors")
+    pause(model, trainer)
+    trainer.save(tmp_path / "second.safetensors")
+    random.seed(99)
+    model, trainer = make_dropout()
+    trainer.load(tmp_path / "second.safetensors")
+    assert trainer.run(6, model, X, y).loss.tolist() == expected
+
+
+def test_python_s_random_is_left_alone_where_no_step_draws(tmp_path):
+    """Loading changes no more than the training needs."""
+    X, y = make_data()
+    model, trainer = make()
+    trainer.run(1, model, X, y)
+    trainer.save(tmp_path / "run.safetensors")
+    _, after = make()
+    random.seed(4)
+    state = random.getstate()
+    after.load(tmp_path / "run.safetensors")
+    after.save(tmp_path / "run.safetensors")
+    after.load(tmp_path / "run.safetensors")
+    assert random.getstate() == state

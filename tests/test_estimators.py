@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from liftgrad import Value, nn
+from liftgrad.errors import NonFiniteLossError
 from liftgrad.estimators import LiftClassifier, LiftRegressor, load
 from liftgrad.functional import softmax
 
@@ -205,6 +206,22 @@ def test_identity_is_linear_regression():
     assert regressor.fit(X, y).predict(np.eye(3)) == pytest.approx([1.3, -1.7, 0.8], abs=1e-3)
 
 
+def test_ctrl_c_keeps_the_best():
+    """The fit returns, with the parameters of the best epoch so far."""
+    seen = []
+
+    class Interrupted(LiftClassifier):
+        def _score(self, *_):
+            seen.append([p.data for p in self._model.parameters()])
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+            return -float(len(seen))
+
+    classifier = Interrupted((8,), random_state=0, early_stopping=True).fit(*iris())
+    assert classifier.n_iter_ == 2
+    assert classifier.parameters_.tolist() == seen[0] != seen[2]
+
+
 def test_the_end_without_convergence_is_said():
     """As scikit-learn does."""
     X, y = iris()
@@ -244,6 +261,48 @@ def test_a_file_holds_the_regressor(tmp_path):
     regressor.fit(X, X[:, ::-1])
     regressor.save(tmp_path / "m.safetensors")
     assert (load(tmp_path / "m.safetensors").predict(X) == regressor.predict(X)).all()
+
+
+def by_file(estimator, path):
+    estimator.save(path / "m.safetensors")
+    return load(path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"activation": "tanh"}, {"activation": "identity"}, {"hidden_layer_sizes": (5,)}]
+)
+@pytest.mark.parametrize(
+    "copied", [lambda x, _: x, lambda x, _: pickle.loads(pickle.dumps(x)), by_file]
+)
+def test_settings_for_the_next_fit_leave_the_fitted_network(settings, copied, tmp_path):
+    """It predicts as before, and so do its copies."""
+    X, y = iris()
+    classifier = quick(random_state=0).fit(X, y)
+    expected = classifier.predict_proba(X)
+    copy = copied(classifier.set_params(**settings), tmp_path)
+    assert (copy.predict_proba(X) == expected).all()
+    assert copy.get_params() == classifier.get_params()
+
+
+def test_a_fit_that_fails_leaves_no_fitted_network():
+    """A half of the old one and a half of the new one would be worse than none."""
+    X, y = iris()
+    classifier = quick(random_state=0).fit(X, y).set_params(learning_rate_init=1e200)
+    with pytest.raises(NonFiniteLossError):
+        classifier.fit(X[:100], y[:100])
+    with pytest.raises(NotFittedError):
+        classifier.predict(X)
+
+
+@pytest.mark.parametrize("settings", [{"max_iter": 0}, {"activation": "step"}])
+def test_settings_that_are_refused_leave_the_fitted_network(settings):
+    """Its classes, too."""
+    X, y = iris()
+    classifier = quick(random_state=0).fit(X, y)
+    expected = classifier.predict(X)
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        classifier.set_params(**settings).fit(X[:100], y[:100])
+    assert (classifier.predict(X) == expected).all()
 
 
 def test_other_files_are_refused(tmp_path):

@@ -139,6 +139,13 @@ def test_log_softmax_is_exact_where_softmax_rounds():
     assert [v.grad for v in x] == [-1.0, 1.0]
 
 
+@pytest.mark.parametrize("offset", [1e6, -1e6, 1e15])
+def test_log_softmax_is_exact_for_large_scores(offset):
+    """What all scores have in common changes nothing, though floats lie far apart there."""
+    expected = F.log_softmax([0.0, 1.5, -2.0])
+    assert F.log_softmax([offset, offset + 1.5, offset - 2.0]) == expected
+
+
 @given(sequences)
 def test_functions_over_sequences_mean_what_mathematics_says(x):
     """softmax, log_softmax and logsumexp agree with 50 digits, from floats and Values alike."""

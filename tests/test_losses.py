@@ -163,6 +163,29 @@ def test_confident_scores_keep_their_digits():
         assert abs(value.grad) == pytest.approx(math.exp(-50.0), rel=1e-14)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_large_scores_keep_their_digits(smoothing, backend):
+    """In float32 too, the loss of scores around 1,000,000 is that of their differences."""
+    lifted = lift(dtype="float32", backend=backend)(
+        lambda row, target: cross_entropy(row, target, label_smoothing=smoothing)
+    )
+    expected = cross_entropy([0.0, 1.5, -2.0], 2, label_smoothing=smoothing)
+    assert cross_entropy([1e6, 1e6 + 1.5, 1e6 - 2.0], 2, label_smoothing=smoothing) == expected
+    row = to_values([1e6, 1e6 + 1.5, 1e6 - 2.0])
+    assert lifted(row, 2).data == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+def test_a_prediction_that_is_nan_shows_in_the_gradient(backend):
+    """A derivative of 0 would hide it."""
+    loss = huber_loss if backend is None else lift(backend=backend)(huber_loss)
+    predictions = [Value(math.nan), Value(3.0)]
+    loss(predictions, [0.0, 0.0]).backward()
+    assert predictions[0].grad == pytest.approx(math.nan, nan_ok=True)
+    assert predictions[1].grad == 0.5
+
+
 def test_impossible_classes_cost_infinitely_much():
     """A score of -inf for another class costs nothing; for the right one, everything."""
     assert cross_entropy([-math.inf, 0.0, 0.0], 1) == pytest.approx(math.log(2.0))
@@ -170,6 +193,29 @@ def test_impossible_classes_cost_infinitely_much():
     assert multi_margin_loss([-math.inf, 0.0, 0.0], 1) == pytest.approx(1.0 / 3.0)
     assert math.isnan(multi_margin_loss([math.inf, 0.0, 0.0], 0))
     assert huber_loss(math.inf, 0.0) == math.inf
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_smoothing_known_at_run_time_only(backend):
+    """An impossible other class costs nothing then, and infinitely much with smoothing."""
+    loss = lift(backend=backend)(
+        lambda row, target, smoothing: cross_entropy(row, target, label_smoothing=smoothing)
+    )
+    row = to_values([-math.inf, 0.0, 0.0])
+    total = loss(row, 1, 0.0)
+    total.backward()
+    assert total.data == pytest.approx(math.log(2.0))
+    assert gradients(row) == pytest.approx([0.0, -0.5, 0.5])
+    assert loss(row, 1, 0.1).data == math.inf
+
+
+def test_the_derivative_by_the_smoothing():
+    """At 0 it is not that of no smoothing."""
+    scores = [0.3, -0.8, 2.5]
+    assert gradcheck(lambda x: cross_entropy(scores, 1, label_smoothing=x[0]), [0.3])
+    smoothing = Value(0.0)
+    cross_entropy(scores, 1, label_smoothing=smoothing).backward()
+    assert smoothing.grad == pytest.approx(-0.8 - sum(scores) / 3)
 
 
 def test_l1_is_the_sum_of_sizes():

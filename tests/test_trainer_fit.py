@@ -301,6 +301,52 @@ def test_the_last_parameters_may_be_kept():
     assert numbers(model) == seen[1]
 
 
+def fit_in_turn(*fits):
+    """Fit a trainer for each of some (monitored numbers, rule)."""
+    model, trainer = make()
+    seen = []
+    for series, rule in fits:
+        numbers_ = iter(series)
+        trainer.fit(
+            len(series),
+            model,
+            *make_data(),
+            metrics={rule.monitor: lambda *args, of=numbers_: next(of)},
+            early_stopping=rule,
+            callbacks=[lambda state: seen.append(numbers(model))],
+        )
+    return model, seen
+
+
+@pytest.mark.parametrize(
+    ("series", "rule"),
+    [
+        ([5.0, 4.0, 6.0], EarlyStopping(2, monitor="k")),
+        ([0.5, 0.7, 0.6], EarlyStopping(2, monitor="m", mode="max")),
+    ],
+)
+def test_another_monitor_has_a_best_epoch_of_its_own(series, rule):
+    """The best of one number is no measure for another one, nor for the other way."""
+    model, seen = fit_in_turn(([1.0, 2.0], EarlyStopping(9, monitor="m")), (series, rule))
+    assert len(seen) == 5
+    assert numbers(model) == seen[3]
+
+
+def test_a_fit_that_monitors_the_same_goes_on():
+    """The best epoch and the patience are those of both."""
+    rule = EarlyStopping(3, monitor="m")
+    model, seen = fit_in_turn(([1.0, 2.0], rule), ([3.0, 4.0, 0.5], rule))
+    assert len(seen) == 4
+    assert numbers(model) == seen[0]
+
+
+def test_a_fit_that_restores_nothing_does_not_restore_what_an_earlier_one_kept():
+    """Though nothing was better in it."""
+    rules = [EarlyStopping(9, monitor="m", restore_best=kept) for kept in (True, False)]
+    model, seen = fit_in_turn(([1.0, 2.0], rules[0]), ([3.0, 4.0], rules[1]))
+    assert numbers(model) == seen[3]
+
+
 def test_what_is_not_there_cannot_be_monitored():
     """The message lists what is."""
     model, trainer = make()
@@ -410,6 +456,46 @@ def test_ctrl_c_leaves_random_as_the_steps_taken_do(backend, method):
     plain.run(steps, again, X, y)
     assert random.getstate() == state
     assert numbers(again) == numbers(model)
+
+
+def interrupted_at_third_epoch():
+    """Return trainer, model, its numbers after each epoch, and a fit whose first epoch is best."""
+    model, trainer = make()
+    seen = []
+
+    def callback(state):
+        seen.append(numbers(model))
+        if state.epoch == 3:
+            raise KeyboardInterrupt
+
+    def fit(epochs):
+        return trainer.fit(
+            *(epochs, model, *make_data()),
+            metrics={"m": lambda *args: 1.0},
+            early_stopping=EarlyStopping(9, monitor="m"),
+            callbacks=[callback],
+        )
+
+    assert fit(5).interrupted
+    return model, seen, fit
+
+
+def test_an_interrupted_fit_with_early_stopping_goes_on_where_it_was():
+    """The best epoch's parameters are put back at its end only."""
+    model, seen, fit = interrupted_at_third_epoch()
+    assert numbers(model) == seen[2] != seen[0]
+    history = fit(2)
+    assert numbers(model) == seen[0]
+    again, plain = make()
+    assert history.loss.tolist() == plain.run(25, again, *make_data()).loss.tolist()
+    assert numbers(again) == seen[4]
+
+
+def test_a_fit_of_no_epochs_puts_the_best_parameters_back():
+    """For those who interrupt training and have enough."""
+    model, seen, fit = interrupted_at_third_epoch()
+    fit(0)
+    assert numbers(model) == seen[0]
 
 
 def test_the_result_does_not_depend_on_the_number_of_threads():

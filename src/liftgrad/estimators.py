@@ -116,6 +116,7 @@ class _Perceptron(BaseEstimator):
             "settings": settings,
             "learnt": {**learnt, "metadata_": dict(metadata or {})},
             "named": named,
+            "trained": self._trained,
             "dtype": self._dtype,
             "one_dimensional": self._one_dimensional,
         }
@@ -124,10 +125,12 @@ class _Perceptron(BaseEstimator):
 
     def _fit(self, X: Array, y: Array, outputs: int, *, one_dimensional: bool) -> Self:
         """Train on rows X (n, d) and what the loss compares them with, y (n, ...)."""
-        self._check_settings()
+        self.__dict__.pop("parameters_", None)  # If this fails, there is no fitted network.
         seeds = check_random_state(self.random_state)
+        # Settings may be set for the next fit; these are the fitted network's.
+        self._trained = _hidden(self.hidden_layer_sizes), self.activation
         self.n_outputs_, self._dtype, self._one_dimensional = outputs, X.dtype.name, one_dimensional
-        self.n_layers_ = len(_hidden(self.hidden_layer_sizes)) + 2
+        self.n_layers_ = len(self._trained[0]) + 2
         self._model = self._network(self._first_parameters(seeds))
         held: tuple[Array, Array] | None = None
         if self.early_stopping:
@@ -162,6 +165,9 @@ class _Perceptron(BaseEstimator):
                 early_stopping=rule,
                 progress=self.verbose,
             )
+            if history.interrupted and len(history.loss):
+                # There is no going on from here, so that the best epoch is what is wanted.
+                trainer.fit(0, *data, metrics=score, early_stopping=rule)
             self.validation_scores_ = history.epochs["score"].tolist() if history.epochs else []
         self.interrupted_ = history.interrupted
         if not len(history.loss):
@@ -184,10 +190,10 @@ class _Perceptron(BaseEstimator):
 
         Weights and biases are uniform (Glorot & Bengio, 2010).
         """
-        factor = 2.0 if self.activation == "logistic" else 6.0
+        hidden, activation = self._trained
+        factor = 2.0 if activation == "logistic" else 6.0
         drawn = []
-        sizes = [self.n_features_in_, *_hidden(self.hidden_layer_sizes), self.n_outputs_]
-        for fan_in, fan_out in itertools.pairwise(sizes):
+        for fan_in, fan_out in itertools.pairwise([self.n_features_in_, *hidden, self.n_outputs_]):
             bound = math.sqrt(factor / (fan_in + fan_out))
             weights = seeds.uniform(-bound, bound, (fan_in, fan_out))
             biases = seeds.uniform(-bound, bound, fan_out)
@@ -196,10 +202,11 @@ class _Perceptron(BaseEstimator):
 
     def _network(self, parameters: Array) -> nn.MLP:
         """Return a network with these parameters."""
-        sizes = [*_hidden(self.hidden_layer_sizes), self.n_outputs_]
-        activation = _ACTIVATIONS[self.activation]
-        model = nn.MLP(self.n_features_in_, sizes, activation, init=lambda _in, _out: 0.0)
-        if self.activation == "identity":
+        hidden, activation = self._trained
+        sizes = [*hidden, self.n_outputs_]
+        name = _ACTIVATIONS[activation]
+        model = nn.MLP(self.n_features_in_, sizes, name, init=lambda _in, _out: 0.0)
+        if activation == "identity":
             for layer in model.layers:
                 for neuron in layer.neurons:
                     neuron.nonlin = False
@@ -209,8 +216,9 @@ class _Perceptron(BaseEstimator):
 
     def _programs(self) -> tuple[LiftedFunction, LiftedFunction]:
         """Return the lifted loss and the lifted outputs for networks of this structure."""
-        sizes = (self.n_features_in_, *_hidden(self.hidden_layer_sizes), self.n_outputs_)
-        return _programs(self._cost, sizes, self.activation, self._dtype)
+        hidden, activation = self._trained
+        sizes = (self.n_features_in_, *hidden, self.n_outputs_)
+        return _programs(self._cost, sizes, activation, self._dtype)
 
     def _outputs(self, X: Array) -> Array:
         """Return the network's outputs, (n, outputs)."""
@@ -246,6 +254,9 @@ class _Perceptron(BaseEstimator):
             number = getattr(self, name)
             if not isinstance(number, numbers.Real) or not 0.0 <= float(number) < math.inf:
                 raise ValueError(f"{name}={number!r}; pass a finite number, 0 or more.")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "parameters_" in vars(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # The network is made anew of its numbers.
@@ -301,14 +312,16 @@ class LiftClassifier(ClassifierMixin, _Perceptron):
             KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
+        self._check_settings()
         X, y = validate_data(self, X, y, dtype=_FLOATS, order="C")
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, labels = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
             raise ValueError("LiftClassifier needs samples of 2 classes or more; y has 1 class.")
-        if len(self.classes_) == 2:  # one output: the logarithm of the odds for the second class
+        self.classes_ = classes
+        if len(classes) == 2:  # one output: the logarithm of the odds for the second class
             return self._fit(X, labels.astype(X.dtype), 1, one_dimensional=True)
-        return self._fit(X, labels.astype(np.int64), len(self.classes_), one_dimensional=True)
+        return self._fit(X, labels.astype(np.int64), len(classes), one_dimensional=True)
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each row, (n,)."""
@@ -364,6 +377,7 @@ class LiftRegressor(RegressorMixin, _Perceptron):
             KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
+        self._check_settings()
         X, y = validate_data(
             self, X, y, dtype=_FLOATS, order="C", multi_output=True, y_numeric=True
         )
@@ -430,6 +444,8 @@ def load(path: str | os.PathLike[str]) -> Any:
             setattr(estimator, name, learnt)
         for name, array in entry["named"].items():
             setattr(estimator, name, np.array(array["values"], array["dtype"]))
+        hidden, activation = entry["trained"]
+        estimator._trained = tuple(hidden), activation
         estimator._dtype = np.dtype(entry["dtype"]).name
         estimator._one_dimensional = entry["one_dimensional"]
         estimator.parameters_ = tensors["parameters_"]

@@ -209,9 +209,24 @@ def log_softmax(x: Iterable[Any]) -> list[Any]:
         ValueError: if there are no terms.
 
     """
-    x = _some(x, "log_softmax")
-    normaliser = logsumexp(x)
-    return [v - normaliser for v in x]
+    shifted, normaliser = shifted_scores(x, "log_softmax")
+    return [v - normaliser for v in shifted]
+
+
+def shifted_scores(x: Iterable[Any], name: str) -> tuple[list[Any], Any]:
+    """Return x less its largest number, and the logsumexp of that, for a function of this name.
+
+    Their differences are log_softmax(x) as exact as it can be: x[i] - logsumexp(x) would be rounded
+    to the spacing of floats around x[i].
+
+    Raises:
+        ValueError: if there are no terms.
+
+    """
+    x = _some(x, name)
+    shift = _shift(x)
+    shifted = [v - shift for v in x]
+    return shifted, log(ops.total(*[exp(v) for v in shifted]))
 
 
 def _shift(x: Sequence[Any]) -> Any:

@@ -4,10 +4,11 @@ They have PyTorch's names, results and reductions: "mean", "sum", or "none" for 
 themselves. In a lifted function targets may be numbers or indices that vary by call.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
-from liftgrad.functional import dot, logsumexp, mean, relu, softplus, take, total, where
+from liftgrad.functional import dot, mean, relu, shifted_scores, softplus, take, total, where
 from liftgrad.numbers import is_number, to_float
 
 Reduction = Literal["mean", "sum", "none"]
@@ -63,8 +64,9 @@ def huber_loss(
     def rule(p: Any, t: Any) -> Any:
         difference = p - t
         distance = abs(difference)
+        # With >= a nan is squared: the derivative of its distance would be 0.
         return where(
-            distance < delta, 0.5 * difference * difference, delta * (distance - 0.5 * delta)
+            distance >= delta, delta * (distance - 0.5 * delta), 0.5 * difference * difference
         )
 
     return _of_numbers("huber_loss", rule, predictions, targets, reduction)
@@ -137,10 +139,15 @@ def cross_entropy(
         raise ValueError(f"label_smoothing is from 0 to 1; got label_smoothing={label_smoothing}.")
 
     def rule(row: list[Any], target: Any) -> Any:
-        own = _of_class("cross_entropy", row, target)
+        shifted, normaliser = shifted_scores(row, "cross_entropy")
+        own = _of_class("cross_entropy", shifted, target)
         if known and not label_smoothing:
-            return logsumexp(row) - own
-        return logsumexp(row) - (1.0 - label_smoothing) * own - label_smoothing * mean(row)
+            return normaliser - own
+        average = mean(shifted)
+        if not known:
+            # Without smoothing another class of -inf costs nothing, but 0 times it would be nan.
+            average = where((average > -math.inf) | (label_smoothing > 0.0), average, 0.0)
+        return normaliser - (1.0 - label_smoothing) * own - label_smoothing * average
 
     return _of_rows("cross_entropy", rule, scores, targets, reduction)
 

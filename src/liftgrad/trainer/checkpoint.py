@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from liftgrad import files
 from liftgrad.errors import CheckpointError
+from liftgrad.trainer.stopping import Best
 
 if TYPE_CHECKING:
     from liftgrad.trainer.trainer import Trainer
@@ -131,7 +132,7 @@ def pack(trainer: "Trainer") -> bytes:
         "best": {k: x for k, x in asdict(best).items() if k != "parameters"},
         "rows": 0 if batches is None else batches.rows,
         "random": None if batches is None else batches.random.bit_generator.state,
-        "draws": random.getstate() if trainer._training and trainer._training.draws else None,
+        "draws": random.getstate() if trainer._may_draw() else None,
     }
     arrays = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
     return save(arrays, {_ENTRY: json.dumps(entry)})
@@ -160,9 +161,7 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
         ]
         losses, epoch = tensors["history.loss"], tensors["epoch.loss"]
         order = tensors["order"] if batches is not None else None
-        best = entry["best"]
-        number, best_epoch, waited = best["number"], best["epoch"], best["waited"]
-        best_parameters = tensors.get("best.parameters")
+        best = Best(**entry["best"], parameters=tensors.get("best.parameters"))
         order_random = np.random.default_rng(0)
         if batches is not None:
             order_random.bit_generator.state = entry["random"]
@@ -182,11 +181,11 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
         rule.began = step
     trainer._log.losses, trainer._log.epoch = [losses], [epoch] if len(epoch) else []
     trainer._log.rows = rows
-    trainer._best.number, trainer._best.epoch, trainer._best.waited = number, best_epoch, waited
-    trainer._best.parameters = best_parameters
+    trainer._best = best
     if batches is not None and order is not None:
         batches.random, batches.rows, batches.order = order_random, data_rows, order
     random.setstate(draws or random.getstate())
+    trainer._drew = draws is not None
     awaited = names is not None and trainer._training is None
     trainer._expected_names = (names, count) if awaited else None
 

@@ -42,8 +42,10 @@ class EarlyStopping:
 
 @dataclass
 class Best:
-    """The best epoch so far."""
+    """The best epoch so far, also over several fits that monitor the same."""
 
+    monitored: str = ""
+    """The name of what was monitored, and which way is better."""
     number: float = math.nan
     """What was monitored; nan: there is none yet."""
     epoch: int = 0
@@ -55,6 +57,9 @@ class Best:
         self, rule: EarlyStopping, epoch: int, number: float, parameters: NDArray[np.float64]
     ) -> bool:
         """Take an epoch into account; tell whether it is time to stop."""
+        if self.monitored != _monitored(rule):
+            self.monitored, self.number, self.waited = _monitored(rule), math.nan, 0
+            self.parameters = None
         gain = self.number - number if rule.mode == "min" else number - self.number
         first = math.isnan(self.number) and not math.isnan(number)
         if first or gain > rule.min_delta:
@@ -73,3 +78,13 @@ class Best:
             joined = [p.data for p in params[len(self.parameters) :]]
             numbers = np.array(joined, self.parameters.dtype)
             self.parameters = np.concatenate([self.parameters, numbers])
+
+    def to_restore(self, rule: EarlyStopping | None) -> NDArray[np.float64] | None:
+        """Return the best epoch's parameters, if there is a rule that wants them put back."""
+        if rule is None or not rule.restore_best or self.monitored != _monitored(rule):
+            return None
+        return self.parameters
+
+
+def _monitored(rule: EarlyStopping) -> str:
+    return f"{rule.mode} {rule.monitor}"

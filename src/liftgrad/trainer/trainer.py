@@ -91,6 +91,8 @@ class Trainer:
         self._numbers: Parameters | None = None
         self._expected_names: tuple[str, int] | None = None
         """What a checkpoint that was loaded says of the parameters' names, and of how many."""
+        self._drew: bool | None = None
+        """Whether steps drew random numbers, also those before a checkpoint; None: not known."""
 
     def run(self, steps: int, /, *args: Any, **kwargs: Any) -> History:
         """Take steps on the loss of these arguments and return its history.
@@ -130,7 +132,8 @@ class Trainer:
 
         An epoch is one pass over the data, or one step without a `batch_size`; one that was
         interrupted is finished first. Ctrl-C ends a fit after a whole step: it says so on standard
-        error and returns with `interrupted` set in the history; the model stays as it is then.
+        error and returns with `interrupted` set in the history; the model stays as it is then, and
+        the next fit goes on from there. (One of 0 epochs puts the best epoch's parameters back.)
 
         Args:
             epochs: how many more.
@@ -145,7 +148,8 @@ class Trainer:
             metrics: functions of the same arguments that return a number, evaluated on the
                 validation data, or on the training data if there is none. One that is not lifted
                 gets all rows at once.
-            early_stopping: when to stop early.
+            early_stopping: when to stop early; fits that monitor the same share the best epoch, and
+                the count of those since.
             callbacks: called after each epoch with an `EpochState`; True ends the fit.
             checkpoint: where and how often to write one.
             progress: whether to show loss, rate and time left, on a terminal.
@@ -192,17 +196,16 @@ class Trainer:
             sys.stderr.write(
                 f"Interrupted after step {self.optimizer.steps}; the model is as it was then.\n"
             )
-        if early_stopping is not None and self._best.parameters is not None:
-            self._best.join(self.optimizer.params)
-            self._parameters().set_numbers(self._best.parameters)
+        else:
+            self._put_back_best(early_stopping)
         return self._log.history(interrupted=interrupted)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint: a safetensors file from which another trainer goes on to the bit.
 
         It holds parameters, the optimiser's state, the random state and the rest of the epoch's
-        order, the history, the state of early stopping and, if the loss draws random numbers, that
-        of Python's `random`.
+        order, the history, the state of early stopping and, unless it is known that the loss draws
+        no random numbers, that of Python's `random`.
 
         Raises:
             OSError: if the file cannot be written; one that is there stays as it is.
@@ -294,6 +297,13 @@ class Trainer:
         # Every callback hears of every epoch.
         return any([ends, *[callback(state) is True for callback in callbacks]])
 
+    def _put_back_best(self, rule: EarlyStopping | None) -> None:
+        """Set the parameters of the best epoch, if that is wanted."""
+        self._best.join(self.optimizer.params)
+        best = self._best.to_restore(rule)
+        if best is not None:
+            self._parameters().set_numbers(best)
+
     def _parameters(self) -> Parameters:
         """Return all that the optimiser holds, at native speed where it is one store."""
         params = self.optimizer.params
@@ -303,6 +313,12 @@ class Trainer:
         if self._numbers is None or self._numbers.values != params:
             self._numbers = Parameters(params, self.loss.dtype)
         return self._numbers
+
+    def _may_draw(self) -> bool:
+        """Tell whether steps may draw random numbers: some did, or there was none to tell yet."""
+        if self._training is not None and self._training.programs:
+            self._drew = bool(self._drew) or self._training.draws
+        return self._drew is not False
 
     def _names(self, count: int | None = None) -> str | None:
         """Return a digest of the parameters' names in the loss's arguments, once they are known.
@@ -345,6 +361,7 @@ class Trainer:
         rows = None if self.batch_size is None else rows_of(arguments)
         if training is not None and ours and training.serves(arguments, reading, rows):
             return training
+        self._may_draw()  # The programs that know are about to go.
         self._training = Training(
             self.loss, self.optimizer, arguments, reading, rows, self._clipping
         )
