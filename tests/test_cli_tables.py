@@ -139,7 +139,7 @@ def test_a_broken_row_is_refused_or_left_out(tmp_path):
     arguments = ["--target", "species", "--epochs", "5", "--skip-bad-rows"]
     done = run("train", "flowers.csv", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Rows: 30, 1 broken ones left out" in done.stdout
+    assert "Rows: 30, 1 broken one left out" in done.stdout
 
 
 def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):

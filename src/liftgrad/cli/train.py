@@ -267,7 +267,8 @@ def _counting(rows: data.Table) -> list[str]:
 
 def _say(said: dict[str, Any]) -> None:
     """Print what was done."""
-    skipped = f", {said['skipped_rows']:,} broken ones left out" if said["skipped_rows"] else ""
+    broken = said["skipped_rows"]
+    skipped = f", {broken:,} broken {'one' if broken == 1 else 'ones'} left out" if broken else ""
     say = click.echo
     count = len(said["features"])
     inputs = f"{count} input{'' if count == 1 else 's'}: {some(said['features'])}"
