@@ -108,6 +108,7 @@ def _classes(
     found = _Classes(len(nodes))
     classes, places, enter = found.of, found.places, found.enter
     of_leaves: dict[int, int] = {}
+    dot = ops.dot
     for i, node in enumerate(nodes[:recorded]):
         operation = node[0]
         if not uses[i]:
@@ -119,7 +120,7 @@ def _classes(
                 of_leaves[node[1]] = classes[i]
             classes[i], places[i] = of_leaves[node[1]], node[2]
             continue
-        if i in products:
+        if operation is dot:
             _enter_products(found, node, products[i])
         if vanished[i]:
             continue
@@ -214,14 +215,14 @@ def _flatten_sums(
     vanished = bytearray(len(nodes))
     add, total, dot = ops.add, ops.total, ops.dot
     for i in inner:
+        if not uses[i]:
+            continue
         node = nodes[i]
         operation = node[0]
-        if (operation is not add and operation is not total and operation is not dot) or not uses[
-            i
-        ]:
+        if operation is not add and operation is not total and operation is not dot:
             continue
         members: list[int] = []
-        for a in node[1:] if operation is not dot else node[-1:]:
+        for a in node[-1:] if operation is dot else node[1:]:
             if uses[a] == 1 and a in chains:
                 # The first chain's list is taken over, which keeps long chains linear.
                 members = chains.pop(a) if not members else members + chains.pop(a)
@@ -272,11 +273,12 @@ class _Maker:
             batched, views, few = False, [], self.few
             for j, c in enumerate(operand_classes, 1):
                 batched = batched or groups[c].batched
-                key = (places[of[0][j]],)
-                if len(of) > 1 or key not in few:
-                    views.append(View(c, self.indices([places[node[j]] for node in of])))
-                else:
-                    views.append(View(c, few[key]))
+                if len(of) > 1:
+                    positions = self.indices([places[node[j]] for node in of])
+                else:  # in a chain most groups are of one element
+                    key = (places[of[0][j]],)
+                    positions = few[key] if key in few else self.indices([*key])
+                views.append(View(c, positions))
             made = Elementwise(operation, tuple(views), batched)
         elif operation is LEAF:
             made = self.leaves[operand_classes[0]]  # all of it, whichever are used
