@@ -59,11 +59,14 @@ class Adam(Optimizer):
         )
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return the rate and the root of the square's size, both corrected for the start at 0."""
+        """Return the rate and a factor of the root of the square, which correct for the start at 0.
+
+        A factor and no divisor: to divide is what takes longest in a step.
+        """
         beta1, beta2 = self.betas
         return (
             self.rate(step) / (1.0 - beta1 ** (step + 1)),
-            math.sqrt(1.0 - beta2 ** (step + 1)),
+            1.0 / math.sqrt(1.0 - beta2 ** (step + 1)),
         )
 
     def update(
@@ -85,7 +88,7 @@ class Adam(Optimizer):
         if self.amsgrad:
             largest = [maximum(largest[0], square)]
         size = largest[0] if self.amsgrad else square
-        step = divide(mean, divide(sqrt(size), correction) + self.eps)
+        step = divide(mean, sqrt(size) * correction + self.eps)
         return parameter - rate * step, (mean, square, *largest)
 
 
