@@ -41,8 +41,12 @@ def report(state: EpochState) -> None:
         print(f"epoch {state.epoch} loss {state.loss:.4f}, validation {state.validation_loss:.4f}")
 
 
-history = Trainer(loss, optim.Adam(model.parameters(), lr=0.02), batch_size=32).fit(
-    *(500, model, X, y),
+trainer = Trainer(loss, optim.Adam(model.parameters(), lr=0.02), batch_size=32)
+history = trainer.fit(
+    500,  # epochs at most; what follows are the loss's arguments
+    model,
+    X,
+    y,
     validation=(model, *held),
     metrics={"accuracy": accuracy},
     early_stopping=EarlyStopping(patience=15),
