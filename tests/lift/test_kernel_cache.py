@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from liftgrad.lift import target
+from liftgrad.lift import known_host as host_module
+from liftgrad.lift.compiler import host
 from liftgrad.lift.kernel_cache import KernelCache
+from liftgrad.lift.known_host import _processor, known_host
 from liftgrad.lift.machine_code import MachineCode
-from liftgrad.lift.target import _processor, host, known_host
 
 KEY = hashlib.sha256(b"a kernel").hexdigest()
 OTHER_KEY = hashlib.sha256(b"another kernel").hexdigest()
@@ -360,7 +361,7 @@ def test_a_processor_is_described_anew_if_it_is_another_one(directory, monkeypat
     assert known_host(cache, None) == known_host(cache, None) == host()
     assert known_host(cache, 128) == host(128)
     assert len(list(directory.iterdir())) == 2
-    monkeypatch.setattr(target, "_processor", lambda: "another one")
+    monkeypatch.setattr(host_module, "_processor", lambda: "another one")
     known_host(cache, None)
     assert len(list(directory.iterdir())) == 3
 

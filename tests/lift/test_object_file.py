@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from liftgrad.lift import object_file, vector_math
-from liftgrad.lift.compiler import Loaded, emit_object
-from liftgrad.lift.target import host
+from liftgrad.lift.compiler import Loaded, emit_object, host
 
 pytestmark = pytest.mark.skipif(
     not (sys.platform == "linux" and host().triple.startswith("x86_64")),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Program, programs
 
-from liftgrad.lift.target import host
+from liftgrad.lift.compiler import host
 
 SOAK = "LIFTGRAD_SOAK" in os.environ
 WIDTHS = [bits for bits in (512, 256, 128) if bits <= host().vector_bits]

@@ -10,10 +10,10 @@ from text import scheduled, values
 from liftgrad import Value, ops
 from liftgrad.functional import mean, relu, softmax, take, tanh, total
 from liftgrad.lift.api import lift
-from liftgrad.lift.compiler import machine
+from liftgrad.lift.compiler import host, machine
 from liftgrad.lift.llvm import kernel
 from liftgrad.lift.machine_code import module_text
-from liftgrad.lift.target import describe, host
+from liftgrad.lift.target import describe
 from liftgrad.lift.vmap import vmap
 
 EXTREMES = (

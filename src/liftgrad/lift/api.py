@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.arguments import Reading, describe, read
+from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.executable import Backend, Executable
@@ -20,6 +20,7 @@ from liftgrad.lift.new_values import value_class
 from liftgrad.lift.parameters import Store
 from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
+from liftgrad.lift.reading import Reading, describe
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.tape import Tape

@@ -17,11 +17,10 @@ import copy
 import enum
 import gc
 import types
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import repeat
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,117 +28,10 @@ from numpy.typing import NDArray
 from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
-from liftgrad.lift.naming import LeafNames, Listed, written_out
-from liftgrad.lift.static import Static, slots_of
+from liftgrad.lift.reading import STATIC, Kind, LeafGroup, Place, Places, Reading
+from liftgrad.lift.static import slots_of
 from liftgrad.nn import Module
 from liftgrad.ops import Operation
-
-Kind = Literal["parameter", "input", "index"]
-
-
-@dataclass(slots=True)
-class LeafGroup:
-    """Leaves of one kind that belong together, in the order in which they were met."""
-
-    name: str
-    kind: Kind
-    values: list[Any] = field(default_factory=list)
-    """The Values, or the floats; for an array, none."""
-    listed: list[Listed] = field(default_factory=list)
-    """The paths of the values within the arguments, written out only when somebody asks."""
-    array: NDArray[Any] | None = None
-
-    @property
-    def size(self) -> int:
-        """How many numbers."""
-        return len(self.values) if self.array is None else self.array.size
-
-    def leaf_names(self) -> LeafNames:
-        """Return what the numbers are called, without the numbers."""
-        if self.array is not None:
-            return LeafNames(self.name, shape=self.array.shape)
-        return LeafNames(self.name, self.listed)
-
-    @property
-    def names(self) -> list[str]:
-        """The path of each of the values."""
-        return written_out(self.listed)
-
-    def numbers(self) -> NDArray[Any]:
-        """Return the numbers as a flat array."""
-        if self.array is not None:
-            return self.array.reshape(-1)
-        if self.kind == "parameter":
-            return np.array([value.data for value in self.values])
-        return np.array(self.values, np.float64)
-
-
-@dataclass(slots=True)
-class Reading:
-    """The numbers of one call, and the key of the programs that can serve it."""
-
-    key: tuple[Any, ...]
-    groups: list[LeafGroup]
-    containers: list[Any]
-    """The lists, dicts and sets that were taken apart, and the attributes of objects."""
-    classes: set[type]
-    """The classes of the objects that were taken apart."""
-    whole: bool
-    """Whether the groups and containers show all that the arguments consist of."""
-    nested: bool
-    """Whether there are numbers that a function is being differentiated by."""
-
-    def key_for(self, shapes: Mapping[int, tuple[Any, ...]]) -> tuple[Any, ...]:
-        """Return the key with other shapes of some arrays, by their groups' numbers."""
-        arrays = iter([i for i, g in enumerate(self.groups) if g.array is not None])
-        result = []
-        for part in self.key:
-            if isinstance(part, tuple) and part[:1] in (("input",), ("index",)) and len(part) == 2:
-                number = next(arrays)
-                result.append((part[0], shapes.get(number, part[1])))
-            else:
-                result.append(part)
-        return tuple(result)
-
-    def of_rows(self, chosen: Callable[[NDArray[Any]], NDArray[Any]], rows: int) -> "Reading":
-        """Return what would be read if `chosen` stood in the place of each array of `rows` rows."""
-        groups = [
-            replace(g, array=chosen(g.array))
-            if g.array is not None and has_rows(g.array, rows)
-            else g
-            for g in self.groups
-        ]
-        shapes = {i: g.array.shape for i, g in enumerate(groups) if g.array is not None}
-        return replace(self, key=self.key_for(shapes), groups=groups)
-
-    def key_of_structure(self, batched: Collection[int]) -> tuple[Any, ...]:
-        """Return the key with the first extents of these arrays, by their groups, left open."""
-        arrays = {i: self.groups[i].array for i in batched}
-        return self.key_for(
-            {i: ("samples", *x.shape[1:]) for i, x in arrays.items() if x is not None}
-        )
-
-
-@dataclass(slots=True, frozen=True)
-class Place:
-    """Where in the groups a Value of the arguments is."""
-
-    group: int
-    position: int
-
-
-@dataclass(slots=True, frozen=True)
-class Places:
-    """Where a list of Values is that were all met for the first time, one after another."""
-
-    group: int
-    first: int
-    count: int
-
-
-def has_rows(x: Any, rows: int | None) -> bool:
-    """Tell whether something is an array of so many rows, such as data to cut batches from."""
-    return rows is not None and isinstance(x, np.ndarray) and x.ndim > 0 and len(x) == rows
 
 
 def read(arguments: dict[str, Any]) -> Reading:
@@ -396,7 +288,7 @@ _READERS: tuple[tuple[Any, Callable[..., Any]], ...] = (
 @lru_cache(maxsize=1024)
 def _reader_of(kind: Any) -> Callable[..., Any]:
     """Return the reader's method for objects of a class."""
-    if kind in _STATIC:
+    if kind in STATIC:
         return _Reader.take_static
     for classes, method in _READERS:
         if issubclass(kind, classes):
@@ -404,7 +296,6 @@ def _reader_of(kind: Any) -> Callable[..., Any]:
     return _Reader.take_object if has_attributes_only(kind) else _Reader.take_other
 
 
-_STATIC = (int, bool, str, bytes, type(None), Static)
 _OPAQUE = (
     *(type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
     *(enum.Enum, Operation),
@@ -449,23 +340,3 @@ def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], An
         leaves, rebuild = flatten_result(list(result.values()))
         return leaves, lambda numbers: dict(zip(keys, rebuild(numbers), strict=True))
     return [result], next
-
-
-def describe(part: Any) -> str:
-    """Return in words what part of a key says."""
-    if isinstance(part, Place | Places):
-        return "a Value" if isinstance(part, Place) else f"{part.count} Values"
-    if isinstance(part, type):
-        return f"a {part.__name__}"
-    kind, *rest = part
-    if kind in ("input", "index"):
-        return f"an array of shape {rest[0]}"
-    if kind is float:
-        return repr(float.fromhex(rest[0]))
-    if kind in _STATIC:
-        return repr(rest[0].snapshot if kind is Static else rest[0])
-    if isinstance(kind, type) and issubclass(kind, list | tuple):
-        return f"a {kind.__name__} of length {rest[0]}"
-    if isinstance(kind, type) and issubclass(kind, dict):
-        return f"a {kind.__name__} of {len(rest)}"
-    return f"a {kind.__name__}" if isinstance(kind, type) else "another object"

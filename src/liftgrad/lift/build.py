@@ -13,10 +13,11 @@ import numpy as np
 from liftgrad import ops
 from liftgrad.errors import LiftError
 from liftgrad.lift.adjoint import adjoint
-from liftgrad.lift.arguments import Kind, Reading, flatten_result, substitute
+from liftgrad.lift.arguments import flatten_result, substitute
 from liftgrad.lift.draws import Draws
 from liftgrad.lift.groups import Constants, Leaf, Rolled, View
 from liftgrad.lift.naming import LeafNames
+from liftgrad.lift.reading import Kind, Reading
 from liftgrad.lift.roll import roll
 from liftgrad.lift.tape import Tape
 from liftgrad.lift.trace import Batch, Condition, Traced

@@ -3,10 +3,13 @@
 Importing this module loads LLVM's library.
 """
 
+from dataclasses import replace
+from functools import lru_cache
+
 import llvmlite
 from llvmlite import binding as llvm
 
-from liftgrad.lift.target import Target
+from liftgrad.lift.target import Target, describe
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
@@ -22,6 +25,19 @@ def machine(target: Target) -> llvm.TargetMachine:
 def version() -> str:
     """Return what, beside target and text, the machine code depends on."""
     return f"llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, llvm.llvm_version_info))}"
+
+
+@lru_cache
+def host(vector_bits: int | None = None) -> Target:
+    """Return this machine, its vectors narrowed to `vector_bits` (128, 256 or 512) if given."""
+    features = dict(llvm.get_host_cpu_features())
+    if vector_bits is not None and vector_bits < 512:
+        features = {k: v and "avx512" not in k and k != "evex512" for k, v in features.items()}
+    if vector_bits is not None and vector_bits < 256:
+        wide = ("avx", "fma", "f16c", "vaes", "vpclmulqdq", "xop", "fma4")
+        features = {k: v and not k.startswith(wide) for k, v in features.items()}
+    target = describe(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+    return replace(target, compiler=version())
 
 
 def emit_object(text: str, target: Target) -> bytes:

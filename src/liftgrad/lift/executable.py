@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from liftgrad.lift.build import Built, Stats, constants_of
 from liftgrad.lift.groups import View
 from liftgrad.lift.kernel_cache import KernelCache
+from liftgrad.lift.known_host import known_host
 from liftgrad.lift.machine_code import MachineCode
 from liftgrad.lift.native import NativeProgram
 from liftgrad.lift.numpy_executor import execute
@@ -21,7 +22,6 @@ from liftgrad.lift.parameters import Parameters, Store, adding
 from liftgrad.lift.portions import Portions, staged
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
-from liftgrad.lift.target import known_host
 
 Array = NDArray[Any]
 Backend = Literal["native", "numpy"]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.lift.api import LiftedFunction
-from liftgrad.lift.arguments import LeafGroup, Reading
 from liftgrad.lift.draws import drawing
 from liftgrad.lift.numpy_executor import function_of
+from liftgrad.lift.reading import LeafGroup, Reading
 from liftgrad.lift.tape import (
     BATCH_TOTAL,
     CONSTANT,

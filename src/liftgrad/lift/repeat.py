@@ -12,8 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from liftgrad.lift.arguments import LeafGroup, Reading, has_attributes_only
+from liftgrad.lift.arguments import has_attributes_only
 from liftgrad.lift.parameters import Window
+from liftgrad.lift.reading import LeafGroup, Reading
 from liftgrad.lift.static import Static
 
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
-from liftgrad.lift.arguments import LeafGroup
 from liftgrad.lift.build import Built
 from liftgrad.lift.draws import drawing
 from liftgrad.lift.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
 from liftgrad.lift.parameters import Parameters
+from liftgrad.lift.reading import LeafGroup
 from liftgrad.ops import Operation
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.api import LiftedFunction
-from liftgrad.lift.arguments import Reading
 from liftgrad.lift.build import constants_of, differentiate
 from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.groups import View
@@ -20,6 +19,7 @@ from liftgrad.lift.machine_code import MachineCode
 from liftgrad.lift.native import NativeProgram
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.program import Program
+from liftgrad.lift.reading import Reading
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.update import Update, places_among
 from liftgrad.optim import Optimizer

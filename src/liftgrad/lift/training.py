@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.api import LiftedFunction
-from liftgrad.lift.arguments import LeafGroup, Reading, has_rows
 from liftgrad.lift.build import Built
 from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.draws import Draw, drawing
@@ -25,6 +24,7 @@ from liftgrad.lift.listing import Listing
 from liftgrad.lift.native_draws import NativeDraws
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.portions import Portions, staged
+from liftgrad.lift.reading import LeafGroup, Reading, has_rows
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import checked_numbers, samples_of
 from liftgrad.lift.step_recipe import step_recipe
