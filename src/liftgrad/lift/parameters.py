@@ -49,12 +49,18 @@ class Store:
         self.latest: tuple[weakref.ref[Any], weakref.ref[Any]] | None = None
         """The optimiser that asked for its update last, and that; neither is kept alive."""
         gradients = [value.grad for value in values]
-        for position, value in enumerate(values):
-            value.__class__ = Window
-            _STORE.__set__(value, self)
-            _POSITION.__set__(value, position)
-        self.gradients[:] = [0.0 if isinstance(g, Value) else g for g in gradients]
-        self.graphs.update((i, g) for i, g in enumerate(gradients) if isinstance(g, Value))
+        if set(map(type, gradients)) != {float}:
+            self.graphs.update((i, g) for i, g in enumerate(gradients) if isinstance(g, Value))
+            for position in self.graphs:
+                gradients[position] = 0.0
+        self.gradients[:] = gradients
+        # In C, since there may be very many.
+        for _ in map(setattr, values, repeat("__class__"), repeat(Window)):
+            pass
+        for _ in map(_STORE.__set__, values, repeat(self)):
+            pass
+        for _ in map(_POSITION.__set__, values, range(len(values))):
+            pass
 
     def update_of(self, optimizer: Any) -> Any:
         """Return the native update of an optimiser that holds all of this store, else None."""

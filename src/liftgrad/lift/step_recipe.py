@@ -21,7 +21,7 @@ from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.program import Program
 from liftgrad.lift.reading import Reading
 from liftgrad.lift.schedule import schedule
-from liftgrad.lift.update import Update, places_among
+from liftgrad.lift.update import Update, places_among, places_of
 from liftgrad.optim import Optimizer
 
 _MOST_RECIPES = 8
@@ -155,7 +155,7 @@ def _places(
     optimizer: Optimizer, reading: Reading, parameter_groups: list[int]
 ) -> list[NDArray[np.int64]]:
     """Return where an optimiser holds the parameters of each group, -1 where it does not."""
-    place = {id(p): i for i, p in enumerate(optimizer.params)}
+    place = places_of(optimizer)
     found = [places_among(reading.groups[i].values, place) for i in parameter_groups]
     sizes = [len(rule.params) for rule in optimizer.rules]
     return [*found, np.array([len(optimizer.params), *sizes], np.int64)]

@@ -30,7 +30,7 @@ class Update:
     def __init__(self, rolled: Rolled, optimizer: Optimizer) -> None:
         self.rolled, self.optimizer = rolled, optimizer
         self.rules = list(optimizer.rules)
-        self.place = {id(p): i for i, p in enumerate(optimizer.params)}
+        self.place = places_of(optimizer)
         self.rule_of = np.repeat(
             np.arange(len(self.rules)), [len(rule.params) for rule in self.rules]
         )
@@ -206,6 +206,11 @@ def _unmet(optimizer: Optimizer, parameters: dict[int, Parameters]) -> list[Any]
     for p in parameters.values():
         met.update(map(id, p.values))
     return [value for value in optimizer.params if id(value) not in met]
+
+
+def places_of(optimizer: Optimizer) -> dict[int, int]:
+    """Return where an optimiser holds each of its parameters, by their identities."""
+    return dict(zip(map(id, optimizer.params), range(len(optimizer.params)), strict=True))
 
 
 def places_among(values: Sequence[Any], place: Mapping[int, int]) -> NDArray[np.int64]:
