@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
-from liftgrad.lift.reading import STATIC, Kind, LeafGroup, Place, Places, Reading
+from liftgrad.lift.reading import STATIC, Kind, LeafGroup, Place, Reading
 from liftgrad.lift.static import slots_of
 from liftgrad.nn import Module
 from liftgrad.ops import Operation
@@ -151,7 +151,7 @@ class _Reader:
         )
         group.values += xs
         group.listed.append((path, count))
-        self.key.append(Places(number, first, count))
+        self.key.append(Value)  # where they are follows from what came before them
         return self.leaves(number, first, count) if self.leaves is not None else []
 
     def take_static(self, x: Any, _path: str, _static_floats: bool) -> Any:

@@ -3,17 +3,15 @@
 import random
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.draws import Draws
+from liftgrad.lift.native import Instance
 from liftgrad.lift.roll import identity
 from liftgrad.lift.twister import MEMORY
-
-if TYPE_CHECKING:
-    from liftgrad.lift.native import Instance
 
 Array = NDArray[Any]
 _WORDS, _FIRST = struct.Struct("=625I"), 4
@@ -35,7 +33,7 @@ class NativeDraws:
         self,
         runs: Sequence[Draws],
         samples: int,
-        instance: "Instance",
+        instance: Instance,
         addresses: Mapping[str, int],
     ) -> None:
         self.words = np.zeros(MEMORY, np.uint32)

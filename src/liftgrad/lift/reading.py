@@ -106,15 +106,6 @@ class Place:
     position: int
 
 
-@dataclass(slots=True, frozen=True)
-class Places:
-    """Where a list of Values is that were all met for the first time, one after another."""
-
-    group: int
-    first: int
-    count: int
-
-
 def has_rows(x: Any, rows: int | None) -> bool:
     """Tell whether something is an array of so many rows, such as data to cut batches from."""
     return rows is not None and isinstance(x, np.ndarray) and x.ndim > 0 and len(x) == rows
@@ -122,8 +113,8 @@ def has_rows(x: Any, rows: int | None) -> bool:
 
 def describe(part: Any) -> str:
     """Return in words what part of a key says."""
-    if isinstance(part, Place | Places):
-        return "a Value" if isinstance(part, Place) else f"{part.count} Values"
+    if isinstance(part, Place):
+        return "a Value"
     if isinstance(part, type):
         return f"a {part.__name__}"
     kind, *rest = part

@@ -129,7 +129,7 @@ def step_recipe(
             function.stats.cache_hits += 1
         else:
             recipe = StepRecipe(function, optimizer, clipping, arguments, reading)
-        key = function.structure(reading), clipping
+        key = function.structure(reading), clipping  # in which making it may have left extents open
         recipes[key] = recipe
         recipes.move_to_end(key)
         if len(recipes) > _MOST_RECIPES:
