@@ -1,18 +1,22 @@
 """`liftgrad train` and `liftgrad predict`, as processes."""
 
+import ast
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 from liftgrad import data
 from liftgrad.cli import main
 from liftgrad.cli.table_picture import picture_of
+from liftgrad.cli.tables import refusals
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
@@ -415,3 +419,30 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(press_ctrl_c, tmp_path, ca
     assert picture.is_file()
     done = run("predict", "model", "t.csv", "-o", "p.csv", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "60,000 predictions saved as 'p.csv'\n")
+
+
+def sentences_of(module):
+    """The texts that a module raises or returns, "…" standing for what is filled in."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        text = node.value if isinstance(node, ast.Return) else None
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+            text = node.exc.args[0]
+        if isinstance(text, ast.JoinedStr):
+            yield "".join(
+                [
+                    getattr(part, "value", "") if isinstance(part, ast.Constant) else "…"
+                    for part in text.values
+                ]
+            )
+
+
+def test_errors_advise_what_the_command_line_has():
+    """Where the data modules name an argument of Python's, an option takes its place, or none."""
+    modules = Path(data.__file__).parent.glob("*.py")
+    sentences = [text for module in modules for text in sentences_of(module)]
+    named = [text for text in sentences if re.search(r'in kinds|on_bad_rows="', text)]
+    assert len(named) >= 6
+    for text in named:
+        with pytest.raises(click.ClickException) as refused, refusals("", ""):
+            raise data.TableError(text)
+        assert not re.search(r"kinds|on_bad_rows|category", refused.value.message), text
