@@ -450,7 +450,7 @@ def test_arrays_are_nested_lists():
     array = np.array([[1.0, 2.0], [3.0, 4.0]])
     assert grad(f)(array) == [[4.0, -3.0], [-2.0, 1.0]]
     tape = Tape()
-    rows = grad(f)(TracedArray(tape, 0, (2, 2), "input"))
+    rows = grad(f)(TracedArray(tape, 0, (2, 2), np.dtype(float)))
     run = evaluate(tape, array.reshape(-1).tolist())
     assert [[run[x._index] for x in row] for row in rows] == [[4.0, -3.0], [-2.0, 1.0]]
 

@@ -193,10 +193,10 @@ class Variable(Operators):
             return Variable(operation(*_primals(level, operands)), level)
         if operation is not ops.select:
             return self._record(operation, operation.pullback, operands)
-        # A traced condition selects by a method of its own.
+        # A traced condition selects, and is negated, by methods of its own.
         condition = operands[0]
         return self._record(
-            ops.where, operation.pullback, operands, lambda: (True, condition, ~condition)
+            ops.where, operation.pullback, operands, lambda: (True, condition, condition._negated())
         )
 
     def _record(
@@ -326,7 +326,7 @@ def _gradient(result: Any, variables: Any, level: int) -> Any:
     def derivative(variable: Variable) -> Any:
         adjoint = adjoints.get(variable, 0.0)
         # A derivative that happens to be constant is of the same kind as the others.
-        kind = variable.primal if adjoint.__class__ is float else None
+        kind = variable.primal if type(adjoint) is float else None
         return kind._constant(adjoint) if isinstance(kind, Operators) else adjoint
 
     return _map(derivative, variables)
@@ -387,7 +387,7 @@ def _is_made(level: int, x: Any) -> bool:
 
 def _selected(condition: Any, part: Any) -> Any:
     """Return the part where the condition holds, else zero."""
-    zero = part.__class__ is float and part == 0.0
+    zero = type(part) is float and part == 0.0
     return part if zero else ops.where(condition, part, 0.0)
 
 
@@ -419,9 +419,9 @@ def innermost(x: Any) -> Any:
 
 def _sum(a: Any, b: Any) -> Any:
     """Return a + b, without recording the addition of a known zero."""
-    if b.__class__ is float and b == 0.0:
+    if type(b) is float and b == 0.0:
         return a
-    return b if a.__class__ is float and a == 0.0 else a + b
+    return b if type(a) is float and a == 0.0 else a + b
 
 
 def _map(function: Callable[[Any], Any], tree: Any) -> Any:

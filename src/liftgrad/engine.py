@@ -49,14 +49,14 @@ class Value(Operators):
         _operation: Operation | str = "",
         label: str = "",
     ) -> None:
-        self.data = data if data.__class__ is float else to_float(data)
+        self.data = data if type(data) is float else to_float(data)
         self.grad = 0.0
         self._prev = _prev if _prev.__class__ is tuple else tuple(_prev)
         self._operation = _operation
         self.label = label
 
     def _apply(self, operation: Operation, *operands: Any) -> Any:
-        data = [x.data for x in operands if x.__class__ is Value]
+        data = [x.data for x in operands if type(x) is Value]
         if len(data) != len(operands):
             for x in operands:
                 if hasattr(x, "_apply") and type(x)._apply is not Value._apply:

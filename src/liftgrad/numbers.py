@@ -12,6 +12,8 @@ def to_float(x: Any) -> float:
 
     """
     if not is_number(x):
+        if hasattr(x, "_node_on"):
+            return float(x)  # of a traced value, which says why it has none
         raise TypeError(_refusal(x))
     try:
         return float(x)
@@ -28,7 +30,11 @@ def is_number(x: Any) -> bool:
     >>> is_number(2), is_number("2"), is_number([2])
     (True, False, False)
     """
-    return isinstance(x, float | int | Real) or _is_scalar_array(x)
+    # By its type: what stands for a number while a function is traced has a number's `__class__`.
+    kind = type(x)
+    return issubclass(kind, float | int | Real) or (
+        _is_scalar_array(x) and not hasattr(kind, "_apply")
+    )
 
 
 def _is_scalar_array(x: Any) -> bool:

@@ -218,8 +218,9 @@ maximum = Operation(
     "maximum",
     lambda a, b: a if a > b or math.isnan(a) else b,
     lambda g, y, a, b: (
-        where(a < b, 0.0, where(a == b, g * 0.5, g)),
-        where(b < a, 0.0, where(a == b, g * 0.5, g)),
+        # Not a == b, which asks of two Values whether they are the same one.
+        where(a < b, 0.0, where(a <= b, g * 0.5, g)),
+        where(b < a, 0.0, where(b <= a, g * 0.5, g)),
     ),
     "max({0}, {1})",
     "max",
@@ -237,8 +238,8 @@ minimum = Operation(
     "minimum",
     lambda a, b: a if a < b or math.isnan(a) else b,
     lambda g, y, a, b: (
-        where(a > b, 0.0, where(a == b, g * 0.5, g)),
-        where(b > a, 0.0, where(a == b, g * 0.5, g)),
+        where(a > b, 0.0, where(a >= b, g * 0.5, g)),
+        where(b > a, 0.0, where(b >= a, g * 0.5, g)),
     ),
     "min({0}, {1})",
     "min",

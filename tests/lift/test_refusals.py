@@ -36,16 +36,14 @@ def refusal(function, *arguments, error=TraceError):
     [
         lambda p: p[0] if p[0] > 0 else p[1],
         lambda p: p[0] > 0 and p[1],
-        lambda p: p[0] or p[1],
-        lambda p: not p[0],
+        lambda p: p[0].data or p[1],
+        lambda p: not p[0].data,
         lambda p: where(0 < p[0] < 2, p[0], p[1]),
-        lambda p: max(p) * 2.0,
-        lambda p: min(p[0], p[1]),
         lambda p: sorted(p)[1],
-        lambda p: p[2] in p[:2],
-        lambda p: [x for x in p if x],
+        lambda p: p[2].data in [1.0, 2.0],
+        lambda p: [x for x in p if x.data],
     ],
-    ids=["if", "and", "or", "not", "chain", "max", "min", "sorted", "in", "filter"],
+    ids=["if", "and", "or", "not", "chain", "sorted", "in", "filter"],
 )
 def test_a_branch_on_a_traced_value(branch):
     message = refusal(branch, values(3))
@@ -267,19 +265,6 @@ def test_arrays_of_different_length():
     f(values(1), np.ones(3), np.ones(3))
     with pytest.raises((LiftError, ValueError), match=r"different lengths|of lengths"):
         f(values(1), np.ones(3), np.ones(4))
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda p: (p[0] > 1.0) * 2.0,
-        lambda p: p[0] + (p[1] > 1.0),
-        lambda p: -(p[0] > 1.0),
-        lambda p: 1.0 - (p[0] > 1.0),
-    ],
-)
-def test_a_comparison_is_no_number(use):
-    assert "where(condition, 1.0, 0.0)" in refusal(use, values(2))
 
 
 @pytest.mark.parametrize("array", [np.ones(2, complex), np.array(["a"]), np.array([object()])])

@@ -123,7 +123,7 @@ class _Reader:
         return made
 
     def take(self, x: Any, path: str, static_floats: bool = False) -> Any:
-        kind: Any = x.__class__
+        kind: Any = type(x)
         return _reader_of(kind)(self, x, path, static_floats)
 
     def take_value(self, x: Value, path: str, _static_floats: bool) -> Any:
@@ -191,7 +191,9 @@ class _Reader:
         kind: Kind = "input" if x.dtype.kind == "f" else "index"
         number = len(self.groups)
         self.groups.append(LeafGroup(path, kind, array=x))
-        self.key.append((kind, x.shape))
+        # Elements of other types are other numbers to isinstance, and in whole-number arithmetic.
+        usual = x.dtype in (np.float64, np.int64)
+        self.key.append((kind, x.shape) if usual else (kind, x.shape, x.dtype.str))
         return self.make_array(number, kind) if self.make_array else None
 
     def take_sequence(self, x: Any, path: str, static_floats: bool) -> Any:
