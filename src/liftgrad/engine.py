@@ -7,37 +7,52 @@
 27.0
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from liftgrad import own
 from liftgrad.copying import copy_value, deepcopy_value, reduce_value, restore_value
 from liftgrad.numbers import is_number, to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
 
+_new = object.__new__
+
 
 class Value(Operators):
     """A number, its gradient, the operands it was made of, and the operation that made it.
 
+    Values are told apart by identity, as micrograd's are: `==` between two of them, `in`, `index`,
+    `remove` and hashing ask for the very same Value. `==` with a plain number and `<`, `>`, ...
+    compare data. A Value is always true, that of zero as well: ask `if v.data:`. `float(v)`,
+    `int(v)` and the functions of `math` refuse, since they would lose the gradient.
+
+    Values take attributes, such as an optimiser's moments. Arithmetic on instances of a subclass
+    gives plain Values.
+
+    >>> a, b = Value(1.0), Value(1.0)
+    >>> a == b, a == 1.0, a in [b], a <= b
+    (False, True, False, True)
+
     Args:
         data: a Python or NumPy number or 0-d array of real numbers.
+        _children: what an operation of your own was computed from. Its derivative is either a
+            function that adds to their gradients, assigned to `_backward` as in micrograd, or ...
+        _op: ... the derivatives by each of them, numbers, as in microgpt; else its name.
         label: a name for pictures and messages.
 
     Raises:
-        TypeError: if `data` is not one real number.
-
-    `==` and `<` compare data, as PyTorch's do; as in PyTorch, hashing goes by identity.
-    Arithmetic on instances of a subclass gives plain Values.
+        TypeError: if `data` is not one real number, or there are more or fewer derivatives.
 
     """
 
-    __slots__ = ("__weakref__", "_operation", "_prev", "data", "grad", "label")
+    __slots__ = ("__dict__", "__weakref__", "_operation", "_prev", "data", "grad")
 
     data: float
     """The number."""
     grad: Any
     """d(what `backward` was called on) / d(this): a float; a Value after `create_graph=True`."""
-    label: str
+    label: str = ""
     """A name for pictures and messages."""
     _prev: tuple["Value", ...]
     """The operands; none for a leaf."""
@@ -45,15 +60,16 @@ class Value(Operators):
     def __init__(
         self,
         data: Any,
-        _prev: Iterable["Value"] = (),
-        _operation: Operation | str = "",
+        _children: Iterable["Value"] = (),
+        _op: Operation | str | Sequence[float] = "",
         label: str = "",
     ) -> None:
         self.data = data if data.__class__ is float else to_float(data)
         self.grad = 0.0
-        self._prev = _prev if _prev.__class__ is tuple else tuple(_prev)
-        self._operation = _operation
-        self.label = label
+        self._prev = _children if _children.__class__ is tuple else tuple(_children)
+        self._operation = own.operation(_op, len(self._prev)) if _op else ""
+        if label:
+            self.label = label
 
     def _apply(self, operation: Operation, *operands: Any) -> Any:
         data = [x.data for x in operands if x.__class__ is Value]
@@ -63,9 +79,15 @@ class Value(Operators):
                     return x._apply(operation, *operands)  # a traced or recorded value's turn
             operands = tuple([x if isinstance(x, Value) else Value(x) for x in operands])
             data = [x.data for x in operands]
+        result = operation.forward(*data)
         if operation.constant:
-            return Value(operation.forward(*data))
-        return Value(operation.forward(*data), operands, operation)
+            return Value(result)
+        made = _new(Value)  # __init__ would look for what only people pass
+        made.data = result if result.__class__ is float else to_float(result)
+        made.grad = 0.0
+        made._prev = operands
+        made._operation = operation
+        return made
 
     def _constant(self, number: float) -> "Value":
         return Value(number)
@@ -113,18 +135,34 @@ class Value(Operators):
                     if not pending[operand]:
                         ready.append(operand)
 
-    def _adjoints(self, create_graph: bool) -> Iterable[Any]:
+    def _adjoints(self, create_graph: bool, operation: Any = None) -> Iterable[Any]:
         """Return what this value's gradient adds to the gradient of each of its operands."""
-        pullback = getattr(self._operation, "pullback", None)
+        pullback = getattr(operation or self._operation, "pullback", None)
         if pullback is None:
             raise TypeError(
                 f"a Value made by the operation {self._op!r} has no derivative rule; make it "
-                "with operations that have one, or give this one a pullback in liftgrad.ops."
+                "with operations that have one, or set its _backward, as in micrograd."
             )
         if not create_graph:
             return pullback(self.grad, self.data, *[x.data for x in self._prev])  # type: ignore[no-any-return]
         adjoints = pullback(self.grad, self, *self._prev)
         return [x if isinstance(x, Value) else Value(x) for x in adjoints]
+
+    @property
+    def _backward(self) -> Callable[[], None]:
+        """The function that adds to the operands' gradients, for this one's; see `own`."""
+        operation = self._operation  # and not the one that may take its place and call this
+
+        def add_to_operands() -> None:
+            adjoints = self._adjoints(False, operation) if self._prev else ()
+            for operand, adjoint in zip(self._prev, adjoints, strict=True):
+                operand.grad += adjoint
+
+        return add_to_operands
+
+    @_backward.setter
+    def _backward(self, function: Callable[[], Any]) -> None:
+        own.set_backward(self, function)
 
     @property
     def _op(self) -> str:
@@ -135,20 +173,15 @@ class Value(Operators):
     def __repr__(self) -> str:
         return f"Value(data={self.data}, grad={self.grad})"
 
-    def __float__(self) -> float:
-        return self.data
-
-    def __bool__(self) -> bool:
-        return self.data != 0.0
-
     def __format__(self, specification: str) -> str:
         return format(self.data, specification) if specification else repr(self)
 
-    def __eq__(self, other: object) -> Any:
-        return self.data == _data(other) if _comparable(other) else NotImplemented
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Value):
+            return self is other
+        return bool(self.data == other) if is_number(other) else NotImplemented
 
-    def __ne__(self, other: object) -> Any:
-        return self.data != _data(other) if _comparable(other) else NotImplemented
+    __hash__ = object.__hash__
 
     def __lt__(self, other: Any) -> Any:
         return self.data < _data(other) if _comparable(other) else NotImplemented
@@ -161,8 +194,6 @@ class Value(Operators):
 
     def __ge__(self, other: Any) -> Any:
         return self.data >= _data(other) if _comparable(other) else NotImplemented
-
-    __hash__ = object.__hash__
 
     __copy__ = copy_value
     __deepcopy__ = deepcopy_value
