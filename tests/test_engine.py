@@ -488,6 +488,22 @@ def test_gradients_that_are_values_are_duplicated_too(duplicate):
     assert expected[0] == expected[1] != 0.0
 
 
+@duplicates
+def test_attributes_that_a_program_sets(duplicate):
+    """An optimiser's moments, marks of graph tools: on leaves and results, and duplicates."""
+    x = Value(2.0)
+    y = x * 3.0
+    x.m, x.requires_grad, y._vis_color = 0.5, False, "red"
+    x.m += 1.0
+    twin = duplicate(y)
+    twin_x = twin._prev[0]
+    assert (twin_x.m, twin_x.requires_grad, twin._vis_color) == (1.5, False, "red")
+    del x.m
+    assert not hasattr(x, "m")
+    with pytest.raises(AttributeError, match="'nothing'"):
+        _ = y.nothing
+
+
 class Weight(Value):
     """A subclass with a slot and a dictionary of its own."""
 

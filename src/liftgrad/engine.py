@@ -7,6 +7,7 @@
 27.0
 """
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -22,13 +23,11 @@ _new = object.__new__
 class Value(Operators):
     """A number, its gradient, the operands it was made of, and the operation that made it.
 
-    Values are told apart by identity, as micrograd's are: `==` between two of them, `in`, `index`,
-    `remove` and hashing ask for the very same Value. `==` with a plain number and `<`, `>`, ...
-    compare data. A Value is always true, that of zero as well: ask `if v.data:`. `float(v)`,
-    `int(v)` and the functions of `math` refuse, since they would lose the gradient.
-
-    Values take attributes, such as an optimiser's moments. Arithmetic on instances of a subclass
-    gives plain Values.
+    As in micrograd, Values are told apart by identity: `==` between two of them, `in`, `index` and
+    hashing ask for the very same one. `==` with a plain number and `<`, `>`, ... compare data.
+    Every Value is true, that of zero as well. `float(v)`, `int(v)` and the functions of `math`
+    refuse, since they would lose the gradient. Values take attributes, such as an optimiser's
+    moments. Arithmetic on instances of a subclass gives plain Values.
 
     >>> a, b = Value(1.0), Value(1.0)
     >>> a == b, a == 1.0, a in [b], a <= b
@@ -36,9 +35,9 @@ class Value(Operators):
 
     Args:
         data: a Python or NumPy number or 0-d array of real numbers.
-        _children: what an operation of your own was computed from. Its derivative is either a
-            function that adds to their gradients, assigned to `_backward` as in micrograd, or ...
-        _op: ... the derivatives by each of them, numbers, as in microgpt; else its name.
+        _children: the operands, where an operation of your own made it. Its derivative is either
+            a function that adds to their gradients, set as `_backward` as in micrograd,
+        _op: or a tuple of numbers, the derivatives by each, as in microgpt; else this is its name.
         label: a name for pictures and messages.
 
     Raises:
@@ -150,19 +149,12 @@ class Value(Operators):
 
     @property
     def _backward(self) -> Callable[[], None]:
-        """The function that adds to the operands' gradients, for this one's; see `own`."""
-        operation = self._operation  # and not the one that may take its place and call this
-
-        def add_to_operands() -> None:
-            adjoints = self._adjoints(False, operation) if self._prev else ()
-            for operand, adjoint in zip(self._prev, adjoints, strict=True):
-                operand.grad += adjoint
-
-        return add_to_operands
+        """The function that adds to the operands' gradients what this one's gives; see `own`."""
+        return own.step(self, self._operation)
 
     @_backward.setter
     def _backward(self, function: Callable[[], Any]) -> None:
-        own.set_backward(self, function)
+        own.set_step(self, function)
 
     @property
     def _op(self) -> str:
@@ -184,16 +176,16 @@ class Value(Operators):
     __hash__ = object.__hash__
 
     def __lt__(self, other: Any) -> Any:
-        return self.data < _data(other) if _comparable(other) else NotImplemented
+        return _compare(operator.lt, self, other)
 
     def __le__(self, other: Any) -> Any:
-        return self.data <= _data(other) if _comparable(other) else NotImplemented
+        return _compare(operator.le, self, other)
 
     def __gt__(self, other: Any) -> Any:
-        return self.data > _data(other) if _comparable(other) else NotImplemented
+        return _compare(operator.gt, self, other)
 
     def __ge__(self, other: Any) -> Any:
-        return self.data >= _data(other) if _comparable(other) else NotImplemented
+        return _compare(operator.ge, self, other)
 
     __copy__ = copy_value
     __deepcopy__ = deepcopy_value
@@ -201,9 +193,7 @@ class Value(Operators):
     __setstate__ = restore_value
 
 
-def _comparable(x: object) -> bool:
-    return isinstance(x, Value) or is_number(x)
-
-
-def _data(x: Any) -> float:
-    return x.data if isinstance(x, Value) else to_float(x)
+def _compare(order: Callable[[Any, Any], Any], value: Value, other: Any) -> Any:
+    if not isinstance(other, Value) and not is_number(other):
+        return NotImplemented
+    return bool(order(value.data, other.data if isinstance(other, Value) else other))

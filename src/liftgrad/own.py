@@ -9,7 +9,21 @@ from liftgrad.numbers import is_number, to_float
 from liftgrad.ops import Adjoints, Operation
 
 
-def set_backward(value: Any, function: Callable[[], Any]) -> None:
+def step(value: Any, operation: Operation | str) -> Callable[[], None]:
+    """Return micrograd's `_backward` of a Value that this operation made.
+
+    It still is that after another function has taken its place, and may be called by that.
+    """
+
+    def add_to_operands() -> None:
+        adjoints = value._adjoints(False, operation) if value._prev else ()
+        for operand, adjoint in zip(value._prev, adjoints, strict=True):
+            operand.grad += adjoint
+
+    return add_to_operands
+
+
+def set_step(value: Any, function: Callable[[], Any]) -> None:
     """Let a Value pass its gradient on by a function of the program's own.
 
     Raises:

@@ -329,6 +329,22 @@ def test_equality_and_truth_are_those_of_the_engine():
                 lossy(c)
 
 
+def test_attributes_that_a_program_sets():
+    """Adam's moments kept on leaves, and marks on results."""
+    x = Value(2.0)
+    x.m = 0.0
+    for _ in range(2):
+        with recording():
+            y = x * x
+            y.mark = "mine"
+            y.backward()
+            x.m = 0.9 * x.m + 0.1 * x.grad
+            x.data -= 0.1 * x.m
+            x.grad = 0.0
+            assert y.mark == "mine"
+    assert x.m == pytest.approx(0.9 * 0.4 + 0.1 * 2 * (2.0 - 0.04))
+
+
 def test_second_derivatives():
     outcomes = []
     for mode in (False, True):
