@@ -237,19 +237,20 @@ class Variable(Operators):
     def __ge__(self, other: Any) -> Any:
         return self.primal >= _primal(other)
 
-    def __eq__(self, other: object) -> Any:
-        return self.primal == _primal(other)
-
-    def __ne__(self, other: object) -> Any:
-        return self.primal != _primal(other)
+    def __eq__(self, other: object) -> Any:  # as that of Values
+        if isinstance(other, Operators):
+            return self is other
+        return self.primal == other
 
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
-        return bool(self.primal)
+        return self.primal.__class__ is float or bool(self.primal)
 
-    def __float__(self) -> float:
-        return float(self.primal)
+    def __float__(self) -> Any:  # refused by what is inside, which may know a line
+        return super().__float__() if self.primal.__class__ is float else float(self.primal)
+
+    __int__ = __float__
 
     def __format__(self, specification: str) -> str:
         return format(self.primal, specification) if specification else repr(self)

@@ -24,6 +24,16 @@ def to_float(x: Any) -> float:
         ) from None
 
 
+def plain(x: Any) -> float:
+    """Return the number of a Value, or any other number, as a float.
+
+    >>> from liftgrad import Value
+    >>> plain(Value(2.0)), plain(2)
+    (2.0, 2.0)
+    """
+    return float(x.data if hasattr(x, "_apply") else x)
+
+
 def is_number(x: Any) -> bool:
     """Tell whether `x` is one real number.
 

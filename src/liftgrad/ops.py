@@ -72,6 +72,9 @@ class Operation:
             )
         return lookup, (self.name, self.parameter)
 
+    def __copy__(self) -> "Operation":
+        return self
+
     def __deepcopy__(self, _memo: Any) -> "Operation":
         return self
 
@@ -218,7 +221,7 @@ maximum = Operation(
     "maximum",
     lambda a, b: a if a > b or math.isnan(a) else b,
     lambda g, y, a, b: (
-        # Not a == b, which asks of two Values whether they are the same one.
+        # <= and not ==, which asks of Values whether they are one and the same.
         where(a < b, 0.0, where(a <= b, g * 0.5, g)),
         where(b < a, 0.0, where(b <= a, g * 0.5, g)),
     ),
