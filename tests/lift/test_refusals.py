@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from text import values
 
-from liftgrad import Value, get_num_threads, set_num_threads
+from liftgrad import Trainer, Value, get_num_threads, set_num_threads
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import mean, take, total, uniform, where
 from liftgrad.lift.api import lift
 from liftgrad.lift.vmap import vmap
 from liftgrad.losses import hinge
+from liftgrad.optim import SGD
 
 
 def refusal(function, *arguments, error=TraceError):
@@ -183,6 +184,48 @@ def test_an_index_of_a_sample_out_of_range():
     for wrong in ([0, 3], [-1, 0], [0] * 40 + [7]):
         with pytest.raises(IndexError, match=r"take\(\) at index"):
             f(values(3), np.array(wrong))
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_an_index_out_of_range_whose_result_is_not_used(backend):
+    """Eagerly it is an IndexError, too; at every call, and within vmap."""
+
+    def alone(p, k):
+        take(p, k[0])
+        return p[0] * 2.0
+
+    def mapped(p, k):
+        def of_sample(i):
+            take(p, i)
+            return p[0] * 2.0
+
+        return total(vmap(of_sample)(k))
+
+    for function in (alone, mapped):
+        f = lift(backend=backend)(function)
+        for _ in range(3):
+            assert f(values(3), np.array([2])).data == 2.0
+            for wrong in (3, -1):
+                with pytest.raises(IndexError, match=rf"take\(\) at index {wrong} of a table of 3"):
+                    f(values(3), np.array([wrong]))
+
+
+def test_an_index_out_of_range_whose_result_a_training_does_not_use():
+    """The first step is not taken."""
+
+    def loss(p, k):
+        def of_sample(i):
+            take(p, i)
+            return p[0] * p[0]
+
+        return mean(vmap(of_sample)(k))
+
+    for backend in ("native", "numpy"):
+        p = values(3)
+        trainer = Trainer(lift(backend=backend)(loss), SGD(p, lr=0.1), batch_size=2)
+        with pytest.raises(IndexError, match=r"take\(\) at index 3 of a table of 3"):
+            trainer.fit(1, p, np.array([0, 1, 2, 3]))
+        assert p[0].data == 1.0
 
 
 def test_integers_beyond_int64():

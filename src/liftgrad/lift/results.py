@@ -42,8 +42,10 @@ class Prepared:
                 target = None if array is None else self.run.target(number, array.shape)
                 self.inputs.append((i, number, target))
         self.apart = [(i, p) for i, p in self.parameters.items() if p.store is None]
-        self.whole = not self.apart and not built.draws
-        """Whether the inputs are all that has to be fed."""
+        self.unread = [i for i in built.index_bounds if i not in built.leaf_of]
+        """Groups of indices that only `take` of unused results needs: eagerly it looks at them."""
+        self.whole = not (self.apart or built.draws or self.unread)
+        """Whether the inputs are all that has to be fed, or looked at."""
         arrays = all(target is not None for *_, target in self.inputs)
         self.copied = self.double and self.whole and arrays
         """Whether to copy arrays is all there is to feeding: the most frequent case."""
@@ -78,6 +80,8 @@ class Prepared:
         if self.whole:
             return
         built = self.executable.built
+        for i in self.unread:
+            checked_numbers(groups[i], i, built)
         for i, parameters in self.apart:
             self.run.feed(built.leaf_of[i], parameters.numbers())
         if built.draws:
