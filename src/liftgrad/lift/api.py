@@ -24,6 +24,7 @@ from liftgrad.lift.reading import Reading, describe
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.tape import Tape
+from liftgrad.lift.tracebacks import hide_own_frames
 from liftgrad.lift.update import store_update
 
 DType = Literal["float64", "float32"]
@@ -135,31 +136,37 @@ class LiftedFunction(Wrapper):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program for these arguments, building it if there is none for their structure."""
-        if tracing.depth:
-            return self.function(*args, **kwargs)
-        with self.lock:
-            if self._repeat is not None:
-                last, prepared = self._repeat
-                captured = self._captured.values()
-                given: Sequence[Any] = args
-                known = not captured and not kwargs and len(args) == self._plain == len(last.names)
-                if not known:
-                    arguments = self.arguments(args, kwargs, captured)
-                    known, given = tuple(arguments) == last.names, list(arguments.values())
-                groups = last.taken(given) if known else None
-                if groups is not None:
-                    self.stats.cache_hits += 1
-                    return prepared.call(groups)
-                self._repeat = None
-            arguments, reading = self.read(args, kwargs)
-            if reading.nested:
+        try:
+            if tracing.depth:
                 return self.function(*args, **kwargs)
-            executable = self._executable(arguments, reading)
-            prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
-            result = prepared.call(reading.groups)
-            like = Repeat.of(arguments, reading, self._forget)
-            self._repeat = None if like is None else (like, prepared)
-            return result
+            with self.lock:
+                if self._repeat is not None:
+                    last, prepared = self._repeat
+                    captured = self._captured.values()
+                    given: Sequence[Any] = args
+                    known = (
+                        not captured and not kwargs and len(args) == self._plain == len(last.names)
+                    )
+                    if not known:
+                        arguments = self.arguments(args, kwargs, captured)
+                        known, given = tuple(arguments) == last.names, list(arguments.values())
+                    groups = last.taken(given) if known else None
+                    if groups is not None:
+                        self.stats.cache_hits += 1
+                        return prepared.call(groups)
+                    self._repeat = None
+                arguments, reading = self.read(args, kwargs)
+                if reading.nested:
+                    return self.function(*args, **kwargs)
+                executable = self._executable(arguments, reading)
+                prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
+                result = prepared.call(reading.groups)
+                like = Repeat.of(arguments, reading, self._forget)
+                self._repeat = None if like is None else (like, prepared)
+                return result
+        except Exception as error:
+            hide_own_frames(error)
+            raise
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """Return the method, as functions do."""
