@@ -282,7 +282,7 @@ def _pairs(name: str, what: str, a: Any, b: Any) -> list[tuple[Any, Any]]:
     if _is_scalar(a) or _is_scalar(b):
         raise ValueError(
             f"{name} needs a target for each {what}; one of the two is a number and the other a "
-            "list: give them one shape."
+            "list: give them one shape, such as model(x)[0] for the one output of a model."
         )
     for x in (a, b):
         # The characters of a text are texts again.

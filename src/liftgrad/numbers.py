@@ -47,6 +47,8 @@ def _refusal(x: Any) -> str:
             f"a Value is one number, and this array has shape {tuple(x.shape)}; "
             "make a Value of each element, as in [Value(v) for v in array]."
         )
+    if isinstance(x, list | tuple):
+        return "a Value is one number, and this is a list; take an element of it, such as x[0]."
     if hasattr(x, "_apply"):
         return f"a Value is one number, and this is a {type(x).__name__} already; use it as it is."
     return f"a Value is one number, and this is of type {type(x).__name__}; pass a float."
