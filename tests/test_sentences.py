@@ -1,13 +1,17 @@
 """The commonest mistakes get a sentence that cures them, on the eager engine and lifted alike."""
 
+import ast
 import operator
 import pickle
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from liftgrad import Value, functional, lift, losses, nn
+import liftgrad
+from liftgrad import Value, functional, grad, lift, losses, nn, optim
+from liftgrad.errors import LiftError
 from liftgrad.functional import dot
 
 ROWS = np.ones((4, 2))
@@ -70,7 +74,7 @@ def test_a_batch_for_a_model_of_one_sample(layer, rows):
 def test_other_errors_in_a_layer_stay_as_they_are():
     """A number that is none, and an inner layer of the user's."""
     for layer in (nn.MLP(2, [1]), nn.Layer(2, 2), nn.Neuron(2)):
-        with pytest.raises(TypeError, match="of type NoneType; pass a float"):
+        with pytest.raises(TypeError, match="this is None; pass a float"):
             layer([1.0, None])
 
     class Own(nn.Module):
@@ -207,3 +211,49 @@ def test_numbers_of_numpy_on_the_left_of_a_value(number):
 def test_arrays_beside_a_value(use):
     with pytest.raises(TypeError, match=r"this array has shape \(2,\); make a Value of each"):
         use(np.ones(2), Value(1.0))
+
+
+PRIVATE = re.compile(
+    r"(?<![\w.])_[A-Za-z]\w*|\b(Traced|Lifted|Recorded|Adopted|Variable|OneOutput)"
+)
+
+
+def messages_in(module):
+    """Yield the line and the text of each message that a module raises or warns with."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        warns = isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"
+        if isinstance(node, ast.Raise) or warns:
+            parts = [x.value for x in ast.walk(node) if isinstance(x, ast.Constant)]
+            yield node.lineno, " ".join(x for x in parts if isinstance(x, str))
+
+
+def test_no_message_has_a_private_name():
+    """As far as it is written down in the source; a message names what users know."""
+    package = Path(liftgrad.__file__).parent
+    found = [
+        (str(module.relative_to(package)), line, message)
+        for module in sorted(package.rglob("*.py"))
+        for line, message in messages_in(module)
+    ]
+    assert len(found) > 200
+    assert [place for place in found if PRIVATE.search(place[2].replace("__init__", ""))] == []
+
+
+@pytest.mark.parametrize(
+    ("use", "kind"),
+    [
+        (lambda v, X: losses.mse_loss(v > 1.0, [1.0]), "a comparison of Values"),
+        (lambda v, X: losses.mse_loss(object(), [1.0]), "an object"),
+        (lambda v, X: grad(lambda x: X)(v), "an array"),
+        (lambda v, X: grad(lambda x: None)(v), "None"),
+        (lambda v, X: grad(lambda x: x > 1.0)(v), "a comparison of Values"),
+        (lambda v, X: functional.sigmoid([v]), "a list"),
+        (lambda v, X: optim.SGD(3, lr=0.1), "an int"),
+    ],
+)
+def test_messages_name_kinds_as_users_know_them(use, kind):
+    """Whatever stands for a number or an array while a function is traced."""
+    with pytest.raises((TypeError, ValueError, LiftError)) as caught:
+        lift(use)(Value(1.0), np.ones(2))
+    assert kind in str(caught.value)
+    assert not PRIVATE.search(str(caught.value))

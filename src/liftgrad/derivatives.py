@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from liftgrad import ops
 from liftgrad.functional import uniform
-from liftgrad.numbers import is_number, to_float
+from liftgrad.numbers import is_number, kind_of, to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
 
@@ -75,7 +75,7 @@ def value_and_grad(
         if not _is_scalar(result):
             raise TypeError(
                 "grad() differentiates functions that return one number, and this one returned "
-                f"a {type(result).__name__}; return a single number, or use jacobian()."
+                f"{kind_of(result)}; return a single number, or use jacobian()."
             )
         value = result.primal if _is_at(level, result) else result
         return value, _gradient(result, variables, level)
@@ -315,7 +315,7 @@ def _number(x: Any, role: str) -> Any:
     if not is_number(x):
         raise TypeError(
             f"{role} consists of numbers in lists, tuples and dicts, and this one has "
-            f"a {type(x).__name__}; pass its numbers instead."
+            f"{kind_of(x)}; pass its numbers instead."
         )
     return to_float(x)
 
