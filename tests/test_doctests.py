@@ -14,6 +14,7 @@ MODULES = [
         module.name
         for module in pkgutil.walk_packages(liftgrad.__path__, "liftgrad.")
         if not module.name.endswith("__main__")
+        and module.name != "liftgrad.lift"  # the function of liftgrad.lift.api
     ),
 ]
 

@@ -279,7 +279,10 @@ def test_train_and_eval_reach_every_module():
         (lambda: MLP(2, []), "needs at least one layer; pass sizes"),
         (lambda: Neuron(2, activation="rely"), "no activation called 'rely'; choose from relu, "),
         (lambda: MLP(2, [1], init="xavir"), "no initialiser called 'xavir'; choose from uniform"),
-        (lambda: MLP(2, [1])([1.0, 2.0, 3.0]), "got 2 and 3 numbers"),
+        (
+            lambda: MLP(2, [1])([1.0, 2.0, 3.0]),
+            r"MLP\(2, \[1\]\) takes 2 numbers and got 3; pass 2",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(make, message):

@@ -123,6 +123,13 @@ def test_a_picture_is_saved_whole(tmp_path, extension):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_picture_that_was_not_drawn(tmp_path):
+    """There is no figure yet then."""
+    boundary = plot.DecisionBoundary(*[np.zeros((2, 2))] * 3, X, Y)
+    with pytest.raises(ValueError, match=r"call plot\(\) first"):
+        plot.save(boundary.figure_, tmp_path / "picture.png")
+
+
 def test_a_failed_save_leaves_the_old_picture(tmp_path):
     """And no other file."""
     path = tmp_path / "picture.png"

@@ -138,5 +138,5 @@ def test_other_things_are_refused():
 
     with pytest.raises(LiftError, match="Python branch"):
         predict(Branching(), rows())
-    with pytest.raises(ValueError, match="3 and 2 numbers"):
+    with pytest.raises(ValueError, match=r"MLP\(3, \[1\]\) takes 3 numbers and got 2"):
         predict(nn.MLP(3, [1]), rows(4, 2))

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from liftgrad.lift.vmap import vmap
     from liftgrad.trainer import Checkpoint, EarlyStopping, Trainer, predict
 
-# These need NumPy, whose import takes longer than all else.
+# These need NumPy, whose import takes longer than all else. `dir()` has them all the same.
 _MODULES_IMPORTED_AT_USE = {"data", "lift", "plot"}
 _NAMES_IMPORTED_AT_USE = {
     "Checkpoint": "trainer",
@@ -62,3 +62,7 @@ def __getattr__(name: str) -> Any:
     if name in _NAMES_IMPORTED_AT_USE:
         return getattr(importlib.import_module(f"liftgrad.{_NAMES_IMPORTED_AT_USE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,16 +18,19 @@ import itertools
 from collections.abc import Callable, Sequence
 from functools import wraps
 from operator import attrgetter, index
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from liftgrad import ops
 from liftgrad.functional import uniform
-from liftgrad.numbers import is_number, to_float
+from liftgrad.numbers import is_number, kind_of, to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+
+def grad(fn: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]:
     """Return the function that gives the gradient of `fn`, which returns one number.
 
     >>> grad(lambda p, x: p["w"] * x + p["b"])({"w": 2.0, "b": 1.0}, 5.0)
@@ -51,13 +54,15 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[.
     value_and_gradient = value_and_grad(fn, argnums)
 
     @wraps(fn)
-    def gradient(*arguments: Any, **keywords: Any) -> Any:
+    def gradient(*arguments: P.args, **keywords: P.kwargs) -> Any:
         return value_and_gradient(*arguments, **keywords)[1]
 
     return gradient
 
 
-def value_and_grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def value_and_grad(
+    fn: Callable[P, R], argnums: int | Sequence[int] = 0
+) -> Callable[P, tuple[R, Any]]:
     """Return the function that gives (fn's result, fn's gradient); see `grad`.
 
     >>> value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 4.0)
@@ -65,12 +70,12 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> 
     """
 
     @wraps(fn)
-    def value_and_gradient(*arguments: Any, **keywords: Any) -> tuple[Any, Any]:
+    def value_and_gradient(*arguments: P.args, **keywords: P.kwargs) -> tuple[R, Any]:
         result, variables, level = _run(fn, argnums, arguments, keywords)
         if not _is_scalar(result):
             raise TypeError(
                 "grad() differentiates functions that return one number, and this one returned "
-                f"a {type(result).__name__}; return a single number, or use jacobian()."
+                f"{kind_of(result)}; return a single number, or use jacobian()."
             )
         value = result.primal if _is_at(level, result) else result
         return value, _gradient(result, variables, level)
@@ -78,7 +83,7 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> 
     return value_and_gradient
 
 
-def jacobian(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def jacobian(fn: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]:
     """Return the function that gives all derivatives of all numbers that `fn` returns.
 
     Its result has the structure of fn's result, with the structure of the differentiated argument
@@ -94,14 +99,14 @@ def jacobian(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callab
     """
 
     @wraps(fn)
-    def derivatives(*arguments: Any, **keywords: Any) -> Any:
+    def derivatives(*arguments: P.args, **keywords: P.kwargs) -> Any:
         result, variables, level = _run(fn, argnums, arguments, keywords)
         return _map(lambda y: _gradient(_number(y, "a result"), variables, level), result)
 
     return derivatives
 
 
-def hessian(fn: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def hessian(fn: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]:
     """Return the function that gives the second derivatives of `fn`: the Jacobian's Jacobian.
 
     >>> hessian(lambda x: x[0] ** 2 * x[1])([3.0, 4.0])
@@ -311,7 +316,7 @@ def _number(x: Any, role: str) -> Any:
     if not is_number(x):
         raise TypeError(
             f"{role} consists of numbers in lists, tuples and dicts, and this one has "
-            f"a {type(x).__name__}; pass its numbers instead."
+            f"{kind_of(x)}; pass its numbers instead."
         )
     return to_float(x)
 

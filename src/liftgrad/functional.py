@@ -7,7 +7,7 @@ import math
 import operator
 import random
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from liftgrad import ops
 from liftgrad.numbers import to_float
@@ -28,6 +28,9 @@ from liftgrad.ops import (
     tanh,
     where,
 )
+
+if TYPE_CHECKING:
+    from liftgrad.engine import Value
 
 __all__ = [
     "cos",
@@ -101,6 +104,12 @@ def dot(a: Iterable[Any], b: Iterable[Any], start: Any = None) -> Any:
     return ops.dot(*left, *right) if start is None else ops.dot(*left, *right, start)
 
 
+@overload
+def total(terms: "Iterable[Value]") -> "Value": ...
+@overload
+def total(terms: Iterable[float]) -> float: ...
+@overload
+def total(terms: Iterable[Any]) -> Any: ...
 def total(terms: Iterable[Any]) -> Any:
     """Return the sum of the terms, as one operation; of none, 0.0.
 
@@ -112,6 +121,12 @@ def total(terms: Iterable[Any]) -> Any:
     return ops.total(*terms)
 
 
+@overload
+def mean(terms: "Iterable[Value]") -> "Value": ...
+@overload
+def mean(terms: Iterable[float]) -> float: ...
+@overload
+def mean(terms: Iterable[Any]) -> Any: ...
 def mean(terms: Iterable[Any]) -> Any:
     """Return the arithmetic mean of the terms.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 from liftgrad.functional import dot, mean, relu, shifted_scores, softplus, take, total, where
-from liftgrad.numbers import is_number, to_float
+from liftgrad.numbers import is_number, kind_of, to_float
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -282,14 +282,14 @@ def _pairs(name: str, what: str, a: Any, b: Any) -> list[tuple[Any, Any]]:
     if _is_scalar(a) or _is_scalar(b):
         raise ValueError(
             f"{name} needs a target for each {what}; one of the two is a number and the other a "
-            "list: give them one shape."
+            "list: give them one shape, such as model(x)[0] for the one output of a model."
         )
     for x in (a, b):
         # The characters of a text are texts again.
         if isinstance(x, str | bytes) or not hasattr(x, "__iter__"):
             raise TypeError(
-                f"{name} takes numbers or lists of numbers, and this is of type "
-                f"{type(x).__name__}; pass one of them."
+                f"{name} takes numbers or lists of numbers, and this is {kind_of(x)}; pass one of "
+                "them."
             )
     left, right = list(a), list(b)
     if len(left) != len(right):

@@ -63,6 +63,35 @@ def _refusal(x: Any) -> str:
             f"a Value is one number, and this array has shape {tuple(x.shape)}; "
             "make a Value of each element, as in [Value(v) for v in array]."
         )
+    if isinstance(x, list | tuple):
+        return "a Value is one number, and this is a list; take an element of it, such as x[0]."
     if hasattr(x, "_apply"):
-        return f"a Value is one number, and this is a {type(x).__name__} already; use it as it is."
-    return f"a Value is one number, and this is of type {type(x).__name__}; pass a float."
+        return "a Value is one number, and this is a Value already; use it as it is."
+    return f"a Value is one number, and this is {kind_of(x)}; pass a float."
+
+
+def kind_of(x: Any) -> str:
+    """Return what a user knows something as, of our own things not the names that we gave them.
+
+    >>> kind_of(3), kind_of([3])
+    ('an int', 'a list')
+    """
+    kind = type(x)
+    for mark, known_as in _KNOWN_AS.items():
+        if hasattr(kind, mark):
+            return known_as
+    if x is None:
+        return "None"
+    name = kind.__name__.lstrip("_")
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
+
+
+_KNOWN_AS = {
+    "_apply": "a Value",
+    "_logical": "a comparison of Values",
+    "_mean": "what vmap returned",
+    "_refuse": "a list",
+    "_sample": "an array",
+    "tobytes": "an array",
+}
+"""What our methods tell of the things that stand for others while a function is traced."""

@@ -15,9 +15,6 @@ class Operators:
     """Arithmetic by way of `_apply(operation, *operands)`, which subclasses define."""
 
     __slots__ = ()
-    # NumPy then leaves `array * value` to us, where it is refused, instead of making an
-    # array of objects.
-    __array_ufunc__ = None
 
     def _apply(self, operation: Operation, *operands: Any) -> Self:
         raise NotImplementedError
@@ -25,6 +22,18 @@ class Operators:
     def _constant(self, number: float) -> Self:
         """Return a number of this kind that takes no part in any gradient."""
         raise NotImplementedError
+
+    def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
+        """Apply the operator that a NumPy number or array has on its left; refuse the rest.
+
+        Without it, NumPy would make arrays of objects.
+        """
+        names = _OPERATORS_OF_NUMPY.get(function.__name__)
+        if names is None or method != "__call__" or options:
+            raise TypeError(_instead_of_numpy(function.__name__))
+        a, b = operands
+        result = getattr(self, names[1])(a) if b is self else getattr(self, names[0])(b)
+        return to_float(a if b is self else b) if result is NotImplemented else result
 
     def __add__(self, other: Any) -> Self:
         return self._apply(ops.add, self, other)
@@ -84,6 +93,35 @@ class Operators:
 
         def __getattr__(self, name: str) -> Any:
             """Methods come from the table of operations, where the type checker cannot look."""
+
+
+_OPERATORS_OF_NUMPY = {
+    "add": ("__add__", "__radd__"),
+    "subtract": ("__sub__", "__rsub__"),
+    "multiply": ("__mul__", "__rmul__"),
+    "divide": ("__truediv__", "__rtruediv__"),
+    "true_divide": ("__truediv__", "__rtruediv__"),  # before NumPy 2
+    "power": ("__pow__", "__rpow__"),
+    "less": ("__lt__", "__gt__"),
+    "less_equal": ("__le__", "__ge__"),
+    "greater": ("__gt__", "__lt__"),
+    "greater_equal": ("__ge__", "__le__"),
+    "equal": ("__eq__", "__eq__"),
+    "not_equal": ("__ne__", "__ne__"),
+}
+"""Our methods for NumPy's functions, with a Value on the left and on the right."""
+
+
+def _instead_of_numpy(name: str) -> str:
+    if name in OPERATIONS:
+        return (
+            f"NumPy's {name} is not for Values; write functional.{name}, of liftgrad.functional, "
+            f"or the method .{name}(), which have a gradient."
+        )
+    return (
+        f"NumPy's {name} is not for Values; write it with functions of liftgrad.functional, or "
+        "pass .data, which has no gradient."
+    )
 
 
 def _method(operation: Operation) -> Any:

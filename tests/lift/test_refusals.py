@@ -1,5 +1,6 @@
 """What cannot be lifted is refused in one sentence: where it stands, what is wrong, what to do."""
 
+import functools
 import math
 import random
 import re
@@ -15,6 +16,7 @@ from liftgrad.functional import mean, take, total, uniform, where
 from liftgrad.lift.api import lift
 from liftgrad.lift.vmap import vmap
 from liftgrad.losses import hinge
+from liftgrad.nn import Linear
 from liftgrad.optim import SGD
 
 
@@ -429,3 +431,86 @@ def test_a_function_may_change_what_it_made_itself():
         return p[-1] + best[1]
 
     assert f(values(3)).data == 14.0 + 4.0
+
+
+class Squares:
+    """Things that can be called and are no functions."""
+
+    def __call__(self, x):  # noqa: D102
+        return x * x
+
+    def method(self, x):  # noqa: D102
+        return x * x
+
+
+def yields(x):
+    """Give results one by one."""
+    yield x * x
+
+
+async def later(x):
+    """Give the result later."""
+    return x * x
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (staticmethod(lambda x: x), "write @staticmethod above @lift, not below it"),
+        (classmethod(lambda c, x: x), "write @classmethod above @lift, not below it"),
+        (property(lambda self: self), "write @property above @lift, not below it"),
+        (math.exp, "exp, which is not written in Python; call a function of liftgrad.functional"),
+        (np.exp, "exp, which is not written in Python"),
+        (Squares, "the class Squares; decorate one of its methods"),
+        (Squares(), "an object of the class Squares;.*: lift(lambda object, x: object(x))"),
+        (
+            Squares().method,
+            "write @lift above its definition.*(lambda object, x: object.method(x))",
+        ),
+        (Linear(2, 1), "a model, Linear;.*: lift(lambda model, x: model(x))"),
+        (functools.partial(max, 1.0), "functools.partial; lift the function, and pass all"),
+        (functools.cache(Squares.method), "lift the function itself, method.__wrapped__"),
+        (yields, "yields is a generator function; return a list"),
+        (later, "later is an async function"),
+        (3.0, "this is of type float; write a function"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_what_is_no_function(given, words):
+    """Each kind of thing has another cure; there is one frame of ours."""
+    for decorate in (lift, lift(dtype="float32")):
+        with pytest.raises(LiftError, match=".*".join(map(re.escape, words.split(".*")))) as caught:
+            decorate(given)
+        message = str(caught.value)
+        assert message.startswith("lift() takes a function")
+        assert message.endswith(".")
+        assert len(caught.traceback) == 2
+
+
+def test_decorators_above_it():
+    class Model:
+        def __init__(self):
+            self.w = Value(3.0)
+
+        @staticmethod
+        @lift
+        def square(x):
+            return x * x
+
+        @classmethod
+        @lift
+        def of_class(cls, x):
+            return x * x
+
+        @property
+        @lift
+        def twice(self):
+            return self.w * 2.0
+
+        @lift
+        def scaled(self, x):
+            return self.w * x
+
+    model = Model()
+    results = (model.square(2.0), model.of_class(2.0), model.twice, model.scaled(2.0))
+    assert [y.data for y in results] == [4.0, 4.0, 6.0, 6.0]

@@ -267,9 +267,9 @@ mapped_loss: LiftedFunction = lift(_mapped)
 
 
 @lift
-def scores(model: MLP, X: Array) -> object:
+def scores(model: MLP, X: Array) -> Array:
     """Return the model's score of each point, as an array."""
-    return vmap(model)(X)
+    return vmap(model)(X)  # type: ignore[no-any-return]
 
 
 def _blocks(steps: int) -> Iterator[tuple[int, int]]:
@@ -288,7 +288,6 @@ def _draw(
 ) -> None:
     try:
         picture = plot.decision_boundary(model, X, y, size=size)
-        assert picture.figure_ is not None
         with writes(output):
             plot.save(picture.figure_, output, dpi=dpi)
     except ValueError as error:  # the last step led to scores beyond all numbers

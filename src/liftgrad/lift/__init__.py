@@ -3,23 +3,18 @@
 The modules in the order in which a program travels: arguments, captured and trace; roll (groups);
 adjoint; fuse, affine and schedule (program); tiling, llvm (target, vector_math), machine_code and
 native, or numpy_executor; parameters, build, executable and api around them.
+
+Python binds a package's name in its parent, whoever imports it first, and `liftgrad.lift` is to be
+the decorator. So the function stands for the package, too: it has what imports ask a package for,
+and it is a function to `help`, to editors and to whoever calls it.
 """
 
 import sys
-import types
-from typing import Any
 
+from liftgrad.lift.api import lift
 
-class _Decorator(types.ModuleType):
-    """What `from liftgrad import lift` gives: this package, and the decorator that it is about.
+__all__ = ["lift"]
 
-    Python binds a package's name in its parent, whoever imports it first.
-    """
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from liftgrad.lift import api  # noqa: PLC0415, which needs NumPy
-
-        return api.lift(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _Decorator
+vars(lift).update({**vars(sys.modules[__name__]), "__doc__": lift.__doc__})
+lift.__module__, lift.__name__ = "liftgrad", __name__
+sys.modules[__name__] = lift  # type: ignore[assignment]

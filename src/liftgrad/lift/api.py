@@ -8,13 +8,14 @@ import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Self, overload
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.executable import Backend, Executable
+from liftgrad.lift.liftable import why_not_liftable
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Store
 from liftgrad.lift.printer import listing
@@ -24,8 +25,20 @@ from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.stand_ins import stand_ins
 from liftgrad.lift.tape import Tape
+from liftgrad.lift.tracebacks import hide_own_frames
 from liftgrad.lift.update import store_update
 
+if TYPE_CHECKING:  # where defaults are known before Python 3.13
+    from typing_extensions import ParamSpec, TypeVar
+
+    P = ParamSpec("P", default=...)
+    R_co = TypeVar("R_co", covariant=True, default=Any)
+else:
+    from typing import ParamSpec, TypeVar
+
+    P, R_co = ParamSpec("P"), TypeVar("R_co", covariant=True)
+Rest = ParamSpec("Rest")
+Instance = TypeVar("Instance")
 DType = Literal["float64", "float32"]
 _MANY_STRUCTURES = 16
 # Parameters of lifted functions move together, natively, when their optimiser steps.
@@ -33,11 +46,13 @@ Store.make_update = staticmethod(store_update)
 
 
 @overload
-def lift(function: Callable[..., Any], /) -> "LiftedFunction": ...
+def lift(
+    function: Callable[P, R_co], /, *, dtype: DType = "float64", backend: Backend = "native"
+) -> "LiftedFunction[P, R_co]": ...
 @overload
 def lift(
     *, dtype: DType = "float64", backend: Backend = "native"
-) -> Callable[[Callable[..., Any]], "LiftedFunction"]: ...
+) -> Callable[[Callable[P, R_co]], "LiftedFunction[P, R_co]"]: ...
 def lift(
     function: Callable[..., Any] | None = None,
     /,
@@ -75,22 +90,16 @@ def lift(
     if backend not in ("native", "numpy"):
         raise LiftError(f"lift(backend={backend!r}): choose 'native' or 'numpy'.")
     if function is None:
-        return lambda f: _lifted(f, dtype, backend)
-    return _lifted(function, dtype, backend)
-
-
-def _lifted(function: Any, dtype: DType, backend: Backend) -> "LiftedFunction":
+        return functools.partial(lift, dtype=dtype, backend=backend)
     if isinstance(function, LiftedFunction):
         function = function.function
-    if not isinstance(function, types.FunctionType):
-        raise LiftError(
-            f"lift() takes a function, and this is a {type(function).__name__}; write one that "
-            "takes it as an argument: lift(lambda model, x: model(x))."
-        )
+    refusal = why_not_liftable(function)
+    if refusal is not None:
+        raise LiftError(refusal)
     return LiftedFunction(function, dtype, backend)
 
 
-class LiftedFunction(Wrapper):
+class LiftedFunction(Wrapper, Generic[P, R_co]):
     """A scalar program that runs as a tensor program.
 
     Arguments may be numbers, arrays, Values, Modules, and lists, tuples and dicts of them. Floats
@@ -107,9 +116,10 @@ class LiftedFunction(Wrapper):
 
     __name__: str
 
-    def __init__(self, function: types.FunctionType, dtype: DType, backend: Backend) -> None:
+    def __init__(self, function: Callable[P, R_co], dtype: DType, backend: Backend) -> None:
         functools.update_wrapper(self, function)
-        self.function, self.dtype, self.backend = function, dtype, backend
+        self.function: Callable[P, R_co] = function
+        self.dtype, self.backend = dtype, backend
         self.stats = Stats()
         self._signature = inspect.signature(function)
         self._names = tuple(self._signature.parameters)
@@ -133,34 +143,48 @@ class LiftedFunction(Wrapper):
 
         self._forget = forget
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run the program for these arguments, building it if there is none for their structure."""
-        if tracing.depth:
-            return self.function(*args, **kwargs)
-        with self.lock:
-            if self._repeat is not None:
-                last, prepared = self._repeat
-                captured = self._captured.values()
-                given: Sequence[Any] = args
-                known = not captured and not kwargs and len(args) == self._plain == len(last.names)
-                if not known:
-                    arguments = self.arguments(args, kwargs, captured)
-                    known, given = tuple(arguments) == last.names, list(arguments.values())
-                groups = last.taken(given) if known else None
-                if groups is not None:
-                    self.stats.cache_hits += 1
-                    return prepared.call(groups)
-                self._repeat = None
-            arguments, reading = self.read(args, kwargs)
-            if reading.nested:
+        try:
+            if tracing.depth:
                 return self.function(*args, **kwargs)
-            executable = self._executable(arguments, reading)
-            prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
-            result = prepared.call(reading.groups)
-            like = Repeat.of(arguments, reading, self._forget)
-            self._repeat = None if like is None else (like, prepared)
-            return result
+            with self.lock:
+                if self._repeat is not None:
+                    last, prepared = self._repeat
+                    captured = self._captured.values()
+                    given: Sequence[Any] = args
+                    known = (
+                        not captured and not kwargs and len(args) == self._plain == len(last.names)
+                    )
+                    if not known:
+                        arguments = self.arguments(args, kwargs, captured)
+                        known, given = tuple(arguments) == last.names, list(arguments.values())
+                    groups = last.taken(given) if known else None
+                    if groups is not None:
+                        self.stats.cache_hits += 1
+                        return prepared.call(groups)  # type: ignore[no-any-return]
+                    self._repeat = None
+                arguments, reading = self.read(args, kwargs)
+                if reading.nested:
+                    return self.function(*args, **kwargs)
+                executable = self._executable(arguments, reading)
+                prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
+                result = prepared.call(reading.groups)
+                like = Repeat.of(arguments, reading, self._forget)
+                self._repeat = None if like is None else (like, prepared)
+                return result  # type: ignore[no-any-return]
+        except Exception as error:
+            hide_own_frames(error)
+            raise
 
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(
+        self: "LiftedFunction[Concatenate[Instance, Rest], R_co]",
+        instance: Instance,
+        owner: type | None = None,
+    ) -> Callable[Rest, R_co]: ...
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """Return the method, as functions do."""
         return self if instance is None else types.MethodType(self, instance)

@@ -98,7 +98,7 @@ class Softmax(Module):
 
     def __call__(self, x: Any) -> Any:
         """Return numbers that add up to 1 in each list."""
-        return map_rows(functional.softmax, x)
+        return map_rows(functional.softmax, x, "Softmax")
 
 
 class LogSoftmax(Module):
@@ -106,4 +106,4 @@ class LogSoftmax(Module):
 
     def __call__(self, x: Any) -> Any:
         """Return the logarithms in each list."""
-        return map_rows(functional.log_softmax, x)
+        return map_rows(functional.log_softmax, x, "LogSoftmax")

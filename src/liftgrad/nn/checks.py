@@ -16,7 +16,33 @@ def check_name(name: str, table: Mapping[str, Any], what: str) -> None:
         raise ValueError(f"there is no {what} called {name!r}; choose from {', '.join(table)}.")
 
 
-def check_length(x: Sequence[Any], length: int, layer: str, what: str) -> None:
+def check_length(x: Sequence[Any], length: int, layer: str, what: str = "numbers") -> None:
     """Raise ValueError unless a layer got as many of something as it was made for."""
     if len(x) != length:
-        raise ValueError(f"{layer} takes {length} {what} and got {len(x)}; pass {length}.")
+        raise ValueError(
+            f"{layer} takes {length} {what} and got {len(x)}; pass {length}, or make the layer "
+            f"for {len(x)}."
+        ) from None
+
+
+def check_sample(x: Any, length: int, layer: str) -> None:
+    """Raise an error if a layer that failed did not get a list of so many numbers.
+
+    Raises:
+        TypeError: if it got one number, or lists.
+        ValueError: if it got more or fewer numbers.
+
+    """
+    if not hasattr(x, "__len__"):
+        if hasattr(x, "__iter__"):
+            return
+        raise TypeError(
+            f"{layer} takes a list of {length} numbers and got one number; pass a list, such as "
+            "[x]."
+        ) from None
+    if any(hasattr(item, "__len__") for item in x):
+        raise TypeError(
+            f"{layer} takes one sample, a list of {length} numbers, and got {len(x)} lists; loop "
+            "over them, as in [model(x) for x in X], or use vmap(model)(X)."
+        ) from None
+    check_length(x, length, layer)

@@ -5,9 +5,10 @@ from typing import Any
 
 from liftgrad.functional import dot, take
 from liftgrad.init import pytorch
-from liftgrad.nn.checks import check_size
+from liftgrad.nn.checks import check_length, check_size
 from liftgrad.nn.module import Module
 from liftgrad.nn.nested import map_numbers, map_rows, values
+from liftgrad.nn.one_output import OneOutput
 
 
 class Linear(Module):
@@ -38,11 +39,14 @@ class Linear(Module):
 
     def __call__(self, x: Any) -> Any:
         """Return (..., out_features) for inputs (..., in_features)."""
-        return map_rows(self._outputs, x)
+        return map_rows(self._outputs, x, "Linear")
 
     def _outputs(self, x: list[Any]) -> list[Any]:
+        if len(x) != self.in_features:
+            check_length(x, self.in_features, f"Linear({self.in_features}, {self.out_features})")
         biases = self.bias or [None] * self.out_features
-        return [dot(row, x, start=b) for row, b in zip(self.weight, biases, strict=True)]
+        outputs = [dot(row, x, start=b) for row, b in zip(self.weight, biases, strict=True)]
+        return OneOutput(outputs) if len(outputs) == 1 else outputs
 
     def extra_repr(self) -> str:
         """Return the arguments."""

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from liftgrad.engine import Value
+
 
 class Module:
     """Anything with parameters, which are the leaf Values among its attributes.
@@ -23,7 +25,7 @@ class Module:
     training: bool = True
     """Whether `train()` or `eval()` was called last."""
 
-    def named_parameters(self) -> Iterator[tuple[str, Any]]:
+    def named_parameters(self) -> Iterator[tuple[str, "Value"]]:
         """Yield (name, parameter) with names such as "layers.0.neurons.2.w.1", each once."""
         names: list[str] = []
         leaves: list[Any] = []
@@ -34,7 +36,7 @@ class Module:
                 seen.add(id(parameter))
                 yield name, parameter
 
-    def parameters(self) -> list[Any]:
+    def parameters(self) -> "list[Value]":
         """Return all parameters."""
         return [parameter for _, parameter in self.named_parameters()]
 

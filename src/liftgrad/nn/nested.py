@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from liftgrad.engine import Value
+from liftgrad.nn.one_output import OneOutput
+from liftgrad.numbers import is_number, kind_of
 
 
 def values(shape: Sequence[int], draw: Callable[[], float]) -> Any:
@@ -16,17 +18,19 @@ def values(shape: Sequence[int], draw: Callable[[], float]) -> Any:
 def map_numbers(function: Callable[[Any], Any], x: Any) -> Any:
     """Return the function's result for each number in nested lists, nested alike."""
     if hasattr(x, "__len__"):
-        return [map_numbers(function, item) for item in x]
+        results = [map_numbers(function, item) for item in x]
+        return OneOutput(results) if x.__class__ is OneOutput else results
     return function(x)
 
 
-def map_rows(function: Callable[[list[Any]], Any], x: Any) -> Any:
+def map_rows(function: Callable[[list[Any]], Any], x: Any, layer: str) -> Any:
     """Return the function's result for each innermost list in nested lists, nested alike."""
     if not hasattr(x, "__len__"):
-        raise TypeError(f"a layer takes a list of numbers and got {x!r}; pass a list, such as [x].")
+        kind = "one number" if hasattr(x, "_apply") or is_number(x) else kind_of(x)
+        raise TypeError(f"{layer} takes a list of numbers and got {kind}; pass a list, as [x].")
     items = list(x)
     if items and hasattr(items[0], "__len__"):
-        return [map_rows(function, item) for item in items]
+        return [map_rows(function, item, layer) for item in items]
     return function(items)
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from liftgrad import functional
 from liftgrad.engine import Value
+from liftgrad.errors import LiftgradError
 from liftgrad.functional import dot
 from liftgrad.init import INITIALISERS, Initialiser
-from liftgrad.nn.checks import check_name, check_size
+from liftgrad.nn.checks import check_name, check_sample, check_size
 from liftgrad.nn.module import Module
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -17,6 +18,8 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
         *("tanh", "sigmoid", "softplus", "sin", "exp"),
     )
 }
+_REFUSALS = (TypeError, ValueError, LiftgradError)
+"""What comes of lists that are too long, or of lists for numbers, also in a lifted function."""
 _SPELLING = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU"}
 
 
@@ -55,7 +58,11 @@ class Neuron(Module):
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """Return the activation for the inputs `x`, numbers or Values."""
-        act = dot(self.w, x, start=self.b)
+        try:
+            act = dot(self.w, x, start=self.b)
+        except _REFUSALS:
+            check_sample(x, len(self.w), f"Neuron({len(self.w)})")
+            raise
         return ACTIVATIONS[self.activation](act) if self.nonlin else act
 
     def __repr__(self) -> str:
@@ -72,7 +79,13 @@ class Layer(Module):
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """Return the neurons' outputs: a list, or the one output of a single neuron."""
-        out = [n(x) for n in self.neurons]
+        try:
+            out = [n(x) for n in self.neurons]
+        except _REFUSALS:
+            if isinstance(self.neurons[0], Neuron):
+                inputs = len(self.neurons[0].w)
+                check_sample(x, inputs, f"Layer({inputs}, {len(self.neurons)})")
+            raise
         return out[0] if len(out) == 1 else out
 
     def __repr__(self) -> str:
@@ -107,9 +120,18 @@ class MLP(Module):
 
     def __call__(self, x: Any) -> Any:
         """Return the last layer's output for the inputs `x`, numbers or Values."""
-        for layer in self.layers:
-            # A layer of one neuron hands on its number without a list around it.
-            x = layer(x if hasattr(x, "__len__") else [x])
+        given = x
+        try:
+            for layer in self.layers:
+                # A layer of one neuron hands on its number without a list around it.
+                x = layer(x if hasattr(x, "__len__") else [x])
+        except _REFUSALS:
+            if all(isinstance(layer, Layer) for layer in self.layers):
+                inputs = len(self.layers[0].neurons[0].w)
+                sizes = [len(layer.neurons) for layer in self.layers]
+                given = given if hasattr(given, "__len__") else [given]
+                check_sample(given, inputs, f"MLP({inputs}, {sizes})")
+            raise
         return x
 
     def __repr__(self) -> str:

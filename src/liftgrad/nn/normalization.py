@@ -36,7 +36,7 @@ class LayerNorm(Module):
 
     def __call__(self, x: Any) -> Any:
         """Return (..., normalized_shape) for inputs of that shape."""
-        return map_rows(self._normalised, x)
+        return map_rows(self._normalised, x, type(self).__name__)
 
     def _normalised(self, x: list[Any]) -> list[Any]:
         check_length(x, self.normalized_shape, "LayerNorm", "numbers")
@@ -76,7 +76,7 @@ class RMSNorm(Module):
 
     def __call__(self, x: Any) -> Any:
         """Return (..., normalized_shape) for inputs of that shape."""
-        return map_rows(self._normalised, x)
+        return map_rows(self._normalised, x, type(self).__name__)
 
     def _normalised(self, x: list[Any]) -> list[Any]:
         check_length(x, self.normalized_shape, "RMSNorm", "numbers")

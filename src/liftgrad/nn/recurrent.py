@@ -9,7 +9,7 @@ from typing import Any
 
 from liftgrad.functional import dot, relu, sigmoid, tanh
 from liftgrad.init import pytorch
-from liftgrad.nn.checks import check_name, check_size
+from liftgrad.nn.checks import check_length, check_name, check_size
 from liftgrad.nn.module import Module
 from liftgrad.nn.nested import sample, values
 
@@ -74,6 +74,8 @@ class _Recurrent(Module):
                     f"{self.hidden_size}); pass a list for each layer."
                 )
         outputs = sample(x, type(self).__name__, "length", "input_size")
+        for row in outputs:
+            check_length(row, self.input_size, type(self).__name__, "numbers at each step")
         last, memories = [], []
         for layer, (state, cell) in enumerate(zip(states, cells, strict=True)):
             for i, row in enumerate(outputs):

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
+from liftgrad.numbers import kind_of
+
 
 class ParamGroup(MutableMapping[str, Any]):
     """A group of an optimiser as a dictionary: "params" and every setting, to read and to set.
@@ -71,7 +73,7 @@ def read_params(params: Any) -> tuple[list[Any], list[dict[str, Any]]]:
     """
     if not isinstance(params, Iterable):
         raise TypeError(
-            f"an optimiser takes a list of parameters, and this is a {type(params).__name__}; "
+            f"an optimiser takes a list of parameters, and this is {kind_of(params)}; "
             "pass model.parameters()."
         )
     listed = list(params)
@@ -82,8 +84,8 @@ def read_params(params: Any) -> tuple[list[Any], list[dict[str, Any]]]:
     for number, group in enumerate(listed):
         if not isinstance(group, Mapping):
             raise TypeError(
-                f"groups of parameters are dictionaries, and entry {number} is a "
-                f'{type(group).__name__}; write {{"params": [...]}} there too.'
+                f"groups of parameters are dictionaries, and entry {number} is "
+                f'{kind_of(group)}; write {{"params": [...]}} there too.'
             )
         if "params" not in group:
             raise ValueError(
@@ -125,10 +127,10 @@ def refuse_unknown(settings: Iterable[str], optimizer: Any) -> None:
 def _parameters(listed: list[Any]) -> list[Any]:
     if not listed:
         raise ValueError("there are no parameters to optimise; pass model.parameters().")
-    for kind in dict.fromkeys(map(type, listed)):
+    for kind, example in dict(zip(map(type, listed), listed, strict=True)).items():
         if not hasattr(kind, "grad"):
             raise TypeError(
-                f"a parameter is a Value, and this is a {kind.__name__}; pass model.parameters()."
+                f"a parameter is a Value, and this is {kind_of(example)}; pass model.parameters()."
             )
     if len(set(map(id, listed))) != len(listed):
         raise ValueError("a parameter occurs twice and would move twice a step; pass each once.")

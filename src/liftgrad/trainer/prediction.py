@@ -46,7 +46,7 @@ def predict(model: Module, X: Any) -> NDArray[np.float64]:
     rows = X if isinstance(X, np.ndarray) else np.asarray(X)
     hashable = isinstance(model, Hashable)
     known = _LIFTED.pop(model, None) if hashable else None
-    lifted = known or lift(lambda model, rows: vmap(model)(rows))
+    lifted = known or lift(outputs)
     with evaluating(model):
         if is_mapped(rows):
             some = rows_at_once(rows)
@@ -59,6 +59,11 @@ def predict(model: Module, X: Any) -> NDArray[np.float64]:
     if hashable and lifted.stats.traces == 1:
         _LIFTED[model] = lifted
     return answer
+
+
+def outputs(model: Any, rows: Any) -> Any:
+    """Return what a model gives for each row."""
+    return vmap(model)(rows)
 
 
 def _answers(mapped: Any) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.combination import Combination, combination
 from liftgrad.mapped import is_mapped, is_much, rows_at_once, take_rows
-from liftgrad.numbers import is_number, plain
+from liftgrad.numbers import is_number, kind_of, plain
 from liftgrad.trainer.batches import Order
 
 
@@ -107,7 +107,7 @@ class Samples:
 
 def _number(name: str, result: Any) -> float:
     if not is_number(result) and not hasattr(type(result), "__float__"):
-        raise TypeError(f"{name} returned a {type(result).__name__}; a metric returns one number.")
+        raise TypeError(f"{name} returned {kind_of(result)}; a metric returns one number.")
     try:
         return plain(result)
     except TypeError:

@@ -15,6 +15,7 @@ from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Parameters
+from liftgrad.lift.tracebacks import with_short_tracebacks
 from liftgrad.lift.training import Training
 from liftgrad.numbers import is_number
 from liftgrad.optim import Optimizer
@@ -94,6 +95,7 @@ class Trainer:
         self._drew: bool | None = None
         """Whether steps drew random numbers, also those before a checkpoint; None: not known."""
 
+    @with_short_tracebacks
     def run(self, steps: int, /, *args: Any, **kwargs: Any) -> History:
         """Take steps on the loss of these arguments and return its history.
 
@@ -116,6 +118,7 @@ class Trainer:
         training.remember()
         return History(losses)
 
+    @with_short_tracebacks
     def fit(
         self,
         epochs: int,

@@ -1,0 +1,96 @@
+"""Tracebacks of refusals show the user's own lines; others hide nothing that tells something."""
+
+import traceback
+
+import numpy as np
+import pytest
+from text import values
+
+from liftgrad import Trainer, nn, optim, predict
+from liftgrad.errors import LiftError, TraceError
+from liftgrad.functional import softmax, take, where
+from liftgrad.lift import build
+from liftgrad.lift.api import lift
+
+
+def frames_of(call, error):
+    """Return the file, function and line of each frame that a call's error shows."""
+    with pytest.raises(error) as caught:
+        call()
+    shown = traceback.extract_tb(caught.value.__traceback__)
+    return [(frame.filename, frame.name, frame.line) for frame in shown]
+
+
+@lift
+def branches(p, X):
+    """Hide the branch in a method that a layer of ours calls."""
+    return nn.Sequential(Branching())(p[0] * X[0])
+
+
+class Branching(nn.Module):
+    """A layer that cannot be lifted."""
+
+    def __call__(self, x):  # noqa: D102
+        return x if x > 0 else -x
+
+
+def test_refusals_show_the_way_through_the_users_code():
+    """In calls, and in steps of a trainer."""
+    p, X = values(2), np.ones(3)
+    way = ["return nn.Sequential(Branching())(p[0] * X[0])", "return x if x > 0 else -x"]
+    trainer = Trainer(branches, optim.SGD(p, lr=0.1))
+    for call in (
+        lambda: branches(p, X),
+        lambda: trainer.run(1, p, X),
+        lambda: trainer.fit(1, p, X),
+    ):
+        shown = frames_of(call, TraceError)
+        assert [line for *_, line in shown][-2:] == way
+        assert {file for file, *_ in shown} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (lambda p, X, k: softmax([]), ValueError),
+        (lambda p, X, k: take(p, k[0]), IndexError),
+        (lambda p, X, k: where(p[0] > 0.0, p[0], "text"), TypeError),
+        (lambda p, X, k: object(), LiftError),
+        (lambda p: p[0], TypeError),
+    ],
+    ids=["in the function", "of a number", "of another kind", "of a result", "of arguments"],
+)
+def test_refusals_of_all_kinds(function, error):
+    """Whatever the class of the error is."""
+    shown = frames_of(lambda: lift(function)(values(2), np.ones(2), np.array([7])), error)
+    assert {file for file, *_ in shown} == {__file__}
+
+
+def test_errors_of_the_users_own_keep_all_his_frames():
+    """And what Python's library or our functions say of where they arose."""
+
+    def inner(p):
+        return {}[len(p)]
+
+    shown = frames_of(lambda: lift(lambda p: inner(p) + p[0])(values(2)), KeyError)
+    assert [name for _, name, _ in shown[-2:]] == ["<lambda>", "inner"]
+    assert {file for file, *_ in shown} == {__file__}
+
+    shown = frames_of(lambda: lift(lambda p: np.stack([]))(values(2)), ValueError)
+    assert shown[-1][1] == "stack"
+    shown = frames_of(lambda: lift(lambda p: softmax(3))(values(2)), TypeError)
+    assert shown[-1][1] in ("softmax", "_some")
+    assert len(shown) == 4
+
+
+def test_faults_of_ours_hide_nothing(monkeypatch):
+    """They are to be reported with all that is known."""
+    monkeypatch.setattr(build, "roll", None)
+    shown = frames_of(lambda: lift(lambda p: p[0])(values(2)), TypeError)
+    names = {name for _, name, _ in shown}
+    assert {"__call__", "_executable", "trace"} <= names
+
+
+def test_the_errors_of_prediction_show_one_frame_of_ours():
+    shown = frames_of(lambda: predict(Branching(), np.ones(3)), TraceError)
+    assert [file == __file__ for file, *_ in shown] == [True, True, False, True]
