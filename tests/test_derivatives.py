@@ -18,7 +18,7 @@ from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import cos, dot, exp, log, maximum, sin, softmax, tanh, total, where
 from liftgrad.lift.api import lift
 from liftgrad.lift.tape import CONSTANT, LEAF, TABLE, TAKE, Tape, number_of
-from liftgrad.lift.trace import Traced
+from liftgrad.lift.trace import Node, Traced
 from liftgrad.lift.traced_array import TracedArray, TracedIndex
 from liftgrad.lift.vmap import vmap
 from liftgrad.numbers import plain
@@ -77,7 +77,7 @@ def traced(fn, *x: float):
     def number(node):
         if isinstance(node, list):
             return [number(item) for item in node]
-        return run[node._index] if isinstance(node, Traced) else node
+        return run[node._index] if isinstance(node, Node) else node
 
     return number(result)
 

@@ -332,7 +332,8 @@ def _gradient(result: Any, variables: Any, level: int) -> Any:
     def derivative(variable: Variable) -> Any:
         adjoint = adjoints.get(variable, 0.0)
         # A derivative that happens to be constant is of the same kind as the others.
-        kind = variable.primal if type(adjoint) is float else None
+        plain = type(adjoint) is float or hasattr(adjoint, "_kind")  # that of a traced number
+        kind = variable.primal if plain else None
         return kind._constant(adjoint) if isinstance(kind, Operators) else adjoint
 
     return _map(derivative, variables)

@@ -23,6 +23,7 @@ from liftgrad.lift.tape import Tape
 from liftgrad.lift.trace import Batch, Condition, Traced, TracedNumber
 from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.unchanged import Generators, Watched
+from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 
 
@@ -119,9 +120,12 @@ def trace(
         traced = TracedArray(tape, group, of_group.shape, of_group.dtype)
         return traced if of_group.ndim else traced[()]
 
-    def numbers(group: int, first: int, count: int) -> list[Traced]:
+    parameters: list[Traced] = []
+
+    def numbers(group: int, first: int, count: int) -> list[Any]:
         if reading.groups[group].kind == "parameter":
-            return [Traced(tape, i) for i in tape.leaves(group, first, count)]
+            parameters.extend(Traced(tape, i) for i in tape.leaves(group, first, count))
+            return parameters[-count:]
         return [TracedNumber(tape, i, float) for i in tape.leaves(group, first, count)]
 
     # The tape is a great many small objects that all live: the collector would only look at them.
@@ -134,6 +138,7 @@ def trace(
         result = _run(function, traced, tape)
         watched.check()
         generators.check()
+        _check_attributes(parameters)
         leaves, rebuild = flatten_result(result)
         fixed, outputs, batched, plain = {}, [], [], []
         for place, leaf in enumerate(leaves):
@@ -207,6 +212,16 @@ def _run(function: Callable[..., Any], arguments: dict[str, Any], tape: Tape) ->
     if refusals:
         raise refusals[0]
     return result
+
+
+def _check_attributes(parameters: list[Traced]) -> None:
+    """Raise TraceError if an argument was given an attribute, which would be lost."""
+    for parameter in parameters:
+        for name in vars(parameter):
+            raise refused(
+                f"the attribute {name} of a Value among the arguments is set by the lifted "
+                "function, which runs once for many calls; set it outside of the function."
+            )
 
 
 def _name_publicly(error: Exception) -> None:

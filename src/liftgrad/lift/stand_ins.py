@@ -71,8 +71,8 @@ def _class(original: type, call: Callable[..., Any]) -> type:
 def _new_value(
     tape: Tape,
     data: Any,
-    _prev: Iterable[Any] = (),
-    _operation: Any = "",
+    _children: Iterable[Any] = (),
+    _op: Any = "",
     label: str = "",  # noqa: ARG001, there is no picture to show it
 ) -> Any:
     """Return a constant.
@@ -80,7 +80,7 @@ def _new_value(
     One of a traced number is that number, from which no gradient flows on, as none flows on from
     an eager Value to the float it was made of.
     """
-    if tuple(_prev):
+    if tuple(_children):
         raise refused(
             "a Value is made with operands of its own here, whose derivative cannot be followed; "
             "compute it with operators and liftgrad.functional."

@@ -6,7 +6,6 @@ the list of results of a mapped function. `isinstance` takes them for what they 
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,14 @@ from liftgrad import ops
 from liftgrad.derivatives import Variable, innermost
 from liftgrad.engine import Value
 from liftgrad.errors import TraceError
+from liftgrad.lift.number_kinds import (
+    OPERATORS,
+    is_numpy,
+    is_plain_number,
+    kind_of_result,
+    numpy_operations,
+    stands_for,
+)
 from liftgrad.lift.tape import BATCH_TOTAL, CONSTANT, LEAF, SAMPLES_LEAF, Tape
 from liftgrad.lift.user_code import (
     ARITHMETIC,
@@ -30,13 +37,12 @@ from liftgrad.lift.user_code import (
     refuse_branch,
     refused,
 )
-from liftgrad.numbers import is_number
 from liftgrad.operators import Operators
 from liftgrad.ops import OPERATIONS, Operation
 
 
-class Traced(Operators):
-    """A Value that is not known yet: operations on it are recorded on its tape."""
+class Node(Operators):
+    """A number that is not known yet: operations on it are recorded on its tape."""
 
     __slots__ = ("_index", "_tape")
 
@@ -44,7 +50,7 @@ class Traced(Operators):
         self._tape = tape
         self._index = index
 
-    def _apply(self, operation: Operation, *operands: Any) -> "Traced":
+    def _apply(self, operation: Operation, *operands: Any) -> "Node":
         tape = self._tape
         if len(operands) == 2 and operation is not ops.dot:  # most operations, the quickest way
             a, b = operands
@@ -66,7 +72,7 @@ class Traced(Operators):
         node = tape.record((operation, *indices))
         if Traced in kinds:
             return Traced(tape, node)
-        return TracedNumber(tape, node, _kind_of_result(operation, operands))
+        return TracedNumber(tape, node, kind_of_result(operation, operands))
 
     def _node_of(self, other: Any) -> int:
         """Return the node of another operand."""
@@ -77,10 +83,7 @@ class Traced(Operators):
             raise _of_earlier_call()
         return self._index
 
-    def _constant(self, number: float) -> "Traced":
-        return Traced(self._tape, self._tape.constant(number))
-
-    def _uniform(self) -> "Traced":
+    def _uniform(self) -> "TracedNumber":
         return TracedNumber(self._tape, self._tape.draw(), float)
 
     def _compare(self, operation: Operation, a: Any, b: Any) -> Any:
@@ -88,9 +91,9 @@ class Traced(Operators):
             return NotImplemented  # Python then asks the Variable
         tape = self._tape
         of_numpy = not {type(a), type(b)} & {Traced, Value} and any(
-            issubclass(_stands_for(x), np.generic) for x in (a, b)
+            issubclass(stands_for(x), np.generic) for x in (a, b)
         )
-        node = tape.record((operation, tape.index_of(a), tape.index_of(b)))
+        node = tape.record((operation, self._node_of(a), self._node_of(b)))
         return Condition(tape, node, np.bool_ if of_numpy else bool)
 
     def __lt__(self, other: Any) -> Any:
@@ -105,17 +108,6 @@ class Traced(Operators):
     def __ge__(self, other: Any) -> Any:
         return self._compare(ops.less_equal, other, self)
 
-    # As of eager Values: two are equal if they are the same, a number is compared with.
-    def __eq__(self, other: object) -> Any:
-        return self._compare(ops.equal, self, other) if _is_plain_number(other) else NotImplemented
-
-    def __ne__(self, other: object) -> Any:
-        if _is_plain_number(other):
-            return self._compare(ops.not_equal, self, other)
-        return NotImplemented
-
-    __hash__ = object.__hash__
-
     def _part_for(self, operand: Any, part: Any) -> Any:
         """Return what this number, made of `operand`, adds to its adjoint: for each sample `part`.
 
@@ -124,6 +116,41 @@ class Traced(Operators):
         tape = self._tape
         alone = not tape.batched or tape.mapping or not tape.depends_on_batch(self._index)
         return part if alone or _differs(tape, operand) else Batch(part, tape)._total()
+
+    def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
+        """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
+        scalars = all(np.ndim(x) == 0 for x in operands if not hasattr(x, "_node_on"))
+        if method == "__call__" and not options and scalars:
+            if function in _COMPARED:
+                return getattr(operands[1], _COMPARED[function])(operands[0])
+            operation = numpy_operations().get(function)
+            if operation in OPERATORS or (operation and Traced not in map(type, operands)):
+                return operation(*operands)
+        raise refused(
+            f"NumPy's {function.__name__} of a traced value, which has no number while the program "
+            "is being recorded; use its methods and the functions of liftgrad.functional, number "
+            "by number."
+        )
+
+
+class Traced(Node):
+    """A Value that is not known yet."""
+
+    __slots__ = ("__dict__",)
+
+    def _constant(self, number: float) -> "Traced":
+        return Traced(self._tape, self._tape.index_of(number))
+
+    # As of eager Values: two are equal if they are the same, a number is compared with.
+    def __eq__(self, other: object) -> Any:
+        return self._compare(ops.equal, self, other) if is_plain_number(other) else NotImplemented
+
+    def __ne__(self, other: object) -> Any:
+        if is_plain_number(other):
+            return self._compare(ops.not_equal, self, other)
+        return NotImplemented
+
+    __hash__ = object.__hash__
 
     @property
     def _given(self) -> Value | None:
@@ -164,16 +191,32 @@ class Traced(Operators):
 
     @property
     def label(self) -> str:
-        """Refused: it may be set, but there is no picture to show it."""
-        raise refused("the label of a traced value is read; it is there outside of the function.")
+        """The name that it was given in the function."""
+        if self._given is not None:
+            raise refused(
+                "the label of an argument is read in a lifted function, which would keep what it "
+                "is now for all calls; pass the text as an argument."
+            )
+        return str(vars(self).get("label", ""))
 
     @label.setter
-    def label(self, _: str) -> None:
-        pass
+    def label(self, label: str) -> None:
+        vars(self)["label"] = label
 
     def backward(self, **_: Any) -> None:
         """Refused."""
         raise refused(_GRADIENT)
+
+    @property
+    def _backward(self) -> Any:
+        raise refused(_GRADIENT)
+
+    @_backward.setter
+    def _backward(self, _: Any) -> None:
+        raise refused(
+            "an operation of your own is made in a lifted function, which cannot follow its "
+            "derivative; compute it with operators and liftgrad.functional."
+        )
 
     @property
     def _prev(self) -> tuple["Traced", ...]:
@@ -202,25 +245,8 @@ class Traced(Operators):
             )
         return attribute.__get__(self, kind) if hasattr(attribute, "__get__") else attribute
 
-    def __array_ufunc__(  # type: ignore[override]
-        self, function: Any, method: str, *operands: Any, **options: Any
-    ) -> Any:
-        """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
-        scalars = all(np.ndim(x) == 0 for x in operands if not hasattr(x, "_node_on"))
-        if method == "__call__" and not options and scalars:
-            if function in _COMPARED:
-                return getattr(operands[1], _COMPARED[function])(operands[0])
-            operation = _of_numpy().get(function)
-            if operation in _OPERATORS or (operation and Traced not in map(type, operands)):
-                return operation(*operands)
-        raise refused(
-            f"NumPy's {function.__name__} of a traced value, which has no number while the program "
-            "is being recorded; use its methods and the functions of liftgrad.functional, number "
-            "by number."
-        )
 
-
-class TracedNumber(Traced):
+class TracedNumber(Node):
     """A Python or NumPy number that is not known yet, without a gradient."""
 
     __slots__ = ("_kind",)
@@ -232,7 +258,7 @@ class TracedNumber(Traced):
         """The class of the number that it stands for."""
 
     def _node_of(self, other: Any) -> int:
-        if not isinstance(other, Operators) and not _is_plain_number(other):
+        if not isinstance(other, Operators) and not is_plain_number(other):
             raise refused(
                 f"arithmetic of a number, which is not known while the program is being recorded, "
                 f"and a {type(other).__name__}; write it element by element."
@@ -240,7 +266,7 @@ class TracedNumber(Traced):
         return self._tape.index_of(other)
 
     def _constant(self, number: float) -> "TracedNumber":
-        return TracedNumber(self._tape, self._tape.constant(number), float)
+        return TracedNumber(self._tape, self._tape.index_of(number), float)
 
     @property
     def __class__(self) -> Any:
@@ -252,13 +278,19 @@ class TracedNumber(Traced):
         raise refused("the class of a traced number is set; write the number as it shall be.")
 
     def __eq__(self, other: object) -> Any:
-        if type(other) is Traced or _is_plain_number(other):
-            return self._compare(ops.equal, self, other)
-        return NotImplemented
+        return self._compare_with(ops.equal, other)
 
     def __ne__(self, other: object) -> Any:
-        if type(other) is Traced or _is_plain_number(other):
-            return self._compare(ops.not_equal, self, other)
+        return self._compare_with(ops.not_equal, other)
+
+    def _compare_with(self, operation: Operation, other: Any) -> Any:
+        if type(other) is Traced or is_plain_number(other):
+            return self._compare(operation, self, other)
+        if is_numpy(self._kind) and np.ndim(other):
+            raise refused(
+                "an element of an array is compared with a list or an array, which NumPy does "
+                "element by element; compare numbers."
+            )
         return NotImplemented
 
     def __hash__(self) -> int:
@@ -339,7 +371,7 @@ class Condition:
             raise _of_earlier_call()
         node = (operation, self._index, *[other._index for other in others])
         kinds = {self._kind, *[other._kind for other in others]}
-        return Condition(self._tape, self._tape.record(node), max(kinds, key=_is_numpy))
+        return Condition(self._tape, self._tape.record(node), max(kinds, key=is_numpy))
 
     def _negated(self) -> "Condition":
         return self._logical(ops.logical_not)
@@ -370,14 +402,13 @@ class Condition:
 
     def __eq__(self, other: object) -> Any:
         if type(other) is Condition or isinstance(other, bool | np.bool_):
-            differs = self ^ other
-            return differs._negated()
-        return self._number() == other
+            return (self ^ other)._negated()
+        return TracedNumber(self._tape, self._number()._index, self._kind) == other
 
     def __ne__(self, other: object) -> Any:
         if type(other) is Condition or isinstance(other, bool | np.bool_):
             return self ^ other
-        return self._number() != other
+        return TracedNumber(self._tape, self._number()._index, self._kind) != other
 
     __hash__ = TracedNumber.__hash__
 
@@ -445,64 +476,8 @@ _OF_VALUES = dict(vars(Value))
 """What Values have by themselves; what else they have, the user added."""
 
 
-def _stands_for(x: Any) -> type:
-    """Return the class of the number that something is or stands for."""
-    return x._kind if hasattr(x, "_kind") else type(x)
-
-
-def _is_numpy(kind: type) -> bool:
-    return issubclass(kind, np.generic)
-
-
-def _is_plain_number(x: object) -> bool:
-    """Tell whether something is a number and no Value, or stands for one."""
-    return hasattr(x, "_kind") or is_number(x)
-
-
 ASKED_BY_NUMPY = ("__array_interface__", "__array_struct__", "__array_priority__", "__array__")
 """What NumPy asks anything for; without, it makes arrays of objects."""
-_OPERATORS = frozenset(
-    {*(ops.add, ops.subtract, ops.multiply, ops.divide, ops.power, ops.negate, ops.absolute)}
-)
-
-
-def _kind_of_result(operation: Operation, operands: tuple[Any, ...]) -> type:
-    """Return the class of what Python's or NumPy's operators, or our functions, give."""
-    if operation not in _OPERATORS and operation.parameter is None:
-        return float
-    kinds = [_stands_for(x) for x in operands]
-    if operation.parameter is not None:
-        kinds.append(int if operation.parameter.is_integer() else float)
-    kind = _common_kind(operation is ops.divide, *kinds)
-    if kind is None:
-        raise refused(
-            f"arithmetic on elements of an array of {kinds[0].__name__}, which wraps around in "
-            "NumPy; make the array one of int64 or float64 before the call."
-        )
-    return kind
-
-
-@lru_cache(maxsize=1024)
-def _common_kind(divides: bool, *kinds: type) -> type | None:
-    """Return the class of the result of operators on numbers of these; None: it may wrap around."""
-    of_numpy = [k for k in kinds if issubclass(k, np.generic)]
-    if not of_numpy:
-        return int if not divides and all(issubclass(k, int) for k in kinds) else float
-    floats = [k for k in of_numpy if issubclass(k, np.floating)]
-    if floats:
-        return max(floats, key=lambda k: np.dtype(k).itemsize)
-    if divides or not all(issubclass(k, np.integer | int) for k in kinds):
-        return np.float64
-    return np.int64 if set(of_numpy) == {np.int64} else None
-
-
-@lru_cache(maxsize=1)
-def _of_numpy() -> dict[Any, Operation]:
-    """Return the operations by NumPy's functions."""
-    named = {getattr(np, o.numpy or o.name, None): o for o in OPERATIONS.values()}
-    return {function: o for function, o in named.items() if function is not None}
-
-
 _COMPARED = {
     np.less: "__gt__",
     np.less_equal: "__ge__",
@@ -546,7 +521,7 @@ def unknown(name: str) -> property:
 
 def _without_bits(other: Any) -> Any:
     """Refuse bitwise arithmetic of a condition and a number."""
-    if _is_plain_number(other):
+    if is_plain_number(other):
         raise refused(AS_INTEGER)
     return NotImplemented
 
@@ -555,7 +530,7 @@ def _arithmetic(name: str) -> Any:
     def method(self: Condition, *others: Any) -> Any:
         if len(others) > 1:
             raise refused(AS_INTEGER)
-        kinds = [self._kind, *map(_stands_for, others)]
+        kinds = [self._kind, *map(stands_for, others)]
         if np.bool_ in kinds and all(issubclass(kind, bool | np.bool_) for kind in kinds):
             raise refused(
                 "arithmetic of conditions on elements of arrays, which is logical in NumPy; write "
@@ -568,11 +543,11 @@ def _arithmetic(name: str) -> Any:
 
 
 # A float has none of a Value's methods: `hasattr` tells them apart.
-for _name in dir(Traced):
+for _name in dir(Operators):
     if not _name.startswith("_"):
         setattr(TracedNumber, _name, unknown(_name))
 for _name in (*(f"__{n}__" for n in ARITHMETIC), "__lt__", "__le__", "__gt__", "__ge__"):
-    if hasattr(Traced, _name) and _name not in vars(Condition):
+    if hasattr(Node, _name) and _name not in vars(Condition):
         setattr(Condition, _name, _arithmetic(_name))
 
 _GRADIENT = (
@@ -586,10 +561,10 @@ _AS_FLOAT = (
 )
 _AS_ONE = "the results of vmap are used as one number; use total(results) or mean(results)."
 
-refuse(Traced, TEXT, AS_TEXT)
-refuse(Traced, ("copy", "deepcopy", *PICKLING), AS_PICKLE)
-refuse(Traced, ("array_function",), _AS_FLOAT)
-refuse(Traced, CONVERSIONS, _AS_FLOAT)
+refuse(Node, TEXT, AS_TEXT)
+refuse(Node, ("copy", "deepcopy", *PICKLING), AS_PICKLE)
+refuse(Node, ("array_function",), _AS_FLOAT)
+refuse(Node, CONVERSIONS, _AS_FLOAT)
 refuse(TracedNumber, ("round", "trunc", "floor", "ceil", *IN_WHOLE_NUMBERS), AS_INTEGER)
 refuse(Condition, [n for n in IN_WHOLE_NUMBERS if f"__{n}__" not in vars(Condition)], AS_INTEGER)
 refuse(Condition, ("array_ufunc", "array_function"), _AS_FLOAT)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.derivatives import Variable
 from liftgrad.lift.tape import LEAF, TABLE, TAKE, Tape
-from liftgrad.lift.trace import ASKED_BY_NUMPY, Condition, Traced, TracedNumber, unknown
+from liftgrad.lift.trace import ASKED_BY_NUMPY, Condition, Node, Traced, TracedNumber, unknown
 from liftgrad.lift.user_code import (
     ARITHMETIC,
     AS_INTEGER,
@@ -261,10 +261,10 @@ class TracedIndex(Operators):
     def _node_on(self, tape: Tape) -> int:
         return self._number()._node_on(tape)
 
-    def _uniform(self) -> Traced:
+    def _uniform(self) -> TracedNumber:
         return self._number()._uniform()
 
-    def _apply(self, operation: Operation, *operands: Any) -> Traced:  # type: ignore[override]
+    def _apply(self, operation: Operation, *operands: Any) -> Node:  # type: ignore[override]
         number = self._number()
         operands = tuple(x._number() if isinstance(x, TracedIndex) else x for x in operands)
         return number._apply(operation, *operands)
@@ -299,7 +299,7 @@ class TracedIndex(Operators):
     def _take_pullback(self, g: Any, _y: Any, *rows: Any) -> tuple[Any, ...]:
         return tuple([ops.where(self == i, g, 0.0) for i in range(len(rows))])
 
-    def _constant(self, number: float) -> Traced:  # type: ignore[override]
+    def _constant(self, number: float) -> TracedNumber:  # type: ignore[override]
         return self._number()._constant(number)
 
     def __eq__(self, other: object) -> Any:
@@ -330,9 +330,7 @@ class TracedIndex(Operators):
         """Return it as a Python integer."""
         return TracedIndex(self._tape, *self._place, int)
 
-    def __array_ufunc__(  # type: ignore[override]
-        self, function: Any, method: str, *operands: Any, **options: Any
-    ) -> Any:
+    def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
         operands = tuple(x._number() if type(x) is TracedIndex else x for x in operands)
         return self._number().__array_ufunc__(function, method, *operands, **options)
