@@ -22,7 +22,7 @@ from liftgrad.lift.roll import roll
 from liftgrad.lift.tape import Tape
 from liftgrad.lift.trace import Batch, Condition, Traced
 from liftgrad.lift.traced_array import TracedArray
-from liftgrad.lift.unchanged import Generators, Watched
+from liftgrad.lift.unchanged import Watched
 from liftgrad.operators import Operators
 
 
@@ -105,7 +105,8 @@ def trace(
 ) -> Built:
     """Run the function on traced values and roll what it does.
 
-    `function` takes the arguments by name, and the tape; `tape` is an empty one to record on.
+    `function` takes the arguments by name, the tape, and the reading; `tape` is an empty one to
+    record on.
     Arrays have the shapes that they have in the reading.
     """
     since = time.perf_counter()
@@ -126,10 +127,9 @@ def trace(
     tracing.depth += 1
     try:
         traced, made = substitute(arguments, numbers, array)
-        watched, generators = Watched(made), Generators()
-        result = function(traced, tape)
+        watched = Watched(made)
+        result = function(traced, tape, reading)
         watched.check()
-        generators.check()
         leaves, rebuild = flatten_result(result)
         fixed, outputs, batched = {}, [], []
         for place, leaf in enumerate(leaves):
