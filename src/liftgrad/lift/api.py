@@ -197,7 +197,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """Return all arguments of a call, and what they consist of."""
         arguments = self.arguments(args, kwargs)
         reading = read(arguments)
-        if self._captured.watch(reading.classes):
+        if self._captured.watch(reading.classes, reading.others):
             return self.read(args, kwargs)
         return arguments, reading
 
@@ -219,12 +219,14 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         binding.apply_defaults()
         return {**binding.arguments, **captured}
 
-    def _run(self, arguments: dict[str, Any], tape: Tape) -> Any:
+    def _run(self, arguments: dict[str, Any], tape: Tape, reading: Reading) -> Any:
         """Call the function with traced arguments, and traced captured values in their places."""
         names = [name for name in arguments if name not in self._signature.parameters]
         captured = {name: arguments.pop(name) for name in names}
         bound = inspect.BoundArguments(self._signature, arguments)
-        return self._captured.call(captured, bound.args, bound.kwargs, stand_ins(tape))
+        return self._captured.call(
+            captured, bound.args, bound.kwargs, stand_ins(tape), reading.others
+        )
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
         found = self._programs.get(self.structure(reading))

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
+from liftgrad.lift.passing import Passing, is_iterator
 from liftgrad.lift.reading import STATIC, Kind, LeafGroup, Place, Reading
 from liftgrad.lift.static import slots_of
 from liftgrad.nn import Module
@@ -61,6 +62,7 @@ def read(arguments: dict[str, Any]) -> Reading:
         reader.groups,
         reader.containers,
         reader.classes,
+        reader.others,
         reader.whole,
         reader.nested,
     )
@@ -93,6 +95,7 @@ class _Reader:
         self.groups: list[LeafGroup] = []
         self.containers: list[Any] = []
         self.classes: set[type] = set()
+        self.others: list[tuple[str, Any]] = []
         self.whole = True
         self.nested = False
         self.leaves: Callable[[int, int, int], list[Any]] | None = None
@@ -291,7 +294,7 @@ class _Reader:
         return self.watched(path, clone)
 
     def take_other(self, x: Any, path: str, static_floats: bool) -> Any:
-        kind = type(x)
+        kind: Any = type(x)
         if kind is Variable:
             self.nested = True
             return x
@@ -306,8 +309,9 @@ class _Reader:
                 f"{path} is a {kind.__name__}, and a lifted function could not see it change; "
                 "pass numbers, NumPy arrays, Values, Modules, or lists, tuples and dicts of them."
             )
+        self.others.append((path, x))
         self.key.append((kind, x))
-        return x
+        return Passing(path) if self.leaves and is_iterator(kind) else x
 
 
 def _once(take: Callable[..., Any]) -> Callable[..., Any]:

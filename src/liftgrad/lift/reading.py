@@ -62,6 +62,8 @@ class Reading:
     """The lists, dicts and sets that were taken apart, and the attributes of objects."""
     classes: set[type]
     """The classes of the objects that were taken apart."""
+    others: list[tuple[str, Any]]
+    """What is neither data nor was taken apart, such as functions, with its paths."""
     whole: bool
     """Whether the groups and containers show all that the arguments consist of."""
     nested: bool
