@@ -41,6 +41,17 @@ def is_whole(x: Any) -> bool:
     return isinstance(x, Integral) or (getattr(x, "ndim", None) == 0 and kind in "iu")
 
 
+def plain(x: Any) -> Any:
+    """Return a number of NumPy's as Python's, and all else as it is.
+
+    With one of float32 all arithmetic would be in float32.
+
+    >>> plain(2.0), plain("2")
+    (2.0, '2')
+    """
+    return x.item() if is_number(x) and hasattr(x, "item") else x
+
+
 def _is_scalar_array(x: Any) -> bool:
     kind = getattr(getattr(x, "dtype", None), "kind", "f")
     return getattr(x, "ndim", None) == 0 and kind in "fiub" and hasattr(type(x), "__float__")

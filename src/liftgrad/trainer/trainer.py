@@ -27,7 +27,7 @@ from liftgrad.trainer.checkpoint import (
     pack,
     unpack,
 )
-from liftgrad.trainer.evaluation import Evaluation, Metric, rows_of
+from liftgrad.trainer.evaluation import Evaluation, Metric, check_rows, rows_of
 from liftgrad.trainer.failure import Snapshot, fail
 from liftgrad.trainer.history import EpochState, History, Log
 from liftgrad.trainer.interruption import deferred
@@ -371,6 +371,7 @@ class Trainer:
         if training is not None and ours and training.repeats(self.loss.arguments(args, kwargs)):
             return training
         arguments, reading = self.loss.read(args, kwargs)
+        check_rows(arguments)
         rows = None if self.batch_size is None else rows_of(arguments)
         if training is not None and ours and training.serves(arguments, reading, rows):
             return training
