@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import math
 import pickle
 import random
 import re
