@@ -15,6 +15,8 @@ from operator import is_
 from types import CellType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from liftgrad.errors import TraceError
 from liftgrad.lift.portions import is_worker
 from liftgrad.lift.trace import Batch, Condition
@@ -104,6 +106,8 @@ def _traced(x: Any) -> bool:
 def _contents(x: Any) -> list[Any]:
     if isinstance(x, list):
         return list(x)
+    if isinstance(x, np.ndarray):
+        return x.reshape(-1).tolist()
     if isinstance(x, set):
         return sorted(x, key=id)
     if isinstance(x, dict):

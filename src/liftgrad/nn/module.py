@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Module:
     """Anything with parameters, which are the leaf Values among its attributes.
 
-    They are found through lists, tuples, dicts and other Modules, in the order in which the
-    attributes were set. A module takes one sample; a batch is a loop over samples, or `vmap`.
+    They are found through lists, tuples, dicts, NumPy arrays of objects and other Modules, in the
+    order in which the attributes were set. A module takes one sample; a batch is a loop over
+    samples, or `vmap`.
 
     """
 
@@ -167,7 +168,9 @@ def _inner_modules(x: Any, name: str) -> Iterator[tuple[str, Module]]:
 
 
 def _items(x: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the items of a list, tuple or dict, with names."""
+    """Yield the items of a list, tuple, dict or array of objects, with names."""
+    if getattr(getattr(x, "dtype", None), "kind", "") == "O":
+        x = x.tolist() if x.ndim else [x.item()]
     if isinstance(x, list | tuple):
         x = dict(enumerate(x))
     if isinstance(x, dict):
