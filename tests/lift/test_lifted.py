@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import itertools
 import pickle
 import random
 import re
@@ -742,7 +743,7 @@ def test_the_warning_says_what_differs(what):
 
 def surprise(table, tokens):
     """Of a text under a bigram model, its tokens looked up as liftgrad looks them up."""
-    pairs = list(zip(tokens[:-1], tokens[1:], strict=True))
+    pairs = list(itertools.pairwise(tokens))
     return -total([take(log_softmax(take(table, a)), b) for a, b in pairs])
 
 
