@@ -81,7 +81,7 @@ class GPT(Module):
         self.expand = _matrix(4 * width, width)
         self.contract = _matrix(width, 4 * width)
 
-    def __call__(self, tokens: Sequence[Any]) -> list[list[Any]]:
+    def forward(self, tokens: Sequence[Any]) -> list[list[Any]]:
         """Return, for each position, every token's score to come next.
 
         No position sees a later one: scores do not depend on the tokens that follow.

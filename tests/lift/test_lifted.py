@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import itertools
 import math
 import pickle
 import random
@@ -19,7 +20,7 @@ import pytest
 
 from liftgrad import Value, functional, grad, lift, nn, ops, vmap
 from liftgrad.errors import LiftError, TraceError
-from liftgrad.functional import log, mean, take, tanh, total
+from liftgrad.functional import log, log_softmax, mean, take, tanh, total
 
 BACKENDS = ["native", "numpy"]
 Point = namedtuple("Point", "x y")  # noqa: PYI024, the kind without types
@@ -345,7 +346,7 @@ def test_a_partial_function_is_taken_apart():
     ("argument", "sentence"),
     [
         (np.array([1j]), "x is an array of complex128; a lifted function takes arrays of floats"),
-        (np.array([Value(1.0)]), "x is an array of object"),
+        (np.array([iter([1.0])], object), "x.0 is a list_iterator, and"),
         (np.ma.array([1.0], mask=[True]), "x is a MaskedArray, and would be used as a plain array"),
         ((x for x in [1.0]), "x is a generator, and a lifted function could not see it change"),
         ([bytearray(b"a")], "x.0 is a bytearray, and"),
@@ -809,6 +810,38 @@ def test_the_warning_says_what_differs(what):
     f = lift(lambda w, x: w * 2.0)
     message = few_structures(f, [(Value(1.0), VARYING[what](n)) for n in range(17)])
     assert message.endswith(SENTENCES[what])
+
+
+def surprise(table, tokens):
+    """Of a text under a bigram model, its tokens looked up as liftgrad looks them up."""
+    pairs = list(itertools.pairwise(tokens))
+    return -total([take(log_softmax(take(table, a)), b) for a, b in pairs])
+
+
+@pytest.mark.parametrize("lengths", [[5], [5, 6]])
+def test_texts_in_lists_are_warned_of_early(lengths):
+    """At the fourth program, in one sentence whose advice makes one program of all texts."""
+    random.seed(1)
+    table = [[Value(random.gauss(0, 1)) for _ in range(7)] for _ in range(7)]
+    texts = [[random.randrange(7) for _ in range(lengths[k % len(lengths)])] for k in range(9)]
+    bigram = lift(surprise)
+    told_at = 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for text in texts:
+            bigram(table, text)
+            told_at = told_at or (bigram.stats.traces if caught else 0)
+    assert told_at == 4
+    (message,) = [str(w.message) for w in caught]
+    assert message.endswith(
+        "in tokens. Integers in lists are part of the program: pass them as an integer array, "
+        "padded to one length, and look rows up with take(table, i)."
+    )
+    advised = lift(surprise)
+    for text in texts:
+        if len(text) == 5:
+            assert advised(table, np.array(text)).data == pytest.approx(surprise(table, text).data)
+    assert advised.stats.traces == 1
 
 
 def test_stats_say_what_was_done():

@@ -20,7 +20,7 @@ from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Store
 from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
-from liftgrad.lift.reading import Reading, describe
+from liftgrad.lift.reading import Reading, describe, is_among_integers
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.stand_ins import stand_ins
@@ -41,6 +41,8 @@ Rest = ParamSpec("Rest")
 Instance = TypeVar("Instance")
 DType = Literal["float64", "float32"]
 _MANY_STRUCTURES = 16
+_MANY_LISTS = 3
+"""After so many programs, lists of integers that vary are likely to go on like that."""
 # Parameters of lifted functions move together, natively, when their optimiser steps.
 Store.make_update = staticmethod(store_update)
 
@@ -132,6 +134,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self.lock = threading.RLock()
         self.recipes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         """What trainers of one structure share."""
+        self._warned = False
         self._last: Executable | None = None
         self._repeat: tuple[Repeat, Prepared] | None = None
         reference = weakref.ref(self)
@@ -239,7 +242,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         executable = Executable(built, self.dtype, self.backend, self.stats)
         self._programs[self.structure(reading)] = executable
         self._last = executable
-        if len(self._programs) == _MANY_STRUCTURES + 1:
+        if len(self._programs) > _MANY_LISTS and not self._warned:
             self._warn_of_many()
         return executable
 
@@ -282,6 +285,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
     def _warn_of_many(self) -> None:
         earlier, later = list(self._programs)[-2:]
         first = next(i for i, (a, b) in enumerate(zip(earlier, later, strict=False)) if a != b)
+        tokens = is_among_integers(later, first)
+        if not tokens and len(self._programs) <= _MANY_STRUCTURES:
+            return
+        self._warned = True
         argument = next(part for part in reversed(later[: first + 1]) if isinstance(part, str))
         a, b = describe(earlier[first]), describe(later[first])
         what = f"one has {a} and the other {b} in {argument}"
@@ -289,10 +296,16 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             what = "a function, class or module that it uses was replaced by another"
         warnings.warn(
             f"{self.__name__} was built for {len(self._programs)} structures of arguments; of the "
-            f"last two, {what}. {_advice(later[first])}",
+            f"last two, {what}. {_OF_TOKENS if tokens else _advice(later[first])}",
             RuntimeWarning,
             stacklevel=4,
         )
+
+
+_OF_TOKENS = (
+    "Integers in lists are part of the program: pass them as an integer array, padded to one "
+    "length, and look rows up with take(table, i)."
+)
 
 
 def _advice(part: Any) -> str:

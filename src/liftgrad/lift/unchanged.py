@@ -134,6 +134,8 @@ def _is_container(x: Any) -> bool:
 def _contents(x: Any) -> list[Any]:
     if isinstance(x, list | deque | bytearray):
         return list(x)
+    if isinstance(x, np.ndarray):
+        return x.reshape(-1).tolist()
     if isinstance(x, set):
         return sorted(x, key=id)
     if isinstance(x, dict):

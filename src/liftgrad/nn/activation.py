@@ -10,7 +10,7 @@ from liftgrad.nn.nested import map_numbers, map_rows
 class Identity(Module):
     """Its input as it is."""
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the numbers themselves."""
         return x
 
@@ -18,7 +18,7 @@ class Identity(Module):
 class ReLU(Module):
     """x where it is positive, else 0."""
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.relu, x)
 
@@ -29,7 +29,7 @@ class LeakyReLU(Module):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(lambda v: functional.leaky_relu(v, self.negative_slope), x)
 
@@ -44,7 +44,7 @@ class ELU(Module):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(lambda v: functional.elu(v, self.alpha), x)
 
@@ -56,7 +56,7 @@ class ELU(Module):
 class GELU(Module):
     """x·Φ(x), with the exact normal distribution Φ."""
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.gelu, x)
 
@@ -64,7 +64,7 @@ class GELU(Module):
 class SiLU(Module):
     """x·sigmoid(x)."""
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.silu, x)
 
@@ -72,7 +72,7 @@ class SiLU(Module):
 class Tanh(Module):
     """The hyperbolic tangent."""
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.tanh, x)
 
@@ -80,7 +80,7 @@ class Tanh(Module):
 class Sigmoid(Module):
     """1 / (1 + exp(-x))."""
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.sigmoid, x)
 
@@ -88,7 +88,7 @@ class Sigmoid(Module):
 class Softplus(Module):
     """log(1 + exp(x))."""
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.softplus, x)
 
@@ -96,7 +96,7 @@ class Softplus(Module):
 class Softmax(Module):
     """exp(x[i]) / Σ_j exp(x[j]) within each innermost list: PyTorch's with dim=-1."""
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return numbers that add up to 1 in each list."""
         return map_rows(functional.softmax, x, "Softmax")
 
@@ -104,6 +104,6 @@ class Softmax(Module):
 class LogSoftmax(Module):
     """The logarithm of `Softmax`: PyTorch's with dim=-1."""
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the logarithms in each list."""
         return map_rows(functional.log_softmax, x, "LogSoftmax")

@@ -61,7 +61,7 @@ class Conv2d(Module):
         self.weight = values(shape, draw)
         self.bias = values((out_channels,), draw) if bias else None
 
-    def __call__(self, x: Any) -> list[list[list[Any]]]:
+    def forward(self, x: Any) -> list[list[list[Any]]]:
         """Return (out_channels, height', width') for a picture (in_channels, height, width)."""
         pixels = _picture(x, "Conv2d")
         picture = _padded(pixels, self.padding)
@@ -126,7 +126,7 @@ class MaxPool2d(Module):
                 "pad less."
             )
 
-    def __call__(self, x: Any) -> list[list[list[Any]]]:
+    def forward(self, x: Any) -> list[list[list[Any]]]:
         """Return (channels, height', width') for a picture (channels, height, width)."""
         picture = _padded(_picture(x, "MaxPool2d"), self.padding)
         rows, columns = _places(picture, self.kernel_size, self.stride, (1, 1))
@@ -149,7 +149,7 @@ class MaxPool2d(Module):
 class Flatten(Module):
     """All numbers of nested lists in one list, the last index moving fastest."""
 
-    def __call__(self, x: Any) -> list[Any]:
+    def forward(self, x: Any) -> list[Any]:
         """Return the numbers."""
         return numbers(x)
 

@@ -29,10 +29,10 @@ class Sequential(Module):
                 )
         vars(self).update(named)
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return what the last module returns."""
         for module in self:
-            x = module(x)  # type: ignore[operator]
+            x = module(x)
         return x
 
     def __iter__(self) -> Iterator[Module]:

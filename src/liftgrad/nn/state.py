@@ -62,7 +62,10 @@ def _grids(named: Iterable[tuple[str, Any]]) -> dict[str, tuple[tuple[int, ...],
         branch = tree
         for part in path:
             branch = branch.setdefault(part, {})
-        branch[last] = parameter
+            if not isinstance(branch, dict):
+                raise _coinciding(name)
+        if branch.setdefault(last, parameter) is not parameter:
+            raise _coinciding(name)
     result: dict[str, tuple[tuple[int, ...], list[Any]]] = {}
 
     def visit(branch: dict[str, Any], prefix: str) -> None:
@@ -75,6 +78,13 @@ def _grids(named: Iterable[tuple[str, Any]]) -> dict[str, tuple[tuple[int, ...],
 
     visit(tree, "")
     return result
+
+
+def _coinciding(name: str) -> ValueError:
+    return ValueError(
+        f"{name} would name two parameters of this module, which a state_dict tells apart by name; "
+        "name their attributes, or the keys of their dicts, otherwise."
+    )
 
 
 def _grid(x: Any) -> tuple[tuple[int, ...], list[Any]] | None:
