@@ -8,7 +8,11 @@ from liftgrad.nn.nested import map_numbers, map_rows
 
 
 class Identity(Module):
-    """Its input as it is."""
+    """Its input as it is.
+
+    >>> Identity()([1.0, -2.0])
+    [1.0, -2.0]
+    """
 
     def __call__(self, x: Any) -> Any:
         """Return the numbers themselves."""
@@ -16,7 +20,11 @@ class Identity(Module):
 
 
 class ReLU(Module):
-    """x where it is positive, else 0."""
+    """x where it is positive, else 0.
+
+    >>> ReLU()([[1.0], [-2.0]])
+    [[1.0], [0.0]]
+    """
 
     def __call__(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -24,7 +32,11 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """x where it is positive, else negative_slope·x."""
+    """x where it is positive, else negative_slope·x.
+
+    >>> LeakyReLU(negative_slope=0.5)([1.0, -2.0])
+    [1.0, -1.0]
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -39,7 +51,11 @@ class LeakyReLU(Module):
 
 
 class ELU(Module):
-    """x where it is positive, else alpha·(exp(x) - 1)."""
+    """x where it is positive, else alpha·(exp(x) - 1).
+
+    >>> [round(y, 4) for y in ELU()([1.0, -1.0])]
+    [1.0, -0.6321]
+    """
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
@@ -54,7 +70,11 @@ class ELU(Module):
 
 
 class GELU(Module):
-    """x·Φ(x), with the exact normal distribution Φ."""
+    """x·Φ(x), with the exact normal distribution Φ.
+
+    >>> [round(y, 4) for y in GELU()([1.0, -1.0])]
+    [0.8413, -0.1587]
+    """
 
     def __call__(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -62,7 +82,11 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """x·sigmoid(x)."""
+    """x·sigmoid(x).
+
+    >>> [round(y, 4) for y in SiLU()([1.0, -1.0])]
+    [0.7311, -0.2689]
+    """
 
     def __call__(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -70,7 +94,11 @@ class SiLU(Module):
 
 
 class Tanh(Module):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> [round(y, 4) for y in Tanh()([0.0, 1.0])]
+    [0.0, 0.7616]
+    """
 
     def __call__(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -78,7 +106,11 @@ class Tanh(Module):
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    >>> Sigmoid()([0.0, 1000.0])
+    [0.5, 1.0]
+    """
 
     def __call__(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -86,7 +118,11 @@ class Sigmoid(Module):
 
 
 class Softplus(Module):
-    """log(1 + exp(x))."""
+    """log(1 + exp(x)).
+
+    >>> [round(y, 4) for y in Softplus()([0.0, 1000.0])]
+    [0.6931, 1000.0]
+    """
 
     def __call__(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -94,7 +130,11 @@ class Softplus(Module):
 
 
 class Softmax(Module):
-    """exp(x[i]) / Σ_j exp(x[j]) within each innermost list: PyTorch's with dim=-1."""
+    """exp(x[i]) / Σ_j exp(x[j]) within each innermost list: PyTorch's with dim=-1.
+
+    >>> Softmax()([[1.0, 1.0], [0.0, 1000.0]])
+    [[0.5, 0.5], [0.0, 1.0]]
+    """
 
     def __call__(self, x: Any) -> Any:
         """Return numbers that add up to 1 in each list."""
@@ -102,7 +142,11 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """The logarithm of `Softmax`: PyTorch's with dim=-1."""
+    """The logarithm of `Softmax`: PyTorch's with dim=-1.
+
+    >>> LogSoftmax()([0.0, -1000.0])
+    [0.0, -1000.0]
+    """
 
     def __call__(self, x: Any) -> Any:
         """Return the logarithms in each list."""

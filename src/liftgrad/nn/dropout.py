@@ -13,6 +13,14 @@ class Dropout(Module):
     Each number draws once from Python's global `random`; seed with `random.seed(n)`. Lifted
     functions draw anew at each call, the same numbers in the same order as eager ones.
 
+    >>> import random
+    >>> random.seed(1337)
+    >>> layer = Dropout(0.5)
+    >>> layer([1.0, 1.0, 1.0, 1.0])
+    [2.0, 2.0, 0.0, 2.0]
+    >>> layer.eval()([1.0, 1.0, 1.0, 1.0])
+    [1.0, 1.0, 1.0, 1.0]
+
     Raises:
         ValueError: if p is not between 0 and 1.
 

@@ -61,6 +61,11 @@ class Embedding(Module):
 
     There is no `padding_idx` or `max_norm`.
 
+    >>> layer = Embedding(2, 3)
+    >>> layer.load_state_dict({"weight": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]})
+    >>> [x.data for x in layer(1)]
+    [4.0, 5.0, 6.0]
+
     Raises:
         ValueError: if a size is not positive.
 
