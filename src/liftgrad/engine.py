@@ -19,6 +19,12 @@ from liftgrad.ops import Operation
 class Value(Operators):
     """A number, its gradient, the operands it was made of, and the operation that made it.
 
+    >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    >>> c = (a * b + 10.0).relu()
+    >>> c.backward()
+    >>> c.data, a.grad, b.grad
+    (4.0, -3.0, 2.0)
+
     Args:
         data: a Python or NumPy number or 0-d array of real numbers.
         label: a name for pictures and messages.
@@ -77,6 +83,11 @@ class Value(Operators):
         values are fresh at every call. With `create_graph` the gradients are Values themselves,
         for second derivatives; gradients and graph then refer to each other, and memory is
         freed by the garbage collector.
+
+        >>> x = Value(3.0)
+        >>> (x**2).backward()
+        >>> x.grad
+        6.0
 
         Raises:
             TypeError: if a value was made by an operation without a derivative rule.
