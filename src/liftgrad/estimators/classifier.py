@@ -17,6 +17,11 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     It minimises the cross-entropy, with Adam, in batches; it computes in float32 if X is float32,
     else in float64. It starts from the weights that `MLPClassifier` starts from.
 
+    >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+    >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+    >>> classifier.fit(X, y).score(X, y)
+    1.0
+
     Args:
         hidden_layer_sizes: how many neurons each hidden layer has.
         activation: of the hidden layers.
@@ -46,6 +51,11 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     def fit(self, X: Any, y: Any) -> Self:
         """Train from scratch on rows X (n, d) with classes y (n,), and return self.
 
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> classifier.fit(X, y).classes_.tolist()
+        ['high', 'low']
+
         Raises:
             ValueError: if X or y are not such, or a setting makes no sense.
             NonFiniteLossError: if the loss becomes nan or infinite.
@@ -64,19 +74,37 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         return self._fit(X, labels.astype(np.int64), len(classes), one_dimensional=True)
 
     def predict(self, X: Any) -> Array:
-        """Return the most probable class of each row, (n,)."""
+        """Return the most probable class of each row, (n,).
+
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> classifier.fit(X, y).predict([[0.5], [4.5]]).tolist()
+        ['low', 'high']
+        """
         X = self._seen(X)
         chosen: Array = self.classes_[self._scores(X).argmax(axis=1)]
         return chosen
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class for each row, (n, k)."""
+        """Return the probability of each class for each row, (n, k).
+
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> (classifier.fit(X, y).predict_proba([[0.5]]) > 0.5).tolist()
+        [[False, True]]
+        """
         scores = self._scores(self._seen(X))
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of `predict_proba`, (n, k), exact for small ones too."""
+        """Return the logarithm of `predict_proba`, (n, k), exact for small ones too.
+
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> classifier.fit(X, y).predict_log_proba([[0.5]]).shape
+        (1, 2)
+        """
         scores = self._scores(self._seen(X))
         scores = scores - scores.max(axis=1, keepdims=True)
         return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]

@@ -15,10 +15,20 @@ class LiftRegressor(RegressorMixin, Perceptron):
 
     It minimises half the mean squared error; arguments and attributes are `LiftClassifier`'s,
     without the classes, and the validation score is R².
+
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
+    >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+    >>> regressor.fit(X, y).score(X, y) > 0.9
+    True
     """
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train from scratch on rows X (n, d) with numbers y (n,) or (n, k), and return self.
+
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
+        >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> regressor.fit(X, y) is regressor
+        True
 
         Raises:
             ValueError: if X or y are not such, or a setting makes no sense.
@@ -32,7 +42,13 @@ class LiftRegressor(RegressorMixin, Perceptron):
         return self._fit(X, targets, targets.shape[1], one_dimensional=y.ndim == 1)
 
     def predict(self, X: Any) -> Array:
-        """Return the numbers for each row, (n,) or (n, k) as `fit` had them."""
+        """Return the numbers for each row, (n,) or (n, k) as `fit` had them.
+
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
+        >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> regressor.fit(X, y).predict([[0.5], [1.5]]).shape
+        (2,)
+        """
         outputs = self._outputs(self._seen(X))
         return outputs[:, 0] if self._one_dimensional else outputs
 
