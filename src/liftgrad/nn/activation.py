@@ -46,7 +46,11 @@ class LeakyReLU(Module):
         return map_numbers(lambda v: functional.leaky_relu(v, self.negative_slope), x)
 
     def extra_repr(self) -> str:
-        """Return the slope."""
+        """Return the slope.
+
+        >>> LeakyReLU(0.2).extra_repr()
+        'negative_slope=0.2'
+        """
         return f"negative_slope={self.negative_slope}"
 
 
@@ -65,7 +69,11 @@ class ELU(Module):
         return map_numbers(lambda v: functional.elu(v, self.alpha), x)
 
     def extra_repr(self) -> str:
-        """Return the scale."""
+        """Return the scale.
+
+        >>> ELU(0.5).extra_repr()
+        'alpha=0.5'
+        """
         return f"alpha={self.alpha}"
 
 

@@ -96,7 +96,11 @@ class CausalSelfAttention(Module):
         return attended
 
     def extra_repr(self) -> str:
-        """Return the sizes."""
+        """Return the sizes.
+
+        >>> CausalSelfAttention(4, num_heads=2).extra_repr()
+        '4, num_heads=2'
+        """
         return f"{self.embed_dim}, num_heads={self.num_heads}"
 
 

@@ -93,7 +93,11 @@ class Conv2d(Module):
         return result
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> Conv2d(1, 8, 3, padding=1).extra_repr()
+        '1, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1)'
+        """
         text = (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
             f"stride={self.stride}"
@@ -148,7 +152,11 @@ class MaxPool2d(Module):
         ]
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> MaxPool2d(2).extra_repr()
+        'kernel_size=(2, 2), stride=(2, 2), padding=(0, 0)'
+        """
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 

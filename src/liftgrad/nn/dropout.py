@@ -41,5 +41,9 @@ class Dropout(Module):
         return x * where(uniform(x) < self.p, 0.0, 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0)
 
     def extra_repr(self) -> str:
-        """Return the probability."""
+        """Return the probability.
+
+        >>> Dropout(0.5).extra_repr()
+        'p=0.5'
+        """
         return f"p={self.p}"

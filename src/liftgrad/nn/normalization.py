@@ -54,7 +54,11 @@ class LayerNorm(Module):
         return result
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> LayerNorm(4).extra_repr()
+        '4, eps=1e-05, elementwise_affine=True'
+        """
         affine = self.weight is not None
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={affine}"
 
@@ -94,6 +98,10 @@ class RMSNorm(Module):
         return [w * number for w, number in zip(self.weight, result, strict=True)]
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> RMSNorm(4).extra_repr()
+        '4, eps=None, elementwise_affine=True'
+        """
         affine = self.weight is not None
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={affine}"

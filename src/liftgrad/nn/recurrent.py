@@ -86,7 +86,11 @@ class _Recurrent(Module):
         return outputs, last, memories
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> GRU(2, 3, num_layers=2).extra_repr()
+        '2, 3, num_layers=2'
+        """
         layers = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
         return f"{self.input_size}, {self.hidden_size}{layers}" + (
             "" if self.bias else ", bias=False"
