@@ -20,7 +20,8 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name):
+def test_examples(name, tmp_path, monkeypatch):
     """Every example in the module's docstrings gives the output beside it."""
+    monkeypatch.chdir(tmp_path)  # some write files
     result = doctest.testmod(importlib.import_module(name))
     assert result.failed == 0

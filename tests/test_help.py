@@ -1,5 +1,6 @@
 """What a reader of the package is shown: by help(), dir(), editors and examples."""
 
+import doctest
 import importlib
 import inspect
 import pickle
@@ -7,8 +8,56 @@ import pydoc
 import subprocess
 import sys
 
+import pytest
+
 import liftgrad
-from liftgrad import lift
+from liftgrad import lift, ops
+from liftgrad.ops import Operation
+from test_doctests import MODULES
+
+DOCUMENTED = [
+    "liftgrad",
+    *(
+        f"liftgrad.{name}"
+        for name in (
+            *("functional", "losses", "nn", "init", "optim", "data", "plot", "gpt"),
+            *("gradcheck", "trainer", "estimators"),
+        )
+    ),
+]
+
+
+def names_in(module):
+    """Return what a module has for its users."""
+    if hasattr(module, "__all__"):
+        return module.__all__
+    own = [
+        name for name, x in vars(module).items() if getattr(x, "__module__", "") == module.__name__
+    ]
+    return [name for name in own if not name.startswith("_")]
+
+
+def public():
+    """Yield the name and the object of all that has a docstring for users."""
+    seen = set()
+    for module in map(importlib.import_module, DOCUMENTED):
+        for name in names_in(module):
+            x = getattr(module, name)
+            inner = {name: x}
+            if inspect.isclass(x):
+                inner |= {f"{name}.{key}": inspect.getattr_static(x, key) for key in dir(x)}
+            for path, member in inner.items():
+                found = getattr(member, "__func__", getattr(member, "fget", member))
+                ours = (getattr(found, "__module__", None) or "").startswith("liftgrad")
+                callable_ = inspect.isroutine(found) or inspect.isclass(found)
+                documented = inspect.ismodule(found) or type(found) is Operation
+                private = "._" in path
+                if not private and (documented or (ours and callable_)) and id(found) not in seen:
+                    seen.add(id(found))
+                    yield f"{module.__name__}.{path}", found
+
+
+PUBLIC = dict(public())
 
 
 def test_help_on_the_decorator():
@@ -49,3 +98,38 @@ def test_dir_has_every_public_name():
         "assert 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_all_that_is_public_has_an_example():
+    """Every function, class, method and property that users are told of, and every module."""
+    assert len(PUBLIC) > 250
+    assert {"liftgrad.lift", "liftgrad.Value.backward", "liftgrad.nn.Linear"} <= {*PUBLIC}
+    assert "liftgrad.functional.exp" in PUBLIC
+    assert "liftgrad.Trainer.fit" in PUBLIC
+    assert [name for name, x in PUBLIC.items() if ">>>" not in (x.__doc__ or "")] == []
+
+
+def test_the_examples_are_run():
+    """doctest finds each of them in its module, of operations as below."""
+    finder = doctest.DocTestFinder()
+    ran = {x.docstring for name in MODULES for x in finder.find(importlib.import_module(name))}
+    left = {name: x for name, x in PUBLIC.items() if x.__doc__ not in ran}
+    assert [name for name, x in left.items() if type(x) is not Operation] == []
+
+
+@pytest.mark.parametrize("name", [name for name, x in PUBLIC.items() if type(x) is Operation])
+def test_examples_of_operations(name):
+    """Those are objects, at which doctest does not look."""
+    operation = PUBLIC[name]
+    found = doctest.DocTestFinder().find(operation, name, globs={operation.name: operation})
+    runner = doctest.DocTestRunner()
+    assert sum(runner.run(test).attempted for test in found) == 1
+    assert runner.failures == 0
+    assert operation.name in pydoc.plain(pydoc.render_doc(operation))
+
+
+def test_an_operation_that_is_no_function_of_the_table():
+    """Its docstring says what it is, all the same, and the class has one of its own."""
+    assert "any number of" in ops.dot.__doc__
+    assert "where(x, y, z)" in ops.select.__doc__
+    assert Operation.__doc__.startswith("One operation on numbers")

@@ -23,6 +23,12 @@ _new = object.__new__
 class Value(Operators):
     """A number, its gradient, the operands it was made of, and the operation that made it.
 
+    >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    >>> c = (a * b + 10.0).relu()
+    >>> c.backward()
+    >>> c.data, a.grad, b.grad
+    (4.0, -3.0, 2.0)
+
     As in micrograd, Values are told apart by identity: `==` between two of them, `in`, `index` and
     hashing ask for the very same one. `==` with a plain number and `<`, `>`, ... compare data.
     Every Value is true, that of zero as well. `float(v)`, `int(v)` and the functions of `math`
@@ -98,6 +104,11 @@ class Value(Operators):
         values are fresh at every call. With `create_graph` the gradients are Values themselves,
         for second derivatives; gradients and graph then refer to each other, and memory is
         freed by the garbage collector.
+
+        >>> x = Value(3.0)
+        >>> (x**2).backward()
+        >>> x.grad
+        6.0
 
         Raises:
             TypeError: if a value was made by an operation without a derivative rule.

@@ -1,6 +1,13 @@
 """Functions of scalars and of sequences of scalars; each takes floats, Values or traced values.
 
 Functions with a derivative of their own come from the table in `ops`; the rest are expressions.
+
+>>> from liftgrad import Value
+>>> x = Value(2.0)
+>>> y = log(softmax([x, 0.0])[0])
+>>> y.backward()
+>>> round(y.data, 4), round(x.grad, 4), round(exp(0.5), 4)
+(-0.1269, 0.1192, 1.6487)
 """
 
 import math
@@ -63,25 +70,41 @@ __all__ = [
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
-    """Return x where it is positive, else negative_slope·x."""
+    """Return x where it is positive, else negative_slope·x.
+
+    >>> leaky_relu(2.0), leaky_relu(-2.0, negative_slope=0.5)
+    (2.0, -1.0)
+    """
     x = _scalar(x)
     return where(x > 0.0, x, x * negative_slope)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
-    """Return x where it is positive, else alpha·(exp(x) - 1) (Clevert et al., 2015)."""
+    """Return x where it is positive, else alpha·(exp(x) - 1) (Clevert et al., 2015).
+
+    >>> elu(2.0), round(elu(-1.0), 4)
+    (2.0, -0.6321)
+    """
     x = _scalar(x)
     return where(x > 0.0, x, expm1(x) * alpha)
 
 
 def gelu(x: Any) -> Any:
-    """Return x·Φ(x), with the exact normal distribution Φ (Hendrycks & Gimpel, 2016)."""
+    """Return x·Φ(x), with the exact normal distribution Φ (Hendrycks & Gimpel, 2016).
+
+    >>> gelu(0.0), round(gelu(1.0), 4)
+    (0.0, 0.8413)
+    """
     x = _scalar(x)
     return x * ((erf(x * math.sqrt(0.5)) + 1.0) * 0.5)
 
 
 def silu(x: Any) -> Any:
-    """Return x·sigmoid(x)."""
+    """Return x·sigmoid(x).
+
+    >>> silu(0.0), round(silu(1.0), 4)
+    (0.0, 0.7311)
+    """
     x = _scalar(x)
     return x * sigmoid(x)
 

@@ -43,6 +43,9 @@ class Alphabet:
     def encode(self, text: str) -> list[int]:
         """Return the text's tokens, between two ends.
 
+        >>> Alphabet(["anna", "ben"]).encode("ann")
+        [4, 0, 3, 3, 4]
+
         Raises:
             KeyError: if a character is not in the alphabet.
 
@@ -52,6 +55,11 @@ class Alphabet:
 
 class GPT(Module):
     """A transformer of one block: causal attention, then a perceptron, each added to its input.
+
+    >>> model = GPT(3, width=4, heads=2, block=8)
+    >>> scores = model([0, 1, 2, 1])
+    >>> len(scores), len(scores[0])
+    (4, 3)
 
     Args:
         tokens: how many different tokens there are.
@@ -126,6 +134,12 @@ class GPT(Module):
 def loss(model: GPT, tokens: Sequence[Any], weights: Sequence[Any]) -> Any:
     """Return the weighted surprise of a text: Σ weights[i]·(-log p(tokens[i + 1] | before)).
 
+    >>> model = GPT(3, width=4, heads=2, block=8)
+    >>> mean_loss = loss(model, *example([2, 0, 1, 2]))
+    >>> mean_loss.backward()
+    >>> 0.5 < mean_loss.data < 2.0
+    True
+
     Args:
         model: of at least len(weights) positions.
         tokens: one more than weights.
@@ -166,6 +180,11 @@ def example(tokens: Sequence[int], length: int | None = None) -> tuple[list[int]
 
 def next_token(model: GPT, tokens: Sequence[Any], last: Any, temperature: Any) -> list[Any]:
     """Return each token's probability to follow tokens[last].
+
+    >>> model = GPT(3, width=4, heads=2, block=8)
+    >>> probabilities = next_token(model, [2, 0, 1], last=2, temperature=0.5)
+    >>> len(probabilities), round(sum(p.data for p in probabilities), 6)
+    (3, 1.0)
 
     Args:
         model: of at least len(tokens) positions.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from liftgrad import functional, ops
 from liftgrad.numbers import is_number, to_float
-from liftgrad.ops import OPERATIONS, Operation
+from liftgrad.ops import OPERATIONS, Operation, example
 
 
 class Operators:
@@ -139,7 +139,13 @@ def _method(operation: Operation) -> Any:
         method = binary
     method.__name__ = operation.name
     method.__qualname__ = f"Operators.{operation.name}"
-    method.__doc__ = f"Return {operation.notation.format('self', 'other')}."
+    operands, result = example(operation)
+    method.__doc__ = (
+        f"Return {operation.notation.format('self', 'other')}.\n\n"
+        ">>> from liftgrad import Value\n"
+        f">>> round(Value(0.5).{operation.name}({', '.join(map(str, operands[1:]))}).data, 4)\n"
+        f"{result}\n"
+    )
     return method
 
 

@@ -24,9 +24,21 @@ Interval = tuple[float, float]
 Adjoints = tuple[Any, ...]
 
 
+class _Documentation:
+    """The docstring of a class, and another one for each instance."""
+
+    def __init__(self, of_class: str | None) -> None:
+        self.of_class = of_class
+
+    def __get__(self, operation: "Operation | None", _kind: Any) -> str | None:
+        return self.of_class if operation is None else _described(operation)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
     """One operation on numbers; call it on floats, Values or traced values."""
+
+    __doc__ = _Documentation(__doc__)
 
     name: str
     """The name of its function and method, NumPy's where NumPy has one."""
@@ -79,10 +91,33 @@ class Operation:
         return self
 
 
+def example(operation: Operation) -> tuple[tuple[float, ...], float]:
+    """Return operands and a result of four digits, for a line that shows what an operation does."""
+    operands = (0.5, 2.0)[: operation.arity]
+    return operands, round(operation.forward(*operands), 4)
+
+
+def _described(operation: Operation) -> str:
+    if not operation.arity:
+        return f"Return the {operation.name} of any number of floats, Values or traced values."
+    names = ("x", "y", "z")[: operation.arity]
+    text = f"Return {operation.notation.format(*names)} of floats, Values or traced values."
+    if operation.name not in OPERATIONS:
+        return text
+    operands, result = example(operation)
+    call = f"{operation.name}({', '.join(map(str, operands))})"
+    return f"{text}\n\n>>> round({call}, 4)\n{result}\n"
+
+
 def where(condition: Any, a: Any, b: Any) -> Any:
     """Return `a` where `condition` holds, else `b`; the other's gradient is exactly zero.
 
     Selecting, not multiplying by 0, keeps a nan in the branch not taken out of the gradient.
+
+    >>> from liftgrad import Value
+    >>> x = Value(-3.0)
+    >>> where(x > 0.0, x, 0.5 * x).data
+    -1.5
     """
     if hasattr(condition, "_select"):
         return condition._select(a, b)

@@ -1,4 +1,9 @@
-"""Data: sets made by formula, scikit-learn's small real ones, and tables from files."""
+"""Data: sets made by formula, scikit-learn's small real ones, and tables from files.
+
+>>> X, y = make_moons(100, noise=0.1, seed=1337)
+>>> X.shape, y.shape
+((100, 2), (100,))
+"""
 
 from liftgrad.data.bundled import (
     load_breast_cancer,

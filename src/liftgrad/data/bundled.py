@@ -11,6 +11,10 @@ Set = tuple[NDArray[np.float64], NDArray[Any]]
 def load_iris() -> Set:
     """Return 150 flowers by 4 lengths in cm, X (150, 4), and their 3 species, y (150,) of int64.
 
+    >>> X, y = load_iris()
+    >>> X.shape, y.shape
+    ((150, 4), (150,))
+
     Raises:
         ImportError: if scikit-learn, which brings the set, is not installed.
 
@@ -22,6 +26,10 @@ def load_wine() -> Set:
     """Return 178 wines by 13 measurements, X (178, 13), and their 3 growers, y (178,) of int64.
 
     The measurements have scales from 0.1 to 1,000: standardise them before training.
+
+    >>> X, y = load_wine()
+    >>> X.shape, y.shape
+    ((178, 13), (178,))
 
     Raises:
         ImportError: if scikit-learn, which brings the set, is not installed.
@@ -35,6 +43,10 @@ def load_breast_cancer() -> Set:
 
     The measurements have scales from 0.001 to 1,000: standardise them before training.
 
+    >>> X, y = load_breast_cancer()
+    >>> X.shape, y.shape
+    ((569, 30), (569,))
+
     Raises:
         ImportError: if scikit-learn, which brings the set, is not installed.
 
@@ -44,6 +56,10 @@ def load_breast_cancer() -> Set:
 
 def load_digits() -> Set:
     """Return 1,797 pictures of 8 by 8 pixels from 0 to 16, X (1797, 64), and the digits, y (1797,).
+
+    >>> X, y = load_digits()
+    >>> X.shape, y.shape
+    ((1797, 64), (1797,))
 
     Raises:
         ImportError: if scikit-learn, which brings the set, is not installed.
@@ -56,6 +72,10 @@ def load_diabetes() -> Set:
     """Return 442 patients by 10 measurements, X (442, 10), and how their disease went on, y (442,).
 
     The measurements are centred and scaled, each to the norm 1; y is a number from 25 to 346.
+
+    >>> X, y = load_diabetes()
+    >>> X.shape, y.shape
+    ((442, 10), (442,))
 
     Raises:
         ImportError: if scikit-learn, which brings the set, is not installed.

@@ -65,6 +65,11 @@ class TableEncoder:
     def fit(self, tables: Table | Iterable[Table]) -> Self:
         """Learn from a table, or from the chunks of one, such as a `TableStream`.
 
+        >>> from liftgrad.data import Column
+        >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
+        >>> TableEncoder().fit(plants).feature_names
+        ('height',)
+
         Raises:
             TableError: if a column cannot be encoded: a value is missing and `missing` is
                 "refuse", text differs in each row or has more than 1,000 categories, numbers are
@@ -94,6 +99,11 @@ class TableEncoder:
     def transform(self, table: Table) -> Array:
         """Return X (rows, len(feature_names)); columns that the training had not are ignored.
 
+        >>> from liftgrad.data import Column
+        >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
+        >>> TableEncoder().fit(plants).transform(plants).tolist()
+        [[-1.0], [1.0]]
+
         Raises:
             TableError: if a column is not there, was of another kind in the training, has numbers
                 that are too large, or has missing values and `missing` is "refuse".
@@ -121,6 +131,14 @@ class TableEncoder:
 
     def transform_target(self, table: Table) -> NDArray[Any]:
         """Return y (rows,): class numbers as int64, or the numbers themselves as float64.
+
+        >>> from liftgrad.data import Column
+        >>> height = Column("height", "number", np.array([1.0, 3.0, 2.0]))
+        >>> colour = Column("colour", "category", np.array([1, 0, 1]), ("green", "red"))
+        >>> plants = Table("plants.csv", (height,), target=colour)
+        >>> encoder = TableEncoder().fit(plants)
+        >>> encoder.transform_target(plants).tolist(), encoder.classes
+        ([1, 0, 1], ('green', 'red'))
 
         Raises:
             TableError: if the target is not there, has missing values, was of another kind in the
@@ -156,7 +174,14 @@ class TableEncoder:
         return np.array(numbers, np.int64)[places]
 
     def unknown(self, table: Table) -> dict[str, tuple[str, ...]]:
-        """Return the categories that the training had not, by column, where there are some."""
+        """Return the categories that the training had not, by column, where there are some.
+
+        >>> from liftgrad.data import Column
+        >>> seen = Column("colour", "category", np.array([1, 0]), ("green", "red"))
+        >>> other = Column("colour", "category", np.array([1, 0]), ("blue", "red"))
+        >>> TableEncoder().fit(Table("a.csv", (seen,))).unknown(Table("b.csv", (other,)))
+        {'colour': ('blue',)}
+        """
         found = {}
         for encoding in self._encodings:
             column = table.column(encoding.name)
@@ -170,7 +195,13 @@ class TableEncoder:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Return the names of X's columns: "age", "city=Paris", "age is missing"."""
+        """Return the names of X's columns: "age", "city=Paris", "age is missing".
+
+        >>> from liftgrad.data import Column
+        >>> colour = Column("colour", "category", np.array([1, 0]), ("green", "red"))
+        >>> TableEncoder().fit(Table("plants.csv", (colour,))).feature_names
+        ('colour=green', 'colour=red')
+        """
         return tuple(name for encoding in self._encodings for name in encoding.names())
 
     @property
@@ -179,6 +210,12 @@ class TableEncoder:
 
         Means and standard deviations are (len(feature_names),); they are 0 and 1 for columns of
         zeros and ones.
+
+        >>> from liftgrad.data import Column
+        >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
+        >>> means, stds = TableEncoder().fit(plants).scaling
+        >>> means.tolist(), stds.tolist()
+        ([2.0], [1.0])
         """
         pairs = [
             (encoding.mean, encoding.std) if name == encoding.name else (0.0, 1.0)
@@ -190,12 +227,25 @@ class TableEncoder:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Return the columns that have no column in X, since they had one value only."""
+        """Return the columns that have no column in X, since they had one value only.
+
+        >>> from liftgrad.data import Column
+        >>> height = Column("height", "number", np.array([1.0, 3.0]))
+        >>> planet = Column("planet", "category", np.array([0, 0]), ("Earth",))
+        >>> TableEncoder().fit(Table("plants.csv", (height, planet))).left_out
+        ('planet',)
+        """
         return tuple(encoding.name for encoding in self._encodings if not encoding.names())
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        """Return what the columns were, by name and without the target."""
+        """Return what the columns were, by name and without the target.
+
+        >>> from liftgrad.data import Column
+        >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
+        >>> TableEncoder().fit(plants).kinds
+        {'height': 'number'}
+        """
         return {encoding.name: encoding.kind for encoding in self._encodings}
 
     def read(
@@ -206,7 +256,13 @@ class TableEncoder:
         delimiter: str | None = None,
         on_bad_rows: Literal["error", "skip"] = "error",
     ) -> Table:
-        """Return a file's columns as far as they were in the training, read as they were there.
+        r"""Return a file's columns as far as they were in the training, read as they were there.
+
+        >>> from pathlib import Path
+        >>> _ = Path("plants.csv").write_text("height,name\n1.5,oak\n2.5,elm\n")
+        >>> encoder = TableEncoder().fit(read_table("plants.csv", only=["height"]))
+        >>> encoder.read("plants.csv").names
+        ('height',)
 
         Args:
             path: the file.
@@ -232,7 +288,13 @@ class TableEncoder:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything learned, for JSON, from which `from_dict` makes an equal encoder."""
+        """Return everything learned, for JSON, from which `from_dict` makes an equal encoder.
+
+        >>> from liftgrad.data import Column
+        >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
+        >>> sorted(TableEncoder().fit(plants).to_dict())
+        ['classes', 'columns', 'missing', 'target', 'target_kind', 'task']
+        """
         return {
             "missing": self.missing,
             "task": self.task,
@@ -248,6 +310,12 @@ class TableEncoder:
     @classmethod
     def from_dict(cls, learned: dict[str, Any]) -> Self:
         """Return the encoder whose `to_dict` this was.
+
+        >>> from liftgrad.data import Column
+        >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
+        >>> encoder = TableEncoder.from_dict(TableEncoder().fit(plants).to_dict())
+        >>> encoder.transform(plants).tolist()
+        [[-1.0], [1.0]]
 
         Raises:
             TableError: if it is no such dict.

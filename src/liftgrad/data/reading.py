@@ -22,12 +22,17 @@ def read_table(
     delimiter: str | None = None,
     on_bad_rows: Literal["error", "skip"] = "error",
 ) -> Table:
-    """Return the columns of a CSV (also .tsv, .csv.gz) or Parquet file.
+    r"""Return the columns of a CSV (also .tsv, .csv.gz) or Parquet file.
 
     Columns of numbers become float64, with nan where a value is missing; text, booleans and
     Arrow's dictionaries become categories. In a CSV file the first line names the columns, and
     the spellings in `MISSING` stand for a missing value. Text most of which is dates, or numbers as
     people write them (1,234.50 or 3,5 or $20 or 15%), is refused, and no category.
+
+    >>> _ = Path("plants.csv").write_text("height,colour\n1.5,red\n2.5,green\n")
+    >>> plants = read_table("plants.csv", target="colour")
+    >>> plants.names, plants.target.categories
+    (('height',), ('green', 'red'))
 
     Args:
         path: the file.
@@ -60,10 +65,14 @@ def read_table(
 
 
 class TableStream:
-    """A CSV or Parquet file that is read in chunks, each a `Table`, anew by each iteration.
+    r"""A CSV or Parquet file that is read in chunks, each a `Table`, anew by each iteration.
 
     Only a chunk is in memory: about 16 MB of a CSV file, 65,536 rows of a Parquet file. What a CSV
     file's columns are is found from its first chunk; where a later one differs, `kinds` says it.
+
+    >>> _ = Path("plants.csv").write_text("height,colour\n1.5,red\n2.5,green\n")
+    >>> [len(chunk) for chunk in TableStream("plants.csv", target="colour")]
+    [2]
 
     Args and errors: those of `read_table`.
 
@@ -108,7 +117,12 @@ class TableStream:
         self.names = self._chosen(self.file.names(), only, drop)
 
     def read(self) -> Table:
-        """Return the whole file as one table."""
+        r"""Return the whole file as one table.
+
+        >>> _ = Path("plants.csv").write_text("height,colour\n1.5,red\n2.5,green\n")
+        >>> len(TableStream("plants.csv").read())
+        2
+        """
         rows = self.file.read(self.names, self.kinds)
         if not rows.num_rows:
             raise TableError(f"'{self.source}' has no rows; add some.")

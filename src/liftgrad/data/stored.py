@@ -35,6 +35,12 @@ def store(
     Only a chunk is in memory meanwhile. Files of these names are replaced when all is encoded; if
     that fails, they stay as they were. `np.load("encoded/X.npy", mmap_mode="r")` opens them later.
 
+    >>> from liftgrad.data import Column
+    >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 2.0, 3.0])),))
+    >>> X, y = store(TableEncoder().fit(plants), plants, "encoded")
+    >>> X.shape, y
+    ((3, 1), None)
+
     Args:
         encoder: that has learned from the table, or from one like it.
         tables: the chunks, such as a `TableStream`, or one table.

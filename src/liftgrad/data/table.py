@@ -18,12 +18,23 @@ _MOST_CLASSES = 20
 
 
 class TableError(LiftgradError, ValueError):
-    """A table that cannot be used as it is; the message says where and what to do."""
+    """A table that cannot be used as it is; the message says where and what to do.
+
+    >>> Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),)).column("hight")
+    Traceback (most recent call last):
+        ...
+    liftgrad.data.table.TableError: plants.csv has no column 'hight'; did you mean 'height'?
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column: numbers, or categories by their place in a list."""
+    """A column: numbers, or categories by their place in a list.
+
+    >>> colour = Column("colour", "category", np.array([1, 0, 1]), ("green", "red"))
+    >>> [colour.categories[i] for i in colour.values]
+    ['red', 'green', 'red']
+    """
 
     name: str
     kind: Kind
@@ -34,13 +45,23 @@ class Column:
 
     @property
     def missing(self) -> NDArray[np.bool_]:
-        """Return which rows (rows,) have no value."""
+        """Return which rows (rows,) have no value.
+
+        >>> Column("height", "number", np.array([1.0, np.nan])).missing.tolist()
+        [False, True]
+        """
         return np.isnan(self.values) if self.kind == "number" else self.values < 0
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The columns of a file, without its target, which stands apart."""
+    """The columns of a file, without its target, which stands apart.
+
+    >>> height = Column("height", "number", np.array([1.0, 3.0]))
+    >>> plants = Table("plants.csv", (height,))
+    >>> len(plants), plants.names
+    (2, ('height',))
+    """
 
     source: str
     """The file, for messages."""
@@ -51,7 +72,11 @@ class Table:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the columns, without the target."""
+        """Return the names of the columns, without the target.
+
+        >>> Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),)).names
+        ('height',)
+        """
         return tuple(column.name for column in self.columns)
 
     def __len__(self) -> int:
@@ -61,6 +86,10 @@ class Table:
 
     def column(self, name: str) -> Column:
         """Return a column that is not the target.
+
+        >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
+        >>> plants.column("height").values.tolist()
+        [1.0, 3.0]
 
         Raises:
             TableError: if there is none of this name.

@@ -21,6 +21,11 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     It minimises the cross-entropy, with Adam, in batches; it computes in float32 if X is float32,
     else in float64. It starts from the weights that `MLPClassifier` starts from.
 
+    >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+    >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+    >>> classifier.fit(X, y).score(X, y)
+    1.0
+
     Args:
         hidden_layer_sizes: how many neurons each hidden layer has.
         activation: of the hidden layers.
@@ -92,6 +97,11 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     @unchanged_if_refused
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from scratch on rows X (n, d) with classes y (n,), and return self.
+
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> classifier.fit(X, y).classes_.tolist()
+        ['high', 'low']
 
         Args:
             X, y: the rows and their classes.
@@ -179,18 +189,36 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         return X, labels.astype(np.int64), weights, len(classes)
 
     def predict(self, X: Any) -> Array:
-        """Return the most probable class of each row, (n,)."""
+        """Return the most probable class of each row, (n,).
+
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> classifier.fit(X, y).predict([[0.5], [4.5]]).tolist()
+        ['low', 'high']
+        """
         scores = self._scores(self._outputs_for(X))
         return self.classes_[scores.argmax(axis=1)]  # type: ignore[no-any-return]
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class for each row, (n, k)."""
+        """Return the probability of each class for each row, (n, k).
+
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> (classifier.fit(X, y).predict_proba([[0.5]]) > 0.5).tolist()
+        [[False, True]]
+        """
         scores = self._scores(self._outputs_for(X))
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of `predict_proba`, (n, k), exact for small ones too."""
+        """Return the logarithm of `predict_proba`, (n, k), exact for small ones too.
+
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> classifier.fit(X, y).predict_log_proba([[0.5]]).shape
+        (1, 2)
+        """
         scores = self._scores(self._outputs_for(X))
         scores = scores - scores.max(axis=1, keepdims=True)
         return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]

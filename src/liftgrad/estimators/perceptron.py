@@ -93,6 +93,13 @@ class Perceptron(BaseEstimator):
     def save(self, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         """Write the fitted estimator to a safetensors file, which `load` reads.
 
+        >>> from liftgrad.estimators import LiftRegressor, load
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
+        >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> regressor.fit(X, y).save("model.safetensors")
+        >>> bool((load("model.safetensors").predict(X) == regressor.predict(X)).all())
+        True
+
         Args:
             path: of the file, which is written whole or not at all.
             metadata: whatever else shall be in it, made of what JSON knows.

@@ -18,11 +18,21 @@ class LiftRegressor(RegressorMixin, Perceptron):
 
     It minimises half the mean squared error; arguments and attributes are `LiftClassifier`'s,
     without the classes, and the validation score is R².
+
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
+    >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+    >>> regressor.fit(X, y).score(X, y) > 0.9
+    True
     """
 
     @unchanged_if_refused
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from scratch on rows X (n, d) with numbers y (n,) or (n, k), and return self.
+
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
+        >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> regressor.fit(X, y) is regressor
+        True
 
         Args:
             X, y: the rows and their numbers.
@@ -75,7 +85,13 @@ class LiftRegressor(RegressorMixin, Perceptron):
         return (X, targets, checked_weights(sample_weight, X), outputs), y.ndim == 1
 
     def predict(self, X: Any) -> Array:
-        """Return the numbers for each row, (n,) or (n, k) as `fit` had them."""
+        """Return the numbers for each row, (n,) or (n, k) as `fit` had them.
+
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
+        >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> regressor.fit(X, y).predict([[0.5], [1.5]]).shape
+        (2,)
+        """
         outputs = self._outputs_for(X)
         return outputs[:, 0] if self._one_dimensional else outputs
 

@@ -15,6 +15,13 @@ from liftgrad.estimators.regressor import LiftRegressor
 def load(path: str | os.PathLike[str]) -> Any:
     """Return an estimator that `save` wrote, its metadata being `metadata_`.
 
+    >>> from liftgrad.estimators import LiftRegressor
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
+    >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+    >>> regressor.fit(X, y).save("model.safetensors")
+    >>> load("model.safetensors").predict(X).shape
+    (4,)
+
     Raises:
         ValueError: if the file is cut off, damaged, of another kind or of a newer version.
         OSError: if it cannot be read.

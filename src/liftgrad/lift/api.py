@@ -114,6 +114,14 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
     Results are Values, or nested containers of them; results of `vmap` are arrays. Called by a
     function that is being lifted or differentiated, it is the plain function.
+
+    >>> from liftgrad import Value
+    >>> square = lift(lambda x: x * x)
+    >>> x = Value(3.0)
+    >>> y = square(x)
+    >>> y.backward()
+    >>> y.data, x.grad
+    (9.0, 6.0)
     """
 
     __name__: str
@@ -266,6 +274,11 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
     @property
     def program(self) -> Listing:
         """The tensor program that was recovered for the last call, as mathematics to print.
+
+        >>> square = lift(lambda x: x * x)
+        >>> _ = square(3.0)
+        >>> print(str(square.program).splitlines()[0])
+        <lambda>(x): 1 scalar operations → 1 loop nests
 
         Raises:
             LiftError: if the function was not called yet.

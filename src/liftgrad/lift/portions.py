@@ -33,6 +33,12 @@ _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 def set_num_threads(count: int) -> None:
     """Set how many threads share a large batch; results do not depend on it.
 
+    >>> before = get_num_threads()
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(before)
+
     Raises:
         ValueError: if `count` is not positive.
 
@@ -44,7 +50,11 @@ def set_num_threads(count: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads share a large batch."""
+    """Return how many threads share a large batch.
+
+    >>> get_num_threads() >= 1
+    True
+    """
     return _threads
 
 

@@ -20,6 +20,15 @@ def vmap(
     then summed up with `total` or `mean`, or returned, as arrays with one entry for each sample.
     Elsewhere the result is the list of the results.
 
+    >>> vmap(lambda x, y: x * y)([1.0, 2.0], [3.0, 4.0])
+    [3.0, 8.0]
+    >>> import numpy as np
+    >>> from liftgrad import lift
+    >>> from liftgrad.functional import mean
+    >>> mean_square = lift(lambda X: mean(vmap(lambda x: x * x)(X)))
+    >>> mean_square(np.array([1.0, 3.0])).data
+    5.0
+
     Args:
         function: takes one sample of each argument.
         in_axes: 0, or for each argument 0 or None; None: the same for all samples.

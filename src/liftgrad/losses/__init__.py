@@ -2,6 +2,13 @@
 
 They have PyTorch's names, results and reductions: "mean", "sum", or "none" for the losses
 themselves. In a lifted function targets may be numbers or indices that vary by call.
+
+>>> from liftgrad import Value
+>>> scores = [Value(2.0), Value(0.5)]
+>>> loss = cross_entropy(scores, 0)
+>>> loss.backward()
+>>> round(loss.data, 4), [round(s.grad, 4) for s in scores]
+(0.2014, [-0.1824, 0.1824])
 """
 
 from liftgrad.losses.of_classes import cross_entropy, multi_margin_loss, nll_loss

@@ -8,7 +8,11 @@ from liftgrad.nn.nested import map_numbers, map_rows
 
 
 class Identity(Module):
-    """Its input as it is."""
+    """Its input as it is.
+
+    >>> Identity()([1.0, -2.0])
+    [1.0, -2.0]
+    """
 
     def forward(self, x: Any) -> Any:
         """Return the numbers themselves."""
@@ -16,7 +20,11 @@ class Identity(Module):
 
 
 class ReLU(Module):
-    """x where it is positive, else 0."""
+    """x where it is positive, else 0.
+
+    >>> ReLU()([[1.0], [-2.0]])
+    [[1.0], [0.0]]
+    """
 
     def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -24,7 +32,11 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """x where it is positive, else negative_slope·x."""
+    """x where it is positive, else negative_slope·x.
+
+    >>> LeakyReLU(negative_slope=0.5)([1.0, -2.0])
+    [1.0, -1.0]
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -34,12 +46,20 @@ class LeakyReLU(Module):
         return map_numbers(lambda v: functional.leaky_relu(v, self.negative_slope), x)
 
     def extra_repr(self) -> str:
-        """Return the slope."""
+        """Return the slope.
+
+        >>> LeakyReLU(0.2).extra_repr()
+        'negative_slope=0.2'
+        """
         return f"negative_slope={self.negative_slope}"
 
 
 class ELU(Module):
-    """x where it is positive, else alpha·(exp(x) - 1)."""
+    """x where it is positive, else alpha·(exp(x) - 1).
+
+    >>> [round(y, 4) for y in ELU()([1.0, -1.0])]
+    [1.0, -0.6321]
+    """
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
@@ -49,12 +69,20 @@ class ELU(Module):
         return map_numbers(lambda v: functional.elu(v, self.alpha), x)
 
     def extra_repr(self) -> str:
-        """Return the scale."""
+        """Return the scale.
+
+        >>> ELU(0.5).extra_repr()
+        'alpha=0.5'
+        """
         return f"alpha={self.alpha}"
 
 
 class GELU(Module):
-    """x·Φ(x), with the exact normal distribution Φ."""
+    """x·Φ(x), with the exact normal distribution Φ.
+
+    >>> [round(y, 4) for y in GELU()([1.0, -1.0])]
+    [0.8413, -0.1587]
+    """
 
     def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -62,7 +90,11 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """x·sigmoid(x)."""
+    """x·sigmoid(x).
+
+    >>> [round(y, 4) for y in SiLU()([1.0, -1.0])]
+    [0.7311, -0.2689]
+    """
 
     def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -70,7 +102,11 @@ class SiLU(Module):
 
 
 class Tanh(Module):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> [round(y, 4) for y in Tanh()([0.0, 1.0])]
+    [0.0, 0.7616]
+    """
 
     def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -78,7 +114,11 @@ class Tanh(Module):
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    >>> Sigmoid()([0.0, 1000.0])
+    [0.5, 1.0]
+    """
 
     def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -86,7 +126,11 @@ class Sigmoid(Module):
 
 
 class Softplus(Module):
-    """log(1 + exp(x))."""
+    """log(1 + exp(x)).
+
+    >>> [round(y, 4) for y in Softplus()([0.0, 1000.0])]
+    [0.6931, 1000.0]
+    """
 
     def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
@@ -94,7 +138,11 @@ class Softplus(Module):
 
 
 class Softmax(Module):
-    """exp(x[i]) / Σ_j exp(x[j]) within each innermost list: PyTorch's with dim=-1."""
+    """exp(x[i]) / Σ_j exp(x[j]) within each innermost list: PyTorch's with dim=-1.
+
+    >>> Softmax()([[1.0, 1.0], [0.0, 1000.0]])
+    [[0.5, 0.5], [0.0, 1.0]]
+    """
 
     def forward(self, x: Any) -> Any:
         """Return numbers that add up to 1 in each list."""
@@ -102,7 +150,11 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """The logarithm of `Softmax`: PyTorch's with dim=-1."""
+    """The logarithm of `Softmax`: PyTorch's with dim=-1.
+
+    >>> LogSoftmax()([0.0, -1000.0])
+    [0.0, -1000.0]
+    """
 
     def forward(self, x: Any) -> Any:
         """Return the logarithms in each list."""

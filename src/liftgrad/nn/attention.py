@@ -25,6 +25,11 @@ class CausalSelfAttention(Module):
     itself under a causal mask (Vaswani et al., 2017): `in_proj_weight` (3·embed_dim, embed_dim)
     makes queries, keys and values, and `out_proj` mixes the heads.
 
+    >>> attention = CausalSelfAttention(4, num_heads=2)
+    >>> outputs = attention([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+    >>> len(outputs), len(outputs[0])
+    (2, 4)
+
     Args:
         embed_dim: how many numbers stand at a position.
         num_heads: how many parts of them attend independently.
@@ -91,7 +96,11 @@ class CausalSelfAttention(Module):
         return attended
 
     def extra_repr(self) -> str:
-        """Return the sizes."""
+        """Return the sizes.
+
+        >>> CausalSelfAttention(4, num_heads=2).extra_repr()
+        '4, num_heads=2'
+        """
         return f"{self.embed_dim}, num_heads={self.num_heads}"
 
 
@@ -102,6 +111,11 @@ class TransformerBlock(Module):
     x + linear2(activation(linear1(norm2(x)))).
     The result and `state_dict` of PyTorch's `TransformerEncoderLayer(norm_first=True)` under a
     causal mask.
+
+    >>> block = TransformerBlock(4, nhead=2)
+    >>> outputs = block([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+    >>> len(outputs), len(outputs[0]), len(block.parameters())
+    (2, 4, 244)
 
     Args:
         d_model: how many numbers stand at a position.

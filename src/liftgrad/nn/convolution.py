@@ -20,6 +20,12 @@ class Conv2d(Module):
     U(-s, s) with 1/s² weights in a window. `padding` is a number of zeros (there is no padding by
     name, nor another `padding_mode`); sizes are one number, or one for rows and one for columns.
 
+    >>> layer = Conv2d(1, 1, kernel_size=2)
+    >>> layer.load_state_dict({"weight": [[[[1.0, 0.0], [0.0, 1.0]]]], "bias": [0.5]})
+    >>> (rows,) = layer([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])
+    >>> [[pixel.data for pixel in row] for row in rows]
+    [[6.5, 8.5]]
+
     Raises:
         ValueError: if a size is not positive or the groups do not divide the channels, or at a
             call, if the picture has another number of channels or is smaller than a window.
@@ -90,7 +96,11 @@ class Conv2d(Module):
         return result
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> Conv2d(1, 8, 3, padding=1).extra_repr()
+        '1, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1)'
+        """
         text = (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
             f"stride={self.stride}"
@@ -107,6 +117,9 @@ class MaxPool2d(Module):
     The gradient goes to the first of several equal numbers, and nan counts as largest, as in
     PyTorch. `stride` is the window's size where it is None; there is no `dilation`, `ceil_mode` or
     `return_indices`.
+
+    >>> MaxPool2d(2)([[[1.0, 2.0, 5.0, 6.0], [3.0, 4.0, 7.0, 8.0]]])
+    [[[4.0, 8.0]]]
 
     Raises:
         ValueError: if a size is not positive or padding more than half a window, or at a call, if
@@ -142,12 +155,20 @@ class MaxPool2d(Module):
         ]
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> MaxPool2d(2).extra_repr()
+        'kernel_size=(2, 2), stride=(2, 2), padding=(0, 0)'
+        """
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class Flatten(Module):
-    """All numbers of nested lists in one list, the last index moving fastest."""
+    """All numbers of nested lists in one list, the last index moving fastest.
+
+    >>> Flatten()([[[1.0, 2.0], [3.0, 4.0]]])
+    [1.0, 2.0, 3.0, 4.0]
+    """
 
     def forward(self, x: Any) -> list[Any]:
         """Return the numbers."""

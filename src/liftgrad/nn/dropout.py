@@ -13,6 +13,14 @@ class Dropout(Module):
     Each number draws once from Python's global `random`; seed with `random.seed(n)`. Lifted
     functions draw anew at each call, the same numbers in the same order as eager ones.
 
+    >>> import random
+    >>> random.seed(1337)
+    >>> layer = Dropout(0.5)
+    >>> layer([1.0, 1.0, 1.0, 1.0])
+    [2.0, 2.0, 0.0, 2.0]
+    >>> layer.eval()([1.0, 1.0, 1.0, 1.0])
+    [1.0, 1.0, 1.0, 1.0]
+
     Raises:
         ValueError: if p is not between 0 and 1.
 
@@ -33,5 +41,9 @@ class Dropout(Module):
         return x * where(uniform(x) < self.p, 0.0, 1.0 / (1.0 - self.p) if self.p < 1.0 else 0.0)
 
     def extra_repr(self) -> str:
-        """Return the probability."""
+        """Return the probability.
+
+        >>> Dropout(0.5).extra_repr()
+        'p=0.5'
+        """
         return f"p={self.p}"

@@ -49,7 +49,11 @@ class Linear(Module):
         return OneOutput(outputs) if len(outputs) == 1 else outputs
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> Linear(3, 2, bias=False).extra_repr()
+        'in_features=3, out_features=2, bias=False'
+        """
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
@@ -60,6 +64,11 @@ class Embedding(Module):
     """A row of numbers for each of some tokens, drawn from N(0, 1); PyTorch's `Embedding`.
 
     There is no `padding_idx` or `max_norm`.
+
+    >>> layer = Embedding(2, 3)
+    >>> layer.load_state_dict({"weight": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]})
+    >>> [x.data for x in layer(1)]
+    [4.0, 5.0, 6.0]
 
     Raises:
         ValueError: if a size is not positive.
@@ -81,5 +90,9 @@ class Embedding(Module):
         return map_numbers(lambda i: take(self.weight, i), index)
 
     def extra_repr(self) -> str:
-        """Return the sizes."""
+        """Return the sizes.
+
+        >>> Embedding(27, 10).extra_repr()
+        '27, 10'
+        """
         return f"{len(self.weight)}, {len(self.weight[0])}"

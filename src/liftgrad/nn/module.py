@@ -33,6 +33,17 @@ class Module:
     >>> layer([5.0])[0].data
     32.0
 
+    >>> from liftgrad import Value, nn
+    >>> class Line(nn.Module):
+    ...     def __init__(self):
+    ...         self.slope, self.offset = Value(2.0), Value(1.0)
+    ...
+    ...     def __call__(self, x):
+    ...         return self.slope * x + self.offset
+    >>> Line()(3.0).data
+    7.0
+    >>> [name for name, _ in Line().named_parameters()]
+    ['slope', 'offset']
     """
 
     training: bool = True
@@ -62,7 +73,12 @@ class Module:
         return forward(*arguments, **named)
 
     def named_parameters(self) -> Iterator[tuple[str, "Value"]]:
-        """Yield (name, parameter) with names such as "layers.0.neurons.2.w.1", each once."""
+        """Yield (name, parameter) with names such as "layers.0.neurons.2.w.1", each once.
+
+        >>> from liftgrad import nn
+        >>> [name for name, _ in nn.Neuron(2).named_parameters()]
+        ['w.0', 'w.1', 'b']
+        """
         names: list[str] = []
         leaves: list[Any] = []
         _leaves(vars(self), "", names, leaves)
@@ -73,16 +89,36 @@ class Module:
                 yield name, parameter
 
     def parameters(self) -> "list[Value]":
-        """Return all parameters."""
+        """Return all parameters.
+
+        >>> from liftgrad import nn
+        >>> len(nn.Linear(3, 2).parameters())
+        8
+        """
         return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self) -> None:
-        """Set every parameter's gradient to zero."""
+        """Set every parameter's gradient to zero.
+
+        >>> from liftgrad import nn
+        >>> layer = nn.Linear(2, 1)
+        >>> layer([1.0, 2.0])[0].backward()
+        >>> [p.grad for p in layer.parameters()]
+        [1.0, 2.0, 1.0]
+        >>> layer.zero_grad()
+        >>> [p.grad for p in layer.parameters()]
+        [0.0, 0.0, 0.0]
+        """
         for parameter in self.parameters():
             parameter.grad = 0.0
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield (name, module) for the modules right inside this one, also within lists."""
+        """Yield (name, module) for the modules right inside this one, also within lists.
+
+        >>> from liftgrad import nn
+        >>> [name for name, _ in nn.Sequential(nn.Linear(2, 1), nn.ReLU()).named_children()]
+        ['0', '1']
+        """
         seen: set[int] = set()
         for name, module in _inner_modules(vars(self), ""):
             if id(module) not in seen:
@@ -90,12 +126,22 @@ class Module:
                 yield name, module
 
     def children(self) -> Iterator["Module"]:
-        """Yield the modules right inside this one."""
+        """Yield the modules right inside this one.
+
+        >>> from liftgrad import nn
+        >>> list(nn.Sequential(nn.Flatten(), nn.ReLU()).children())
+        [Flatten(), ReLU()]
+        """
         for _, module in self.named_children():
             yield module
 
     def named_modules(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield (name, module) for this module, called "", and all inside it, each once."""
+        """Yield (name, module) for this module, called "", and all inside it, each once.
+
+        >>> from liftgrad import nn
+        >>> [name for name, _ in nn.Sequential(nn.Sequential(nn.ReLU())).named_modules()]
+        ['', '0', '0.0']
+        """
         seen: set[int] = set()
         stack: list[tuple[str, Module]] = [("", self)]
         while stack:
@@ -108,7 +154,12 @@ class Module:
             stack += reversed(inner)
 
     def modules(self) -> Iterator["Module"]:
-        """Yield this module and all inside it, each once."""
+        """Yield this module and all inside it, each once.
+
+        >>> from liftgrad import nn
+        >>> sum(isinstance(m, nn.Neuron) for m in nn.MLP(2, [4, 1]).modules())
+        5
+        """
         for _, module in self.named_modules():
             yield module
 
@@ -128,6 +179,12 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set the parameters' numbers from a `state_dict`: arrays, numbers or nested lists.
 
+        >>> from liftgrad import nn
+        >>> layer = nn.Linear(2, 1)
+        >>> layer.load_state_dict({"weight": [[2.0, 3.0]], "bias": [0.5]})
+        >>> [p.data for p in layer.parameters()]
+        [2.0, 3.0, 0.5]
+
         Raises:
             ValueError: if names are missing or unknown, a shape differs, or two names of one
                 parameter disagree; nothing is changed then.
@@ -137,17 +194,32 @@ class Module:
         from_arrays(_named(self), state)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch this module and all inside it to training; return it."""
+        """Switch this module and all inside it to training; return it.
+
+        >>> from liftgrad import nn
+        >>> nn.Sequential(nn.Dropout(0.5)).train()[0].training
+        True
+        """
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Switch this module and all inside it to evaluation; return it."""
+        """Switch this module and all inside it to evaluation; return it.
+
+        >>> from liftgrad import nn
+        >>> nn.Sequential(nn.Dropout(0.5)).eval()([1.0, 2.0])
+        [1.0, 2.0]
+        """
         return self.train(mode=False)
 
     def extra_repr(self) -> str:
-        """Return what stands between the brackets of the module's repr, before inner modules."""
+        """Return what stands between the brackets of the module's repr, before inner modules.
+
+        >>> from liftgrad import nn
+        >>> nn.Linear(3, 2).extra_repr()
+        'in_features=3, out_features=2, bias=True'
+        """
         return ""
 
     @reprlib.recursive_repr()

@@ -27,6 +27,11 @@ _SPELLING = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU"}
 class Neuron(Module):
     """act(b + w[0]·x[0] + w[1]·x[1] + ...).
 
+    >>> neuron = Neuron(2)
+    >>> neuron.load_state_dict({"w": [1.0, -2.0], "b": 0.5})
+    >>> neuron([3.0, 1.0]).data
+    1.5
+
     Args:
         nin: how many inputs.
         nonlin: whether the activation is applied.
@@ -72,7 +77,11 @@ class Neuron(Module):
 
 
 class Layer(Module):
-    """`nout` neurons that see the same `nin` inputs; further arguments are `Neuron`'s."""
+    """`nout` neurons that see the same `nin` inputs; further arguments are `Neuron`'s.
+
+    >>> len(Layer(2, 3)([1.0, -1.0]))
+    3
+    """
 
     def __init__(self, nin: int, nout: int, **kwargs: Any) -> None:
         check_size(nout, "neurons")
@@ -95,6 +104,14 @@ class Layer(Module):
 
 class MLP(Module):
     """Layers one after another, the last one linear.
+
+    >>> model = MLP(2, [16, 1])
+    >>> len(model.parameters())
+    65
+    >>> score = model([0.5, -1.0])
+    >>> score.backward()
+    >>> model.layers[-1].neurons[0].b.grad
+    1.0
 
     Args:
         nin: how many inputs.

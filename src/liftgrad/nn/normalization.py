@@ -15,6 +15,9 @@ class LayerNorm(Module):
     PyTorch's `LayerNorm` over the last dimension, of `normalized_shape` numbers; the variance is
     the mean square, and weights are 1 and biases 0 at first.
 
+    >>> [round(y.data, 3) for y in LayerNorm(2)([1.0, 3.0])]
+    [-1.0, 1.0]
+
     Raises:
         ValueError: if the size is not positive, or at a call, if an input has another length.
 
@@ -51,7 +54,11 @@ class LayerNorm(Module):
         return result
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> LayerNorm(4).extra_repr()
+        '4, eps=1e-05, elementwise_affine=True'
+        """
         affine = self.weight is not None
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={affine}"
 
@@ -61,6 +68,9 @@ class RMSNorm(Module):
 
     PyTorch's `RMSNorm` over the last dimension, of `normalized_shape` numbers; weights are 1 at
     first. Without `eps` it is the spacing of float64 at 1, as PyTorch's for float64.
+
+    >>> [round(y.data, 3) for y in RMSNorm(2)([3.0, 4.0])]
+    [0.849, 1.131]
 
     Raises:
         ValueError: if the size is not positive, or at a call, if an input has another length.
@@ -88,6 +98,10 @@ class RMSNorm(Module):
         return [w * number for w, number in zip(self.weight, result, strict=True)]
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> RMSNorm(4).extra_repr()
+        '4, eps=None, elementwise_affine=True'
+        """
         affine = self.weight is not None
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={affine}"

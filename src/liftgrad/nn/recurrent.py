@@ -86,7 +86,11 @@ class _Recurrent(Module):
         return outputs, last, memories
 
     def extra_repr(self) -> str:
-        """Return the arguments."""
+        """Return the arguments.
+
+        >>> GRU(2, 3, num_layers=2).extra_repr()
+        '2, 3, num_layers=2'
+        """
         layers = f", num_layers={self.num_layers}" if self.num_layers > 1 else ""
         return f"{self.input_size}, {self.hidden_size}{layers}" + (
             "" if self.bias else ", bias=False"
@@ -95,6 +99,10 @@ class _Recurrent(Module):
 
 class RNN(_Recurrent):
     """h' = tanh(W_ih·x + b_ih + W_hh·h + b_hh) (Elman, 1990); relu with nonlinearity="relu".
+
+    >>> outputs, states = RNN(2, 3)([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> len(outputs), len(outputs[0]), len(states)
+    (3, 3, 1)
 
     Raises:
         ValueError: if a size is not positive or the nonlinearity unknown, or at a call, if an
@@ -137,6 +145,10 @@ class GRU(_Recurrent):
     r = σ(W_ir·x + b_ir + W_hr·h + b_hr), z likewise, n = tanh(W_in·x + b_in + r·(W_hn·h + b_hn)),
     h' = (1 - z)·n + z·h.
 
+    >>> outputs, states = GRU(2, 3, num_layers=2)([[1.0, 0.0], [0.0, 1.0]])
+    >>> len(outputs), len(outputs[0]), len(states)
+    (2, 3, 2)
+
     Raises:
         ValueError: if a size is not positive, or at a call, if an input or a state has another.
 
@@ -170,6 +182,10 @@ class LSTM(_Recurrent):
 
     i = σ(W_ii·x + b_ii + W_hi·h + b_hi), f and o likewise, g likewise with tanh,
     c' = f·c + i·g, h' = o·tanh(c').
+
+    >>> outputs, (h_n, c_n) = LSTM(2, 3)([[1.0, 0.0], [0.0, 1.0]])
+    >>> len(outputs), len(outputs[0]), len(h_n[0]), len(c_n[0])
+    (2, 3, 3, 3)
 
     Raises:
         ValueError: if a size is not positive, or at a call, if an input or a state has another.

@@ -9,6 +9,11 @@ from liftgrad.nn.module import Module
 class Sequential(Module):
     """Modules one after another, each on what the one before it returned.
 
+    >>> from liftgrad import nn
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    >>> len(model), len(model.parameters()), len(model([1.0, 2.0]))
+    (3, 13, 1)
+
     Args:
         modules: called "0", "1", ...; or one dict of modules by name.
 

@@ -16,6 +16,14 @@ class Adagrad(Optimizer):
         v ← v + g²
         p ← p - lr/(1 + (t - 1)·lr_decay) · g / (sqrt(v) + eps)     at step t = 1, 2, …
 
+    >>> from liftgrad import Value
+    >>> x = Value(3.0)
+    >>> optimizer = Adagrad([x], lr=0.5)
+    >>> (x * x).backward()
+    >>> optimizer.step()
+    >>> round(x.data, 6)
+    2.5
+
     Args:
         params, lr: as for `Optimizer`.
         lr_decay: how fast the rate falls.
@@ -55,17 +63,32 @@ class Adagrad(Optimizer):
         )
 
     def initial(self, name: str) -> float:  # noqa: ARG002, there is one state
-        """Return the sum before the first step."""
+        """Return the sum before the first step.
+
+        >>> from liftgrad import Value
+        >>> Adagrad([Value(1.0)], initial_accumulator_value=0.5).initial("sum")
+        0.5
+        """
         return float(self.initial_accumulator_value)
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return the rate, less with each step."""
+        """Return the rate, less with each step.
+
+        >>> from liftgrad import Value
+        >>> Adagrad([Value(1.0)], lr=0.5).scalars(step=0)
+        (0.5,)
+        """
         return (self.rate(step) / (1.0 + step * self.lr_decay),)
 
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and the new sum of squares, as the class says."""
+        """Return the new number and the new sum of squares, as the class says.
+
+        >>> from liftgrad import Value
+        >>> Adagrad([Value(1.0)], eps=0.0).update(1.0, 2.0, (0.0,), (0.25,))
+        (0.75, (4.0,))
+        """
         (rate,) = scalars
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameter

@@ -21,6 +21,14 @@ class Adam(Optimizer):
 
     With amsgrad (Reddi et al., 2018) the largest v so far stands in place of v in the last line.
 
+    >>> from liftgrad import Value
+    >>> x = Value(3.0)
+    >>> optimizer = Adam([x], lr=0.1)
+    >>> (x * x).backward()
+    >>> optimizer.step()
+    >>> round(x.data, 6)
+    2.9
+
     Args:
         params, lr: as for `Optimizer`.
         betas: β₁ and β₂, how much of the running means of g and g² is kept.
@@ -62,6 +70,10 @@ class Adam(Optimizer):
         """Return the rate and a factor of the root of the square, which correct for the start at 0.
 
         A factor and no divisor: to divide is what takes longest in a step.
+
+        >>> from liftgrad import Value
+        >>> Adam([Value(1.0)], lr=0.1, betas=(0.5, 0.75)).scalars(step=0)
+        (0.2, 2.0)
         """
         beta1, beta2 = self.betas
         return (
@@ -72,7 +84,12 @@ class Adam(Optimizer):
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and the new running means, as the class says."""
+        """Return the new number and the new running means, as the class says.
+
+        >>> from liftgrad import Value
+        >>> Adam([Value(1.0)], betas=(0.5, 0.75), eps=0.0).update(1.0, 2.0, (0.0, 0.0), (0.25, 2.0))
+        (0.875, (1.0, 1.0))
+        """
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameter
         return self._moved(parameter, gradient, state, scalars)
@@ -99,6 +116,14 @@ class AdamW(Adam):
 
     and then Adam's step without weight decay.
 
+    >>> from liftgrad import Value
+    >>> x = Value(3.0)
+    >>> optimizer = AdamW([x], lr=0.1, weight_decay=0.5)
+    >>> (x * x).backward()
+    >>> optimizer.step()
+    >>> round(x.data, 6)
+    2.75
+
     Args:
         params, lr, betas, eps, amsgrad: as for `Adam`.
         weight_decay: how fast p shrinks, for a rate of 1.
@@ -117,12 +142,23 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return Adam's numbers, and how much of p is kept."""
+        """Return Adam's numbers, and how much of p is kept.
+
+        >>> from liftgrad import Value
+        >>> AdamW([Value(1.0)], lr=0.5, betas=(0.5, 0.75), weight_decay=0.5).scalars(step=0)
+        (1.0, 2.0, 0.75)
+        """
         return (*super().scalars(step), 1.0 - self.rate(step) * self.weight_decay)
 
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and the new running means, as the class says."""
+        """Return the new number and the new running means, as the class says.
+
+        >>> from liftgrad import Value
+        >>> optimizer = AdamW([Value(1.0)], betas=(0.5, 0.75), eps=0.0)
+        >>> optimizer.update(1.0, 2.0, (0.0, 0.0), (0.25, 2.0, 0.5))
+        (0.375, (1.0, 1.0))
+        """
         *scalars_of_adam, kept = scalars
         return self._moved(kept * parameter, gradient, state, tuple(scalars_of_adam))

@@ -127,6 +127,12 @@ class Optimizer:
         start, and a momentum begins with its first gradient. A schedule of its rate goes by the
         steps of the whole optimiser. Both are as in PyTorch, whose schedulers count for all groups.
 
+        >>> from liftgrad import Value, optim
+        >>> optimizer = optim.SGD([Value(1.0)], lr=0.5)
+        >>> optimizer.add_param_group({"params": [Value(2.0)], "lr": 0.1})
+        >>> optimizer.rates(0)
+        [0.5, 0.1]
+
         Args:
             group: a dictionary with "params" and the settings that differ from those that the
                 optimiser was made with.
@@ -155,6 +161,12 @@ class Optimizer:
     def rules(self) -> Sequence["Optimizer"]:
         """The optimisers that know each group's settings and rule; itself, if there is one group.
 
+        >>> from liftgrad import Value, optim
+        >>> groups = [{"params": [Value(1.0)]}, {"params": [Value(2.0)], "lr": 0.1}]
+        >>> optimizer = optim.SGD(groups, lr=0.5)
+        >>> [rule.lr for rule in optimizer.rules]
+        [0.5, 0.1]
+
         Raises:
             ValueError: if there are groups and a setting was set for none of them.
 
@@ -174,40 +186,88 @@ class Optimizer:
         """The groups as dictionaries: "params" and every setting, which may be set between steps.
 
         An optimiser of parameters without groups has one.
+
+        >>> from liftgrad import Value, optim
+        >>> optimizer = optim.SGD([Value(1.0)], lr=0.5)
+        >>> optimizer.param_groups[0]["lr"] = 0.25
+        >>> optimizer.lr
+        0.25
         """
         return [ParamGroup(self, number) for number in range(len(self.rules))]
 
     def initial(self, name: str) -> float:  # noqa: ARG002, subclasses differ by state
-        """Return the state before the first step."""
+        """Return the state before the first step.
+
+        >>> from liftgrad import Value, optim
+        >>> optim.Adagrad([Value(1.0)], initial_accumulator_value=0.5).initial("sum")
+        0.5
+        """
         return 0.0
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return what the update needs that depends on `step`, the number of steps before."""
+        """Return what the update needs that depends on `step`, the number of steps before.
+
+        >>> from liftgrad import Value, optim
+        >>> optim.SGD([Value(1.0)], lr=optim.linear(1.0, 0.5, steps=10)).scalars(5)
+        (0.75,)
+        """
         return (self.rate(step),)
 
     def scalars_at(self, step: int) -> tuple[float, ...]:
-        """Return the scalars after `step` steps of the whole optimiser, some before this group."""
+        """Return the scalars after `step` steps of the whole optimiser, some before this group.
+
+        >>> from liftgrad import Value, optim
+        >>> optim.SGD([Value(1.0)], lr=0.5).scalars_at(5)
+        (0.5,)
+        """
         return self.scalars(step - self.began)
 
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the parameter's new number and its new state, in the order of `state_names`."""
+        """Return the parameter's new number and its new state, in the order of `state_names`.
+
+        >>> from liftgrad import Value, optim
+        >>> optimizer = optim.SGD([Value(1.0)], lr=0.5)
+        >>> optimizer.update(1.0, 2.0, (), optimizer.scalars(0))
+        (0.0, ())
+        """
         raise NotImplementedError
 
     def rate(self, step: int) -> float:
-        """Return the learning rate after `step` steps: that of the first group."""
+        """Return the learning rate after `step` steps: that of the first group.
+
+        >>> from liftgrad import Value, optim
+        >>> optim.SGD([Value(1.0)], lr=optim.linear(1.0, 0.5, steps=10)).rate(5)
+        0.75
+        """
         if self._parts:
             return self.rules[0].rate(step)
         lr = self.lr
         return float(lr(step + self.began) if callable(lr) else lr)
 
     def rates(self, step: int) -> list[float]:
-        """Return the learning rate of each group after `step` steps of the whole optimiser."""
+        """Return the learning rate of each group after `step` steps of the whole optimiser.
+
+        >>> from liftgrad import Value, optim
+        >>> groups = [{"params": [Value(1.0)]}, {"params": [Value(2.0)], "lr": 0.1}]
+        >>> optimizer = optim.SGD(groups, lr=0.5)
+        >>> optimizer.rates(0)
+        [0.5, 0.1]
+        """
         return [rule.rate(step - rule.began) for rule in self.rules]
 
     def step(self) -> None:
-        """Move every parameter once."""
+        """Move every parameter once.
+
+        >>> from liftgrad import Value, optim
+        >>> x = Value(3.0)
+        >>> optimizer = optim.SGD([x], lr=0.5)
+        >>> (x * x).backward()
+        >>> optimizer.step()
+        >>> x.data
+        0.0
+        """
         # The parameters of a lifted function know how to move all at once.
         together = getattr(self.params[0], "_step_together", None)
         if together is not None and together(self):
@@ -228,7 +288,15 @@ class Optimizer:
         self.steps += 1
 
     def zero_grad(self) -> None:
-        """Set every parameter's gradient to zero."""
+        """Set every parameter's gradient to zero.
+
+        >>> from liftgrad import Value, optim
+        >>> x = Value(3.0)
+        >>> (x * x).backward()
+        >>> optim.SGD([x]).zero_grad()
+        >>> x.grad
+        0.0
+        """
         together = getattr(self.params[0], "_zero_together", None)
         if together is not None and together(self):
             return
@@ -239,6 +307,14 @@ class Optimizer:
         """Return the number of steps and the state, a list for each of `state_names`.
 
         If groups were added later, "began" lists the number of steps before each.
+
+        >>> from liftgrad import Value, optim
+        >>> x = Value(3.0)
+        >>> optimizer = optim.SGD([x], lr=0.5, momentum=0.9)
+        >>> (x * x).backward()
+        >>> optimizer.step()
+        >>> optimizer.state_dict()
+        {'steps': 1, 'momentum': [6.0]}
         """
         columns = {name: [float(x) for x in self.state[name]] for name in self.state_names}
         began = [rule.began for rule in self.rules]
@@ -246,6 +322,12 @@ class Optimizer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`; groups that were added are there already.
+
+        >>> from liftgrad import Value, optim
+        >>> optimizer = optim.SGD([Value(3.0)], momentum=0.9)
+        >>> optimizer.load_state_dict({"steps": 1, "momentum": [6.0]})
+        >>> optimizer.steps
+        1
 
         Raises:
             ValueError: if it belongs to another optimiser or other parameters; nothing is

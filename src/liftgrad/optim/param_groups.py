@@ -9,6 +9,16 @@ from liftgrad.numbers import kind_of
 class ParamGroup(MutableMapping[str, Any]):
     """A group of an optimiser as a dictionary: "params" and every setting, to read and to set.
 
+    >>> from liftgrad import Value, optim
+    >>> groups = [{"params": [Value(1.0)]}, {"params": [Value(2.0)], "lr": 0.1}]
+    >>> optimizer = optim.SGD(groups, lr=0.5)
+    >>> group = optimizer.param_groups[1]
+    >>> group["lr"], len(group["params"])
+    (0.1, 1)
+    >>> group["lr"] = 0.2
+    >>> optimizer.rates(0)
+    [0.5, 0.2]
+
     Raises:
         ValueError: if a setting is set to what the optimiser does not take, or needs other state.
         TypeError: if a setting is taken away or "params" set.

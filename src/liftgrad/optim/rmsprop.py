@@ -19,6 +19,14 @@ class RMSprop(Optimizer):
         b ← momentum·b + d
         p ← p - lr·b
 
+    >>> from liftgrad import Value
+    >>> x = Value(3.0)
+    >>> optimizer = RMSprop([x], lr=0.01)
+    >>> (x * x).backward()
+    >>> optimizer.step()
+    >>> round(x.data, 6)
+    2.9
+
     Args:
         params, lr: as for `Optimizer`.
         alpha: how much of the running mean of g² is kept.
@@ -66,7 +74,12 @@ class RMSprop(Optimizer):
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and what is kept, as the class says."""
+        """Return the new number and what is kept, as the class says.
+
+        >>> from liftgrad import Value
+        >>> RMSprop([Value(1.0)], alpha=0.75, eps=0.0).update(1.0, 2.0, (0.0,), (0.25,))
+        (0.5, (1.0,))
+        """
         (rate,) = scalars
         old = dict(zip(self.state_names, state, strict=True))
         if self.weight_decay:

@@ -17,6 +17,10 @@ Schedule = Callable[[int], float]
 def constant(rate: float) -> Schedule:
     """Return the schedule that is `rate` at every step.
 
+    >>> rate = constant(0.1)
+    >>> rate(0), rate(1000)
+    (0.1, 0.1)
+
     Raises:
         ValueError: if the rate is negative.
 

@@ -15,6 +15,16 @@ class SGD(Optimizer):
         m ← momentum·m + (1 - dampening)·g     (m ← g at the first step)
         p ← p - lr·m                           (p - lr·(g + momentum·m) with nesterov)
 
+    >>> from liftgrad import Value
+    >>> x = Value(3.0)
+    >>> optimizer = SGD([x], lr=0.25, momentum=0.5)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (x * x).backward()
+    ...     optimizer.step()
+    >>> x.data
+    0.0
+
     Args:
         params, lr: as for `Optimizer`.
         momentum: how much of the last step's direction is kept.
@@ -54,7 +64,12 @@ class SGD(Optimizer):
         )
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return the rate, and how much of the old direction and of the gradient to take."""
+        """Return the rate, and how much of the old direction and of the gradient to take.
+
+        >>> from liftgrad import Value
+        >>> SGD([Value(1.0)], lr=0.5, momentum=0.75).scalars(step=1)
+        (0.5, 0.75, 1.0)
+        """
         if not self.momentum:
             return (self.rate(step),)
         kept, taken = (0.0, 1.0) if step == 0 else (self.momentum, 1.0 - self.dampening)
@@ -63,7 +78,12 @@ class SGD(Optimizer):
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and the new direction, as the class says."""
+        """Return the new number and the new direction, as the class says.
+
+        >>> from liftgrad import Value
+        >>> SGD([Value(1.0)]).update(1.0, 2.0, (), (0.25,))
+        (0.5, ())
+        """
         if self.weight_decay:
             gradient = gradient + self.weight_decay * parameter
         if not self.momentum:

@@ -76,6 +76,12 @@ class BoundaryAnimation:
     def capture(self, text: str = "") -> None:
         """Take a frame of what the classifier says now, with this text above.
 
+        >>> X, y = [[1.0, 0.0], [-1.0, 0.0]], [1, -1]
+        >>> film = BoundaryAnimation(lambda point: point[0], X, y, resolution=5)
+        >>> film.capture("at first")
+        >>> [text for text, _ in film.frames]
+        ['at first']
+
         Raises:
             ValueError: as `decision_regions`.
             TypeError: as `decision_regions`.
@@ -89,6 +95,11 @@ class BoundaryAnimation:
         """Write the frames to a GIF, which repeats for ever; the axes are cleared for each.
 
         A file that is there stays as it is until the new one is complete.
+
+        >>> X, y = [[1.0, 0.0], [-1.0, 0.0]], [1, -1]
+        >>> film = BoundaryAnimation(lambda point: point[0], X, y, resolution=5)
+        >>> film.capture("at first")
+        >>> film.save("film.gif", dpi=50.0)
 
         Raises:
             ValueError: if there are no frames, or the name does not end in .gif.

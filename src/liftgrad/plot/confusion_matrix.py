@@ -65,7 +65,12 @@ def confusion_matrix(
 
 @dataclass
 class ConfusionMatrix:
-    """What `confusion_matrix` counted, and what it drew on."""
+    """What `confusion_matrix` counted, and what it drew on.
+
+    >>> matrix = confusion_matrix(["cat", "dog", "dog"], ["cat", "dog", "cat"])
+    >>> matrix.counts.tolist(), list(matrix.class_names)
+    ([[1, 0], [1, 1]], ['cat', 'dog'])
+    """
 
     counts: NDArray[np.int64]
     """How often, (c, c): counts[i, j] points of class i were predicted as class j."""
@@ -80,12 +85,20 @@ class ConfusionMatrix:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Each count's share of its row, (c, c); 0 in the row of a class that does not occur."""
+        """Each count's share of its row, (c, c); 0 in the row of a class that does not occur.
+
+        >>> confusion_matrix([0, 1, 1], [0, 1, 0]).shares.tolist()
+        [[1.0, 0.0], [0.5, 0.5]]
+        """
         return np.asarray(self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1))
 
     @property
     def accuracy(self) -> float:
-        """The share of points whose class was predicted."""
+        """The share of points whose class was predicted.
+
+        >>> confusion_matrix([0, 1, 1, 1], [0, 1, 0, 1]).accuracy
+        0.75
+        """
         return float(np.trace(self.counts) / self.counts.sum())
 
     def plot(
@@ -95,7 +108,12 @@ class ConfusionMatrix:
         title: str = "",
         size: tuple[float, float] | None = None,
     ) -> Self:
-        """Draw; the arguments are those of `confusion_matrix`."""
+        """Draw; the arguments are those of `confusion_matrix`.
+
+        >>> matrix = confusion_matrix([0, 1, 1], [0, 1, 0]).plot(title="Three points")
+        >>> matrix.ax_.get_title()
+        'Three points'
+        """
         count = len(self.classes)
         side = min(3.0 + 0.3 * count, 8.5)
         (ax,) = axes_of(ax, ["a matrix"], size or (side, side))

@@ -42,6 +42,10 @@ def decision_boundary(
     The lines are where the score is 0, the decision boundary, and ±1, the margins of
     `losses.hinge`.
 
+    >>> boundary = decision_boundary(lambda p: p[0], [[1, 0], [-1, 0]], [1, -1], resolution=5)
+    >>> boundary.response.shape
+    (5, 5)
+
     Args:
         score: a function of a point, such as a model; positive for class 1.0.
         X: points, (n, 2).
@@ -88,7 +92,12 @@ def _scores(score: Callable[[Any], Any], points: Array) -> Array:
 
 @dataclass
 class DecisionBoundary:
-    """What `decision_boundary` computed, and what it drew on."""
+    """What `decision_boundary` computed, and what it drew on.
+
+    >>> boundary = decision_boundary(lambda p: p[0], [[1, 0], [-1, 0]], [1, -1], resolution=5)
+    >>> bool((boundary.response == boundary.xx0).all())
+    True
+    """
 
     xx0: Array
     """The first coordinate of the grid's points, (resolution, resolution)."""
@@ -112,7 +121,12 @@ class DecisionBoundary:
         title: str = "",
         size: tuple[float, float] = (6.4, 3.6),
     ) -> Self:
-        """Draw; the arguments are those of `decision_boundary`."""
+        """Draw; the arguments are those of `decision_boundary`.
+
+        >>> boundary = decision_boundary(lambda p: p[0], [[1, 0], [-1, 0]], [1, -1], resolution=5)
+        >>> boundary.plot(title="Again").ax_.get_title()
+        'Again'
+        """
         from matplotlib.figure import Figure
 
         if ax is None:

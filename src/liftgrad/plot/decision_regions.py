@@ -170,7 +170,13 @@ def _scored_classes(predictor: Any, count: int, classes: NDArray[Any]) -> NDArra
 
 @dataclass
 class DecisionRegions:
-    """What `decision_regions` computed, and what it drew on."""
+    """What `decision_regions` computed, and what it drew on.
+
+    >>> X, y = [[-1, -1], [1, 0], [0, 1]], [0, 1, 2]
+    >>> regions = decision_regions(lambda p: [0.0, p[0], p[1]], X, y, resolution=5)
+    >>> regions.response.shape
+    (5, 5, 3)
+    """
 
     xx0: Array
     """The first coordinate of the grid's points in the plane, (resolution, resolution)."""
@@ -197,7 +203,13 @@ class DecisionRegions:
 
     @property
     def prediction(self) -> NDArray[np.int64]:
-        """The class of each of the grid's points, as a position in `classes`."""
+        """The class of each of the grid's points, as a position in `classes`.
+
+        >>> X, y = [[-1, -1], [1, 0], [0, 1]], [0, 1, 2]
+        >>> regions = decision_regions(lambda p: [0.0, p[0], p[1]], X, y, resolution=5)
+        >>> regions.prediction[0].tolist()
+        [0, 0, 0, 1, 1]
+        """
         return np.asarray(self.response.argmax(axis=-1))
 
     def plot(
@@ -207,7 +219,13 @@ class DecisionRegions:
         title: str = "",
         size: tuple[float, float] = _SIZE,
     ) -> Self:
-        """Draw; the arguments are those of `decision_regions`."""
+        """Draw; the arguments are those of `decision_regions`.
+
+        >>> X, y = [[-1, -1], [1, 0], [0, 1]], [0, 1, 2]
+        >>> regions = decision_regions(lambda p: [0.0, p[0], p[1]], X, y, resolution=5)
+        >>> regions.plot(title="Again").ax_.get_title()
+        'Again'
+        """
         from matplotlib.figure import Figure
 
         if ax is None:
@@ -225,7 +243,16 @@ class DecisionRegions:
         return self
 
     def draw_regions(self, ax: "Axes") -> None:
-        """Draw only the regions and their boundaries."""
+        """Draw only the regions and their boundaries.
+
+        >>> from matplotlib.figure import Figure
+        >>> X, y = [[-1, -1], [1, 0], [0, 1]], [0, 1, 2]
+        >>> regions = decision_regions(lambda p: [0.0, p[0], p[1]], X, y, resolution=5)
+        >>> ax = Figure().add_subplot()
+        >>> regions.draw_regions(ax)
+        >>> len(ax.images)
+        1
+        """
         from matplotlib.colors import ListedColormap
 
         count = len(self.classes)

@@ -42,6 +42,12 @@ def distributions(
     histogram; that of gradients is one of their sizes, on a logarithmic scale. A unit whose output
     is 0 for all samples is dead: it learns nothing from them.
 
+    >>> from liftgrad import nn
+    >>> model = nn.MLP(2, [4, 1])
+    >>> shown = distributions(model, [[0.0, 1.0], [1.0, 0.0]])
+    >>> {name: array.shape for name, array in shown.numbers.items()}
+    {'layers.0': (2, 4), 'layers.1': (2, 1)}
+
     Args:
         model: its layers are its innermost modules above neurons, such as each `nn.Layer`.
         X: samples, (n, ...).
@@ -162,7 +168,13 @@ def _plus(output: Any, added: Any) -> Any:
 
 @dataclass
 class Distributions:
-    """What `distributions` computed, and what it drew on."""
+    """What `distributions` computed, and what it drew on.
+
+    >>> from liftgrad import nn
+    >>> shown = distributions(nn.MLP(2, [4, 1]), [[0.0, 1.0], [1.0, 0.0]])
+    >>> shown.of, list(shown.numbers)
+    ('activations', ['layers.0', 'layers.1'])
+    """
 
     numbers: dict[str, Array]
     """Activations or gradients, (n, units), by layer, in the order of their computation.
@@ -178,7 +190,14 @@ class Distributions:
 
     @property
     def dead(self) -> dict[str, NDArray[np.int64]]:
-        """The numbers of the units that are 0 for all samples, by layer."""
+        """The numbers of the units that are 0 for all samples, by layer.
+
+        >>> from liftgrad import nn
+        >>> model = nn.Sequential(nn.Linear(1, 2), nn.ReLU())
+        >>> model.load_state_dict({"0.weight": [[1.0], [-1.0]], "0.bias": [0.0, 0.0]})
+        >>> distributions(model, [[1.0], [2.0]]).dead["1"].tolist()
+        [1]
+        """
         return {name: np.flatnonzero(~x.any(axis=0)) for name, x in self.numbers.items()}
 
     def plot(
@@ -188,7 +207,13 @@ class Distributions:
         title: str = "",
         size: tuple[float, float] | None = None,
     ) -> Self:
-        """Draw; the arguments are those of `distributions`."""
+        """Draw; the arguments are those of `distributions`.
+
+        >>> from liftgrad import nn
+        >>> shown = distributions(nn.MLP(2, [4, 1]), [[0.0, 1.0], [1.0, 0.0]])
+        >>> shown.plot(title="Again").ax_.get_title()
+        'Again'
+        """
         count = len(self.numbers)
         (ax,) = axes_of(ax, ["histograms"], size or (6.4, 1.0 + 0.85 * count))
         self.ax_, self.figure_ = ax, ax.get_figure(root=True)

@@ -38,6 +38,12 @@ def loss_landscape(
     so that landscapes of different networks compare. Biases stay where they are. Afterwards the
     parameters are the same as before. Where the loss is not finite, the picture is white.
 
+    >>> from liftgrad import nn
+    >>> model = nn.Linear(2, 1)
+    >>> landscape = loss_landscape(lambda model: model([1.0, 2.0])[0] ** 2, model, resolution=5)
+    >>> landscape.response.shape
+    (5, 5)
+
     Args:
         loss: a function that returns one number; if it is lifted, all is quick.
         model: its first argument.
@@ -108,7 +114,14 @@ def filter_normalised(model: Module, seed: int) -> tuple[list[Any], Array]:
 
 @dataclass
 class LossLandscape:
-    """What `loss_landscape` computed, and what it drew on."""
+    """What `loss_landscape` computed, and what it drew on.
+
+    >>> from liftgrad import nn
+    >>> model = nn.Linear(2, 1)
+    >>> landscape = loss_landscape(lambda model: model([1.0, 2.0])[0] ** 2, model, resolution=5)
+    >>> bool(landscape.response[2, 2] == landscape.centre)
+    True
+    """
 
     xx0: Array
     """a at the grid's points, (resolution, resolution)."""
@@ -132,7 +145,14 @@ class LossLandscape:
         title: str = "",
         size: tuple[float, float] = _SIZE,
     ) -> Self:
-        """Draw; the arguments are those of `loss_landscape`."""
+        """Draw; the arguments are those of `loss_landscape`.
+
+        >>> from liftgrad import nn
+        >>> model = nn.Linear(2, 1)
+        >>> landscape = loss_landscape(lambda model: model([1.0, 2.0])[0] ** 2, model, resolution=5)
+        >>> landscape.plot(title="Again").ax_.get_title()
+        'Again'
+        """
         (ax,) = axes_of(ax, ["a landscape"], size)
         self.ax_, self.figure_ = ax, ax.get_figure(root=True)
         levels, norm = self._levels()

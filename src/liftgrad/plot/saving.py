@@ -16,6 +16,9 @@ def save(figure: "Figure | None", path: str | os.PathLike[str], *, dpi: float = 
 
     A file that is there stays as it is until the new one is complete.
 
+    >>> from liftgrad import plot
+    >>> plot.save(plot.confusion_matrix([0, 1, 1], [0, 1, 0]).figure_, "matrix.png")
+
     Raises:
         ValueError: as `check_path`, or if there is no figure, because nothing was drawn yet.
         OSError: if the file cannot be written.
@@ -31,6 +34,13 @@ def save(figure: "Figure | None", path: str | os.PathLike[str], *, dpi: float = 
 
 def check_path(path: str | os.PathLike[str]) -> None:
     """Raise now what `save` would raise after all the work.
+
+    >>> check_path("picture.png")
+    >>> try:
+    ...     check_path("picture")
+    ... except ValueError as error:
+    ...     print(str(error).partition("; ")[2])
+    let it end in .png, .pdf or .svg.
 
     Raises:
         ValueError: if the name does not end in a format's extension, such as .png.

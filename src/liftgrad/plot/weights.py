@@ -85,7 +85,12 @@ def _matrix(array: NDArray[Any]) -> Array:
 
 @dataclass
 class Weights:
-    """What `weights` found, and what it drew on."""
+    """What `weights` found, and what it drew on.
+
+    >>> shown = weights([[1.0, -2.0], [0.5, 0.0]])
+    >>> shown.arrays["weights"].tolist(), len(shown.axes_)
+    ([[1.0, -2.0], [0.5, 0.0]], 1)
+    """
 
     arrays: dict[str, Array]
     """The weights, (neurons, inputs), by name."""
@@ -98,7 +103,12 @@ class Weights:
 
     @property
     def ax_(self) -> "Axes":
-        """The first of the axes."""
+        """The first of the axes.
+
+        >>> shown = weights([[1.0, -2.0], [0.5, 0.0]])
+        >>> shown.ax_ is shown.axes_[0]
+        True
+        """
         return self.axes_[0]
 
     def plot(
@@ -108,7 +118,11 @@ class Weights:
         title: str = "",
         size: tuple[float, float] | None = None,
     ) -> Self:
-        """Draw; the arguments are those of `weights`."""
+        """Draw; the arguments are those of `weights`.
+
+        >>> weights([[1.0, -2.0], [0.5, 0.0]]).plot(title="Again").ax_.get_title()
+        'Again'
+        """
         columns = min(len(self.arrays), 3)
         rows = -(-len(self.arrays) // columns)
         size = size or (1.2 + 3.2 * columns, 0.4 + 2.8 * rows)

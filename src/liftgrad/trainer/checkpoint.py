@@ -36,6 +36,13 @@ _NO_SETTINGS = ("params", "state", "state_names", "steps", "lr", "_parts")
 class Checkpoint:
     """Where and how often a fit writes a checkpoint; also at its end and at Ctrl-C.
 
+    >>> from liftgrad import Trainer, Value, lift, optim
+    >>> w = [Value(1.0)]
+    >>> trainer = Trainer(lift(lambda w: w[0] * w[0]), optim.SGD(w, lr=0.25))
+    >>> history = trainer.fit(4, w, checkpoint=Checkpoint("run.safetensors", every_epochs=2))
+    >>> os.path.exists("run.safetensors")
+    True
+
     Args:
         path: the file, such as "run.safetensors".
         every_seconds: how long a process that is killed may have worked in vain; looked at

@@ -27,7 +27,17 @@ def is_rate(name: str) -> bool:
 
 @dataclass(slots=True)
 class History:
-    """What the runs of a trainer saw."""
+    """What the runs of a trainer saw.
+
+    >>> from liftgrad import Trainer, Value, lift, optim
+    >>> w = [Value(0.0)]
+    >>> trainer = Trainer(lift(lambda w: (w[0] - 3.0) ** 2), optim.SGD(w, lr=0.25))
+    >>> history = trainer.fit(3, w)
+    >>> history.loss.tolist()
+    [9.0, 2.25, 0.5625]
+    >>> print(history)
+    3 steps, 3 epochs, loss 0.5625
+    """
 
     loss: NDArray[np.float64]
     """The loss before each step."""
@@ -43,11 +53,23 @@ class History:
     """Whether early stopping or a callback ended the last fit, also after the last epoch of it."""
 
     def table(self) -> dict[str, NDArray[Any]]:
-        """Return the epochs' columns, as `pandas.DataFrame` takes them."""
+        """Return the epochs' columns, as `pandas.DataFrame` takes them.
+
+        >>> from liftgrad import Trainer, Value, lift, optim
+        >>> w = [Value(0.0)]
+        >>> trainer = Trainer(lift(lambda w: (w[0] - 3.0) ** 2), optim.SGD(w, lr=0.25))
+        >>> trainer.fit(3, w).table()["loss"].tolist()
+        [9.0, 2.25, 0.5625]
+        """
         return {name: column.copy() for name, column in self.epochs.items()}
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a row for each epoch, with numbers that read back as they are.
+
+        >>> from pathlib import Path
+        >>> History(np.array([2.0, 1.0]), {"epoch": np.array([1, 2])}).to_csv("history.csv")
+        >>> Path("history.csv").read_text().split()
+        ['epoch', '1', '2']
 
         Raises:
             OSError: if the file cannot be written; one that is there stays as it is.
@@ -71,7 +93,15 @@ class History:
 
 @dataclass(slots=True, frozen=True)
 class EpochState:
-    """What a callback is told after an epoch."""
+    """What a callback is told after an epoch.
+
+    >>> from liftgrad import Trainer, Value, lift, optim
+    >>> w = [Value(0.0)]
+    >>> trainer = Trainer(lift(lambda w: (w[0] - 3.0) ** 2), optim.SGD(w, lr=0.25))
+    >>> history = trainer.fit(2, w, callbacks=[lambda state: print(state.epoch, state.loss)])
+    1 9.0
+    2 2.25
+    """
 
     epoch: int
     """How many epochs the trainer has finished."""
@@ -90,11 +120,25 @@ class EpochState:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the last step, that of the first group."""
+        """The learning rate of the last step, that of the first group.
+
+        >>> from liftgrad import Trainer, Value, lift, optim
+        >>> w = [Value(0.0)]
+        >>> trainer = Trainer(lift(lambda w: w[0] * w[0]), optim.SGD(w, lr=0.25))
+        >>> history = trainer.fit(1, w, callbacks=[lambda state: print(state.lr)])
+        0.25
+        """
         return self.rates[0]
 
     def row(self) -> dict[str, float]:
-        """Return the epoch's row of the history."""
+        """Return the epoch's row of the history.
+
+        >>> from liftgrad import Trainer, Value, lift, optim
+        >>> w = [Value(0.0)]
+        >>> trainer = Trainer(lift(lambda w: w[0] * w[0]), optim.SGD(w, lr=0.25))
+        >>> history = trainer.fit(1, w, callbacks=[lambda state: print(list(state.row()))])
+        ['epoch', 'step', 'loss', 'lr', 'seconds']
+        """
         row: dict[str, float] = {"epoch": self.epoch, "step": self.step, "loss": self.loss}
         if self.validation_loss is not None:
             row["validation_loss"] = self.validation_loss

@@ -15,6 +15,13 @@ from liftgrad.numbers import is_whole
 class EarlyStopping:
     """Stops a fit when a number has not become better for some epochs.
 
+    >>> from liftgrad import Trainer, Value, lift, optim
+    >>> w = [Value(1.0)]
+    >>> trainer = Trainer(lift(lambda w: w[0] * w[0]), optim.SGD(w, lr=1.0))
+    >>> history = trainer.fit(100, w, early_stopping=EarlyStopping(patience=5, monitor="loss"))
+    >>> len(history.epochs["loss"])
+    6
+
     Args:
         patience: how many epochs in a row may bring nothing better.
         min_delta: how much better counts.

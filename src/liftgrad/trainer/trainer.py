@@ -43,6 +43,18 @@ class Trainer:
 
     What the loss draws at random, as in dropout, it draws anew at each step from Python's `random`.
 
+    >>> import numpy as np
+    >>> from liftgrad import Trainer, Value, lift, optim, vmap
+    >>> from liftgrad.functional import mean
+    >>> @lift
+    ... def loss(w, x, y):
+    ...     return mean(vmap(lambda a, b: (w[0] * a - b) ** 2)(x, y))
+    >>> w, x = [Value(0.0)], np.linspace(-1.0, 1.0, 50)
+    >>> trainer = Trainer(loss, optim.SGD(w, lr=0.5), batch_size=10)
+    >>> history = trainer.fit(20, w, x, 3.0 * x)
+    >>> round(w[0].data, 3), len(history.loss)
+    (3.0, 100)
+
     Args:
         loss: a lifted function that returns one Value.
         optimizer: from `liftgrad.optim`.
@@ -110,6 +122,13 @@ class Trainer:
         array are the data; an epoch's last batch may be smaller. A run that is interrupted leaves
         parameters and optimiser as they were after some step.
 
+        >>> from liftgrad import Value, lift, optim
+        >>> w = [Value(0.0)]
+        >>> trainer = Trainer(lift(lambda w: (w[0] - 3.0) ** 2), optim.SGD(w, lr=0.25))
+        >>> history = trainer.run(3, w)
+        >>> history.loss.tolist(), w[0].data
+        ([9.0, 2.25, 0.5625], 2.625)
+
         Raises:
             ValueError: if `steps` is negative.
             LiftError: if there is no data to cut batches from.
@@ -144,6 +163,14 @@ class Trainer:
         interrupted is finished first. Ctrl-C ends a fit after a whole step: it says so on standard
         error and returns with `interrupted` set in the history; the model stays as it is then, and
         the next fit goes on from there. (One of 0 epochs puts the best epoch's parameters back.)
+
+        >>> from liftgrad import EarlyStopping, Value, lift, optim
+        >>> w = [Value(0.0)]
+        >>> trainer = Trainer(lift(lambda w: (w[0] - 3.0) ** 2), optim.SGD(w, lr=0.25))
+        >>> stop = EarlyStopping(patience=2, min_delta=1e-3, monitor="loss")
+        >>> history = trainer.fit(100, w, early_stopping=stop)
+        >>> history.epochs["loss"][:3].tolist(), len(history.epochs["loss"])
+        ([9.0, 2.25, 0.5625], 10)
 
         Args:
             epochs: how many more.
@@ -217,6 +244,12 @@ class Trainer:
         order, the history, the state of early stopping and, unless it is known that the loss draws
         no random numbers, that of Python's `random`.
 
+        >>> from liftgrad import Value, lift, optim
+        >>> w = [Value(0.0)]
+        >>> trainer = Trainer(lift(lambda w: (w[0] - 3.0) ** 2), optim.SGD(w, lr=0.25))
+        >>> history = trainer.fit(3, w)
+        >>> trainer.save("run.safetensors")
+
         Raises:
             OSError: if the file cannot be written; one that is there stays as it is.
 
@@ -227,6 +260,17 @@ class Trainer:
         """Go on from a checkpoint, with a model, an optimiser and a trainer made as they were.
 
         Groups that were added to the optimiser are added again before.
+
+        >>> from liftgrad import Value, lift, optim
+        >>> loss, w = lift(lambda w: (w[0] - 3.0) ** 2), [Value(0.0)]
+        >>> trainer = Trainer(loss, optim.SGD(w, lr=0.25))
+        >>> history = trainer.fit(3, w)
+        >>> trainer.save("run.safetensors")
+        >>> w = [Value(0.0)]
+        >>> trainer = Trainer(loss, optim.SGD(w, lr=0.25))
+        >>> trainer.load("run.safetensors")
+        >>> w[0].data, trainer.optimizer.steps
+        (2.625, 3)
 
         Raises:
             CheckpointError: if the file is cut off, of another kind, of a newer version or of
@@ -358,6 +402,13 @@ class Trainer:
     @property
     def program(self) -> Listing:
         """The tensor program of a step, with the gradient and the update, to print.
+
+        >>> from liftgrad import Value, lift, optim
+        >>> w = [Value(0.0)]
+        >>> trainer = Trainer(lift(lambda w: w[0] * w[0]), optim.SGD(w, lr=0.25))
+        >>> history = trainer.run(1, w)
+        >>> print(str(trainer.program).splitlines()[0])
+        <lambda>(w): 1 scalar operations → 2 loop nests
 
         Raises:
             LiftError: if no step was taken yet.
