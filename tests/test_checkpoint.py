@@ -399,6 +399,16 @@ def test_a_checkpoint_that_cannot_be_written_is_said_before_the_training(tmp_pat
     assert trainer.optimizer.steps == 0
 
 
+def test_earlier_checkpoints_are_of_earlier_moments(tmp_path):
+    """The end of a fit does not repeat the last epoch's, and so pushes none out."""
+    model, trainer = make()
+    rule = Checkpoint(tmp_path / "run.safetensors", every_epochs=1, keep=3)
+    for epochs in (5, 1):
+        trainer.fit(epochs, model, *make_data(), checkpoint=rule)
+    steps = [json.loads(entry_of(path))["steps"] for path in tmp_path.iterdir()]
+    assert sorted(steps) == [16, 20, 24]
+
+
 @pytest.mark.parametrize("bad", [{"every_seconds": 0}, {"every_epochs": 0}, {"keep": 0}])
 def test_an_impossible_rule_is_refused(bad):
     """When it is made."""

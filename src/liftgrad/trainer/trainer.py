@@ -19,19 +19,13 @@ from liftgrad.lift.training import Training
 from liftgrad.numbers import is_number
 from liftgrad.optim import Optimizer
 from liftgrad.trainer.batches import Batches, Order
-from liftgrad.trainer.checkpoint import (
-    Checkpoint,
-    Writer,
-    names_digest,
-    other_names,
-    pack,
-    unpack,
-)
+from liftgrad.trainer.checkpoint import Checkpoint, Writer
 from liftgrad.trainer.evaluation import Evaluation, Metric, rows_of
 from liftgrad.trainer.failure import Snapshot, fail
 from liftgrad.trainer.history import EpochState, History, Log
 from liftgrad.trainer.interruption import deferred
 from liftgrad.trainer.progress import shown
+from liftgrad.trainer.state import names_digest, other_names, pack, unpack
 from liftgrad.trainer.stopping import Best, EarlyStopping
 
 Callback = Callable[[EpochState], Any]
