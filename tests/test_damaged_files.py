@@ -4,19 +4,25 @@ A few hundred are tried here, and 10,000 of each kind with `LIFTGRAD_SOAK=1`.
 """
 
 import contextlib
+import functools
 import json
 import os
 import random
+import warnings
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from damage import Trial, crafted, cut, flipped
+from damage import Trial, crafted, cut, flipped, no_longer_than
 from liftgrad import EarlyStopping, Trainer, lift, nn, optim, vmap
 from liftgrad.errors import CheckpointError, NonFiniteLossError
+from liftgrad.estimators import LiftClassifier, LiftRegressor, load, packing
 from liftgrad.functional import mean
 from liftgrad.sealed import seal, unseal
 from liftgrad.trainer import state
+
+pytest.importorskip("sklearn")
 
 COUNT = 10_000 if os.environ.get("LIFTGRAD_SOAK") else 60
 X = np.random.default_rng(5).normal(size=(40, 2))
@@ -100,6 +106,112 @@ def test_a_damaged_checkpoint_is_refused_or_holds_what_was_written(name, tmp_pat
     print(name, dict(trial.outcomes))  # noqa: T201, the soak's figures
     assert trial.faults == []
     assert trial.outcomes["refused"] > COUNT // 2
+
+
+@functools.cache
+def models():
+    """Return estimators of all that a file may hold, by name."""
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    kinds = ("early", "späte", "x" * 50)
+    dates = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "M8[D]")
+    names = np.array(kinds, object)
+    quick = {"max_iter": 2, "random_state": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            "two": LiftClassifier((3,), **quick).fit(X, y > 0),
+            "texts": LiftClassifier((3, 2), early_stopping=True, **quick).fit(X, names[y]),
+            "days": LiftClassifier((), activation="tanh", **quick).fit(X, dates[y]),
+            "numbers": LiftRegressor((2,), **quick).fit(X.astype(np.float32), X),
+        }
+
+
+def says(estimator):
+    """Return all that an estimator knows, as text that can be compared."""
+    known = {name: x for name, x in vars(estimator).items() if name != "_model"}
+    known["parameters_"] = estimator.parameters_.tobytes()
+    outputs = estimator.predict(X), getattr(estimator, "predict_proba", estimator.predict)(X)
+    return repr([sorted(known.items()), [(x.dtype, x.tolist()) for x in outputs]])
+
+
+@pytest.mark.parametrize("name", ["two", "texts", "days", "numbers"])
+def test_a_damaged_model_is_refused_or_is_what_was_written(name, tmp_path):
+    """Nothing else comes out of it, and nothing is built that its parameters are not for."""
+    estimator = models()[name]
+    good, path = tmp_path / "good", tmp_path / "bad"
+    estimator.save(good, {"columns": ["p", {"q": [1.5, None]}]})
+    whole = good.read_bytes()
+    expected = says(load(good))
+    rng = random.Random(8)
+    trial = Trial(load, ValueError)
+
+    def compared(loaded):
+        return "as it was" if says(loaded) == expected else "other numbers in silence"
+
+    def used(loaded):
+        with np.errstate(all="ignore"), contextlib.suppress(OverflowError):
+            loaded.predict(X.astype(loaded._dtype))
+        return "made up"
+
+    for i in range(COUNT // 2):
+        how = [flipped, cut, crafted][i % 3]
+        path.write_bytes(crafted(packing.KIND, good, rng) if how is crafted else how(whole, rng))
+        trial.see(f"{how.__name__} {i}", path, used if how is crafted else compared)
+    print(name, dict(trial.outcomes))  # noqa: T201, the soak's figures
+    assert trial.faults == []
+    assert trial.outcomes["refused"] > COUNT // 4
+
+
+@pytest.mark.parametrize(
+    ("field", "x", "words"),
+    [
+        ("trained", [[500_000], "relu"], "its field 'parameters_' is not of 2,000,001 numbers"),
+        ("trained", [[3, 3], "relu"], "features, layers and outputs do not fit"),
+        ("trained", [[3], ["relu"]], "damaged model"),
+        ("learnt", {"fit": 1}, "its 'n_features_in_' is not there"),
+        ("dtype", "float16", "its field 'dtype' is not one of"),
+        ("estimator", "Perceptron", "its field 'estimator' is not one of"),
+        ("settings", {"metadata_": 1}, "its field 'settings' is not one of"),
+        ("settings", {"hidden_layer_sizes": [3], "max_iter": [1]}, "'max_iter' is not a whole"),
+        (
+            "named",
+            {"classes_": {"dtype": "<U999999", "values": ["a"] * 99}},
+            "its classes_ are too long",
+        ),
+        ("named", {"classes_": {"dtype": "i4,i4", "values": [1]}}, "of no type that a model has"),
+        ("named", {"classes_": {"dtype": "<i8", "values": [1, 1]}}, "fewer than two or not diff"),
+        ("named", {"fit": {"dtype": "<i8", "values": [1, 1]}}, "its field 'named' is not one of"),
+    ],
+)
+def test_a_model_s_fields_are_looked_at_although_its_digest_is_right(field, x, words, tmp_path):
+    """No attribute is set that a model does not have, and no memory taken that it is not of."""
+    path = tmp_path / "model"
+    models()["two"].save(path)
+    arrays, entry = unseal(packing.KIND, path)
+    if field == "learnt":
+        entry["learnt"] = {**entry["learnt"], **x}
+        del entry["learnt"]["n_features_in_"]
+    else:
+        entry[field] = x
+    path.write_bytes(seal(packing.KIND, arrays, entry))
+    with no_longer_than(2.0), pytest.raises(ValueError, match=words) as caught:
+        load(path)
+    assert str(caught.value).isprintable()
+
+
+def test_files_of_before_there_were_digests_are_read(tmp_path):
+    """Since all that they say is looked at; a digest of another name is a damaged one."""
+    path = tmp_path / "model"
+    estimator = models()["texts"]
+    estimator.save(path)
+    expected = says(load(path))
+    arrays, entry = unseal(packing.KIND, path)
+    text = json.dumps(entry)
+    save_file(arrays, path, {packing.KIND.entry: text})
+    assert says(load(path)) == expected
+    save_file(arrays, path, {packing.KIND.entry: text, "liftgrad.digesu": "0" * 64})
+    with pytest.raises(ValueError, match="its digest is not that of its contents"):
+        load(path)
 
 
 def resaved(trainer, path, **fields):

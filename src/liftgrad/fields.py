@@ -54,6 +54,13 @@ def one_of(name: str, x: Any, choices: Iterable[T]) -> T:
     raise _refusal(name, "one of those that there are")
 
 
+def class_label(name: str, x: Any) -> str | float:
+    """Return what may stand for a class: a text, a number or a truth value."""
+    if type(x) not in (str, int, float, bool):
+        raise _refusal(name, "a class")
+    return x  # type: ignore[no-any-return]
+
+
 def fields(name: str, x: Any) -> dict[str, Any]:
     """Return a JSON object."""
     if type(x) is not dict:

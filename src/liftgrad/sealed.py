@@ -34,19 +34,26 @@ class Kind:
 
 
 def seal(kind: Kind, arrays: Mapping[str, Array], entry: Mapping[str, Any]) -> bytes:
-    """Return a file of a kind.
+    """Return a file of a kind; equal contents are equal to the byte.
 
     Args:
         kind: of the file.
         arrays: by name.
-        entry: what else is in it, made of what JSON knows, with its "version".
+        entry: what else is in it, made of what JSON knows and NumPy's numbers, with its "version".
 
     """
     from safetensors.numpy import save  # noqa: PLC0415, imported at use
 
-    text = json.dumps(entry)
+    text = json.dumps(entry, default=lambda x: x.item())
     whole = {name: np.ascontiguousarray(x) for name, x in arrays.items()}
-    return save(whole, {kind.entry: text, _DIGEST: _digest(whole, text)})
+    file = save(whole, {kind.entry: text})
+    # Of two names in the metadata, safetensors writes now one first and now the other.
+    length = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + length])
+    header["__metadata__"][_DIGEST] = _digest(whole, text)
+    line = json.dumps(header, separators=(",", ":")).encode()
+    line += b" " * (-len(line) % 8)  # arrays begin at multiples of 8
+    return len(line).to_bytes(8, "little") + line + file[8 + length :]
 
 
 def unseal(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
