@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from operator import index
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from liftgrad.numbers import to_float
 from liftgrad.optim.checks import check
@@ -235,6 +235,12 @@ class Optimizer:
             return
         for parameter in self.params:
             parameter.grad = 0.0
+
+    def __copy__(self) -> Self:
+        raise TypeError(
+            "a shallow copy of an optimiser would share its state and count its own steps; use "
+            "copy.deepcopy((model, optimizer))."
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps and the state, a list for each of `state_names`.
