@@ -42,14 +42,21 @@ def cut(content, rng):
 def crafted(kind, path, rng):
     """Return the file with some fields made up, and the right digest."""
     arrays, entry = unseal(kind, path)
-    entry = {"entry": copy.deepcopy(entry)}
     for _ in range(rng.choice([1, 1, 2])):
-        places = list(_places(entry))
         if rng.random() < 0.3 and arrays:
             _craft_array(arrays, rng)
-        elif places:
-            _craft_field(*rng.choice(places), rng)
-    return seal(kind, arrays, entry.get("entry", {}))
+        else:
+            entry = made_up(entry, rng)
+    return seal(kind, arrays, entry)
+
+
+def made_up(fields, rng):
+    """Return a JSON object with one field made up, or with none."""
+    fields = copy.deepcopy(fields)
+    places = list(_places(fields))
+    if places:
+        _craft_field(*rng.choice(places), rng)
+    return fields
 
 
 def _places(x):

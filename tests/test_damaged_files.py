@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from damage import Trial, crafted, cut, flipped, no_longer_than
-from liftgrad import EarlyStopping, Trainer, lift, nn, optim, vmap
+from damage import Trial, crafted, cut, flipped, made_up, no_longer_than
+from liftgrad import EarlyStopping, Trainer, gpt, lift, nn, optim, vmap
 from liftgrad.errors import CheckpointError, NonFiniteLossError
 from liftgrad.estimators import LiftClassifier, LiftRegressor, load, packing
 from liftgrad.functional import mean
@@ -212,6 +212,47 @@ def test_files_of_before_there_were_digests_are_read(tmp_path):
     save_file(arrays, path, {packing.KIND.entry: text, "liftgrad.digesu": "0" * 64})
     with pytest.raises(ValueError, match="its digest is not that of its contents"):
         load(path)
+
+
+def test_a_damaged_transformer_is_refused_or_is_what_was_written(tmp_path):
+    """Nothing else comes out of its file, and loading one leaves `random` alone."""
+    alphabet = gpt.Alphabet(["añb"])
+    model = gpt.GPT(len(alphabet), 4, 2, 3)
+    good, path = tmp_path / "good.json", tmp_path / "bad.json"
+    gpt.save(model, alphabet, good)
+    whole = good.read_bytes()
+    state = random.getstate()
+
+    def said(loaded):
+        model, alphabet = loaded
+        numbers = {name: x.tolist() for name, x in model.state_dict().items()}
+        return model.heads, alphabet.characters, numbers
+
+    expected = said(gpt.load(good))
+    assert expected == said((model, alphabet))
+    rng = random.Random(9)
+    trial = Trial(gpt.load, ValueError)
+
+    def compared(loaded):
+        return "as it was" if said(loaded) == expected else "other numbers in silence"
+
+    for i in range(COUNT):
+        how = [flipped, cut, crafted_json][i % 3]
+        path.write_bytes(crafted_json(good, rng) if how is crafted_json else how(whole, rng))
+        use = (lambda _: "made up") if how is crafted_json else compared
+        trial.see(f"{how.__name__} {i}", path, use)
+    print(dict(trial.outcomes))  # noqa: T201, the soak's figures
+    assert trial.faults == []
+    assert trial.outcomes["refused"] > COUNT // 2
+    assert random.getstate() == state
+
+
+def crafted_json(path, rng):
+    """Return a JSON file with fields made up, and the right digest."""
+    saved = json.loads(path.read_bytes())
+    del saved["digest"]
+    saved = made_up(saved, rng)
+    return json.dumps({"digest": gpt._digest(saved), **saved}).encode()
 
 
 def resaved(trainer, path, **fields):
