@@ -397,6 +397,10 @@ def test_a_checkpoint_that_cannot_be_written_is_said_before_the_training(tmp_pat
     rule = Checkpoint(tmp_path / "nowhere" / "run.safetensors")
     with pytest.raises(FileNotFoundError, match="make it first"):
         trainer.fit(1, model, *make_data(), checkpoint=rule)
+    (tmp_path / "run.2.safetensors").mkdir()
+    rule = Checkpoint(tmp_path / "run.safetensors", keep=3)
+    with pytest.raises(IsADirectoryError, match=r"run\.2\.safetensors' is a directory"):
+        trainer.fit(1, model, *make_data(), checkpoint=rule)
     assert trainer.optimizer.steps == 0
 
 

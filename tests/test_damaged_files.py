@@ -10,12 +10,15 @@ import os
 import random
 import warnings
 
+import click
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from damage import Trial, crafted, cut, flipped, made_up, no_longer_than
-from liftgrad import EarlyStopping, Trainer, gpt, lift, nn, optim, vmap
+from liftgrad import EarlyStopping, Trainer, data, gpt, lift, nn, optim, vmap
+from liftgrad.cli import main
+from liftgrad.cli.trained_model import read_model
 from liftgrad.errors import CheckpointError, NonFiniteLossError
 from liftgrad.estimators import LiftClassifier, LiftRegressor, load, packing
 from liftgrad.functional import mean
@@ -212,6 +215,40 @@ def test_files_of_before_there_were_digests_are_read(tmp_path):
     save_file(arrays, path, {packing.KIND.entry: text, "liftgrad.digesu": "0" * 64})
     with pytest.raises(ValueError, match="its digest is not that of its contents"):
         load(path)
+
+
+def test_a_model_of_another_table_is_refused(tmp_path):
+    """Whatever `liftgrad predict` is told about a table fits the network or is refused."""
+    table = tmp_path / "t.csv"
+    rows = [
+        f"{x:.3f},{'ab'[i % 2]},{7 if i % 3 else ''},{'yn'[int(x > 0)]}" for i, (x, _) in enumerate(X)
+    ]
+    table.write_text("x,c,k,y\n" + "\n".join(rows) + "\n")
+    good, path = tmp_path / "good", tmp_path / "bad"
+    for target in ("y", "x"):
+        train = ["train", str(table), "--target", target, "--epochs", "1", "--missing", "mean"]
+        with pytest.raises(SystemExit):
+            main([*train, "--hidden=3", f"-o{good}", f"--picture={tmp_path / 'p.png'}"])
+        whole, (_, entry) = good.read_bytes(), unseal(packing.KIND, good)
+        rng = random.Random(11)
+        trial = Trial(read_model, (ValueError, click.ClickException))
+
+        def used(read):
+            estimator, encoder, _ = read
+            with contextlib.suppress(data.TableError), np.errstate(all="ignore"):
+                outputs = estimator.predict(encoder.transform(encoder.read(table)))
+                assert len(outputs) == len(X)
+            return "made up"
+
+        for i in range(COUNT // 2):
+            arrays, entry = unseal(packing.KIND, good)
+            entry["learnt"]["metadata_"] = made_up(entry["learnt"]["metadata_"], rng)
+            path.write_bytes(seal(packing.KIND, arrays, entry))
+            trial.see(f"made up {i}", path, used)
+        print(dict(trial.outcomes))  # noqa: T201, the soak's figures
+        assert trial.faults == []
+        assert trial.outcomes["refused"] > COUNT // 4
+        assert good.read_bytes() == whole
 
 
 def test_a_damaged_transformer_is_refused_or_is_what_was_written(tmp_path):

@@ -48,7 +48,11 @@ class Writer:
     """Writes a trainer's checkpoints when they are due."""
 
     def __init__(self, trainer: "Trainer", rule: Checkpoint) -> None:
-        files.check_writable(rule.path)
+        path, earlier = Path(rule.path), range(1, rule.keep)
+        self.names = [path, *[path.with_name(f"{path.stem}.{i}{path.suffix}") for i in earlier]]
+        """The latest, and those before it."""
+        for name in self.names:
+            files.check_writable(name)
         self.trainer, self.rule = trainer, rule
         self.last, self.epochs = time.monotonic(), 0
         self._written: tuple[int, int] | None = None
@@ -71,12 +75,9 @@ class Writer:
         moment = self.trainer.optimizer.steps, len(self.trainer._log.rows)
         if moment == self._written:
             return
-        path = Path(self.rule.path)
-        earlier = range(1, self.rule.keep)
-        names = [path, *[path.with_name(f"{path.stem}.{i}{path.suffix}") for i in earlier]]
-        for newer, older in reversed(list(itertools.pairwise(names))):
+        for newer, older in reversed(list(itertools.pairwise(self.names))):
             # A copy, so that there is a whole file at each name all the time.
             if newer.is_file():
                 files.write(older, newer.read_bytes())
-        self.trainer.save(path)
+        self.trainer.save(self.names[0])
         self.last, self._written = time.monotonic(), moment
