@@ -71,7 +71,7 @@ def _places(x):
 def _craft_field(holder, key, rng):
     old = holder[key]
     choices = [rng.choice(HOSTILE)] * 3
-    if isinstance(old, int | float):
+    if isinstance(old, int | float) and abs(old) < 1e300:
         choices += [old + 1, -old, old * 1e10, float(old), str(old)]
     if isinstance(old, str):
         choices += [old + "x", old[:-1], [old]]

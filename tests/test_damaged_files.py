@@ -221,7 +221,8 @@ def test_a_model_of_another_table_is_refused(tmp_path):
     """Whatever `liftgrad predict` is told about a table fits the network or is refused."""
     table = tmp_path / "t.csv"
     rows = [
-        f"{x:.3f},{'ab'[i % 2]},{7 if i % 3 else ''},{'yn'[int(x > 0)]}" for i, (x, _) in enumerate(X)
+        f"{x:.3f},{'ab'[i % 2]},{7 if i % 3 else ''},{'yn'[int(x > 0)]}"
+        for i, x in enumerate(X[:, 0])
     ]
     table.write_text("x,c,k,y\n" + "\n".join(rows) + "\n")
     good, path = tmp_path / "good", tmp_path / "bad"
@@ -290,6 +291,29 @@ def crafted_json(path, rng):
     del saved["digest"]
     saved = made_up(saved, rng)
     return json.dumps({"digest": gpt._digest(saved), **saved}).encode()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="it becomes another")
+def test_a_file_that_must_not_be_read_is_not_called_missing(tmp_path):
+    """The sentence says what to do."""
+    path = tmp_path / "private"
+    path.write_bytes(b"secret")
+    path.chmod(0o600)
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setuid(12345)
+        try:
+            unseal(state.KIND, path)
+        except PermissionError as error:
+            os.write(write, str(error).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write)
+    with open(read) as said:  # noqa: PTH123, it is a descriptor
+        assert said.read() == f"'{path}' cannot be read; change its permissions."
 
 
 def resaved(trainer, path, **fields):

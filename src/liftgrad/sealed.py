@@ -70,6 +70,8 @@ def unseal(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], 
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no {kind.name} '{path}'; check the name.")
+    if not os.access(path, os.R_OK):  # which safetensors would take for a missing file
+        raise PermissionError(f"'{path}' cannot be read; change its permissions.")
     arrays, metadata = _parts(kind, path)
     text = metadata.get(kind.entry)
     if text is None:
@@ -98,7 +100,15 @@ def unseal(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], 
 
 def damaged(kind: Kind, path: str | os.PathLike[str], why: object) -> ValueError:
     """Return the refusal of a damaged file."""
-    return ValueError(f"'{path}' is a damaged {kind.name} ({why}); choose another one.")
+    said = shown(why, 200)
+    return ValueError(f"'{path}' is a damaged {kind.name} ({said}); choose another one.")
+
+
+def shown(x: object, letters: int) -> str:
+    """Return what a file says on one line, and no more of it than so many letters."""
+    said = str(x)
+    said = said if said.isprintable() else said.encode("unicode_escape").decode()
+    return said if len(said) <= letters else f"{said[:letters]}..."
 
 
 def _parts(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:

@@ -19,6 +19,7 @@ _KINDS: dict[str, type[Perceptron]] = {
     "LiftClassifier": LiftClassifier,
     "LiftRegressor": LiftRegressor,
 }
+_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 _MOST_BYTES = 2**26
 """Of classes and names: a file that says how wide texts are could ask for any memory."""
 
@@ -78,7 +79,7 @@ def _settings(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
 def _check_shapes(estimator: Any) -> None:
     """Refuse an estimator whose parts do not fit together."""
     _, activation = estimator._trained
-    one_of("trained[1]", activation, ["identity", "logistic", "tanh", "relu"])
+    one_of("trained[1]", activation, _ACTIVATIONS)
     classes = getattr(estimator, "classes_", None)
     if isinstance(estimator, LiftClassifier):
         if classes is None:
@@ -138,14 +139,14 @@ def _switch(name: str, x: Any) -> Any:
 
 def _class_weight(name: str, x: Any) -> Any:
     if type(x) is not list:
-        return x if x is None else text(name, x)
+        return one_of(name, x, [None, "balanced"])
     pairs = [listed(name, pair, class_label) for pair in x]
     return {kind: real(name, weight) for kind, weight in pairs}
 
 
 _SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "hidden_layer_sizes": _sizes,
-    "activation": text,
+    "activation": lambda name, x: one_of(name, x, _ACTIVATIONS),
     "batch_size": lambda name, x: x if x == "auto" else whole(name, x),
     "max_iter": whole,
     "n_iter_no_change": whole,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import CheckpointError
 from liftgrad.fields import MOST, fields, floats, listed, one_of, real, text, whole
-from liftgrad.sealed import Kind, damaged, seal, unseal
+from liftgrad.sealed import Kind, damaged, seal, shown, unseal
 from liftgrad.trainer.interruption import deferred
 from liftgrad.trainer.stopping import Best
 
@@ -29,8 +29,8 @@ VERSION = 2
 """Of files that know when groups were added; files without such groups are of version 1."""
 KIND = Kind("liftgrad", "checkpoint", "trainer", VERSION)
 _NO_SETTINGS = ("params", "state", "state_names", "steps", "lr", "_parts")
-_NAME = 40
-"""So many letters are shown of what a file says."""
+_LETTERS = 40
+"""So many are shown of what a file says."""
 
 
 def pack(trainer: "Trainer") -> bytes:
@@ -292,7 +292,7 @@ def _check(
     for name, ours in _identity(trainer).items():
         if theirs.get(name) != ours:
             raise CheckpointError(
-                f"'{path}' is of another training: {name} was {_shown(theirs.get(name))} and is "
+                f"'{path}' is of another training: {name} was {shown(theirs.get(name), _LETTERS)} and is "
                 f"{ours}; make model, optimiser and Trainer with the same arguments first."
             )
     found = listed("rates", entry["rates"], real)
@@ -302,18 +302,12 @@ def _check(
         raise ValueError(f"its steps are {steps}, for which there is no learning rate") from None
     if found != known:
         raise CheckpointError(
-            f"'{path}' is of another training: the learning rates were {_shown(found)} and "
+            f"'{path}' is of another training: the learning rates were {shown(found, _LETTERS)} and "
             f"are {known}; make the optimiser with the same schedule first."
         )
     names = trainer._names()
     if names is not None and entry["names"] not in (None, names):
         raise other_names(path)
-
-
-def _shown(x: Any) -> str:
-    """Return what a file says on one line."""
-    shown = str(x).encode("unicode_escape").decode()
-    return shown if len(shown) <= _NAME else f"{shown[:_NAME]}..."
 
 
 def _identity(trainer: "Trainer") -> dict[str, Any]:
