@@ -291,9 +291,10 @@ def _check(
     theirs = fields("is", entry["is"])
     for name, ours in _identity(trainer).items():
         if theirs.get(name) != ours:
+            was = shown(theirs.get(name), _LETTERS)
             raise CheckpointError(
-                f"'{path}' is of another training: {name} was {shown(theirs.get(name), _LETTERS)} and is "
-                f"{ours}; make model, optimiser and Trainer with the same arguments first."
+                f"'{path}' is of another training: {name} was {was} and is {ours}; make "
+                "model, optimiser and Trainer with the same arguments first."
             )
     found = listed("rates", entry["rates"], real)
     try:
@@ -302,8 +303,8 @@ def _check(
         raise ValueError(f"its steps are {steps}, for which there is no learning rate") from None
     if found != known:
         raise CheckpointError(
-            f"'{path}' is of another training: the learning rates were {shown(found, _LETTERS)} and "
-            f"are {known}; make the optimiser with the same schedule first."
+            f"'{path}' is of another training: the learning rates were {shown(found, _LETTERS)} "
+            f"and are {known}; make the optimiser with the same schedule first."
         )
     names = trainer._names()
     if names is not None and entry["names"] not in (None, names):
