@@ -57,12 +57,12 @@ def is_whole(x: Any) -> bool:
     return isinstance(x, Integral) or (getattr(x, "ndim", None) == 0 and kind in "iu")
 
 
-def plain(x: Any) -> Any:
+def as_python(x: Any) -> Any:
     """Return a number of NumPy's as Python's, and all else as it is.
 
     With one of float32 all arithmetic would be in float32.
 
-    >>> plain(2.0), plain("2")
+    >>> as_python(2.0), as_python("2")
     (2.0, '2')
     """
     return x.item() if is_number(x) and hasattr(x, "item") else x

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from liftgrad.numbers import is_number, plain
+from liftgrad.numbers import as_python, is_number
 from liftgrad.ops import divide, maximum, sqrt
 from liftgrad.optim.checks import check
 from liftgrad.optim.optimizer import Optimizer
@@ -60,7 +60,7 @@ class Adam(Optimizer):
         super().__init__(
             params,
             lr,
-            betas=(plain(betas[0]), plain(betas[1])),
+            betas=(as_python(betas[0]), as_python(betas[1])),
             eps=eps,
             weight_decay=weight_decay,
             amsgrad=amsgrad,
