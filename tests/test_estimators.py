@@ -119,6 +119,105 @@ def test_a_regressor_follows_scikit_learns_network():
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+BATCHES = [{}, {"batch_size": 40, "shuffle": False, "alpha": 3.0}]
+"""All rows at once, and batches of which the last one is smaller."""
+
+
+@pytest.mark.parametrize("batches", BATCHES)
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("weights", [None, "of rows"])
+def test_weighted_rows_count_as_in_scikit_learns_network(weights, classes, batches):
+    """Step for step, the penalty of a batch being spread over its rows' weights, too."""
+    X, y = iris()
+    X, y = X[y < classes][::-2], y[y < classes][::-2]
+    weights = weights and np.random.default_rng(0).integers(0, 4, len(y))
+    arguments = {"activation": "tanh", "max_iter": 30, "random_state": 4, **batches}
+    ours = LiftClassifier((8, 5), **arguments).fit(X, y, weights)
+    theirs = MLPClassifier((8, 5), **arguments).fit(X, y, weights)
+    assert ours.loss_curve_ == pytest.approx(theirs.loss_curve_, rel=1e-6)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("batches", BATCHES)
+def test_a_regressors_weighted_rows_count_as_in_scikit_learns_network(batches):
+    """Step for step, with its penalty."""
+    X, _ = iris()
+    weights = np.random.default_rng(0).uniform(size=len(X))
+    arguments = {"activation": "tanh", "max_iter": 30, "random_state": 4, **batches}
+    ours, theirs = (
+        kind(hidden_layer_sizes=(8,), **arguments).fit(X[:, :2], X[:, 2], weights).predict(X[:, :2])
+        for kind in (LiftRegressor, MLPRegressor)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_classes_count_what_they_are_said_to():
+    """A class's weight multiplies those of its rows; "balanced" makes all classes count alike."""
+    X, y = iris()
+    X, y, names = X[30:], y[30:], np.array(["a", "b", "c"])
+    rows = np.random.default_rng(0).uniform(size=len(y))
+    balanced = rows.sum() / (3 * np.bincount(y, rows))[y]
+    for chosen, weights in (
+        ({"a": 5.0, "c": 0.5}, np.array([5.0, 1.0, 0.5])[y]),
+        ("balanced", balanced),
+    ):
+        ours = quick(random_state=0, class_weight=chosen).fit(X, names[y], rows)
+        same = quick(random_state=0).fit(X, names[y], rows * weights)
+        np.testing.assert_allclose(ours.predict_proba(X), same.predict_proba(X), rtol=1e-6)
+
+
+def test_a_batch_whose_rows_all_weigh_nothing_teaches_nothing():
+    """The rows of weight 0 might as well be of another class, and the numbers stay finite."""
+    X, y = (rows[np.random.default_rng(0).permutation(150)] for rows in iris())
+    weights = np.repeat([0.0, 1.0], 75)
+    arguments = {"batch_size": 75, "shuffle": False, "random_state": 0}
+    other = np.where(weights > 0.0, y, 2 - y)
+    ours, same = (quick(**arguments).fit(X, labels, weights) for labels in (y, other))
+    assert ours.predict_proba(X).tolist() == same.predict_proba(X).tolist()
+
+
+def test_rows_that_weigh_nothing_do_not_decide_when_to_stop():
+    """The validation score is weighted."""
+    X, y = iris()
+    arguments = {"early_stopping": True, "validation_fraction": 0.3, "random_state": 0}
+    weights = np.where(y == 1, 0.0, 1.0)
+    classifier = quick(**arguments).fit(X, y, weights)
+    assert max(classifier.validation_scores_) == 1.0
+    assert classifier.predict(X)[y == 1].tolist() != [1] * 50
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (np.ones((150, 1)), "Sample weights must be 1D array or scalar"),
+        (np.ones(149), r"sample_weight.shape == \(149,\), expected \(150,\)!"),
+        (np.zeros(150), "at least one non-zero number"),
+        (np.full(150, -1.0), "Negative values in data passed to `sample_weight`"),
+        (np.full(150, np.nan), "Input sample_weight contains NaN"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weights, words):
+    """In scikit-learn's words."""
+    for estimator in (LiftClassifier(), LiftRegressor()):
+        with pytest.raises(ValueError, match=words):
+            estimator.fit(*iris(), weights)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({7: 1.0}, r"classes.* not in class_weight"),
+        ("even", "class_weight"),
+        ({0: -1.0}, "class_weight=.* negative"),
+        ({0: 0.0, 1: 0.0, 2: 0.0}, "class_weight=.* all of them 0"),
+    ],
+)
+def test_class_weights_that_are_none_are_refused(chosen, words):
+    """In scikit-learn's words, where it has them."""
+    with pytest.raises(ValueError, match=words):
+        LiftClassifier(class_weight=chosen).fit(*iris())
+
+
 def test_one_seed_one_result():
     """The same `random_state` gives the same numbers, and Python's `random` is left alone."""
     X, y = iris()
@@ -244,7 +343,8 @@ def test_a_file_holds_the_classifier(names, tmp_path):
     """What is loaded predicts the same, to the bit, in classes of the same type."""
     X, y = iris()
     y = np.array(names)[y]
-    classifier = quick(random_state=0).fit(X, y)
+    weights = {names[0]: 2.0, names[2]: 0.5}
+    classifier = quick(random_state=np.int64(0), class_weight=weights).fit(X, y)
     classifier.save(tmp_path / "m.safetensors", {"columns": ["p", "q"]})
     loaded = load(tmp_path / "m.safetensors")
     assert (loaded.predict_proba(X) == classifier.predict_proba(X)).all()

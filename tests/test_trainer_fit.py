@@ -64,7 +64,22 @@ def test_epochs_are_the_same_steps_as_a_run_of_them(backend):
     table = histories[0].table()
     assert table["epoch"].tolist() == [1, 2, 3]
     assert table["step"].tolist() == [4, 8, 12]
-    assert table["loss"] == pytest.approx(histories[0].loss.reshape(3, 4).mean(axis=1), rel=1e-15)
+    steps = histories[0].loss.reshape(3, 4)
+    # The last batch has 4 samples.
+    assert table["loss"] == pytest.approx(steps @ [0.3, 0.3, 0.3, 0.1], rel=1e-14)
+
+
+@pytest.mark.parametrize("size", [1, 12, 39, 40, 100])
+def test_an_epochs_loss_is_the_mean_over_its_samples(size):
+    """Whatever the batches, one sample weighs as much as another; nothing moves here."""
+    X, y = make_data()
+    model, trainer = make()
+    rested = optim.SGD(model.parameters(), lr=0.0)
+    history = Trainer(trainer.loss, rested, batch_size=size).fit(
+        2, model, X, y, validation=(model, X, y)
+    )
+    table = history.table()
+    assert table["loss"] == pytest.approx(table["validation_loss"], rel=1e-14)
 
 
 def test_without_batches_an_epoch_is_a_step():

@@ -1,9 +1,12 @@
 """LiftClassifier: a network that tells classes apart."""
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
@@ -20,7 +23,8 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     Args:
         hidden_layer_sizes: how many neurons each hidden layer has.
         activation: of the hidden layers.
-        alpha: the weight of the L2 penalty, α/2·Σw² for each batch, biases left out.
+        alpha: the weight of the L2 penalty, α/2·Σw² for each batch, biases left out, by the
+            batch's number of rows or their weights' sum, as the loss is.
         batch_size: samples a step; "auto": 200, or all if there are fewer.
         learning_rate_init: Adam's rate.
         max_iter: how many epochs at most.
@@ -31,6 +35,8 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         early_stopping: whether rows are held out and their score decides when to stop.
         validation_fraction: how many of the rows are held out then.
         n_iter_no_change: ...within so many epochs, or training ends.
+        class_weight: a dictionary of how much each class counts, 1 where it says nothing;
+            "balanced": as much as all others; None: each row counts alike.
 
     Attributes:
         classes_: the classes, sorted, (k,).
@@ -43,11 +49,51 @@ class LiftClassifier(ClassifierMixin, Perceptron):
 
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Literal["identity", "logistic", "tanh", "relu"] = "relu",
+        *,
+        alpha: float = 0.0001,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from scratch on rows X (n, d) with classes y (n,), and return self.
 
+        Args:
+            X, y: the rows and their classes.
+            sample_weight: how much each row counts, (n,), times its class's weight: the loss is
+                the weighted mean of the rows', and the validation score that of the held-out ones.
+
         Raises:
-            ValueError: if X or y are not such, or a setting makes no sense.
+            ValueError: if X, y or the weights are not such, or a setting makes no sense.
             NonFiniteLossError: if the loss becomes nan or infinite.
             KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
@@ -58,10 +104,11 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         classes, labels = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError("LiftClassifier needs samples of 2 classes or more; y has 1 class.")
+        weights = self._class_weighted(self._weights(sample_weight, X), classes, labels, X.dtype)
         self.classes_ = classes
         if len(classes) == 2:  # one output: the logarithm of the odds for the second class
-            return self._fit(X, labels.astype(X.dtype), 1, one_dimensional=True)
-        return self._fit(X, labels.astype(np.int64), len(classes), one_dimensional=True)
+            return self._fit(X, labels.astype(X.dtype), weights, 1, one_dimensional=True)
+        return self._fit(X, labels.astype(np.int64), weights, len(classes), one_dimensional=True)
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each row, (n,)."""
@@ -86,6 +133,27 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         outputs = self._outputs(X)
         return outputs if self.n_outputs_ > 1 else np.hstack([np.zeros_like(outputs), outputs])
 
+    def _class_weighted(
+        self, weights: Array | None, classes: Array, labels: Array, dtype: Any
+    ) -> Array | None:
+        """Return how much each row counts if each class counts what `class_weight` says."""
+        chosen = self.class_weight
+        if chosen is None:
+            return weights
+        if isinstance(chosen, str) and chosen == "balanced":
+            # Not scikit-learn's, which looks at the rows' own weights in later versions only.
+            counts = np.bincount(labels, weights, len(classes))
+            of_classes = counts.sum() / (len(classes) * np.where(counts > 0.0, counts, np.inf))
+        else:
+            of_classes = compute_class_weight(chosen, classes=classes, y=classes)
+        of_rows = of_classes[labels] if weights is None else weights * of_classes[labels]
+        if not (np.isfinite(of_rows).all() and of_rows.min() >= 0.0 and of_rows.max() > 0.0):
+            raise ValueError(
+                f"class_weight={chosen!r} gives rows weights that are negative or infinite, or all "
+                "of them 0; pass numbers, 0 or more, and not 0 for all classes."
+            )
+        return of_rows.astype(dtype)  # type: ignore[no-any-return]
+
     @staticmethod
     def _cost(outputs: Any, label: Any) -> Any:
         # A network with one output returns it without a list around it.
@@ -97,5 +165,5 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     def _stratification(y: Array) -> Array:
         return y
 
-    def _score(self, X: Array, y: Array) -> float:
-        return float(np.mean(self._scores(X).argmax(axis=1) == y))
+    def _score(self, X: Array, y: Array, weights: Array | None) -> float:
+        return float(accuracy_score(y, self._scores(X).argmax(axis=1), sample_weight=weights))

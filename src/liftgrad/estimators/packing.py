@@ -4,6 +4,7 @@ The tensor holds the parameters; the metadata's entry is JSON with the rest.
 """
 
 import json
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,9 +24,11 @@ def packed(estimator: Any, metadata: Mapping[str, Any]) -> bytes:
     from safetensors.numpy import save  # noqa: PLC0415, imported at use
 
     settings = estimator.get_params()
-    if not isinstance(settings["random_state"], int):
+    if not isinstance(settings["random_state"], numbers.Integral):
         settings["random_state"] = None  # a generator is no part of the result
     settings["hidden_layer_sizes"] = np.atleast_1d(estimator.hidden_layer_sizes).tolist()
+    if isinstance(settings.get("class_weight"), dict):  # its keys need not be texts
+        settings["class_weight"] = list(settings["class_weight"].items())
     learnt = {
         name: x
         for name, x in vars(estimator).items()

@@ -15,7 +15,12 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    check_non_negative,
+    validate_data,
+)
 
 from liftgrad import files, functional, nn, optim
 from liftgrad.estimators.packing import packed
@@ -24,6 +29,8 @@ from liftgrad.lift.vmap import vmap
 from liftgrad.trainer import EarlyStopping, Trainer
 
 Array = NDArray[Any]
+Rows = tuple[Array, Array, Array | None]
+"""X, what the loss compares it with, and weights."""
 FLOATS = [np.float64, np.float32]
 _ACTIVATIONS = {"identity": "relu", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 """The network's name of each; a network without activations asks for none."""
@@ -78,8 +85,10 @@ class Perceptron(BaseEstimator):
         check_is_fitted(self)
         files.write(path, packed(self, metadata or {}))
 
-    def _fit(self, X: Array, y: Array, outputs: int, *, one_dimensional: bool) -> Self:
-        """Train on rows X (n, d) and what the loss compares them with, y (n, ...)."""
+    def _fit(
+        self, X: Array, y: Array, weights: Array | None, outputs: int, *, one_dimensional: bool
+    ) -> Self:
+        """Train on rows X (n, d) of these weights, and what they are compared with, y (n, ...)."""
         self.__dict__.pop("parameters_", None)  # If this fails, there is no fitted network.
         seeds = check_random_state(self.random_state)
         # Settings may be set for the next fit; these are the fitted network's.
@@ -87,26 +96,19 @@ class Perceptron(BaseEstimator):
         self.n_outputs_, self._dtype, self._one_dimensional = outputs, X.dtype.name, one_dimensional
         self.n_layers_ = len(self._trained[0]) + 2
         self._model = self._network(self._first_parameters(seeds))
-        held: tuple[Array, Array] | None = None
+        held: Rows | None = None
         if self.early_stopping:
-            X, held_X, y, held_y = train_test_split(
-                *(X, y),
-                test_size=self.validation_fraction,
-                stratify=self._stratification(y),
-                random_state=seeds,
-            )
-            held = held_X, held_y
-        size = min(200 if self.batch_size == "auto" else self.batch_size, len(X))
+            (X, y, weights), held = self._split(X, y, weights, seeds)
         model = self._model
         parameters = model.parameters()
         trainer = Trainer(
             self._programs()[0],
             optim.Adam(parameters, lr=self.learning_rate_init),
-            batch_size=size,
+            batch_size=200 if self.batch_size == "auto" else self.batch_size,
             shuffle=self.shuffle,
             seed=int(seeds.randint(2**31 - 1)),
         )
-        patience, data = self.n_iter_no_change, (model, X, y, 0.5 * self.alpha / size)
+        patience, data = self.n_iter_no_change, (model, X, y, weights, 0.5 * self.alpha)
         if held is None:
             rule = EarlyStopping(patience, self.tol, "loss", restore_best=False)
             history = trainer.fit(self.max_iter, *data, early_stopping=rule, progress=self.verbose)
@@ -139,6 +141,37 @@ class Perceptron(BaseEstimator):
                 stacklevel=3,
             )
         return self
+
+    def _split(
+        self, X: Array, y: Array, weights: Array | None, seeds: np.random.RandomState
+    ) -> tuple[Rows, Rows]:
+        """Return rows to train on and rows to hold out, each with targets and weights."""
+        arrays = [X, y] if weights is None else [X, y, weights]
+        parts = train_test_split(
+            *arrays,
+            test_size=self.validation_fraction,
+            stratify=self._stratification(y),
+            random_state=seeds,
+        )
+        trained, held = parts[::2], parts[1::2]
+        if weights is None:
+            return (*trained, None), (*held, None)
+        return tuple(trained), tuple(held)
+
+    def _weights(self, sample_weight: Any, X: Array) -> Array | None:
+        """Return how much each row counts, (n,), or None if all count alike.
+
+        Raises:
+            ValueError: if they are not such, negative, or all 0.
+
+        """
+        if sample_weight is None:
+            return None
+        weights: Array = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+        check_non_negative(weights, "`sample_weight`")
+        if not weights.any():
+            raise ValueError("Sample weights must contain at least one non-zero number.")
+        return weights
 
     def _first_parameters(self, seeds: np.random.RandomState) -> Array:
         """Draw the numbers that scikit-learn's network of this `random_state` starts from.
@@ -233,10 +266,17 @@ def _programs(
     """Return the lifted loss and outputs; each structure has its own, and old ones are let go."""
 
     @lift(dtype=dtype)
-    def loss(model: nn.MLP, X: Any, y: Any, decay: Any) -> Any:
-        fit = functional.mean(vmap(lambda x, target: cost(model(x), target))(X, y))
-        weights = [w for layer in model.layers for neuron in layer.neurons for w in neuron.w]
-        return fit + decay * functional.dot(weights, weights)
+    def loss(model: nn.MLP, X: Any, y: Any, weights: Any, decay: Any) -> Any:
+        if weights is None:
+            costs = vmap(lambda x, target: cost(model(x), target))(X, y)
+            share = 1.0 / functional.total(vmap(lambda _: 1.0)(X))
+        else:
+            costs = vmap(lambda x, target, weight: weight * cost(model(x), target))(X, y, weights)
+            weight = functional.total(vmap(lambda weight: weight)(weights))
+            # A batch may have rows of weight 0 only, which teach nothing.
+            share = functional.where(weight > 0.0, 1.0 / weight, 0.0)
+        slopes = [w for layer in model.layers for neuron in layer.neurons for w in neuron.w]
+        return share * (functional.total(costs) + decay * functional.dot(slopes, slopes))
 
     @lift(dtype=dtype)
     def outputs(model: nn.MLP, X: Any) -> Any:

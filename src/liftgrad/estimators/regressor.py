@@ -17,11 +17,16 @@ class LiftRegressor(RegressorMixin, Perceptron):
     without the classes, and the validation score is R².
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from scratch on rows X (n, d) with numbers y (n,) or (n, k), and return self.
 
+        Args:
+            X, y: the rows and their numbers.
+            sample_weight: how much each row counts, (n,): the loss is the weighted mean of the
+                rows', and the validation score is weighted, too.
+
         Raises:
-            ValueError: if X or y are not such, or a setting makes no sense.
+            ValueError: if X, y or the weights are not such, or a setting makes no sense.
             NonFiniteLossError: if the loss becomes nan or infinite.
             KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
@@ -29,7 +34,8 @@ class LiftRegressor(RegressorMixin, Perceptron):
         self._check_settings()
         X, y = validate_data(self, X, y, dtype=FLOATS, order="C", multi_output=True, y_numeric=True)
         targets = y.astype(X.dtype).reshape(len(y), -1)
-        return self._fit(X, targets, targets.shape[1], one_dimensional=y.ndim == 1)
+        weights = self._weights(sample_weight, X)
+        return self._fit(X, targets, weights, targets.shape[1], one_dimensional=y.ndim == 1)
 
     def predict(self, X: Any) -> Array:
         """Return the numbers for each row, (n,) or (n, k) as `fit` had them."""
@@ -51,5 +57,5 @@ class LiftRegressor(RegressorMixin, Perceptron):
     def _stratification(_y: Array) -> None:
         return None
 
-    def _score(self, X: Array, y: Array) -> float:
-        return float(r2_score(y, self._outputs(X)))
+    def _score(self, X: Array, y: Array, weights: Array | None) -> float:
+        return float(r2_score(y, self._outputs(X), sample_weight=weights))

@@ -43,6 +43,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         ]
         settings = entry["settings"]
         settings["hidden_layer_sizes"] = tuple(settings["hidden_layer_sizes"])
+        if isinstance(settings.get("class_weight"), list):
+            settings["class_weight"] = dict(settings["class_weight"])
         estimator = kind(**settings)
         for name, learnt in entry["learnt"].items():
             setattr(estimator, name, learnt)

@@ -33,10 +33,10 @@ class History:
     """The loss before each step."""
     epochs: dict[str, NDArray[Any]] = field(default_factory=dict)
     """A column for each of: `epoch`, counted from 1; `step`, how many steps the optimiser has
-    taken; `loss`, the mean of the epoch's steps; `validation_loss`, if there is validation; the
-    metrics; `lr`, the rate of the last step, that of the first group of parameters; if there are
-    several, `lr_0`, `lr_1`, ..., the rate of each, nan before a group was added; `seconds` that the
-    epoch took."""
+    taken; `loss`, the mean of the epoch's steps, each weighing as much as its samples;
+    `validation_loss`, if there is validation; the metrics; `lr`, the rate of the last step, that
+    of the first group of parameters; if there are several, `lr_0`, `lr_1`, ..., the rate of each,
+    nan before a group was added; `seconds` that the epoch took."""
     interrupted: bool = False
     """Whether Ctrl-C ended the last fit."""
 
@@ -76,7 +76,7 @@ class EpochState:
     step: int
     """How many steps the optimiser has taken."""
     loss: float
-    """The mean loss of the epoch's steps."""
+    """The mean loss of the epoch's steps, each weighing as much as its samples."""
     validation_loss: float | None
     metrics: dict[str, float]
     rates: list[float]
@@ -116,9 +116,19 @@ class Log:
             self.losses.append(losses)
             self.epoch.append(losses)
 
-    def mean(self) -> float:
-        """Return the mean loss of the epoch at hand."""
-        return float(np.concatenate(self.epoch).mean()) if self.epoch else math.nan
+    def mean(self, last: float) -> float:
+        """Return the mean loss of the epoch at hand, each step weighing as much as its samples.
+
+        Args:
+            last: how many samples the last step saw, in relation to each of the others.
+
+        """
+        if not self.epoch:
+            return math.nan
+        losses = np.concatenate(self.epoch)
+        weights = np.ones(len(losses))
+        weights[-1] = last
+        return float(np.average(losses, weights=weights))
 
     def close(self, row: dict[str, float]) -> None:
         """End the epoch at hand with its row."""

@@ -237,7 +237,7 @@ class Trainer:
         state = EpochState(
             epoch=len(self._log.rows) + 1,
             step=optimizer.steps,
-            loss=self._log.mean(),
+            loss=self._log.mean(self._share_of_last(evaluation.count)),
             validation_loss=validation_loss,
             metrics=metrics,
             rates=optimizer.rates(optimizer.steps - 1),
@@ -246,6 +246,12 @@ class Trainer:
         )
         self._log.close(state.row())
         return state
+
+    def _share_of_last(self, rows: int | None) -> float:
+        """Return how large the last batch of an epoch of so many rows is, to the others."""
+        if rows is None or self.batch_size is None:
+            return 1.0
+        return (rows % self.batch_size or self.batch_size) / self.batch_size
 
     def _portion(self, args: tuple[Any, ...], chosen: Order | None, writer: Writer | None) -> bool:
         """Take steps up to the end of the epoch or the next checkpoint; tell whether it ended.
