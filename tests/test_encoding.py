@@ -247,7 +247,7 @@ def test_all_that_is_wrong_is_said_at_once():
         "the column 'n' of 't.csv' has no value in 1 row; fill them, or pass missing=\"mean\".",
         (
             "the column 'masonry' of 't.csv' has no value in 2 rows, where 'None' stands; fill "
-            'them, or pass missing="mean", or kinds={\'masonry\': "text"} if that is a category.'
+            'them, or pass missing="mean", or kinds={\'masonry\': "text"} if that is one.'
         ),
         (
             "the target 'y' of 't.csv' has no value in 1 row, where '?' or 'NA' stands; fill them, "

@@ -1,11 +1,32 @@
 """What commands show while they run."""
 
 import re
+import sys
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from liftgrad.errors import NonFiniteLossError
+from liftgrad.legible import legible
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys and does not show; also what turns the direction of writing around."""
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line of text, whatever names are in it, on standard output or standard error."""
+    click.echo(terminal(text, err=err), err=err)
+
+
+def terminal(text: str, *, err: bool = False) -> str:
+    r"""Return text as a terminal can show it: without what it obeys, and in its encoding.
+
+    >>> terminal("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    escaped = _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+    return legible(escaped, getattr(sys.stderr if err else sys.stdout, "encoding", None))
 
 
 def progress_bar() -> Progress:

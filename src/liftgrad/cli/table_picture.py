@@ -18,11 +18,8 @@ _LONG_NAME, _LONG_TITLE = 28, 48
 
 def picture_of(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, score: str) -> Any:
     """Return the figure: regions of the classes, or else the loss."""
-    target = _shown(str(encoder.target))
-    title = f"{target}: {score}"
-    if len(title) > _LONG_TITLE:
-        title = f"{target}\n{score}"
-    if encoder.task == "classification" and len(encoder.feature_names) > 1:
+    title = _title(encoder, score)
+    if len(encoder.feature_names) > 1:
         predictor, points = estimator, X
         if len(encoder.feature_names) == 2:
             # They are the axes, in their own units; a plane of more features has none.
@@ -37,6 +34,13 @@ def picture_of(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, score
             ).figure_
     table = {"epoch": np.arange(1, estimator.n_iter_ + 1), "loss": np.array(estimator.loss_curve_)}
     return plot.training_curves(table, title=title).figure_
+
+
+def picture_of_numbers(encoder: data.TableEncoder, true: Any, predicted: Any, score: str) -> Any:
+    """Return the figure: predicted numbers over true ones."""
+    return plot.predicted_against_true(
+        true, predicted, name=_shown(str(encoder.target)), title=_title(encoder, score)
+    ).figure_
 
 
 def save_picture(figure: Any, picture: Path) -> None:
@@ -62,6 +66,12 @@ class _InUnits:
     def predict_proba(self, rows: Any) -> Any:
         """Return the probability of each class for each row, (n, k)."""
         return self.estimator.predict_proba((rows - self.mean) / self.std)
+
+
+def _title(encoder: data.TableEncoder, score: str) -> str:
+    target = _shown(str(encoder.target))
+    title = f"{target}: {score}"
+    return title if len(title) <= _LONG_TITLE else f"{target}\n{score}"
 
 
 def _shown(name: str) -> str:

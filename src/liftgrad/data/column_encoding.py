@@ -168,8 +168,6 @@ def refuse_missing(place: Place, count: int, missing_as: Sequence[str]) -> None:
     cures = ["remove these rows"] if place.is_target else ['pass missing="mean"']
     if missing_as:
         text = f"{text}, where {' or '.join(repr(spelling) for spelling in missing_as[:3])} stands"
-        cures.append(
-            f"{'pass ' if place.is_target else ''}{place.as_kind('text')} if that is a "
-            f"{'class' if place.is_target else 'category'}"
-        )
+        verb, one = ("pass ", "a class") if place.is_target else ("", "one")
+        cures.append(f"{verb}{place.as_kind('text')} if that is {one}")
     raise TableError(f"{text}; {', or '.join(['fill them', *cures])}.")

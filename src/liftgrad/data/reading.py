@@ -104,6 +104,7 @@ class TableStream:
             raise ValueError(f"delimiter={delimiter!r}; pass one character, such as ';'.")
         self.source = fspath(path)
         self.target, self.kinds = target, dict(kinds or {})
+        self.delimiter, self.on_bad_rows = delimiter, on_bad_rows
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no file '{self.source}'; check its name.")
         suffixes = [suffix.lower() for suffix in Path(path).suffixes]

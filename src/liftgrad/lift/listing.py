@@ -1,6 +1,9 @@
 """Listing: a printed program."""
 
+import sys
 from dataclasses import dataclass
+
+from liftgrad.legible import legible
 
 _WIDEST = 100
 _LINES_IN_REPR = 60
@@ -17,22 +20,25 @@ class PrintedLine:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A printed program; `str()` is all of it, `repr()` its beginning."""
+    """A printed program; `str()` is all of it, `repr()` its beginning.
+
+    They are for `print`, which fails at a sign that standard output's encoding has not: there Σ is
+    written sum, and → is written ->.
+    """
 
     title: str
     sections: tuple[tuple[str, tuple[PrintedLine, ...]], ...]
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        return _printed(self._lines())
 
     def __repr__(self) -> str:
         every = self._lines()
         more = len(every) - _LINES_IN_REPR
         if more <= 1:
-            return "\n".join(every)
-        ending = f"... and {more} more lines; print() shows all."
-        return "\n".join([*every[:_LINES_IN_REPR], ending])
+            return _printed(every)
+        return _printed([*every[:_LINES_IN_REPR], f"... and {more} more lines; print() shows all."])
 
     def _lines(self) -> list[str]:
         every = [line for _, section in self.sections for line in section]
@@ -45,3 +51,7 @@ class Listing:
                 text = f"{line.formula:<{width}}    {line.extents:<{extents}}    {line.origin}"
                 result.append("  " + text.rstrip())
         return result + (["", *self.notes] if self.notes else [])
+
+
+def _printed(lines: list[str]) -> str:
+    return legible("\n".join(lines), getattr(sys.stdout, "encoding", None))
