@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 
 import click
 from rich.console import Console
@@ -25,8 +26,13 @@ def terminal(text: str, *, err: bool = False) -> str:
     >>> terminal("a\x1b[31mb")
     'a\\x1b[31mb'
     """
-    escaped = _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
-    return legible(escaped, getattr(sys.stderr if err else sys.stdout, "encoding", None))
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None)
+    return legible(without_control(text), encoding)
+
+
+def without_control(text: str) -> str:
+    """Return text with what a terminal obeys written out."""
+    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def progress_bar() -> Progress:
@@ -52,8 +58,14 @@ def failure(error: NonFiniteLossError) -> str:
     return f"{said[0].upper()}{said[1:]}; try a smaller --rate."
 
 
-def nothing(_text: str) -> None:
-    """Say nothing, where there is to be only JSON."""
+def lines_above(bar: Progress, *, quiet: bool) -> Callable[[str], None]:
+    """Return what prints a line above a progress bar; nothing, where there is to be only JSON."""
+
+    def line(text: str) -> None:
+        if not quiet:
+            bar.console.out(terminal(text))
+
+    return line
 
 
 def duration(seconds: float) -> str:

@@ -5,10 +5,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from liftgrad import data, plot
+from liftgrad.cli.display import say, without_control
 from liftgrad.cli.options import writes
 from liftgrad.plot.classes import plain_text
 
@@ -49,7 +49,7 @@ def save_picture(figure: Any, picture: Path) -> None:
         warnings.simplefilter("always")
         plot.save(figure, picture)
     if any("missing from font" in str(warning.message) for warning in noted):
-        click.echo(
+        say(
             "The picture's font lacks letters of the names, which are boxes there; the model does "
             "not mind.",
             err=True,
@@ -76,7 +76,7 @@ def _title(encoder: data.TableEncoder, score: str) -> str:
 
 def _shown(name: str) -> str:
     """Return a name for a picture, which has little room."""
-    name = " ".join(name.split())
+    name = without_control(" ".join(name.split()))
     if len(name) > _LONG_NAME:
         # Long names of classes are often alike in the beginning.
         name = f"{name[: _LONG_NAME // 2]}…{name[-_LONG_NAME // 2 + 1 :]}"

@@ -17,6 +17,10 @@ class PrintedLine:
     extents: str
     origin: str = ""
 
+    def printable(self) -> "PrintedLine":
+        """Return it in signs that standard output has."""
+        return PrintedLine(*map(_printable, (self.formula, self.extents, self.origin)))
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -31,27 +35,31 @@ class Listing:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return _printed(self._lines())
+        return "\n".join(self._lines())
 
     def __repr__(self) -> str:
         every = self._lines()
         more = len(every) - _LINES_IN_REPR
         if more <= 1:
-            return _printed(every)
-        return _printed([*every[:_LINES_IN_REPR], f"... and {more} more lines; print() shows all."])
+            return "\n".join(every)
+        ending = f"... and {more} more lines; print() shows all."
+        return "\n".join([*every[:_LINES_IN_REPR], ending])
 
     def _lines(self) -> list[str]:
-        every = [line for _, section in self.sections for line in section]
+        sections = [
+            (heading, [line.printable() for line in section]) for heading, section in self.sections
+        ]
+        every = [line for _, section in sections for line in section]
         width = max((n for n in (len(x.formula) for x in every) if n <= _WIDEST), default=0)
         extents = max((len(x.extents) for x in every if x.origin), default=0)
-        result = [self.title]
-        for heading, section in self.sections:
+        result = [_printable(self.title)]
+        for heading, section in sections:
             result += ["", heading] if heading else [""]
             for line in section:
                 text = f"{line.formula:<{width}}    {line.extents:<{extents}}    {line.origin}"
                 result.append("  " + text.rstrip())
-        return result + (["", *self.notes] if self.notes else [])
+        return result + (["", *map(_printable, self.notes)] if self.notes else [])
 
 
-def _printed(lines: list[str]) -> str:
-    return legible("\n".join(lines), getattr(sys.stdout, "encoding", None))
+def _printable(text: str) -> str:
+    return legible(text, getattr(sys.stdout, "encoding", None))

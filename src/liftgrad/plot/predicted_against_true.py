@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.plot.axes import axes_of
+from liftgrad.plot.axes import axes_of, set_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,6 +109,5 @@ class PredictedAgainstTrue:
         ax.set(xlabel=f"true{of}", ylabel=f"predicted{of}")
         ax.grid(color="#e4e4e4", linewidth=0.7)
         ax.set_axisbelow(True)
-        if title:
-            ax.set_title(title)
+        set_title(ax, title)
         return self
