@@ -222,8 +222,8 @@ def test_a_network_that_always_says_one_thing_is_told_of(call, tmp_path):
     assert "Accuracy on 200 rows kept apart: 98.5% (always the most frequent class: 98.5%" in out
     assert err == (
         "On the rows kept apart the network is no better than always saying 'no', which is right "
-        "for 98.5%; pass --class-weight balanced to give each class the same weight, or columns "
-        "that tell more.\n"
+        "for 98.5%; pass --class-weight balanced to give each class the same weight, or give it "
+        "columns that tell more, or more rows.\n"
     )
     _, out, err = call(*train, "--class-weight", "balanced", "--json")
     assert err == (

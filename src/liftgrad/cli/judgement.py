@@ -60,21 +60,20 @@ def never_better(said: dict[str, Any], usual: str, *, balanced: bool) -> str | N
     """Return a warning if a network is no better than one answer for all rows, else None."""
     matrix = np.array(said["confusion_matrix"])
     found = matrix.sum(axis=1) > 0
-    recall = float(np.mean(np.diag(matrix)[found] / matrix.sum(axis=1)[found]))
+    right, rows = np.diag(matrix)[found], matrix.sum(axis=1)[found]
+    cure = "give it columns that tell more, or more rows"
     if balanced:
-        if recall > 1.0 / max(int(found.sum()), 1):
-            return None
-        return (
-            "On the rows kept apart the network is no better than chance; give it columns that "
-            "tell more, or more rows."
-        )
-    if said["validation_accuracy"] > said["most_frequent_class_accuracy"]:
+        better = float(np.mean(right / rows)) > 1.0 / len(rows)
+        than = "chance"
+    else:
+        better = said["validation_accuracy"] > said["most_frequent_class_accuracy"]
+        share = said["most_frequent_class_accuracy"]
+        than = f"always saying '{usual}', which is right for {share:.1%}"
+        if 2 * rows.min() < rows.max():
+            cure = "pass --class-weight balanced to give each class the same weight, or " + cure
+    if better:
         return None
-    return (
-        f"On the rows kept apart the network is no better than always saying '{usual}', which is "
-        f"right for {said['most_frequent_class_accuracy']:.1%}; pass --class-weight balanced to "
-        "give each class the same weight, or columns that tell more."
-    )
+    return f"On the rows kept apart the network is no better than {than}; {cure}."
 
 
 def _auc(positive: Array, score: Array) -> float | None:
