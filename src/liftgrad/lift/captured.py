@@ -11,7 +11,6 @@ does rebinding a name to another function, class or module.
 
 import dis
 import operator
-import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy as np
 
 from liftgrad.engine import Value
 from liftgrad.lift.arguments import has_attributes_only
+from liftgrad.lift.forks import waited_for
 from liftgrad.lift.static import Static, is_users, is_users_class, snapshot
 from liftgrad.lift.unchanged import Watched
 from liftgrad.nn import Module
@@ -95,8 +95,7 @@ class Captured:
         """Whose methods the function may call."""
         self.states: list[list[Any]] = []
         """What code the variables stood for, whenever that changed."""
-        self.lock = threading.Lock()
-        self._look_around()
+        self.look_around()
 
     def values(self) -> dict[str, Any]:
         """Return what is captured now, by name."""
@@ -109,7 +108,7 @@ class Captured:
                 return known[1]
         found, code = self._found()
         if not _same(code, self.states[self.state]):
-            self._look_around()
+            self.look_around()
             found, _ = self._found()
         if self.state:
             found[CODE] = self.state
@@ -120,7 +119,7 @@ class Captured:
         new = {c for c in classes if c not in self.classes and is_users_class(c)}
         if new:
             self.classes |= new
-            self._look_around()
+            self.look_around()
         return bool(new)
 
     def call(
@@ -212,9 +211,9 @@ class Captured:
                 code.append(value)
         return found, code
 
-    def _look_around(self) -> None:
+    def look_around(self) -> None:
         """Find the variables, from what the names that lead to them are bound to now."""
-        with self.lock:
+        with _looking:
             self.sources: dict[str, _Source | _Default] = {}
             """Whose data is substituted."""
             self.statics: dict[str, _Source | _Default] = {}
@@ -326,6 +325,7 @@ class Captured:
             sources[name] = source
 
 
+_looking = waited_for()
 _CONSTRUCTION = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__repr__")
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 

@@ -1,7 +1,6 @@
 """Executable: a built program, ready to be called with numbers, natively or by NumPy."""
 
 import os
-import threading
 import time
 import warnings
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.build import Built, Stats, constants_of
+from liftgrad.lift.forks import waited_for
 from liftgrad.lift.groups import View
 from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift.known_host import known_host
@@ -313,7 +313,7 @@ def machine_code() -> MachineCode | None:
         return _machine_code(int(chosen) if chosen else None)
 
 
-_loading = threading.Lock()
+_loading = waited_for()
 
 
 @lru_cache
