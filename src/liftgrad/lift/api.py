@@ -15,6 +15,7 @@ from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.executable import Backend, Executable
+from liftgrad.lift.forks import given_up
 from liftgrad.lift.liftable import why_not_liftable
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Store
@@ -140,6 +141,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._programs: dict[tuple[Any, ...], Executable] = {}
         self._batched: dict[tuple[Any, ...], set[int]] = {}
         self.lock = threading.RLock()
+        given_up(self)
         self.recipes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         """What trainers of one structure share."""
         self._warned = False
@@ -229,6 +231,13 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             raise TypeError(f"{self.__name__}(): {error}") from None
         binding.apply_defaults()
         return {**binding.arguments, **captured}
+
+    def forget(self) -> None:
+        """Begin anew, in a forked process whose parent was calling this in another thread."""
+        self._programs.clear()
+        self.recipes.clear()
+        self._repeat = None
+        self._captured.look_around()
 
     def _run(self, arguments: dict[str, Any], tape: Tape, reading: Reading) -> Any:
         """Call the function with traced arguments, and traced captured values in their places."""

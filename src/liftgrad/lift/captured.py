@@ -11,7 +11,6 @@ does rebinding a name to another function, class or module.
 
 import builtins
 import operator
-import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -21,6 +20,7 @@ import numpy as np
 
 from liftgrad.engine import Value
 from liftgrad.lift.arguments import has_attributes_only
+from liftgrad.lift.forks import waited_for
 from liftgrad.lift.once import running_once
 from liftgrad.lift.passing import is_iterator
 from liftgrad.lift.reach import reach
@@ -63,8 +63,7 @@ class Captured:
         """Functions, methods and classes among its arguments, which it may call, too, by id."""
         self.states: list[list[Any]] = []
         """What code the variables stood for, whenever that changed."""
-        self.lock = threading.Lock()
-        self._look_around()
+        self.look_around()
 
     def values(self) -> dict[str, Any]:
         """Return what is captured now, by name."""
@@ -77,7 +76,7 @@ class Captured:
                 return known[1]
         found, code = self._found()
         if not _same(code, self.states[self.state]):
-            self._look_around()
+            self.look_around()
             found, _ = self._found()
         if self.state:
             found[CODE] = self.state
@@ -98,7 +97,7 @@ class Captured:
             return False
         self.classes |= new
         self.passed = passed  # no others: functions that are made for each call would be too many
-        self._look_around()
+        self.look_around()
         return True
 
     def call(
@@ -200,9 +199,9 @@ class Captured:
                 code.append(value)
         return found, code
 
-    def _look_around(self) -> None:
+    def look_around(self) -> None:
         """Find the variables, from what the names that lead to them are bound to now."""
-        with self.lock:
+        with _looking:
             self.sources: dict[str, Source | Default] = {}
             """Whose data is substituted."""
             self.statics: dict[str, Source | Default] = {}
@@ -347,6 +346,7 @@ class Captured:
             sources[name] = source
 
 
+_looking = waited_for()
 _CONSTRUCTION = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__repr__")
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
