@@ -5,7 +5,7 @@ import time
 import warnings
 from collections import OrderedDict
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from liftgrad.lift.portions import Portions, staged
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
 
+if TYPE_CHECKING:
+    from liftgrad.lift.checks import Checking
+
 Array = NDArray[Any]
 Backend = Literal["native", "numpy"]
 Seeds = tuple[float, ...]
@@ -39,6 +42,8 @@ class Executable:
 
     def __init__(self, built: Built, dtype: str, backend: Backend, stats: Stats) -> None:
         self.built, self.dtype = built, dtype
+        self.checking: Checking | None = None
+        """The comparison of its first results with the eager engine's, until that is done."""
         rolled = built.rolled
         self.results = rolled.outputs[: built.outputs]
         rolled.outputs = [*self.results, *built.gradients]
