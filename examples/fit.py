@@ -78,7 +78,8 @@ def newton(
 
 def numbers(results: Sequence[Any]) -> list[Any]:
     """Return nested lists of Values as arrays."""
-    return [np.array(result, float) for result in results]
+    data = np.vectorize(lambda v: v.data, otypes=[float])
+    return [data(result) for result in results]
 
 
 def fit_curve() -> tuple[Any, Any]:

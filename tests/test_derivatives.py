@@ -2,6 +2,7 @@
 
 import gc
 import inspect
+import math
 import random
 import threading
 from typing import Any, NamedTuple
@@ -17,9 +18,10 @@ from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import cos, dot, exp, log, maximum, sin, softmax, tanh, total, where
 from liftgrad.lift.api import lift
 from liftgrad.lift.tape import CONSTANT, LEAF, TABLE, TAKE, Tape, number_of
-from liftgrad.lift.trace import Traced
+from liftgrad.lift.trace import Node, Traced
 from liftgrad.lift.traced_array import TracedArray, TracedIndex
 from liftgrad.lift.vmap import vmap
+from liftgrad.numbers import plain
 from liftgrad.ops import OPERATIONS, Operation, power_constant
 
 numbers = st.floats(-2.0, 2.0)
@@ -75,14 +77,14 @@ def traced(fn, *x: float):
     def number(node):
         if isinstance(node, list):
             return [number(item) for item in node]
-        return run[node._index] if isinstance(node, Traced) else node
+        return run[node._index] if isinstance(node, Node) else node
 
     return number(result)
 
 
 def as_floats(x):
     """What a lifted function returned, as nested lists of floats."""
-    return [as_floats(item) for item in x] if isinstance(x, list) else float(x)
+    return [as_floats(item) for item in x] if isinstance(x, list) else plain(x)
 
 
 def difference(fn, x: float, step: float = 1e-5) -> float:
@@ -450,7 +452,7 @@ def test_arrays_are_nested_lists():
     array = np.array([[1.0, 2.0], [3.0, 4.0]])
     assert grad(f)(array) == [[4.0, -3.0], [-2.0, 1.0]]
     tape = Tape()
-    rows = grad(f)(TracedArray(tape, 0, (2, 2), "input"))
+    rows = grad(f)(TracedArray(tape, 0, (2, 2), np.dtype(float)))
     run = evaluate(tape, array.reshape(-1).tolist())
     assert [[run[x._index] for x in row] for row in rows] == [[4.0, -3.0], [-2.0, 1.0]]
 
@@ -797,5 +799,23 @@ def test_threads_take_derivatives_at_once():
 def test_a_variable_prints_its_number():
     """In user code that prints on the way."""
     seen = []
-    grad(lambda x: seen.append((repr(x), f"{x:.2f}", f"{x}", float(x), bool(x), x.data)) or x)(2.0)
-    assert seen == [("Variable(2.0)", "2.00", "Variable(2.0)", 2.0, True, 2.0)]
+    grad(lambda x: seen.append((repr(x), f"{x:.2f}", f"{x}", bool(x), x.data)) or x)(2.0)
+    assert seen == [("Variable(2.0)", "2.00", "Variable(2.0)", True, 2.0)]
+
+
+def test_equality_and_truth_are_those_of_values():
+    """Within a derivative, too: by identity, numbers by data; what loses a gradient is refused."""
+
+    def f(x, y):
+        assert x == x
+        assert x != y
+        assert x == 0.0
+        assert x not in [y, x * 1.0]
+        assert x
+        for lossy in (float, int, math.exp):
+            with pytest.raises(TypeError, match=r"write \.data for the number"):
+                lossy(x)
+        return maximum(x, y) * x
+
+    assert grad(f, (0, 1))(0.0, 0.0) == (0.0, 0.0)
+    assert grad(maximum, (0, 1))(Value(2.0), Value(2.0)) == (0.5, 0.5)

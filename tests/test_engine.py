@@ -83,11 +83,40 @@ def test_repr_is_micrograds():
     assert f"{Value(2.0)}" == "Value(data=2.0, grad=0.0)"
 
 
-def test_float_and_truth_are_the_numbers():
-    """float() and bool() look at the data, as PyTorch's do."""
-    assert float(Value(2.5)) == 2.5
+@pytest.mark.parametrize(
+    "lossy",
+    [
+        *(float, int, math.exp, math.sqrt, math.isnan, math.floor, complex),
+        *(lambda v: math.hypot(1.0, v), lambda v: math.fsum([v]), lambda v: "%f" % v),  # noqa: UP031
+        *(np.float64, lambda v: np.array([v, v], float), lambda v: np.asarray([[v]], np.float32)),
+    ],
+)
+def test_what_would_lose_the_gradient_is_refused(lossy):
+    """float() and all that asks for it: the sentence names .data and the method, as in v.exp()."""
+    with pytest.raises(TypeError, match=r"\.data for the number, or the method, as in v"):
+        lossy(Value(0.5))
+
+
+def test_integers_are_not_made_of_values_either():
+    """Where Python asks for an index, or rounds, it finds none."""
+    for lossy in (lambda v: "%d" % v, range, [1].__getitem__, round):  # noqa: UP031
+        with pytest.raises(TypeError):
+            lossy(Value(0.0))
+
+
+def test_arrays_of_values_stay_values():
+    """NumPy makes no floats of them, and computes with them as they are."""
+    w = np.array([Value(1.0), Value(2.0)])
+    assert w.dtype == object
+    np.dot(w * 3, w + 1).backward()
+    assert [v.grad for v in w] == [9.0, 15.0]
+
+
+def test_a_value_is_true():
+    """That of zero as well, as micrograd's: `if self.b:` asks whether there is a bias."""
     assert Value(0.1)
-    assert not Value(0.0)
+    assert Value(0.0)
+    assert Value(1.0) * 0.0
 
 
 # --- operators -------------------------------------------------------------------------------
@@ -135,20 +164,57 @@ def test_powers_of_every_kind():
     assert x.grad == -4.0
 
 
-def test_comparisons_look_at_the_data():
+def test_order_looks_at_the_data():
     """Values compare with Values and numbers on either side; NumPy's numbers too."""
     a, b = Value(1.0), Value(2.0)
     assert a < b <= b < 3.0 <= np.float64(3.0)
     assert b > a >= a > np.float64(0.5)
     assert 1 < b  # noqa: SIM300, the number on the left
     assert np.float64(1.0) < b
-    assert a == 1.0 == a == Value(1.0)
-    assert a != b != 1.0
-    assert a != "1.0"
-    assert a != None  # noqa: E711
-    assert Value(math.nan) != Value(math.nan)
     with pytest.raises(TypeError):
         _ = a < "2"
+
+
+def test_equality_with_a_number_looks_at_the_data():
+    """On either side, and for every kind of number."""
+    a = Value(1.0)
+    for one in (1, 1.0, True, Fraction(1), np.float64(1.0), np.int8(1), np.array(1.0)):
+        assert a == one
+        assert one == a
+        assert (a != one) is False
+    assert a != 2.0
+    assert Value(0.0) == -0.0
+    assert a != 10**400
+    assert Value(math.nan) != np.float64(math.nan)
+    assert a != "1.0"
+    assert a != None  # noqa: E711
+    assert a != [1.0]
+
+
+def test_equality_of_values_is_identity():
+    """As in micrograd: `in`, index, remove, count and sets find the very same Value."""
+    a, b, c = Value(0.0), Value(0.0), Value(0.0) * 1.0
+    assert a == a
+    assert a != b
+    assert a != c != c * 1.0
+    assert a not in [b, c]
+    assert [b, a, c].index(a) == 1
+    values = [b, a, c]
+    values.remove(c)
+    assert values[0] is b
+    assert values[1] is a
+    assert [a, b, a].count(a) == 2
+    assert (a, [b]) == (a, [b])
+    assert {a: 1, b: 2}[b] == 2
+    assert 0.0 in [a, b]
+
+
+def test_a_layer_is_frozen_without_the_others():
+    """The idiom with `in`: biases of other layers start at 0, too, and are trained."""
+    model = MLP(2, [16, 2, 1])
+    frozen = model.layers[0].parameters()
+    trainable = [p for p in model.parameters() if p not in frozen]
+    assert len(trainable) == len(model.parameters()) - len(frozen)
 
 
 def test_values_are_told_apart_by_identity_in_sets():
@@ -258,6 +324,14 @@ def test_create_graph_makes_every_gradient_a_value(function):
     y.backward(create_graph=True)
     assert isinstance(x.grad, Value)
     assert isinstance(y.grad, Value)
+
+
+@pytest.mark.parametrize("operation", [ops.maximum, ops.minimum])
+def test_a_tie_is_one_between_numbers(operation):
+    """Its gradient is one half each where gradients are Values, too, whose == is identity."""
+    a, b = Value(2.0), Value(2.0)
+    operation(a, b).backward(create_graph=True)
+    assert (a.grad.data, b.grad.data) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("operation", [ops.largest, ops.detach])
@@ -412,6 +486,22 @@ def test_gradients_that_are_values_are_duplicated_too(duplicate):
         gradient.backward()
         expected.append(leaf.grad)
     assert expected[0] == expected[1] != 0.0
+
+
+@duplicates
+def test_attributes_that_a_program_sets(duplicate):
+    """An optimiser's moments, marks of graph tools: on leaves and results, and duplicates."""
+    x = Value(2.0)
+    y = x * 3.0
+    x.m, x.requires_grad, y._vis_color = 0.5, False, "red"
+    x.m += 1.0
+    twin = duplicate(y)
+    twin_x = twin._prev[0]
+    assert (twin_x.m, twin_x.requires_grad, twin._vis_color) == (1.5, False, "red")
+    del x.m
+    assert not hasattr(x, "m")
+    with pytest.raises(AttributeError, match="'nothing'"):
+        _ = y.nothing
 
 
 class Weight(Value):

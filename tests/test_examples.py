@@ -60,7 +60,7 @@ def test_the_expansions_of_fit_are_those_of_the_eager_engine():
     p = np.array([240.0, 5e-4])
     for lifted in (fit.squares_expansion, fit.surprise_expansion):
         expected = lifted.function(p.tolist(), x.tolist(), y.tolist())
-        for a, b in zip(fit.numbers(lifted(p, x, y)), fit.numbers(expected), strict=True):
+        for a, b in zip(fit.numbers(lifted(p, x, y)), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 

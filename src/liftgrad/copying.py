@@ -7,7 +7,7 @@ that whatever refers to one of them, in whatever order or cycle, finds it there.
 
 import threading
 from collections.abc import Iterator
-from copy import deepcopy
+from copy import copy, deepcopy
 from copyreg import __newobj__  # type: ignore[attr-defined]
 from typing import Any
 
@@ -15,7 +15,9 @@ from typing import Any
 def copy_value(value: Any) -> Any:
     """Return a shallow copy: a new value made of the same operands."""
     copied = __newobj__(_kind(value))
-    _set_state(copied, value.__getstate__())
+    attributes, slots = value.__getstate__()
+    slots["_operation"] = copy(slots["_operation"])
+    _set_state(copied, (attributes, slots))
     return copied
 
 

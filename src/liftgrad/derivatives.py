@@ -198,10 +198,10 @@ class Variable(Operators):
             return Variable(operation(*_primals(level, operands)), level)
         if operation is not ops.select:
             return self._record(operation, operation.pullback, operands)
-        # A traced condition selects by a method of its own.
+        # A traced condition selects, and is negated, by methods of its own.
         condition = operands[0]
         return self._record(
-            ops.where, operation.pullback, operands, lambda: (True, condition, ~condition)
+            ops.where, operation.pullback, operands, lambda: (True, condition, condition._negated())
         )
 
     def _record(
@@ -242,19 +242,20 @@ class Variable(Operators):
     def __ge__(self, other: Any) -> Any:
         return self.primal >= _primal(other)
 
-    def __eq__(self, other: object) -> Any:
-        return self.primal == _primal(other)
-
-    def __ne__(self, other: object) -> Any:
-        return self.primal != _primal(other)
+    def __eq__(self, other: object) -> Any:  # as that of Values
+        if isinstance(other, Operators):
+            return self is other
+        return self.primal == other
 
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
-        return bool(self.primal)
+        return self.primal.__class__ is float or bool(self.primal)
 
-    def __float__(self) -> float:
-        return float(self.primal)
+    def __float__(self) -> Any:  # refused by what is inside, which may know a line
+        return super().__float__() if self.primal.__class__ is float else float(self.primal)
+
+    __int__ = __float__
 
     def __format__(self, specification: str) -> str:
         return format(self.primal, specification) if specification else repr(self)
@@ -331,7 +332,8 @@ def _gradient(result: Any, variables: Any, level: int) -> Any:
     def derivative(variable: Variable) -> Any:
         adjoint = adjoints.get(variable, 0.0)
         # A derivative that happens to be constant is of the same kind as the others.
-        kind = variable.primal if adjoint.__class__ is float else None
+        plain = type(adjoint) is float or hasattr(adjoint, "_kind")  # that of a traced number
+        kind = variable.primal if plain else None
         return kind._constant(adjoint) if isinstance(kind, Operators) else adjoint
 
     return _map(derivative, variables)
@@ -392,7 +394,7 @@ def _is_made(level: int, x: Any) -> bool:
 
 def _selected(condition: Any, part: Any) -> Any:
     """Return the part where the condition holds, else zero."""
-    zero = part.__class__ is float and part == 0.0
+    zero = type(part) is float and part == 0.0
     return part if zero else ops.where(condition, part, 0.0)
 
 
@@ -424,9 +426,9 @@ def innermost(x: Any) -> Any:
 
 def _sum(a: Any, b: Any) -> Any:
     """Return a + b, without recording the addition of a known zero."""
-    if b.__class__ is float and b == 0.0:
+    if type(b) is float and b == 0.0:
         return a
-    return b if a.__class__ is float and a == 0.0 else a + b
+    return b if type(a) is float and a == 0.0 else a + b
 
 
 def _map(function: Callable[[Any], Any], tree: Any) -> Any:

@@ -7,13 +7,17 @@
 27.0
 """
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from liftgrad import own
 from liftgrad.copying import copy_value, deepcopy_value, reduce_value, restore_value
 from liftgrad.numbers import is_number, to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+
+_new = object.__new__
 
 
 class Value(Operators):
@@ -25,25 +29,35 @@ class Value(Operators):
     >>> c.data, a.grad, b.grad
     (4.0, -3.0, 2.0)
 
+    As in micrograd, Values are told apart by identity: `==` between two of them, `in`, `index` and
+    hashing ask for the very same one. `==` with a plain number and `<`, `>`, ... compare data.
+    Every Value is true, that of zero as well. `float(v)`, `int(v)` and the functions of `math`
+    refuse, since they would lose the gradient. Values take attributes, such as an optimiser's
+    moments. Arithmetic on instances of a subclass gives plain Values.
+
+    >>> a, b = Value(1.0), Value(1.0)
+    >>> a == b, a == 1.0, a in [b], a <= b
+    (False, True, False, True)
+
     Args:
         data: a Python or NumPy number or 0-d array of real numbers.
+        _children: the operands, where an operation of your own made it. Its derivative is either
+            a function that adds to their gradients, set as `_backward` as in micrograd,
+        _op: or a tuple of numbers, the derivatives by each, as in microgpt; else this is its name.
         label: a name for pictures and messages.
 
     Raises:
-        TypeError: if `data` is not one real number.
-
-    `==` and `<` compare data, as PyTorch's do; as in PyTorch, hashing goes by identity.
-    Arithmetic on instances of a subclass gives plain Values.
+        TypeError: if `data` is not one real number, or there are more or fewer derivatives.
 
     """
 
-    __slots__ = ("__weakref__", "_operation", "_prev", "data", "grad", "label")
+    __slots__ = ("__dict__", "__weakref__", "_operation", "_prev", "data", "grad")
 
     data: float
     """The number."""
     grad: Any
     """d(what `backward` was called on) / d(this): a float; a Value after `create_graph=True`."""
-    label: str
+    label: str = ""
     """A name for pictures and messages."""
     _prev: tuple["Value", ...]
     """The operands; none for a leaf."""
@@ -51,27 +65,34 @@ class Value(Operators):
     def __init__(
         self,
         data: Any,
-        _prev: Iterable["Value"] = (),
-        _operation: Operation | str = "",
+        _children: Iterable["Value"] = (),
+        _op: Operation | str | Sequence[float] = "",
         label: str = "",
     ) -> None:
-        self.data = data if data.__class__ is float else to_float(data)
+        self.data = data if type(data) is float else to_float(data)
         self.grad = 0.0
-        self._prev = _prev if _prev.__class__ is tuple else tuple(_prev)
-        self._operation = _operation
-        self.label = label
+        self._prev = _children if _children.__class__ is tuple else tuple(_children)
+        self._operation = own.operation(_op, len(self._prev)) if _op else ""
+        if label:
+            self.label = label
 
     def _apply(self, operation: Operation, *operands: Any) -> Any:
-        data = [x.data for x in operands if x.__class__ is Value]
+        data = [x.data for x in operands if type(x) is Value]
         if len(data) != len(operands):
             for x in operands:
                 if hasattr(x, "_apply") and type(x)._apply is not Value._apply:
                     return x._apply(operation, *operands)  # a traced or recorded value's turn
             operands = tuple([x if isinstance(x, Value) else Value(x) for x in operands])
             data = [x.data for x in operands]
+        result = operation.forward(*data)
         if operation.constant:
-            return Value(operation.forward(*data))
-        return Value(operation.forward(*data), operands, operation)
+            return Value(result)
+        made = _new(Value)  # __init__ would look for what only people pass
+        made.data = result if result.__class__ is float else to_float(result)
+        made.grad = 0.0
+        made._prev = operands
+        made._operation = operation
+        return made
 
     def _constant(self, number: float) -> "Value":
         return Value(number)
@@ -124,18 +145,27 @@ class Value(Operators):
                     if not pending[operand]:
                         ready.append(operand)
 
-    def _adjoints(self, create_graph: bool) -> Iterable[Any]:
+    def _adjoints(self, create_graph: bool, operation: Any = None) -> Iterable[Any]:
         """Return what this value's gradient adds to the gradient of each of its operands."""
-        pullback = getattr(self._operation, "pullback", None)
+        pullback = getattr(operation or self._operation, "pullback", None)
         if pullback is None:
             raise TypeError(
                 f"a Value made by the operation {self._op!r} has no derivative rule; make it "
-                "with operations that have one, or give this one a pullback in liftgrad.ops."
+                "with operations that have one, or set its _backward, as in micrograd."
             )
         if not create_graph:
             return pullback(self.grad, self.data, *[x.data for x in self._prev])  # type: ignore[no-any-return]
         adjoints = pullback(self.grad, self, *self._prev)
         return [x if isinstance(x, Value) else Value(x) for x in adjoints]
+
+    @property
+    def _backward(self) -> Callable[[], None]:
+        """The function that adds to the operands' gradients what this one's gives; see `own`."""
+        return own.step(self, self._operation)
+
+    @_backward.setter
+    def _backward(self, function: Callable[[], Any]) -> None:
+        own.set_step(self, function)
 
     @property
     def _op(self) -> str:
@@ -146,34 +176,27 @@ class Value(Operators):
     def __repr__(self) -> str:
         return f"Value(data={self.data}, grad={self.grad})"
 
-    def __float__(self) -> float:
-        return self.data
-
-    def __bool__(self) -> bool:
-        return self.data != 0.0
-
     def __format__(self, specification: str) -> str:
         return format(self.data, specification) if specification else repr(self)
 
-    def __eq__(self, other: object) -> Any:
-        return self.data == _data(other) if _comparable(other) else NotImplemented
-
-    def __ne__(self, other: object) -> Any:
-        return self.data != _data(other) if _comparable(other) else NotImplemented
-
-    def __lt__(self, other: Any) -> Any:
-        return self.data < _data(other) if _comparable(other) else NotImplemented
-
-    def __le__(self, other: Any) -> Any:
-        return self.data <= _data(other) if _comparable(other) else NotImplemented
-
-    def __gt__(self, other: Any) -> Any:
-        return self.data > _data(other) if _comparable(other) else NotImplemented
-
-    def __ge__(self, other: Any) -> Any:
-        return self.data >= _data(other) if _comparable(other) else NotImplemented
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Value):
+            return self is other
+        return bool(self.data == other) if is_number(other) else NotImplemented
 
     __hash__ = object.__hash__
+
+    def __lt__(self, other: Any) -> Any:
+        return _compare(operator.lt, self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _compare(operator.le, self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _compare(operator.gt, self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _compare(operator.ge, self, other)
 
     __copy__ = copy_value
     __deepcopy__ = deepcopy_value
@@ -181,9 +204,7 @@ class Value(Operators):
     __setstate__ = restore_value
 
 
-def _comparable(x: object) -> bool:
-    return isinstance(x, Value) or is_number(x)
-
-
-def _data(x: Any) -> float:
-    return x.data if isinstance(x, Value) else to_float(x)
+def _compare(order: Callable[[Any, Any], Any], value: Value, other: Any) -> Any:
+    if not isinstance(other, Value) and not is_number(other):
+        return NotImplemented
+    return bool(order(value.data, other.data if isinstance(other, Value) else other))

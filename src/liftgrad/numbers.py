@@ -12,6 +12,8 @@ def to_float(x: Any) -> float:
 
     """
     if not is_number(x):
+        if hasattr(x, "_node_on"):
+            return float(x)  # of a traced value, which says why it has none
         raise TypeError(_refusal(x))
     try:
         return float(x)
@@ -22,13 +24,27 @@ def to_float(x: Any) -> float:
         ) from None
 
 
+def plain(x: Any) -> float:
+    """Return the number of a Value, or any other number, as a float.
+
+    >>> from liftgrad import Value
+    >>> plain(Value(2.0)), plain(2)
+    (2.0, 2.0)
+    """
+    return float(x.data if hasattr(x, "_apply") else x)
+
+
 def is_number(x: Any) -> bool:
     """Tell whether `x` is one real number.
 
     >>> is_number(2), is_number("2"), is_number([2])
     (True, False, False)
     """
-    return isinstance(x, float | int | Real) or _is_scalar_array(x)
+    # By its type: what stands for a number while a function is traced has a number's `__class__`.
+    kind = type(x)
+    return issubclass(kind, float | int | Real) or (
+        _is_scalar_array(x) and not hasattr(kind, "_apply")
+    )
 
 
 def _is_scalar_array(x: Any) -> bool:

@@ -76,6 +76,14 @@ class Operators:
     def __abs__(self) -> Self:
         return self._apply(ops.absolute, self)
 
+    def __float__(self) -> Any:
+        raise TypeError(
+            "float(), int() and the functions of math would make a plain number of a Value and "
+            "lose its gradient; write .data for the number, or the method, as in v.exp()."
+        )
+
+    __int__ = __float__
+
     leaky_relu = functional.leaky_relu
     elu = functional.elu
     gelu = functional.gelu

@@ -84,6 +84,9 @@ class Operation:
             )
         return lookup, (self.name, self.parameter)
 
+    def __copy__(self) -> "Operation":
+        return self
+
     def __deepcopy__(self, _memo: Any) -> "Operation":
         return self
 
@@ -253,8 +256,9 @@ maximum = Operation(
     "maximum",
     lambda a, b: a if a > b or math.isnan(a) else b,
     lambda g, y, a, b: (
-        where(a < b, 0.0, where(a == b, g * 0.5, g)),
-        where(b < a, 0.0, where(a == b, g * 0.5, g)),
+        # <= and not ==, which asks of Values whether they are one and the same.
+        where(a < b, 0.0, where(a <= b, g * 0.5, g)),
+        where(b < a, 0.0, where(b <= a, g * 0.5, g)),
     ),
     "max({0}, {1})",
     "max",
@@ -272,8 +276,8 @@ minimum = Operation(
     "minimum",
     lambda a, b: a if a < b or math.isnan(a) else b,
     lambda g, y, a, b: (
-        where(a > b, 0.0, where(a == b, g * 0.5, g)),
-        where(b > a, 0.0, where(a == b, g * 0.5, g)),
+        where(a > b, 0.0, where(a >= b, g * 0.5, g)),
+        where(b > a, 0.0, where(b >= a, g * 0.5, g)),
     ),
     "min({0}, {1})",
     "min",

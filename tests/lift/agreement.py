@@ -18,6 +18,7 @@ from liftgrad.lift.groups import View
 from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.results import checked_numbers, samples_of
 from liftgrad.lift.schedule import schedule
+from liftgrad.numbers import plain
 from liftgrad.operators import Operators
 
 
@@ -77,7 +78,7 @@ def backward(scalars: Sequence[Any], weights: Sequence[float]) -> None:
 def eager_outcome(program: Program) -> Outcome:
     results, scalars, parameters = run_eagerly(program, Value)
     backward(scalars, weights_of(program, len(scalars)))
-    return Outcome([float(x) for x in results], [p.grad for p in parameters])
+    return Outcome([plain(x) for x in results], [p.grad for p in parameters])
 
 
 def bounds(program: Program, dtype: str) -> tuple[list[Number], list[Number]] | None:
@@ -109,7 +110,7 @@ def lifted_outcome(program: Program, dtype: str = "float64") -> Outcome:
     result = lift(dtype=dtype)(program.function())(p, *arrays(program))
     scalars = [x for x in leaves(result) if isinstance(x, Value)]
     backward(scalars, weights_of(program, len(scalars)))
-    numbers = [float(n) for x in leaves(result) for n in np.atleast_1d(x)]
+    numbers = [plain(n) for x in leaves(result) for n in np.atleast_1d(x)]
     return Outcome(numbers, [v.grad for v in leaves(p)])
 
 

@@ -27,8 +27,8 @@ UNARY = (
     *("sqrt({0} * {0} + 0.1)", "sin({0})", "cos({0})", "tanh({0})", "erf({0})", "sigmoid({0})"),
     *("softplus({0})", "relu({0})", "leaky_relu({0})", "elu({0})", "gelu({0})", "silu({0})"),
     *("2.0 ** ({0} * 0.1)", "(abs({0}) + 0.5) ** 0.5", "(abs({0}) + 0.5) ** -1.5", "{0}"),
-    *("({0} * {0} + 1.0) ** -2", "where({0} < 0.25, {0} * {0}, 0.5)", "{0}.relu()", "{0} * c"),
-    *("where(invert({0} <= 0.5) | ({0} == 0), {0}, c)", "{0}.data * {0}", "({0} + 0.0) * 1.0"),
+    *("({0} * {0} + 1.0) ** -2", "where({0} < 0.25, {0} * {0}, 0.5)", "relu(0.5 - {0})", "{0} * c"),
+    *("where(invert({0} <= 0.5) | ({0} == 0), {0}, c)", "detach({0}) * {0}", "({0} + 0.0) * 1.0"),
 )
 HARSH = (
     *("log({0})", "sqrt({0})", "1.0 / {0}", "{0} ** 0.5", "{0} ** -1", "{0} ** 2.5", "log1p({0})"),
@@ -36,7 +36,12 @@ HARSH = (
 )
 BINARY = (
     *("{0} + {1}", "{0} - {1}", "{0} * {1}", "{0} / ({1} * {1} + 0.5)", "maximum({0}, {1})"),
-    *("minimum({0}, {1})", "where({0} < {1}, {0}, {1} * 0.5)", "{0}.data * {1}", "{0} + {1} * c"),
+    *(
+        "minimum({0}, {1})",
+        "where({0} < {1}, {0}, {1} * 0.5)",
+        "detach({0}) * {1}",
+        "{0} + {1} * c",
+    ),
     *("(abs({0}) + 0.5) ** tanh({1})", "tanh({0} * {1} + 0.1)", "{0} * sigmoid({1})"),
     *(
         "where(({0} <= {1}) & ({1} > -0.5), {1}, {0} * {1})",
@@ -80,8 +85,8 @@ def scan(step: Callable[[Any, Any], Any], state: Any, inputs: Iterable[Any]) -> 
 
 
 def invert(condition: Any) -> Any:
-    """~, which for Python's bool, an int, means something else."""
-    return not condition if isinstance(condition, bool) else ~condition
+    """`not`, which a lifted function cannot say; ~ of Python's bool means something else."""
+    return condition ^ True
 
 
 NAMES: dict[str, Any] = {
@@ -89,6 +94,7 @@ NAMES: dict[str, Any] = {
     **{f.__name__: f for f in (chain, chain_from_right, by_halves, fold_maximum, scan, invert)},
     "take": functional.take,
     "largest": ops.largest,
+    "detach": ops.detach,
     "vmap": vmap,
 }
 REDUCERS = (

@@ -244,6 +244,75 @@ def test_a_value_in_two_places_is_one_parameter():
     assert (x.data, shared.grad) == (18.0, 12.0)
 
 
+class Tied(nn.Module):
+    """Two names for a list, for a Value, for a module, for a dict and for a tuple."""
+
+    def __init__(self):
+        self.embedding = [Value(1.0), Value(2.0)]
+        self.head = self.embedding
+        self.scale = self.gain = Value(3.0)
+        self.layers = [nn.Linear(1, 1), nn.Linear(1, 1)]
+        self.last = self.layers[1]
+        self.named = {"a": self.scale, "b": Value(4.0)}
+        self.again = self.named
+        self.pair = self.other = (Value(5.0), self.head)
+
+
+def is_once(a: Tied, b: Tied, scale: Value, head: list[Value]) -> float:
+    """Return how many of what has several names is one object under all of them."""
+    same = [
+        *(a is b, a.embedding is a.head, a.head is head, a.scale is a.gain, a.scale is scale),
+        *(a.layers[1] is a.last, a.named is a.again, a.named["a"] is scale, a.pair is a.other),
+        *(a.embedding[0] is head[0], a.pair[1] is head, b.head[1] is a.embedding[1]),
+    ]
+    return float(sum(same))
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_what_has_several_names_is_one_object(backend):
+    """Within a model, in several arguments, and captured: parameters count once."""
+    captured = Tied()
+
+    def penalty(a, b, scale, head):
+        parameters = [*a.parameters(), *captured.parameters()]
+        return total([p * p for p in parameters]) * is_once(a, b, scale, head) * len(parameters)
+
+    def outcome(function, a):
+        models = (a, captured)
+        for p in [p for model in models for p in model.parameters()]:
+            p.grad = 0.0
+        y = function(a, a, a.scale, a.head)
+        y.backward()
+        return [y.data, *[p.grad for model in models for p in model.parameters()]]
+
+    f = lift(backend=backend)(penalty)
+    for a in (Tied(), Tied(), captured):
+        assert is_once(a, a, a.scale, a.head) == 12.0
+        for _ in range(2):
+            assert outcome(f, a) == pytest.approx(outcome(penalty, a), rel=1e-14)
+
+
+def test_a_weight_that_is_tied_later_makes_another_program():
+    """Untied again, it is the first one's turn."""
+    net = Tied()
+    penalty = lift(lambda net: total([p * p for p in net.parameters()]))
+    eager, own = penalty.function, net.head
+    for head in (own, [Value(1.0), Value(2.0)], own):
+        net.head = head
+        assert penalty(net).data == pytest.approx(eager(net).data, rel=1e-15)
+    assert penalty.stats.traces == 2
+
+
+def test_rows_of_data_that_are_drawn_twice_make_no_other_program():
+    """As a batch drawn with replacement has them."""
+    f = lift(lambda w, xs: total([w * x * i for i, row in enumerate(xs) for x in row]))
+    data = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    for batch in ((0, 1), (1, 1), (2, 2), (2, 0)):
+        xs = [data[i] for i in batch]
+        assert f(Value(2.0), xs).data == f.function(Value(2.0), xs).data
+    assert f.stats.traces == 1
+
+
 def test_what_is_no_number_is_handed_on():
     """Strings, ranges, sets, enumerations, functions, classes, None."""
     seen = deque()

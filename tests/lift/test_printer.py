@@ -18,6 +18,7 @@ from liftgrad.errors import LiftError
 from liftgrad.functional import dot, log_softmax, mean, softmax, take, where
 from liftgrad.lift import printer
 from liftgrad.lift.naming import Paths
+from liftgrad.numbers import plain
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -188,7 +189,7 @@ def test_so_does_any_program(program: Program) -> None:
     scalars = [x for x in results if isinstance(x, Value)]
     weights = weights_of(program, len(scalars))
     backward(scalars, weights)
-    numbers = [float(n) for x in results for n in np.atleast_1d(x)]
+    numbers = [plain(n) for x in results for n in np.atleast_1d(x)]
     computed = Outcome(numbers, [p.grad for p in leaves(arguments[0])])
     with pytest.MonkeyPatch.context() as whole_tables:
         whole_tables.setattr(printer, "_NUMBERS_IN_NOTE", 1_000_000)

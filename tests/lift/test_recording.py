@@ -25,6 +25,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift import recording_machine, recording_tape
 from liftgrad.lift.recording_machine import NativeMachine, PythonMachine
 from liftgrad.lift.recording_values import Recorded, here
+from liftgrad.numbers import plain
 
 
 @pytest.fixture(params=["native", "python"])
@@ -41,7 +42,7 @@ def recorded_outcome(program: Program) -> Outcome:
     with recording():
         results, scalars, parameters = run_eagerly(program, Value)
         backward(scalars, weights_of(program, len(scalars)))
-        return Outcome([float(x) for x in results], [p.grad for p in parameters])
+        return Outcome([plain(x) for x in results], [p.grad for p in parameters])
 
 
 @given(programs(statements=4))
@@ -112,7 +113,7 @@ class Story:
         self.seen += [a.grad, b.grad]
 
     def _look(self, a, _b):
-        self.seen.append(float(a))
+        self.seen.append(a.data)
 
 
 @given(
@@ -303,6 +304,47 @@ def test_graphs_may_be_walked():
         assert f"{h.data:.1f} {h:.1f}" == "-6.0 -6.0"
 
 
+def test_equality_and_truth_are_those_of_the_engine():
+    """By identity between Values, leaves or results; a node met in the graph is the result it is.
+
+    Truth is true, order and numbers look at the data, and what loses the gradient is refused.
+    """
+    with recording():
+        a, b = Value(0.0), Value(0.0)
+        c, d = a * 1.0, b * 1.0
+        assert a == a != b
+        assert c == c != d
+        assert c != a
+        assert c == 0.0 == d
+        assert 1 != c <= d < 1
+        assert [a, b, c, d].index(d) == 3
+        assert c not in [a, b, d]
+        assert {a: 0, b: 1, c: 2, d: 3}[c] == 2
+        assert (c + d)._prev == (c, d)
+        assert (c + d)._prev != (d, c)
+        assert a
+        assert c
+        for lossy in (float, int, math.exp):
+            with pytest.raises(TypeError, match=r"write \.data for the number"):
+                lossy(c)
+
+
+def test_attributes_that_a_program_sets():
+    """Adam's moments kept on leaves, and marks on results."""
+    x = Value(2.0)
+    x.m = 0.0
+    for _ in range(2):
+        with recording():
+            y = x * x
+            y.mark = "mine"
+            y.backward()
+            x.m = 0.9 * x.m + 0.1 * x.grad
+            x.data -= 0.1 * x.m
+            x.grad = 0.0
+            assert y.mark == "mine"
+    assert x.m == pytest.approx(0.9 * 0.4 + 0.1 * 2 * (2.0 - 0.04))
+
+
 def test_second_derivatives():
     outcomes = []
     for mode in (False, True):
@@ -479,7 +521,7 @@ def test_threads_record_for_themselves():
             y = y * (k + 0.5 + i) + functional.dot(weights, x)
             shared.append(y)
             other = shared[len(shared) // 2]
-            assert float(other * y) == pytest.approx(other.data * y.data, rel=1e-12)
+            assert (other * y).data == pytest.approx(other.data * y.data, rel=1e-12)
             if i % 3 == 0:
                 (y * 1e-9).backward()
         return y
@@ -565,9 +607,9 @@ def test_an_interrupted_computation_gives_no_numbers():
         y = x * 3
         y._tape._machine = Interrupted()
         with pytest.raises(KeyboardInterrupt):
-            float(y)
+            _ = y.data
         with pytest.raises(LiftError, match="compute them anew"):
-            float(y)
+            _ = y.data
         with pytest.raises(LiftError, match="compute them anew"):
             (y * x).backward()
         z = x * 3

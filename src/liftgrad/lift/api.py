@@ -17,13 +17,13 @@ from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.executable import Backend, Executable
 from liftgrad.lift.liftable import why_not_liftable
 from liftgrad.lift.listing import Listing
-from liftgrad.lift.new_values import value_class
 from liftgrad.lift.parameters import Store
 from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
 from liftgrad.lift.reading import Reading, describe
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
+from liftgrad.lift.stand_ins import stand_ins
 from liftgrad.lift.tape import Tape
 from liftgrad.lift.tracebacks import hide_own_frames
 from liftgrad.lift.update import store_update
@@ -232,7 +232,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         names = [name for name in arguments if name not in self._signature.parameters]
         captured = {name: arguments.pop(name) for name in names}
         bound = inspect.BoundArguments(self._signature, arguments)
-        return self._captured.call(captured, bound.args, bound.kwargs, value_class(tape))
+        return self._captured.call(captured, bound.args, bound.kwargs, stand_ins(tape))
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
         found = self._programs.get(self.structure(reading))
@@ -308,7 +308,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
 def _advice(part: Any) -> str:
     match part:
-        case ("input" | "index", _):
+        case ("input" | "index", *_):
             return "Map over arrays that vary in length with vmap, or pad them."
         case (kind, str() | int()) if kind in (int, bool, str):
             return "If it is a number that varies, pass it as a float or in an array."

@@ -99,7 +99,15 @@ class _Reader:
         self.make_array: Callable[[int, Kind], Any] | None = None
         self.places: dict[int, tuple[int, int]] = {}
         """The group and the position of each Value, by its identity."""
-        self.done: dict[int, Any] = {}
+        self.stand_ins: list[list[Any]] = []
+        """What stands for the Values and floats, by group and position."""
+        self.done: dict[int, tuple[int, Any]] = {}
+        """Objects and containers by identity: their numbers, and what stands for them.
+
+        What is met again is the same object again, as it is for the function itself.
+        """
+        self.held = 0
+        """How often a Value or an object was met."""
         self.made: list[tuple[str, Any]] = []
         self.argument = ""
         self.open_groups: dict[Kind, int] = {}
@@ -114,7 +122,16 @@ class _Reader:
         if number is None:
             number = self.open_groups[kind] = len(self.groups)
             self.groups.append(LeafGroup(self.argument, kind))
+            self.stand_ins.append([])
         return number
+
+    def stand_in(self, number: int, position: int) -> Any:
+        """Return what stands for a number of a group; it is made when it is first asked for."""
+        assert self.leaves is not None
+        made = self.stand_ins[number]
+        if position == len(made):
+            made += self.leaves(number, position, 1)
+        return made[position]
 
     def watched(self, path: str, made: Any) -> Any:
         """Note what was made in the place of something that the function must not change."""
@@ -123,10 +140,23 @@ class _Reader:
         return made
 
     def take(self, x: Any, path: str, static_floats: bool = False) -> Any:
-        kind: Any = x.__class__
+        kind: Any = type(x)
         return _reader_of(kind)(self, x, path, static_floats)
 
+    def again(self, x: Any) -> bool:
+        """Tell whether an object or a container was met before; the key then says which."""
+        if id(x) not in self.done:
+            return False
+        self.held += 1
+        self.key.append(("again", self.done[id(x)][0]))
+        return True
+
+    def met(self, x: Any, stand_in: Any) -> None:
+        """Note what stands for an object or a container."""
+        self.done[id(x)] = len(self.done), stand_in
+
     def take_value(self, x: Value, path: str, _static_floats: bool) -> Any:
+        self.held += 1
         place = self.places.get(id(x))
         if place is None:
             number = self.group("parameter")
@@ -135,7 +165,7 @@ class _Reader:
             group.values.append(x)
             group.listed.append((path, None))
         self.key.append(Place(*place))
-        return self.leaves(*place, 1)[0] if self.leaves else None
+        return self.stand_in(*place) if self.leaves else None
 
     def take_values(self, xs: Sequence[Value], path: str) -> list[Any] | None:
         """Take a list of Values at once, as most of a network's come; None if some are not new."""
@@ -152,7 +182,12 @@ class _Reader:
         group.values += xs
         group.listed.append((path, count))
         self.key.append(Value)  # where they are follows from what came before them
-        return self.leaves(number, first, count) if self.leaves is not None else []
+        self.held += 1
+        if self.leaves is None:
+            return []
+        made = self.leaves(number, first, count)
+        self.stand_ins[number] += made
+        return made
 
     def take_static(self, x: Any, _path: str, _static_floats: bool) -> Any:
         self.key.append((x.__class__, x))
@@ -172,7 +207,7 @@ class _Reader:
         group.values.append(x)
         group.listed.append((path, None))
         self.key.append(float)
-        return self.leaves(number, len(group.values) - 1, 1)[0] if self.leaves else None
+        return self.stand_in(number, len(group.values) - 1) if self.leaves else None
 
     def take_array(self, x: NDArray[Any], path: str, static_floats: bool) -> Any:
         if isinstance(x, np.ma.MaskedArray | np.matrix):
@@ -191,7 +226,10 @@ class _Reader:
         kind: Kind = "input" if x.dtype.kind == "f" else "index"
         number = len(self.groups)
         self.groups.append(LeafGroup(path, kind, array=x))
-        self.key.append((kind, x.shape))
+        self.stand_ins.append([])
+        # Elements of other types are other numbers to isinstance, and in whole-number arithmetic.
+        usual = x.dtype in (np.float64, np.int64)
+        self.key.append((kind, x.shape) if usual else (kind, x.shape, x.dtype.str))
         return self.make_array(number, kind) if self.make_array else None
 
     def take_sequence(self, x: Any, path: str, static_floats: bool) -> Any:
@@ -228,9 +266,9 @@ class _Reader:
         return partial(parts[0], *parts[1], **parts[2]) if self.leaves else None
 
     def take_object(self, x: Any, path: str, _static_floats: bool) -> Any:
-        if id(x) in self.done:
-            self.key.append(("again", list(self.done).index(id(x))))
-            return self.done[id(x)]
+        if self.again(x):
+            return self.done[id(x)][1]
+        self.held += 1
         kind: Any = type(x)
         self.classes.add(kind)
         attributes = getattr(x, "__dict__", {})
@@ -240,7 +278,7 @@ class _Reader:
         self.whole = self.whole and not slots
         empty = kind if kind is types.SimpleNamespace else partial(object.__new__, kind)
         clone = empty() if self.leaves else None
-        self.done[id(x)] = clone
+        self.met(x, clone)
         for name in [*attributes, *slots]:
             attribute = attributes[name] if name in attributes else getattr(x, name)
             taken = self.take(attribute, f"{path}.{name}", static_floats=True)
@@ -272,14 +310,32 @@ class _Reader:
         return x
 
 
+def _once(take: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a reader's method for containers that makes one stand-in for each."""
+
+    def take_once(self: _Reader, x: Any, path: str, static_floats: bool) -> Any:
+        if self.again(x):
+            return self.done[id(x)][1]
+        before = self.held
+        stand_in = take(self, x, path, static_floats)
+        # Whether rows of plain data are one list or equal ones differs from batch to batch, and
+        # of tuples it differs from compiler to compiler.
+        own = (static_floats or path == self.argument) and not isinstance(x, tuple | frozenset)
+        if self.held > before or own:
+            self.met(x, stand_in)
+        return stand_in
+
+    return take_once
+
+
 _READERS: tuple[tuple[Any, Callable[..., Any]], ...] = (
     (Value, _Reader.take_value),
     ((float, np.floating), _Reader.take_float),
     ((np.integer, np.bool_), _Reader.take_numpy_static),
     (np.ndarray, _Reader.take_array),
-    ((list, tuple), _Reader.take_sequence),
-    (dict, _Reader.take_dict),
-    ((set, frozenset), _Reader.take_set),
+    ((list, tuple), _once(_Reader.take_sequence)),
+    (dict, _once(_Reader.take_dict)),
+    ((set, frozenset), _once(_Reader.take_set)),
     (partial, _Reader.take_partial),
     (Module, _Reader.take_object),
 )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.errors import LiftError
+from liftgrad.errors import LiftError, trace_errors
 from liftgrad.lift.adjoint import adjoint
 from liftgrad.lift.arguments import flatten_result, substitute
 from liftgrad.lift.draws import Draws
@@ -20,9 +20,10 @@ from liftgrad.lift.naming import LeafNames
 from liftgrad.lift.reading import Kind, Reading
 from liftgrad.lift.roll import roll
 from liftgrad.lift.tape import Tape
-from liftgrad.lift.trace import Batch, Condition, Traced
+from liftgrad.lift.trace import Batch, Condition, Traced, TracedNumber
 from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.unchanged import Generators, Watched
+from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 
 
@@ -68,6 +69,8 @@ class Built:
     outputs: int
     """How many of the program's outputs are the function's results."""
     batched_outputs: list[bool]
+    plain_outputs: list[bool]
+    """Which of them are numbers or bools eagerly, not Values."""
     rebuild: Callable[[Iterator[Any]], Any]
     """Puts the results' numbers into the structure that the function returned."""
     fixed: dict[int, Any]
@@ -109,16 +112,21 @@ def trace(
     Arrays have the shapes that they have in the reading.
     """
     since = time.perf_counter()
-    tape = Tape(len(reading.groups)) if tape is None else tape
+    tape = Tape(reading.groups) if tape is None else tape
 
-    def array(group: int, kind: Kind) -> TracedArray:
+    def array(group: int, _kind: Kind) -> TracedArray:
         of_group = reading.groups[group].array
         assert of_group is not None
-        traced = TracedArray(tape, group, of_group.shape, kind)
+        traced = TracedArray(tape, group, of_group.shape, of_group.dtype)
         return traced if of_group.ndim else traced[()]
 
-    def numbers(group: int, first: int, count: int) -> list[Traced]:
-        return [Traced(tape, i) for i in tape.leaves(group, first, count)]
+    parameters: list[Traced] = []
+
+    def numbers(group: int, first: int, count: int) -> list[Any]:
+        if reading.groups[group].kind == "parameter":
+            parameters.extend(Traced(tape, i) for i in tape.leaves(group, first, count))
+            return parameters[-count:]
+        return [TracedNumber(tape, i, float) for i in tape.leaves(group, first, count)]
 
     # The tape is a great many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()
@@ -127,15 +135,17 @@ def trace(
     try:
         traced, made = substitute(arguments, numbers, array)
         watched, generators = Watched(made), Generators()
-        result = function(traced, tape)
+        result = _run(function, traced, tape)
         watched.check()
         generators.check()
+        _check_attributes(parameters)
         leaves, rebuild = flatten_result(result)
-        fixed, outputs, batched = {}, [], []
+        fixed, outputs, batched, plain = {}, [], [], []
         for place, leaf in enumerate(leaves):
             if isinstance(leaf, Operators | Condition | Batch):
                 outputs.append(_result(leaf, tape))
                 batched.append(isinstance(leaf, Batch))
+                plain.append(hasattr(leaf, "_kind"))
             else:
                 fixed[place] = _known(leaf)
         since = stats.time("trace", since)
@@ -171,6 +181,7 @@ def trace(
         leaf_of=leaf_of,
         outputs=len(outputs),
         batched_outputs=batched,
+        plain_outputs=plain,
         rebuild=rebuild,
         fixed=fixed,
         batched_groups=batched_groups,
@@ -186,6 +197,50 @@ def trace(
         names=names,
         single=isinstance(result, Operators | Condition),
     )
+
+
+def _run(function: Callable[..., Any], arguments: dict[str, Any], tape: Tape) -> Any:
+    """Call the function; once it was refused something, whatever it made of that is refused."""
+    with trace_errors() as refusals:
+        try:
+            result = function(arguments, tape)
+        except Exception as error:
+            if refusals and not isinstance(error, LiftError):
+                raise refusals[0] from None
+            _name_publicly(error)
+            raise
+    if refusals:
+        raise refusals[0]
+    return result
+
+
+def _check_attributes(parameters: list[Traced]) -> None:
+    """Raise TraceError if an argument was given an attribute, which would be lost."""
+    for parameter in parameters:
+        for name in vars(parameter):
+            raise refused(
+                f"the attribute {name} of a Value among the arguments is set by the lifted "
+                "function, which runs once for many calls; set it outside of the function."
+            )
+
+
+def _name_publicly(error: Exception) -> None:
+    """Say in Python's own messages what a traced value stands for."""
+    if error.args and isinstance(error.args[0], str):
+        message = error.args[0]
+        for name, public in _PUBLIC.items():
+            message = message.replace(f"'{name}'", f"'{public}'")
+        error.args = (message, *error.args[1:])
+
+
+_PUBLIC = {
+    "Traced": "Value",
+    "TracedNumber": "float",
+    "TracedIndex": "numpy.int64",
+    "TracedArray": "numpy.ndarray",
+    "Condition": "bool",
+    "Batch": "list",
+}
 
 
 class _Tracing(threading.local):

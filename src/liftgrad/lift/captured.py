@@ -9,11 +9,12 @@ that it finds in globals and class attributes are static: rebinding them makes a
 does rebinding a name to another function, class or module.
 """
 
+import builtins
 import dis
 import operator
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -50,6 +51,11 @@ class _Source:
         if self.cell is None:
             return self.space.get(self.name)
         return _contents(self.cell)
+
+    def value_or_builtin(self) -> Any:
+        """Return what it is bound to now, if only among Python's builtins."""
+        value = self.value()
+        return getattr(builtins, self.name, None) if value is None else value
 
     def lookup(self) -> tuple[Callable[[Any], Any], Any]:
         """Return a function and its argument that give the value, at the least cost."""
@@ -128,14 +134,14 @@ class Captured:
         values: dict[str, Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        value_class: type,
+        others: Mapping[Any, Any],
     ) -> Any:
         """Call the function with these values in the places of those it captures.
 
-        `value_class` takes the place of the class Value.
+        `others` are what takes the places of other objects, such as the class Value and builtins.
         """
         values = {name: x for name, x in values.items() if name in self.sources}
-        if not values and not self._makes_values():
+        if not values and not self._knows(others):
             return self.function(*args, **kwargs)
         cells: dict[int, types.CellType] = {}
         spaces: dict[int, dict[str, Any]] = {}
@@ -152,7 +158,7 @@ class Captured:
         stand_ins: dict[int, Any] = {
             **copies,
             **{alias: copies[number] for alias, number in self.aliases.items()},
-            id(Value): value_class,
+            **{id(original): other for original, other in others.items()},
         }
         for function in self.functions.values():
             for cell in function.__closure__ or ():
@@ -161,6 +167,10 @@ class Captured:
                     cells[id(cell)].cell_contents = stand_ins.get(id(contents), contents)
         for space in spaces.values():
             space.update({n: stand_ins[id(v)] for n, v in space.items() if id(v) in stand_ins})
+            for original, other in others.items():
+                name = original.__name__
+                if original is getattr(builtins, name, None):
+                    space.setdefault(name, other)
         for name, value in values.items():
             source = self.sources[name]
             if isinstance(source, _Default):
@@ -186,10 +196,11 @@ class Captured:
         watched.check()
         return result
 
-    def _makes_values(self) -> bool:
-        """Tell whether a name in the function, or in those it calls, stands for the class Value."""
+    def _knows(self, objects: Collection[Any]) -> bool:
+        """Tell whether a name in the function, or in those it calls, stands for one of these."""
+        known = set(map(id, objects))
         return any(
-            source.value() is Value
+            id(source.value_or_builtin()) in known
             for function in self.functions.values()
             for source in _variables(function)
         )

@@ -71,7 +71,7 @@ def _traced(
         for name, x in arguments.items()
     }
     reading = read(shown)
-    tape = Tape(len(reading.groups))
+    tape = Tape(reading.groups)
     try:
         with function.lock:
             built = function.build(shown, reading, tape)

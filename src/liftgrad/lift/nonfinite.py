@@ -5,6 +5,7 @@ and the tape is evaluated node by node.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,8 +43,8 @@ _SMOOTH = frozenset(
 class _LinedTape(Tape):
     """A tape that knows where in the user's code each node was recorded first."""
 
-    def __init__(self, groups: int) -> None:
-        super().__init__(groups)
+    def __init__(self, given: Sequence[LeafGroup]) -> None:
+        super().__init__(given)
         self.lines: list[str] = []
         self.results: list[int] = []
 
@@ -76,7 +77,7 @@ def explain(
         rows: the numbers of the batch's samples in the whole data.
 
     """
-    tape = _LinedTape(len(reading.groups))
+    tape = _LinedTape(reading.groups)
     with function.lock:
         function.build(dict(arguments), reading, tape)
     numbers = _evaluate(tape, reading.groups, function.dtype)

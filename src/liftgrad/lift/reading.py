@@ -72,9 +72,9 @@ class Reading:
         arrays = iter([i for i, g in enumerate(self.groups) if g.array is not None])
         result = []
         for part in self.key:
-            if isinstance(part, tuple) and part[:1] in (("input",), ("index",)) and len(part) == 2:
-                number = next(arrays)
-                result.append((part[0], shapes.get(number, part[1])))
+            if isinstance(part, tuple) and part[:1] in (("input",), ("index",)):
+                kind, shape, *dtype = part
+                result.append((kind, shapes.get(next(arrays), shape), *dtype))
             else:
                 result.append(part)
         return tuple(result)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from liftgrad.engine import Value
-from liftgrad.lift.recording_operators import record
+from liftgrad.lift.recording_operators import methods, record
 from liftgrad.lift.recording_values import here
 from liftgrad.ops import Operation
 
@@ -53,6 +53,7 @@ def _enter() -> None:
     global _recording  # noqa: PLW0603, there is one class Value
     with _lock:
         _recording += 1
+        methods.follow()
         # The engine is not asked at each operation whether somebody records.
         Value._apply = _apply  # type: ignore[method-assign]
     here.depth += 1

@@ -1,6 +1,7 @@
 """How operations are noted down: the operators of the Values of recording mode."""
 
 from contextlib import suppress
+from operator import attrgetter
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -235,21 +236,54 @@ def _unary(operation: Operation) -> Any:
     return _with_own_caches(method)
 
 
-def _add_operators() -> None:
+class _Methods:
+    """The engine's methods that Values of recording mode have in a way of their own."""
+
+    def __init__(self) -> None:
+        self.ours: dict[tuple[type, str], Any] = {(Recorded, "backward"): Recorded.backward}
+
+    def add(self, kind: type, name: str, method: Any) -> None:
+        """Give a class a method in the engine's place."""
+        self.ours[kind, name] = method
+        setattr(kind, name, method)
+
+    def close(self) -> None:
+        """Note the engine's own, once all have been added."""
+        self.look = attrgetter(*[name for _, name in self.ours])
+        self.engines = self.seen = self.look(Value)
+
+    def follow(self) -> None:
+        """Take over the methods that the program has put in the engine's place, or back.
+
+        Other methods that it adds to Value are inherited anyhow.
+        """
+        now = self.look(Value)
+        if now == self.seen:
+            return
+        self.seen = now
+        for (place, ours), mine, engines in zip(self.ours.items(), now, self.engines, strict=True):
+            setattr(*place, ours if mine is engines else mine)
+
+
+def _methods() -> _Methods:
+    result = _Methods()
+    add = result.add
     for operation in ops.OPERATIONS.values():
         if operation.arity == 1:
-            setattr(Recorded, operation.name, _unary(operation))
+            add(Recorded, operation.name, _unary(operation))
         elif operation.arity == 2:
-            setattr(Recorded, operation.name, _binary(operation))
+            add(Recorded, operation.name, _binary(operation))
     names = {"add": ops.add, "sub": ops.subtract, "mul": ops.multiply, "truediv": ops.divide}
     for name, operation in names.items():
-        setattr(Recorded, f"__{name}__", _binary(operation))
-        setattr(Recorded, f"__r{name}__", _reflected(operation))
-        setattr(Adopted, f"__{name}__", _binary_of_adopted(operation))
+        add(Recorded, f"__{name}__", _binary(operation))
+        add(Recorded, f"__r{name}__", _reflected(operation))
+        add(Adopted, f"__{name}__", _binary_of_adopted(operation))
     for name, operation in {"neg": ops.negate, "abs": ops.absolute}.items():
-        setattr(Recorded, f"__{name}__", _unary(operation))
+        add(Recorded, f"__{name}__", _unary(operation))
     for kind in (Recorded, Adopted):
         setattr(kind, "_apply", _with_own_caches(_apply))  # noqa: B010, mypy's method-assign
+    result.close()
+    return result
 
 
-_add_operators()
+methods = _methods()

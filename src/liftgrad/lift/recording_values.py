@@ -147,7 +147,15 @@ class Recorded(Value):
         # Several objects may stand for one node; where graphs are walked they count as one.
         return hash((self._tape.serial, self._index))
 
-    __eq__ = Value.__eq__
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Recorded):
+            return self._tape is other._tape and self._index == other._index
+        return Value.__eq__(self, other)
+
+    def __getstate__(self) -> Any:
+        state: Any = super().__getstate__()
+        attributes, slots = state
+        return ({**(attributes or {}), "label": self.label} if self.label else attributes), slots
 
     @property
     def _made_by(self) -> Operation:

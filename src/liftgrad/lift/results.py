@@ -27,6 +27,7 @@ class Prepared:
         self.name, self.lock, self.executable = name, lock, executable
         built = executable.built
         self.single, self.double = built.single, executable.dtype == "float64"
+        self.kind = _kind(self.single and built.plain_outputs[0])
         with np.errstate(all="ignore"):  # float32 may overflow
             self.parameters = {
                 i: Parameters(groups[i].values, executable.dtype) for i in built.parameter_groups
@@ -41,8 +42,10 @@ class Prepared:
                 target = None if array is None else self.run.target(number, array.shape)
                 self.inputs.append((i, number, target))
         self.apart = [(i, p) for i, p in self.parameters.items() if p.store is None]
-        self.whole = not self.apart and not built.draws
-        """Whether the inputs are all that has to be fed."""
+        self.unread = [i for i in built.index_bounds if i not in built.leaf_of]
+        """Groups of indices that only `take` of unused results needs: eagerly it looks at them."""
+        self.whole = not (self.apart or built.draws or self.unread)
+        """Whether the inputs are all that has to be fed, or looked at."""
         arrays = all(target is not None for *_, target in self.inputs)
         self.copied = self.double and self.whole and arrays
         """Whether to copy arrays is all there is to feeding: the most frequent case."""
@@ -65,7 +68,7 @@ class Prepared:
                 self.feed(groups)
         run.forward()
         call = Call(self)
-        return LiftedValue(run.single(), call, 0) if self.single else call.results()
+        return self.kind(run.single(), call, 0) if self.single else call.results()
 
     def feed(self, groups: list[LeafGroup]) -> None:
         """Hand the numbers in the groups to the program."""
@@ -77,6 +80,8 @@ class Prepared:
         if self.whole:
             return
         built = self.executable.built
+        for i in self.unread:
+            checked_numbers(groups[i], i, built)
         for i, parameters in self.apart:
             self.run.feed(built.leaf_of[i], parameters.numbers())
         if built.draws:
@@ -112,7 +117,8 @@ class Call:
                 # What is the same for all samples is there once.
                 leaves.append(np.array(np.broadcast_to(data[0], self.prepared.samples)))
             else:
-                leaves.append(LiftedValue(data.item(), self, number))
+                kind = _kind(built.plain_outputs[number])
+                leaves.append(kind(data.item(), self, number))
         return built.rebuild(iter(leaves))
 
     def save(self) -> None:
@@ -244,6 +250,34 @@ class LiftedValue(Value):
     def __getstate__(self) -> Any:
         slots = {"data": self.data, "grad": self.grad, "label": self.label}
         return None, {**slots, "_prev": (), "_operation": ""}
+
+
+class LiftedNumber(LiftedValue):
+    """A result that is a plain number or a bool eagerly: it converts and compares as one."""
+
+    __slots__ = ()
+
+    def __float__(self) -> float:
+        return self.data
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __bool__(self) -> bool:
+        return self.data != 0.0
+
+    def __eq__(self, other: object) -> bool:
+        return self.data == (other.data if isinstance(other, Value) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.data)
+
+
+def _kind(plain: bool) -> type[LiftedValue]:
+    return LiftedNumber if plain else LiftedValue
 
 
 def _no_graph() -> LiftError:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.derivatives import Variable
-from liftgrad.errors import LiftError, TraceError
+from liftgrad.errors import LiftError
 from liftgrad.lift.draws import Draws
-from liftgrad.lift.user_code import user_line
+from liftgrad.lift.reading import LeafGroup
+from liftgrad.lift.user_code import refused, user_line
 from liftgrad.numbers import to_float
 from liftgrad.operators import Operators
 
@@ -34,9 +35,9 @@ Node = tuple[Any, ...]
 class Tape:
     """The scalar operations of one run of a function, whose arguments make up leaf groups."""
 
-    def __init__(self, groups: int = 0) -> None:
-        self.groups = groups
-        """How many leaf groups the arguments make up; those of random numbers come next."""
+    def __init__(self, given: Sequence[LeafGroup] = ()) -> None:
+        self.given = given
+        """The leaf groups that the arguments make up; those of random numbers come next."""
         self.nodes: list[Node] = []
         self.memo: dict[Node, int] = {}
         self.batched: dict[int, int] = {}
@@ -87,12 +88,17 @@ class Tape:
         self.nodes += new
         return numbers
 
+    def argument(self, group: int, position: int) -> Any:
+        """Return the Value among the arguments that is this input, or None if it is none."""
+        values = self.given[group].values if 0 <= group < len(self.given) else ()
+        return values[position] if values and self.given[group].kind == "parameter" else None
+
     def draw(self) -> int:
         """Record a random number, one for each sample within vmap."""
         mapped = self.maps if self.mapping else 0
         if not self.draws or self.draws[-1].mapped != mapped:
             self.draws.append(Draws(mapped))
-        group, last = self.groups + len(self.draws) - 1, self.draws[-1]
+        group, last = len(self.given) + len(self.draws) - 1, self.draws[-1]
         if mapped:
             self.batched[group] = 1
         last.count += 1
@@ -100,7 +106,7 @@ class Tape:
 
     def index_of(self, x: Any) -> int:
         """Return the number of the node for a traced value, an eager Value or a number."""
-        if x.__class__ is float:
+        if type(x) is float:
             return self.constant(x)
         traced = getattr(x, "_node_on", None)
         if traced is not None:
@@ -111,9 +117,9 @@ class Tape:
                 "of it; return it from that function, with jacobian() or value_and_grad()."
             )
         if isinstance(x, Operators):
-            raise TraceError(
-                f"{user_line()}: a Value that is not an argument of the lifted function is used "
-                "in it; pass it, or the module that holds it, as an argument."
+            raise refused(
+                "a Value that is not an argument of the lifted function is used in it; pass it, or "
+                "the module that holds it, as an argument."
             )
         return self.constant(to_float(x))
 
@@ -121,10 +127,9 @@ class Tape:
         """Return the number of the node of a result, which is one for all samples."""
         node = self.index_of(x)
         if self.depends_on_batch(node):
-            raise TraceError(
-                f"{user_line()}: a result was made of one sample's numbers, outside of the "
-                "function that vmap maps; return them from that function, and take total() or "
-                "mean()."
+            raise refused(
+                "a result was made of one sample's numbers, outside of the function that vmap "
+                "maps; return them from that function, and take total() or mean()."
             )
         return node
 

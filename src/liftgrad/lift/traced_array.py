@@ -1,6 +1,6 @@
 """Traced array: array arguments of a function that is traced, and the indices in them.
 
-An array of floats gives traced values, one of integers gives indices that are known at run time.
+An array of floats gives traced numbers, one of integers gives indices that are known at run time.
 """
 
 import math
@@ -12,10 +12,22 @@ from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.derivatives import Variable
-from liftgrad.errors import TraceError
 from liftgrad.lift.tape import LEAF, TABLE, TAKE, Tape
-from liftgrad.lift.trace import Traced
-from liftgrad.lift.user_code import refuse_arithmetic, refuse_branch, user_line
+from liftgrad.lift.trace import ASKED_BY_NUMPY, Condition, Node, Traced, TracedNumber, unknown
+from liftgrad.lift.user_code import (
+    ARITHMETIC,
+    AS_INTEGER,
+    AS_PICKLE,
+    AS_TEXT,
+    COMPARISONS,
+    CONVERSIONS,
+    IN_WHOLE_NUMBERS,
+    PICKLING,
+    TEXT,
+    refuse,
+    refuse_branch,
+    refused,
+)
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
 
@@ -23,21 +35,26 @@ from liftgrad.ops import Operation
 class TracedArray:
     """An array argument: indexed, sliced and iterated over like the array it stands for."""
 
-    __array_ufunc__ = None  # as for Operators
+    __slots__ = (
+        *("_dtype", "_elements", "_group", "_of_sample", "_positions", "_rearranged", "_tape"),
+    )
 
     def __init__(
         self,
         tape: Tape,
         group: int,
         shape: tuple[int, ...],
-        kind: str,
+        dtype: np.dtype[Any],
         positions: NDArray[np.int64] | None = None,
         *,
         of_sample: bool = False,
+        rearranged: bool = False,
     ) -> None:
-        self._tape, self._group, self._kind = tape, group, kind
+        self._tape, self._group, self._dtype = tape, group, dtype
         self._of_sample = of_sample
         """Whether it is one sample of an array that is mapped over, or part of one."""
+        self._rearranged = rearranged
+        """Whether its first extent may be another one than that of the argument."""
         if positions is None:
             positions = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
         self._positions = positions
@@ -45,7 +62,16 @@ class TracedArray:
         """What iterating gives, once somebody has."""
 
     def _node_on(self, _tape: Tape) -> int:
-        raise TraceError(f"{user_line()}: {_AS_WHOLE}")
+        raise refused(_AS_WHOLE)
+
+    @property
+    def __class__(self) -> Any:
+        """What it stands for, as `isinstance` asks it."""
+        return np.ndarray
+
+    @__class__.setter
+    def __class__(self, _: Any) -> None:
+        raise refused("the class of an array is set; pass an array of that class.")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -58,6 +84,71 @@ class TracedArray:
         """How many dimensions."""
         return self._positions.ndim
 
+    @property
+    def size(self) -> int:
+        """How many elements."""
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self._dtype
+
+    @property
+    def T(self) -> "TracedArray":  # noqa: N802, NumPy's name
+        """The array transposed."""
+        return self.transpose()
+
+    def transpose(self, *axes: Any) -> "TracedArray":
+        """Return the array with its axes in another order, as NumPy does."""
+        return self._view(self._measured().transpose(*axes))
+
+    def reshape(self, *shape: Any) -> "TracedArray":
+        """Return the elements in another shape, as NumPy does."""
+        return self._view(self._measured().reshape(*shape))
+
+    def ravel(self) -> "TracedArray":
+        """Return the elements as one row."""
+        return self.reshape(-1)
+
+    flatten = ravel
+
+    def copy(self) -> "TracedArray":
+        """Return the array, which nothing can change here."""
+        return self
+
+    def tolist(self) -> list[Any]:
+        """Return nested lists of the elements."""
+        return [x.tolist() if isinstance(x, TracedArray) else x.item() for x in self]
+
+    def sum(self) -> Any:
+        """Return the sum of all elements."""
+        return ops.total(*self.ravel())
+
+    def mean(self) -> Any:
+        """Return the mean of all elements."""
+        return self.sum() / self.size
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse what arrays have beyond that."""
+        if not hasattr(np.ndarray, name) or name in ASKED_BY_NUMPY:
+            raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
+        raise refused(
+            f".{name} of an array whose numbers are not known while the program is being recorded; "
+            "liftgrad computes with single numbers, so loop over its elements, or compute it "
+            "before the call and pass it."
+        )
+
+    def __array_ufunc__(self, function: Any, *_: Any, **__: Any) -> Any:
+        """Refuse arithmetic with NumPy's arrays, and NumPy's functions."""
+        raise refused(_AS_WHOLE if function.nin == 2 else _IN_NUMPY)
+
+    def __copy__(self) -> "TracedArray":
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> "TracedArray":
+        return self
+
     def __len__(self) -> int:
         self._measure()
         return len(self._positions)
@@ -66,6 +157,17 @@ class TracedArray:
         """Note that the program may depend on how many samples there are."""
         if not self._of_sample:
             self._tape.measured.add(self._group)
+
+    def _measured(self) -> NDArray[np.int64]:
+        self._measure()
+        return self._positions
+
+    def _view(self, positions: NDArray[np.int64]) -> "TracedArray":
+        return TracedArray(
+            *(self._tape, self._group, (), self._dtype, positions),
+            of_sample=self._of_sample,
+            rearranged=True,
+        )
 
     def __iter__(self) -> Iterator[Any]:
         count = len(self)
@@ -79,14 +181,21 @@ class TracedArray:
         if isinstance(key, TracedIndex):
             return key._take_from(self)
         if isinstance(key, tuple) and any(isinstance(k, TracedIndex) for k in key):
-            raise TraceError(
-                f"{user_line()}: an element of an integer array is one of several indices, but is "
-                "known at run time only; write take(array, i)[j] for array[i, j]."
+            raise refused(
+                "an element of an integer array is one of several indices, but is known at run "
+                "time only; write take(array, i)[j] for array[i, j]."
+            )
+        if type(key) in (Condition, TracedNumber, Traced, TracedArray):
+            raise refused(
+                "an array is indexed by something that is known at run time only; loop over its "
+                "elements and use where(condition, a, b), or pass an integer array and use take()."
             )
         positions = self._positions[key]
         if isinstance(positions, np.ndarray) and positions.ndim:
             return TracedArray(
-                *(self._tape, self._group, (), self._kind, positions), of_sample=self._of_sample
+                *(self._tape, self._group, (), self._dtype, positions),
+                of_sample=self._of_sample,
+                rearranged=self._rearranged,
             )
         self._look()
         return self._element(int(positions))
@@ -100,50 +209,62 @@ class TracedArray:
             raise _both_ways()
 
     def _element(self, position: int) -> Any:
-        if self._kind == "index":
-            return TracedIndex(self._tape, self._group, position)
-        return Traced(self._tape, self._tape.leaf(self._group, position))
+        if self._dtype.kind in "iu":
+            return TracedIndex(self._tape, self._group, position, self._dtype.type)
+        return TracedNumber(self._tape, self._tape.leaf(self._group, position), self._dtype.type)
 
     def _sample(self) -> Any:
         """Return one sample of the array, which stands for all along the first dimension."""
         tape, group = self._tape, self._group
         if self._positions.size and group in tape.unrolled:
             raise _both_ways()
-        whole = self.ndim > 0 and group not in tape.mapping
+        whole = self.ndim > 0 and group not in tape.mapping and not self._rearranged
         if not whole or not np.array_equal(
             self._positions.reshape(-1), np.arange(self._positions.size)
         ):
-            raise TraceError(
-                f"{user_line()}: vmap over part of an array, or within another vmap; pass the part "
-                "as an argument of the lifted function, or write the inner map as a loop."
+            raise refused(
+                "vmap over part of an array, or within another vmap; pass the part as an argument "
+                "of the lifted function, or write the inner map as a loop."
             )
         tape.batched[group] = len(self._positions)
         shape = self._positions.shape[1:]
         if not shape:
             return self._element(0)
-        return TracedArray(tape, group, shape, self._kind, of_sample=True)
+        return TracedArray(tape, group, shape, self._dtype, of_sample=True)
 
 
 class TracedIndex(Operators):
     """An integer that is known at run time: for `take`, and as a number in arithmetic."""
 
-    __slots__ = ("_index", "_place", "_tape")
+    __slots__ = ("_index", "_kind", "_place", "_tape")
 
-    def __init__(self, tape: Tape, group: int, position: int) -> None:
+    def __init__(self, tape: Tape, group: int, position: int, kind: type = np.int64) -> None:
         self._tape = tape
+        self._kind = kind
+        """The class of the integer that it stands for."""
         self._place = (group, position)
         self._index = tape.record((LEAF, group, position))
 
-    def _number(self) -> Traced:
-        return Traced(self._tape, self._tape.record((ops.from_index, self._index)))
+    @property
+    def __class__(self) -> Any:
+        """What it stands for, as `isinstance` asks it."""
+        return self._kind
+
+    @__class__.setter
+    def __class__(self, _: Any) -> None:
+        raise refused("the class of an integer is set; write the number as it shall be.")
+
+    def _number(self) -> TracedNumber:
+        node = self._tape.record((ops.from_index, self._index))
+        return TracedNumber(self._tape, node, self._kind)
 
     def _node_on(self, tape: Tape) -> int:
         return self._number()._node_on(tape)
 
-    def _uniform(self) -> Traced:
-        return Traced(self._tape, self._tape.draw())
+    def _uniform(self) -> TracedNumber:
+        return self._number()._uniform()
 
-    def _apply(self, operation: Operation, *operands: Any) -> Traced:  # type: ignore[override]
+    def _apply(self, operation: Operation, *operands: Any) -> Node:  # type: ignore[override]
         number = self._number()
         operands = tuple(x._number() if isinstance(x, TracedIndex) else x for x in operands)
         return number._apply(operation, *operands)
@@ -153,15 +274,13 @@ class TracedIndex(Operators):
         tape = self._tape
         rows = list(table)
         if not rows:
-            raise TraceError(f"{user_line()}: take() from an empty table; give it a row or more.")
+            raise refused("take() from an empty table; give it a row or more.")
         if hasattr(rows[0], "__len__"):
             if len({len(row) for row in rows}) > 1:
-                raise TraceError(
-                    f"{user_line()}: take() from rows of different lengths; make them equal."
-                )
+                raise refused("take() from rows of different lengths; make them equal.")
             return [self._take_from([row[j] for row in rows]) for j in range(len(rows[0]))]
         for x in rows:
-            if x.__class__ is Variable:
+            if type(x) is Variable:
                 return x._record(
                     lambda *r: self._take_from(r),
                     self._take_pullback,
@@ -172,12 +291,15 @@ class TracedIndex(Operators):
             len(rows), self._tape.bounds.get(self._place, len(rows))
         )
         elements = tape.record((TABLE, *[tape.index_of(x) for x in rows]))
-        return Traced(tape, tape.record((TAKE, self._index, elements)))
+        node = tape.record((TAKE, self._index, elements))
+        if any(type(x) is Traced for x in rows):
+            return Traced(tape, node)
+        return TracedNumber(tape, node, _kind_of_rows(rows))
 
     def _take_pullback(self, g: Any, _y: Any, *rows: Any) -> tuple[Any, ...]:
         return tuple([ops.where(self == i, g, 0.0) for i in range(len(rows))])
 
-    def _constant(self, number: float) -> Traced:  # type: ignore[override]
+    def _constant(self, number: float) -> TracedNumber:  # type: ignore[override]
         return self._number()._constant(number)
 
     def __eq__(self, other: object) -> Any:
@@ -198,24 +320,46 @@ class TracedIndex(Operators):
     def __ge__(self, other: Any) -> Any:
         return self._number() >= (other._number() if isinstance(other, TracedIndex) else other)
 
-    __hash__ = object.__hash__
+    __hash__ = TracedNumber.__hash__
 
-    def __index__(self) -> int:
-        raise TraceError(
-            f"{user_line()}: an element of an integer array is used as an index, but is known at "
-            "run time only; write take(table, index) for table[index]."
-        )
+    def __getattr__(self, name: str) -> Any:
+        """Return what is known of a number without the number."""
+        return self if name in ("real", "conjugate") else getattr(self._number(), name)
 
-    __int__ = __float__ = __index__
+    def item(self) -> "TracedIndex":
+        """Return it as a Python integer."""
+        return TracedIndex(self._tape, *self._place, int)
+
+    def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
+        """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
+        operands = tuple(x._number() if type(x) is TracedIndex else x for x in operands)
+        return self._number().__array_ufunc__(function, method, *operands, **options)
+
+    def __copy__(self) -> "TracedIndex":
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> "TracedIndex":
+        return self
 
     def __bool__(self) -> bool:  # noqa: PLE0304, it never returns
         refuse_branch()
 
 
-def _both_ways() -> TraceError:
-    return TraceError(
-        f"{user_line()}: an array is mapped over by vmap and indexed outside of it; pass it twice, "
-        "as two arguments."
+# An integer has none of a Value's methods.
+for _name in dir(Operators):
+    if not _name.startswith("_"):
+        setattr(TracedIndex, _name, unknown(_name))
+
+
+def _kind_of_rows(rows: list[Any]) -> type:
+    kinds = {x._kind if hasattr(x, "_kind") else type(x) for x in rows}
+    return kinds.pop() if len(kinds) == 1 else float
+
+
+def _both_ways() -> Exception:
+    return refused(
+        "an array is mapped over by vmap and indexed outside of it; pass it twice, as two "
+        "arguments."
     )
 
 
@@ -223,4 +367,32 @@ _AS_WHOLE = (
     "an array is used as one number; liftgrad computes with single numbers, so loop over its "
     "elements, as in [2.0 * x for x in X]."
 )
-refuse_arithmetic(TracedArray, _AS_WHOLE)
+_AS_INDEX = (
+    "an element of an integer array is used as an index, but is known at run time only; write "
+    "take(table, index) for table[index]."
+)
+_CHANGED = (
+    "an array that the lifted function was given is changed, and the function runs once for many "
+    "calls; return the new numbers instead."
+)
+_CONTAINED = (
+    "a Python branch (in) on an array whose numbers are not known while the program is being "
+    "recorded; compare element by element and use where(condition, a, b)."
+)
+_IN_NUMPY = (
+    "an array is passed to NumPy, which would need its numbers while the program is being "
+    "recorded; loop over its elements with functions of liftgrad.functional, or compute it before "
+    "the call and pass it."
+)
+refuse(TracedArray, (*ARITHMETIC, *COMPARISONS), _AS_WHOLE)
+refuse(TracedArray, (*CONVERSIONS, "bool", "hash"), _AS_WHOLE)
+refuse(TracedArray, ("contains",), _CONTAINED)
+refuse(TracedArray, ("setitem", "delitem"), _CHANGED)
+refuse(TracedArray, ("array", "array_function"), _IN_NUMPY)
+refuse(TracedArray, TEXT, AS_TEXT)
+refuse(TracedArray, PICKLING, AS_PICKLE)
+refuse(TracedIndex, CONVERSIONS, AS_INTEGER)
+refuse(TracedIndex, ("index", "int"), _AS_INDEX)
+refuse(TracedIndex, IN_WHOLE_NUMBERS, AS_INTEGER)
+refuse(TracedIndex, TEXT, AS_TEXT)
+refuse(TracedIndex, PICKLING, AS_PICKLE)

@@ -212,10 +212,8 @@ class _StepProgram:
     def run(self, batches: Array | None, steps: int, stop: Callable[[], bool]) -> Array:
         """Take steps natively, or one by one with NumPy; fewer if asked to stop."""
         if self.checked != self.training.runs:
-            for i in self.built.leaf_of:
-                # All indices are checked before the first step.
-                if self.groups[i].kind == "index":
-                    _check_all(self.groups[i], i, self.built, self.part[i])
+            for i in self.built.index_bounds:  # all are checked before the first step
+                _check_all(self.groups[i], i, self.built, self.part[i])
             if self.native is not None:
                 self.native.look()
             self.checked = self.training.runs

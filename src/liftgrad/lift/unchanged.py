@@ -19,7 +19,7 @@ from liftgrad.errors import TraceError
 from liftgrad.lift.portions import is_worker
 from liftgrad.lift.trace import Batch, Condition
 from liftgrad.lift.traced_array import TracedArray
-from liftgrad.lift.user_code import user_line
+from liftgrad.lift.user_code import refused, user_line
 from liftgrad.operators import Operators
 
 
@@ -42,9 +42,9 @@ class Watched:
                         zip(before[: len(before) // 2], before[len(before) // 2 :], strict=True)
                     )
                     name = next(key for key in x if known.get(key, self) is not x[key])  # noqa: PLW2901
-                raise TraceError(
-                    f"{user_line()}: {name} is changed by the lifted function, which runs once for "
-                    "many calls; return the new value instead of storing it."
+                raise refused(
+                    f"{name} is changed by the lifted function, which runs once for many calls; "
+                    "return the new value instead of storing it."
                 )
 
 

@@ -1,39 +1,89 @@
 """User code: where in the user's program the compiler is, and what is refused there."""
 
+import os
 import sys
+import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import liftgrad
 from liftgrad.errors import TraceError
 
-_PACKAGE = str(Path(liftgrad.__file__).parent)
+if TYPE_CHECKING:
+    from types import FrameType
+
+_PACKAGE = str(Path(liftgrad.__file__).parent) + os.sep
+_PYTHON = sysconfig.get_path("stdlib") + os.sep
+_LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
 def user_line() -> str:
-    """Return "file:line" of the innermost frame that is not liftgrad's own."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    """Return "file:line" of the innermost frame of the user's: not liftgrad's or a library's."""
+    frame: FrameType | None = sys._getframe(1)
+    line = ""
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not filename.startswith(_PACKAGE):
+            line = line or f"{filename}:{frame.f_lineno}"
+            if not filename.startswith(_PYTHON) and not any(x in filename for x in _LIBRARIES):
+                return f"{filename}:{frame.f_lineno}"
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return line
+
+
+def refused(advice: str) -> TraceError:
+    """Return the error that says what is refused on the user's line, and what to do."""
+    return TraceError(f"{user_line()}: {advice}")
 
 
 def refuse_branch() -> NoReturn:
     """Say what to write instead of a branch on a number that is not known yet."""
-    raise TraceError(
-        f"{user_line()}: a Python branch (if, and, or, max, min, sorted) on a traced value, which "
-        "has no number while the program is being recorded; use where(condition, a, b), "
-        "maximum(a, b) or minimum(a, b), or make it a static argument (an int, str or bool)."
+    raise refused(
+        "a Python branch (if, and, or, not, in, sorted) on a traced value, which has no number "
+        "while the program is being recorded; use where(condition, a, b), maximum(a, b) or "
+        "minimum(a, b), or make it a static argument (an int, str or bool)."
     )
 
 
-def refuse_arithmetic(kind: Any, advice: str) -> None:
-    """Make arithmetic on something that is no number say what to do."""
+def refuse(kind: Any, names: Iterable[str], advice: str) -> None:
+    """Make these special methods of a class say what to do."""
 
-    def refuse(_a: Any, _b: Any = None) -> NoReturn:
-        raise TraceError(f"{user_line()}: {advice}")
+    def refusing(*_: Any, **__: Any) -> NoReturn:
+        raise refused(advice)
 
-    for name in ("add", "sub", "mul", "matmul", "truediv", "pow"):
-        setattr(kind, f"__{name}__", refuse)
-        setattr(kind, f"__r{name}__", refuse)
-    kind.__neg__ = kind.__abs__ = refuse
+    for name in names:
+        setattr(kind, f"__{name}__", refusing)
+
+
+def _sides(*names: str) -> tuple[str, ...]:
+    return (*names, *[f"r{name}" for name in names])
+
+
+IN_WHOLE_NUMBERS = (
+    *_sides("floordiv", "mod", "divmod", "lshift", "rshift", "and", "xor", "or"),
+    "invert",
+)
+"""Arithmetic of whole numbers and of bits, by the names of its special methods."""
+ARITHMETIC = (
+    *_sides("add", "sub", "mul", "matmul", "truediv", "pow"),
+    *("neg", "pos", "abs"),
+    *IN_WHOLE_NUMBERS,
+)
+"""All of Python's arithmetic."""
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+CONVERSIONS = ("float", "int", "index", "complex", "round", "trunc", "floor", "ceil")
+TEXT = ("str", "repr", "format", "bytes")
+PICKLING = ("reduce", "reduce_ex", "getstate")
+AS_TEXT = (
+    "a traced value is made text, in a print, an f-string or str(), and has no number while the "
+    "program is being recorded; return it and print what the call returns."
+)
+AS_PICKLE = (
+    "a traced value is copied or pickled, and has no number while the program is being recorded; "
+    "copy what the lifted function is given before the call."
+)
+AS_INTEGER = (
+    "//, %, bits, rounding or conversion of a number that is not known while the program is being "
+    "recorded; compute it before the call and pass it."
+)

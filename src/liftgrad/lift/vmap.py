@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from liftgrad.derivatives import Variable
-from liftgrad.errors import TraceError
 from liftgrad.lift.arguments import flatten_result
-from liftgrad.lift.trace import Batch, Traced
+from liftgrad.lift.trace import Batch, Traced, TracedNumber
 from liftgrad.lift.traced_array import TracedArray
-from liftgrad.lift.user_code import user_line
+from liftgrad.lift.user_code import refused
 
 
 def vmap(
@@ -62,9 +61,9 @@ def vmap(
             )
             return [function(*row) for row in rows]
         if not all(isinstance(x, TracedArray) for x in over):
-            raise TraceError(
-                f"{user_line()}: vmap over something that is not an array argument of the lifted "
-                "function; pass it as a NumPy array, or write a loop."
+            raise refused(
+                "vmap over something that is not an array argument of the lifted function; pass it "
+                "as a NumPy array, or write a loop."
             )
         return _trace_one(function, arguments, axes)
 
@@ -86,6 +85,7 @@ def _trace_one(
         tape.mapping -= groups
     leaves, rebuild = flatten_result(result)
     each = [
-        x if isinstance(x, Traced | Variable) else Traced(tape, tape.index_of(x)) for x in leaves
+        x if type(x) in (Traced, TracedNumber, Variable) else Traced(tape, tape.index_of(x))
+        for x in leaves
     ]
     return rebuild(iter([Batch(x, tape) for x in each]))

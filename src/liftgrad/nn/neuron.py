@@ -63,6 +63,9 @@ class Neuron(Module):
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """Return the activation for the inputs `x`, numbers or Values."""
+        if x.__class__ is not list and getattr(x, "ndim", 1) > 1:
+            # A refusal while a function is traced would be final: this one says more.
+            check_sample(x, len(self.w), f"Neuron({len(self.w)})")
         try:
             act = dot(self.w, x, start=self.b)
         except _REFUSALS:

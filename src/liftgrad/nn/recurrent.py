@@ -49,7 +49,7 @@ class _Recurrent(Module):
         """Return what the inputs ("ih") or the state ("hh") add to each gate."""
         weight = getattr(self, f"weight_{kind}_l{layer}")
         biases = getattr(self, f"bias_{kind}_l{layer}") if self.bias else [None] * len(weight)
-        if all(number.__class__ is float and number == 0.0 for number in x):
+        if all(type(number) is float and number == 0.0 for number in x):
             # Before the first input: products with 0 would be operations of another kind.
             weight, x = [()] * len(weight), []
         sums = [dot(row, x, start=b) for row, b in zip(weight, biases, strict=True)]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from liftgrad.numbers import is_number
+from liftgrad.numbers import is_number, plain
 from liftgrad.optim.checks import check
 
 
@@ -46,7 +46,7 @@ def clip_grad_norm_(
     if not is_number(norm_type) or not norm_type > 0.0:
         raise ValueError(f"norm_type is a number above 0; got norm_type={norm_type!r}.")
     listed = list(parameters)
-    norm = _norm([abs(float(p.grad)) for p in listed], norm_type)
+    norm = _norm([abs(plain(p.grad)) for p in listed], norm_type)
     if error_if_nonfinite and not math.isfinite(norm):
         raise ValueError(
             f"the norm of the gradients is {norm} and they cannot be clipped by it; lower the "
@@ -55,7 +55,7 @@ def clip_grad_norm_(
     factor = max_norm / (norm + 1e-6)
     if factor < 1.0 or math.isnan(norm):
         for parameter in listed:
-            parameter.grad = float(parameter.grad) * factor
+            parameter.grad = plain(parameter.grad) * factor
     return norm
 
 
@@ -75,7 +75,7 @@ def clip_grad_value_(parameters: Iterable[Any], clip_value: float) -> None:
     """
     check("clip_value", clip_value)
     for parameter in parameters:
-        gradient = float(parameter.grad)
+        gradient = plain(parameter.grad)
         if abs(gradient) > clip_value:
             parameter.grad = math.copysign(clip_value, gradient)
 

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from liftgrad.numbers import to_float
+from liftgrad.numbers import plain, to_float
 from liftgrad.optim.checks import check
 from liftgrad.optim.param_groups import ParamGroup, read_params, refuse_unknown
 from liftgrad.optim.schedules import Schedule
@@ -280,7 +280,7 @@ class Optimizer:
             for i, parameter in enumerate(rule.params, first):
                 state = tuple([column[i] for column in columns])
                 parameter.data, state = rule.update(
-                    parameter.data, float(parameter.grad), state, scalars
+                    parameter.data, plain(parameter.grad), state, scalars
                 )
                 for column, number in zip(columns, state, strict=True):
                     column[i] = number

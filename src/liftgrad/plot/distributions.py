@@ -12,6 +12,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.api import lift
 from liftgrad.lift.vmap import vmap
 from liftgrad.nn import Module
+from liftgrad.numbers import plain
 from liftgrad.plot.axes import axes_of
 from liftgrad.plot.layers import with_outputs
 
@@ -139,7 +140,7 @@ def _of_samples(function: Callable[..., Any], *arrays: Any) -> dict[str, list[Ar
         rows = [function(*sample) for sample in samples]
         return {
             name: [
-                np.array([[float(x) for x in row[name][i]] for row in rows])
+                np.array([[plain(x) for x in row[name][i]] for row in rows])
                 for i in range(len(uses))
             ]
             for name, uses in rows[0].items()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.nn import Module
+from liftgrad.numbers import plain
 from liftgrad.plot.axes import axes_of
 from liftgrad.plot.layers import parameter_arrays
 
@@ -69,12 +70,12 @@ def loss_landscape(
     xx0, xx1 = np.meshgrid(steps, steps)
     response = np.empty(xx0.shape)
     try:
-        centre = float(loss(model, *args))
+        centre = plain(loss(model, *args))
         for at, _ in np.ndenumerate(response):
             moved = start + xx0[at] * directions[0] + xx1[at] * directions[1]
             for parameter, number in zip(parameters, moved.tolist(), strict=True):
                 parameter.data = number
-            response[at] = float(loss(model, *args))
+            response[at] = plain(loss(model, *args))
     finally:
         for parameter, number in zip(parameters, solution, strict=True):
             parameter.data = number

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.nn import Module
+from liftgrad.numbers import plain
 from liftgrad.trainer import predict
 
 Array = NDArray[np.float64]
@@ -52,5 +53,5 @@ def outputs(predictor: Any, points: Array) -> NDArray[Any]:
 def _plain(output: Any) -> Any:
     """Return Values as floats, also within lists; labels as they are."""
     if isinstance(output, Sequence | np.ndarray) and not isinstance(output, str):
-        return [float(score) for score in output]
-    return float(output) if hasattr(output, "__float__") else output
+        return [plain(score) for score in output]
+    return plain(output) if hasattr(output, "__float__") else output

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.numbers import plain
 from liftgrad.plot.axes import axes_of
 from liftgrad.trainer.history import is_rate
 
@@ -80,17 +81,25 @@ def _curves(history: Any) -> tuple[dict[str, tuple[Array, Array]], str]:
     if isinstance(table, Mapping) and (measured or losses is None):
         if not measured:
             raise ValueError("the history is empty; train for an epoch or more first.")
-        columns = {name: np.asarray(column, np.float64) for name, column in table.items()}
+        columns = {name: _numbers(column) for name, column in table.items()}
         epochs = columns.pop("epoch", np.arange(1.0, 1.0 + len(next(iter(columns.values())))))
         columns.pop("step", None)
         ordered = sorted(columns, key=lambda name: not name.endswith("loss"))
         return {name: (epochs, columns[name]) for name in ordered}, "epoch"
-    numbers = np.asarray(history if losses is None else losses, np.float64)
+    numbers = _numbers(history if losses is None else losses)
     if numbers.ndim != 1:
         raise ValueError(
             f"losses of shape {numbers.shape}; pass one for each step, or a Trainer's history."
         )
     return {"loss": (np.arange(float(len(numbers))), numbers)}, "step"
+
+
+def _numbers(column: Any) -> Array:
+    """Return numbers, or Values such as the results of a lifted loss, as an array of floats."""
+    array = np.asarray(column)
+    if array.dtype == object and array.size:
+        array = np.vectorize(plain)(array)
+    return array.astype(np.float64)
 
 
 def smoothed(values: Array) -> Array:

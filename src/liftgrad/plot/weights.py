@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.nn import Module
+from liftgrad.numbers import plain
 from liftgrad.plot.axes import axes_of
 from liftgrad.plot.layers import parameter_arrays
 
@@ -76,7 +77,7 @@ def weights(
 
 def _matrix(array: NDArray[Any]) -> Array:
     """Return an array's numbers with a row for each neuron."""
-    numbers = np.array([float(x) for x in array.ravel()]).reshape(len(array), -1)
+    numbers = np.array([plain(x) for x in array.ravel()]).reshape(len(array), -1)
     if not np.isfinite(numbers).all():
         raise ValueError("there are weights that are not finite; train at a smaller rate.")
     return numbers

@@ -10,7 +10,7 @@ import numpy as np
 from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.combination import Combination, combination
 from liftgrad.mapped import is_mapped, is_much, rows_at_once, take_rows
-from liftgrad.numbers import is_number, kind_of
+from liftgrad.numbers import is_number, kind_of, plain
 from liftgrad.trainer.batches import Order
 
 
@@ -109,7 +109,7 @@ def _number(name: str, result: Any) -> float:
     if not is_number(result) and not hasattr(type(result), "__float__"):
         raise TypeError(f"{name} returned {kind_of(result)}; a metric returns one number.")
     try:
-        return float(result)
+        return plain(result)
     except TypeError:
         raise TypeError(
             f"{name} returned an array of shape {np.shape(result)}; a metric returns one number."
