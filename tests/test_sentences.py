@@ -62,6 +62,18 @@ def test_sizes_that_do_not_fit(layer, x, sentence):
         assert sentence in message
 
 
+def test_an_index_that_does_not_fit():
+    """The layer is named, and what it was given."""
+    layer = nn.Embedding(3, 2)
+    with pytest.raises(IndexError, match=r"Embedding\(3, 2\): take\(\) at index 5 of a table of 3"):
+        layer([0, 5])
+    for index, kind in ((1.0, "a float"), (Value(1.0), "a Value"), (None, "None")):
+        with pytest.raises(TypeError, match=rf"Embedding\(3, 2\): .* this is {kind}; pass an int"):
+            layer(index)
+    with pytest.raises(TypeError, match=r"^take\(\) needs an integer"):
+        functional.take([1.0], "0")
+
+
 @pytest.mark.parametrize("rows", [4, 2])
 @pytest.mark.parametrize("layer", [nn.MLP(2, [3, 1]), nn.Layer(2, 3), nn.Neuron(2)])
 def test_a_batch_for_a_model_of_one_sample(layer, rows):

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from liftgrad import ops
-from liftgrad.numbers import to_float
+from liftgrad.numbers import kind_of, to_float
 from liftgrad.ops import (
     cos,
     erf,
@@ -173,12 +173,19 @@ def take(table: Sequence[Any], index: Any) -> Any:
     [3.0, 4.0]
 
     Raises:
+        TypeError: if the index is no integer.
         IndexError: if the index is negative or not less than the table's length.
 
     """
     if hasattr(index, "_take_from"):
         return index._take_from(table)
-    position = operator.index(index)
+    try:
+        position = operator.index(index)
+    except TypeError:
+        raise TypeError(
+            f"take() needs an integer as its index, and this is {kind_of(index)}; pass an int, or "
+            "in a lifted function an element of an integer array."
+        ) from None
     if not 0 <= position < len(table):
         raise IndexError(
             f"take() at index {position} of a table of {len(table)}; "

@@ -34,7 +34,7 @@ class _Documentation:
         return self.of_class if operation is None else _described(operation)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Operation:
     """One operation on numbers; call it on floats, Values or traced values."""
 
@@ -74,6 +74,10 @@ class Operation:
             if hasattr(operand, "_apply"):
                 return operand._apply(self, *operands)
         return self.forward(*map(to_float, operands))
+
+    def __repr__(self) -> str:
+        setting = "" if self.parameter is None else f", {self.parameter}"
+        return f"<operation {self.name}{setting}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name: there is one object for each operation, in every process."""

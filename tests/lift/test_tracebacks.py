@@ -66,6 +66,16 @@ def test_refusals_of_all_kinds(function, error):
     assert {file for file, *_ in shown} == {__file__}
 
 
+def test_refusals_of_a_gradient():
+    """Also those come from deep inside."""
+    both = lift(lambda p: (p[0] * 2.0, p[1] * 2.0))
+    p = values(2)
+    result, _ = both(p)
+    both(p)
+    shown = frames_of(result.backward, LiftError)
+    assert {file for file, *_ in shown} == {__file__}
+
+
 def test_errors_of_the_users_own_keep_all_his_frames():
     """And what Python's library or our functions say of where they arose."""
 
