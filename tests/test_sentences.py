@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import liftgrad
-from liftgrad import Value, functional, grad, lift, losses, nn, optim
+from liftgrad import Value, functional, grad, lift, losses, nn, optim, vmap
 from liftgrad.errors import LiftError
 from liftgrad.functional import dot
 
@@ -99,7 +99,7 @@ def test_other_errors_in_a_layer_stay_as_they_are():
     for own in (model, layer):
         with pytest.raises(ValueError, match="own 3"):
             own([1.0, 2.0, 3.0])
-    with pytest.raises(TypeError, match=r"not iterable|has no len"):
+    with pytest.raises(TypeError, match="dot takes numbers in a list, and this is a float"):
         dot([1.0], 2.0)
 
 
@@ -171,6 +171,33 @@ def test_a_list_of_one_output_in_a_loss():
     ):
         for message in messages(use, nn.Linear(2, 1), ROWS):
             assert "give them one shape, such as model(x)[0] for the one output" in message
+
+
+@pytest.mark.parametrize(
+    ("use", "sentence"),
+    [
+        (lambda v: functional.exp(), "exp() takes one number and got 0; pass one number."),
+        (lambda v: functional.exp(1.0, 2.0), "exp() takes one number and got 2"),
+        (lambda v: functional.exp(v, v), "exp() takes one number and got 2"),
+        (functional.maximum, "maximum() takes 2 numbers and got 1; pass 2 numbers."),
+        (functional.total, "total takes numbers in a list, and this is a Value; pass a list"),
+        (functional.mean, "mean takes numbers in a list, and this is a Value"),
+        (functional.softmax, "softmax takes numbers in a list, and this is a Value"),
+        (lambda v: dot([v], v), "dot takes numbers in a list, and this is a Value"),
+        (lambda v: vmap(abs)(2.0), "vmap maps over lists and arrays, and this is a float; name"),
+        (lambda v: vmap(abs)(), "vmap needs an argument to map over"),
+        (lambda v: nn.MLP(2, 16), "nouts is a list of each layer's size, and this is an int; pass"),
+        (lambda v: nn.Linear("2", 1), "a layer's number of inputs is a whole number, and this is"),
+        (
+            lambda v: nn.Layer(2, 1.5),
+            "a layer's number of neurons is a whole number, and this is a",
+        ),
+        (lambda v: nn.Sequential([nn.ReLU()]), "not in a list: Sequential(*modules)."),
+    ],
+)
+def test_other_arguments_than_are_taken(use, sentence):
+    for message in messages(lambda v: use(v), Value(1.0)):  # noqa: PLW0108, lift takes functions
+        assert sentence in message
 
 
 @pytest.mark.parametrize(

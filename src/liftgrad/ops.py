@@ -70,6 +70,10 @@ class Operation:
 
     def __call__(self, *operands: Any) -> Any:
         """Apply to floats, giving a float, or to Values or traced values, giving one of them."""
+        count = self.arity
+        if len(operands) != count and count is not None:
+            takes = "one number" if count == 1 else f"{count} numbers"
+            raise TypeError(f"{self.name}() takes {takes} and got {len(operands)}; pass {takes}.")
         for operand in operands:
             if hasattr(operand, "_apply"):
                 return operand._apply(self, *operands)

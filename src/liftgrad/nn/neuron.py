@@ -10,6 +10,7 @@ from liftgrad.functional import dot
 from liftgrad.init import INITIALISERS, Initialiser
 from liftgrad.nn.checks import check_name, check_sample, check_size
 from liftgrad.nn.module import Module
+from liftgrad.numbers import kind_of
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     name: getattr(functional, name)
@@ -130,6 +131,11 @@ class MLP(Module):
         activation: str = "relu",
         init: str | Initialiser = "uniform",
     ) -> None:
+        if not isinstance(nouts, Sequence):
+            raise TypeError(
+                f"nouts is a list of each layer's size, and this is {kind_of(nouts)}; pass a list "
+                "such as [16, 1]."
+            )
         if not nouts:
             raise ValueError("an MLP needs at least one layer; pass sizes such as [16, 1].")
         sizes = [nin, *nouts]
