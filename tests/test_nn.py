@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from liftgrad import Value, gradcheck
+from liftgrad import Value, gradcheck, lift, nn
 from liftgrad import functional as F  # noqa: N812
 from liftgrad.init import INITIALISERS
 from liftgrad.nn import ACTIVATIONS, MLP, Layer, Module, Neuron
@@ -186,6 +186,13 @@ def test_a_class_may_say_itself_what_its_state_is():
     assert Whole().state_dict() == {"half.first": 1.0}
 
 
+def nested(depth):
+    inner = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -202,6 +209,11 @@ def test_a_class_may_say_itself_what_its_state_is():
             r"is of shape \(3,\) and the module's is",
         ),
         ({"layers.0.neurons.0.w": [1.0, [2.0]]}, ValueError, "is lists of unequal lengths and"),
+        (
+            {"layers.0.neurons.0.w": nested(10_000)},
+            ValueError,
+            "is nested deeply and the module's is of shape",
+        ),
     ],
 )
 def test_a_wrong_state_dict_changes_nothing(change, error, message):
@@ -230,6 +242,8 @@ def test_a_state_dict_of_another_size_is_refused():
     """Missing names are named, a few of them."""
     with pytest.raises(ValueError, match=r"it lacks layers\.0\.neurons\.0\.w, .* and 3 more"):
         MLP(2, [3]).load_state_dict({})
+    with pytest.raises(TypeError, match="a state_dict is a dictionary, and this is a list"):
+        MLP(2, [3]).load_state_dict([1.0])
 
 
 def test_inner_modules_are_found_and_named():
@@ -302,3 +316,108 @@ def test_training_learns():
         for p in model.parameters():
             p.data -= 0.1 * p.grad
     assert all(math.copysign(1.0, model(x).data) == y for x, y in xor.items())
+
+
+@pytest.mark.parametrize("size", [[64, 64, 10], [500], [16, 16, 1]])
+def test_a_network_prints_on_a_screen(size):
+    """micrograd's way for its own sizes, and the first neurons of wide layers."""
+    text = repr(MLP(2, size))
+    assert len(text) < 24 * 80
+    assert text.count("Layer of") == len(size)
+    if size[0] > 16:
+        assert f"ReLUNeuron(2), ... ({size[0]} in all)]" in text or "LinearNeuron" in text
+
+
+def test_a_long_model_prints_on_a_screen():
+    """Modules alike in a row are one line, as in PyTorch; of many others, both ends are shown."""
+    blocks = nn.Sequential(*[nn.ReLU() for _ in range(100)], nn.Tanh(), nn.Tanh())
+    lines = ["Sequential(", "  (0-99): 100 x ReLU()", "  (100): Tanh()", "  (101): Tanh()", ")"]
+    assert repr(blocks).splitlines() == lines
+    deep = repr(nn.Sequential(*[m for _ in range(50) for m in (nn.Linear(2, 2), nn.ReLU())]))
+    lines = deep.splitlines()
+    assert len(lines) == 23
+    assert (lines[10], lines[11], lines[12]) == ("  (9): ReLU()", "  ... (80 more)", LINEAR_90)
+    apart = Module()
+    apart.a, apart.b, apart.c = nn.ReLU(), nn.ReLU(), nn.ReLU()
+    assert "(b): ReLU()" in repr(apart)
+
+
+LINEAR_90 = "  (90): Linear(in_features=2, out_features=2, bias=True)"
+
+
+class Doubled(nn.Linear):
+    """Written as in PyTorch, on top of a layer of ours."""
+
+    def forward(self, x):  # noqa: D102
+        return [2.0 * y for y in super().forward(x)]
+
+
+class Counted(Module):
+    """A program's own way around forward()."""
+
+    calls = 0
+
+    def __call__(self, x):  # noqa: D102
+        Counted.calls += 1
+        return self.forward(x)
+
+
+class Half(Counted):
+    """Which stays when a subclass says what to compute."""
+
+    def forward(self, x):  # noqa: D102
+        return 0.5 * x
+
+
+class Mixin:
+    """No module itself."""
+
+    def forward(self, x):  # noqa: D102
+        return 3.0 * x
+
+
+class Mixed(Mixin, Module):
+    """Gets its forward() from elsewhere."""
+
+
+def test_a_module_is_called_by_its_forward():
+    """As in PyTorch: written anew, on top of a layer, or from elsewhere; __call__ may stand."""
+    layer = Doubled(1, 1)
+    layer.load_state_dict({"weight": [[3.0]], "bias": [1.0]})
+    for call in (layer, layer.forward, lift(lambda layer, x: layer(x)).__get__(layer)):
+        assert [y.data for y in call([5.0])] == [32.0]
+    assert nn.Sequential(layer, nn.ReLU())([5.0])[0].data == 32.0
+    assert Half()(3.0) == 1.5
+    assert Counted.calls == 1
+    assert Mixed()(2.0) == 6.0
+    assert nn.Linear.forward is nn.Linear.__call__
+    with pytest.raises(TypeError, match=r"^Module does not say .* a method forward\(self, x\)"):
+        Module()(1.0)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"conv.weight": Value(1.0), "conv": {"weight": Value(2.0)}},
+        {"a": Value(1.0), "a.b": Value(2.0)},
+        {"a.b": Value(2.0), "a": Value(1.0)},
+        {1: Value(1.0), "1": Value(2.0)},
+    ],
+)
+def test_names_that_coincide_are_refused(parts):
+    """A state_dict would hold one of two parameters, or mix them up."""
+    model = Module()
+    model.parts = parts
+    with pytest.raises(ValueError, match="would name two parameters of this module"):
+        model.state_dict()
+    with pytest.raises(ValueError, match="would name two parameters of this module"):
+        model.load_state_dict({})
+
+
+def test_names_with_dots_and_one_parameter_twice_are_fine():
+    """As long as nothing coincides."""
+    model = Module()
+    model.parts = {"a.b": Value(2.0), "a": [Value(1.0)]}
+    model.c = model.parts["a.b"]
+    model.load_state_dict({name: x + 1.0 for name, x in model.state_dict().items()})
+    assert [p.data for p in model.parameters()] == [3.0, 2.0]

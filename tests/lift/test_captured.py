@@ -4,6 +4,7 @@ import importlib
 import sys
 import textwrap
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -481,3 +482,57 @@ def test_a_method_that_overrides_an_inherited_one_later_is_seen():
     assert f(module, x).data == 60.0
     del Derived.__call__
     assert f(module, x).data == 6.0
+
+
+# Functions that are handed over.
+
+
+def scaled(x):
+    """Use a global number."""
+    return x * SCALE
+
+
+class _Scaling:
+    """A method that uses a global number."""
+
+    @staticmethod
+    def apply(x):
+        return x * SCALE
+
+
+@pytest.mark.parametrize(
+    ("f", "make"),
+    [
+        (lambda x, f: f(x), lambda: scaled),
+        (lambda x, f: f[0](x), lambda: [scaled]),
+        (lambda x, f: f["f"](x), lambda: {"f": scaled}),
+        (lambda x, f: f.f(x), lambda: SimpleNamespace(f=scaled)),
+        (lambda x, f: f(x), lambda: partial(scaled)),
+        (lambda x, f: f(x), lambda: lift(scaled)),
+        (lambda x, f: f(x), lambda: _Scaling().apply),
+        (lambda x, f: f.apply(x), lambda: _Scaling),
+        (lambda x, f: f()(x), lambda: lambda: scaled),
+    ],
+)
+def test_what_functions_among_the_arguments_read_is_seen(f, make, monkeypatch):
+    """A number that they use is another one at a later call."""
+    argument, lifted = make(), lift(f)
+    for number in (2.0, 3.0, 2.0):
+        monkeypatch.setattr(sys.modules[__name__], "SCALE", number)
+        for _ in range(2):
+            assert lifted(Value(5.0), argument).data == 5.0 * number
+
+
+def test_numbers_in_packages_are_seen(tmp_path, monkeypatch):
+    """Mentioned as package.module.name, also by a function there."""
+    folder = tmp_path / "a_package"
+    folder.mkdir()
+    folder.joinpath("__init__.py").write_text("from . import inner\n")
+    folder.joinpath("inner.py").write_text("FACTOR = 2.0\ndef scaled(x): return x * FACTOR\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    package = importlib.import_module("a_package")
+    f = lift(lambda x: package.inner.scaled(x) + package.inner.FACTOR)
+    for factor in (2.0, 3.0):
+        package.inner.FACTOR = factor
+        for _ in range(2):
+            assert f(Value(5.0)).data == 6.0 * factor

@@ -6,7 +6,9 @@ import re
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
+import time
 import warnings
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,7 +21,9 @@ from liftgrad.lift.compiler import host
 from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift.known_host import _processor, known_host
 from liftgrad.lift.machine_code import MachineCode
+from liftgrad.lift.private_folder import Folder
 
+FOLDER = f"liftgrad-kernels-{os.geteuid()}" if os.name == "posix" else "liftgrad-kernels"
 KEY = hashlib.sha256(b"a kernel").hexdigest()
 OTHER_KEY = hashlib.sha256(b"another kernel").hexdigest()
 CODE = bytes(range(256)) * 16
@@ -44,14 +48,21 @@ energy(xs, 0.5).backward()
 print(xs[3].grad.hex(), len(compiled))
 """
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+as_root = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="takes root to be somebody else"
+)
 
 
 @pytest.fixture
 def directory(tmp_path, monkeypatch):
-    """A directory yet to be made, chosen for the cache."""
-    chosen = tmp_path / "caches" / "kernels"
+    """The cache's folder, yet to be made, in a directory that was chosen for it."""
+    chosen = tmp_path / "caches" / "chosen"
     monkeypatch.setenv("LIFTGRAD_CACHE_DIR", str(chosen))
-    return chosen
+    return chosen / FOLDER
+
+
+def entry(key=KEY):
+    return f"{key}.kernels"
 
 
 def start(program):
@@ -91,17 +102,37 @@ def test_the_directory_is_made_private(directory):
         KernelCache.of_user().store(KEY, CODE)
     finally:
         os.umask(before)
+    assert stat.S_IMODE(directory.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert stat.S_IMODE((directory / KEY).stat().st_mode) == 0o600
+    assert stat.S_IMODE((directory / entry()).stat().st_mode) == 0o600
 
 
 @posix_only
-def test_a_directory_that_others_could_read_is_closed_to_them(directory):
-    """Nobody wrote to it so far, so that its entries can be trusted."""
-    directory.mkdir(parents=True, mode=0o755)
+@pytest.mark.parametrize("mode", [0o500, 0o755, 0o750])
+def test_a_directory_that_others_may_read_is_used_as_it_is(directory, mode):
+    """Nobody else can have written to it; its mode is its owner's business."""
     KernelCache.of_user().store(KEY, CODE)
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    directory.chmod(mode)
     assert KernelCache.of_user().load(KEY) == CODE
+    assert stat.S_IMODE(directory.stat().st_mode) == mode
+
+
+@posix_only
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777, 0o1777])
+def test_the_chosen_directory_is_left_as_it_is(directory, mode):
+    """Its mode and all that the user keeps there, also beside the entries, whatever its name."""
+    chosen = directory.parent
+    directory.mkdir(parents=True)
+    chosen.chmod(mode)
+    kept = [chosen / "thesis.dat", chosen / entry(), directory / "thesis.dat", directory / KEY]
+    for path in [*kept, directory / entry(OTHER_KEY)]:
+        path.write_bytes(CODE)
+        os.utime(path, (0, 0))
+    cache = KernelCache(KernelCache.of_user().directory, limit=len(CODE) + 32)
+    cache.store(KEY, CODE)
+    assert all(path.read_bytes() == CODE for path in kept)
+    assert stat.S_IMODE(chosen.stat().st_mode) == mode
+    assert not (directory / entry(OTHER_KEY)).exists()
 
 
 @posix_only
@@ -110,22 +141,136 @@ def test_a_directory_that_others_could_write_to_is_refused(directory, mode):
     """With one warning that says what to do; nothing there is loaded, nothing is stored."""
     KernelCache.of_user().store(KEY, CODE)
     directory.chmod(mode)
-    sentence = f"could write to {directory}; make it yours with chmod 700"
+    sentence = f"{directory} is open to others, who may have put something there; delete it, or set"
     with pytest.warns(RuntimeWarning, match=re.escape(sentence)) as caught:
         cache = KernelCache.of_user()
     assert len(caught) == 1
+    cache = KernelCache(directory)
     cache.store(OTHER_KEY, CODE)
     assert cache.load(KEY) is None
-    assert not (directory / OTHER_KEY).exists()
+    assert not (directory / entry(OTHER_KEY)).exists()
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="takes root to give away")
+@as_root
 def test_a_directory_of_somebody_else_is_refused(directory):
     """Even if only its owner may write to it."""
-    directory.mkdir(parents=True, mode=0o700)
+    KernelCache.of_user().store(KEY, CODE)
     os.chown(directory, 65534, 65534)
-    with pytest.warns(RuntimeWarning, match="others could write"):
+    with pytest.warns(RuntimeWarning, match="belongs to another user; delete it, or set"):
         assert KernelCache.of_user().directory is None
+    assert KernelCache(directory).load(KEY) is None
+
+
+@posix_only
+def test_a_link_to_a_directory_is_refused(directory):
+    """It may lead to one of the user's own in which a stranger's files are, such as downloads."""
+    downloads = directory.parent.parent / "downloads"
+    downloads.mkdir(parents=True)
+    directory.parent.mkdir()
+    directory.symlink_to(downloads)
+    with pytest.warns(RuntimeWarning, match="is a symbolic link; delete it, or set"):
+        assert KernelCache.of_user().directory is None
+    KernelCache(directory).store(KEY, CODE)
+    assert not list(downloads.iterdir())
+
+
+def writable_by_the_group(path):
+    path.chmod(0o620)
+
+
+def writable_by_all(path):
+    path.chmod(0o602)
+
+
+def somebody_elses(path):
+    os.chown(path, 65534, 65534)
+
+
+def hard_link(path):
+    path.with_name("download").hardlink_to(path)
+
+
+def symbolic_link(path):
+    path.rename(path.with_name("download"))
+    path.symlink_to("download")
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@posix_only
+@pytest.mark.parametrize(
+    "become",
+    [
+        *(writable_by_the_group, writable_by_all, hard_link, symbolic_link, pipe, folder),
+        pytest.param(somebody_elses, marks=as_root),
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_an_entry_that_others_may_have_put_there_is_no_entry(directory, become):
+    """Although its contents are right: a directory closed too late may hold what others made."""
+    cache = KernelCache.of_user()
+    cache.store(KEY, CODE)
+    become(directory / entry())
+    assert cache.load(KEY) is None
+    if become is not folder:
+        cache.store(KEY, CODE)
+        assert cache.load(KEY) == CODE
+
+
+@posix_only
+def test_a_directory_swapped_while_it_is_used_is_not_read(directory):
+    """What was looked at is what is used, wherever its path leads now."""
+    cache = KernelCache.of_user()
+    cache.store(KEY, CODE)
+    other = directory.with_name("other")
+    other.mkdir()
+    (other / entry()).write_bytes(b"foreign")
+    with Folder.of(directory) as held:
+        directory.rename(directory.with_name("moved"))
+        other.rename(directory)
+        assert held.read(entry(), 2**20).endswith(CODE)
+        held.delete(entry())
+    assert (directory / entry()).read_bytes() == b"foreign"
+
+
+@as_root
+def test_users_may_share_a_directory():
+    """Each has a folder of its own there, and loads nothing of another's."""
+    program = f"""
+    import os, sys, warnings
+    warnings.simplefilter("error")
+    from liftgrad.lift.compiler import host
+    from liftgrad.lift.kernel_cache import KernelCache
+    from liftgrad.lift.machine_code import MachineCode
+    os.seteuid(int(sys.argv[1]))
+    cache = KernelCache.of_user()
+    print(cache.load({KEY!r}) is not None)
+    cache.store({KEY!r}, b"code")
+    print(cache.load({KEY!r}) == b"code")
+    MachineCode(host(), cache)
+    """
+    with tempfile.TemporaryDirectory() as shared:
+        Path(shared).chmod(0o1777)
+        for user, known in (("65534", "False"), ("65533", "False"), ("0", "False"), ("0", "True")):
+            done = subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(program), user],
+                env={**os.environ, "LIFTGRAD_CACHE_DIR": shared},
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            assert not done.returncode, done.stderr
+            assert done.stdout.split() == [known, "True"]
+        folders = list(Path(shared).iterdir())
+        assert [len(list(folder.iterdir())) for folder in folders] == [2, 2, 2]
 
 
 def test_a_process_warns_once_of_a_refused_directory(directory):
@@ -182,15 +327,15 @@ def test_a_read_only_directory_is_read(directory):
     directory.chmod(0o500)
     program = f"""
     import os, warnings
+    from pathlib import Path
     warnings.simplefilter("error")
     from liftgrad.lift.kernel_cache import KernelCache
     os.chdir({str(directory)!r})
-    os.environ["LIFTGRAD_CACHE_DIR"] = "."
     if os.geteuid() == 0:  # who may write anywhere
-        for path in (".", {KEY!r}):
+        for path in (".", {entry()!r}):
             os.chown(path, 65534, 65534)
         os.seteuid(65534)
-    cache = KernelCache.of_user()
+    cache = KernelCache(Path("."))
     cache.store({OTHER_KEY!r}, b"")
     print(cache.load({KEY!r}) is not None, cache.load({OTHER_KEY!r}) is not None)
     """
@@ -199,12 +344,71 @@ def test_a_read_only_directory_is_read(directory):
 
 
 @posix_only
-def test_a_directory_made_read_only_stays_so(directory):
-    """Its owner may have wanted that."""
-    directory.mkdir(parents=True)
-    directory.chmod(0o500)
-    KernelCache.of_user()
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o500
+def test_a_full_disk_is_no_error(directory):
+    """Nothing is kept then, and nothing is left of the attempt."""
+    directory.parent.mkdir(parents=True)
+    program = f"""
+    import resource
+    from liftgrad import Value, lift
+    from liftgrad.lift.kernel_cache import KernelCache
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))  # as a disk with 16 bytes left
+    x = Value(3.0)
+    lift(lambda x: x * x)(x).backward()
+    KernelCache.of_user().store({KEY!r}, bytes(4096))
+    print(x.grad)
+    """
+    assert run(textwrap.dedent(program)) == ["6.0"]
+    assert not list(directory.iterdir())
+
+
+@posix_only
+def test_a_user_without_a_home_is_told_once(tmp_path, monkeypatch):
+    """As in a container; lifted functions run, and no directory is made anywhere."""
+    for name in ("HOME", "XDG_CACHE_HOME", "LIFTGRAD_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    program = f"""
+    import os, pwd, warnings
+    def unknown(uid):
+        raise KeyError(uid)
+    pwd.getpwuid = unknown
+    os.chdir({str(tmp_path)!r})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        from liftgrad import Value, lift
+        for factor in (1, 2):
+            x = Value(3.0)
+            lift(lambda x, factor: factor * x * x)(x, factor).backward()
+    (warning,) = caught
+    assert "the user has no home directory; set LIFTGRAD_CACHE_DIR" in str(warning.message)
+    print(x.grad)
+    """
+    assert run(textwrap.dedent(program)) == ["12.0"]
+    assert not list(tmp_path.iterdir())
+
+
+@posix_only
+def test_a_tilde_is_the_users_home(tmp_path, monkeypatch):
+    """Where no shell has replaced it: in a file of settings, or a container's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LIFTGRAD_CACHE_DIR", "~/cache")
+    assert KernelCache.of_user().directory == tmp_path / "home" / "cache" / FOLDER
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    monkeypatch.setenv("LIFTGRAD_CACHE_DIR", "~nobody-of-that-name/cache")
+    with pytest.warns(RuntimeWarning, match="nothing is known of '~nobody-of-that-name/cache'"):
+        assert KernelCache.of_user().directory is None
+
+
+def test_a_relative_directory_stays_where_it_is(tmp_path, monkeypatch):
+    """Also when the program goes on to another working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIFTGRAD_CACHE_DIR", "cache")
+    cache = KernelCache.of_user()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    cache.store(KEY, CODE)
+    assert cache.load(KEY) == CODE
+    assert (tmp_path / "cache" / FOLDER / entry()).exists()
 
 
 def cut(contents):
@@ -239,7 +443,7 @@ def test_a_damaged_entry_is_no_entry(directory, damage):
     """It is not loaded, and the next store replaces it."""
     cache = KernelCache.of_user()
     cache.store(KEY, CODE)
-    (directory / KEY).write_bytes(damage((directory / KEY).read_bytes()))
+    (directory / entry()).write_bytes(damage((directory / entry()).read_bytes()))
     assert cache.load(KEY) is None
     cache.store(KEY, CODE)
     assert cache.load(KEY) == CODE
@@ -249,7 +453,7 @@ def test_an_entry_under_another_name_is_no_entry(directory):
     """A whole and valid one, of a kernel that was not asked for."""
     cache = KernelCache.of_user()
     cache.store(KEY, CODE)
-    (directory / KEY).rename(directory / OTHER_KEY)
+    (directory / entry()).rename(directory / entry(OTHER_KEY))
     assert cache.load(OTHER_KEY) is None
 
 
@@ -306,21 +510,23 @@ def test_the_cache_is_bounded(directory):
     keys = [hashlib.sha256(bytes([i])).hexdigest() for i in range(4)]
     for i, key in enumerate(keys[:3]):
         cache.store(key, CODE)
-        os.utime(directory / key, (i, i))
+        os.utime(directory / entry(key), (i, i))
     assert cache.load(keys[0]) == CODE  # used just now
     cache.store(keys[3], CODE)
-    assert {path.name for path in directory.iterdir()} == {keys[0], keys[2], keys[3]}
+    assert {path.name for path in directory.iterdir()} == {entry(keys[i]) for i in (0, 2, 3)}
 
 
-def test_what_a_killed_process_left_counts_and_goes(directory):
-    """An unfinished file is nobody's entry, and does not stay for ever."""
-    cache = KernelCache(KernelCache.of_user().directory, limit=2 * (len(CODE) + 32))
-    unfinished = directory / "tmpunfinished"
-    unfinished.write_bytes(CODE)
-    os.utime(unfinished, (0, 0))
-    cache.store(KEY, CODE)
+def test_what_a_killed_process_left_goes(directory):
+    """An unfinished file is nobody's entry; after an hour, nobody is at work on it any more."""
+    cache = KernelCache.of_user()
+    left, at_work = directory / f"{entry()}.{8 * 'a0'}", directory / f"{entry()}.{8 * 'b0'}"
+    for path, age in ((left, 3700), (at_work, 100)):
+        path.write_bytes(CODE)
+        os.utime(path, (time.time() - age,) * 2)
     cache.store(OTHER_KEY, CODE)
-    assert {path.name for path in directory.iterdir()} == {KEY, OTHER_KEY}
+    assert set(directory.iterdir()) == {at_work, directory / entry(OTHER_KEY)}
+    KernelCache(directory, limit=len(CODE) + 32).store(OTHER_KEY, CODE)
+    assert set(directory.iterdir()) == {directory / entry(OTHER_KEY)}
 
 
 def test_a_directory_that_vanishes_is_no_error(directory):

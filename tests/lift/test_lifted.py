@@ -2,11 +2,14 @@
 
 import copy
 import gc
+import itertools
+import math
 import pickle
 import random
 import re
+import threading
 import warnings
-from collections import OrderedDict, defaultdict, deque, namedtuple
+from collections import OrderedDict, defaultdict, namedtuple
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -17,7 +20,7 @@ import pytest
 
 from liftgrad import Value, functional, grad, lift, nn, ops, vmap
 from liftgrad.errors import LiftError, TraceError
-from liftgrad.functional import log, mean, take, tanh, total
+from liftgrad.functional import log, log_softmax, mean, take, tanh, total
 
 BACKENDS = ["native", "numpy"]
 Point = namedtuple("Point", "x y")  # noqa: PYI024, the kind without types
@@ -140,16 +143,16 @@ def test_named_tuples_keep_their_names():
 @pytest.mark.parametrize("kind", [OrderedDict, partial(defaultdict, list)])
 def test_other_dicts_keep_their_kind(kind):
     """With what they can do beyond a dict."""
-    kinds = deque()
+    unseen = threading.local()  # which the lift does not look into
 
     @lift
     def f(d):
-        kinds.append(type(d))
+        unseen.kind = type(d)
         return d["a"] * d["b"]
 
     d = kind(a=Value(2.0), b=3.0)
     assert f(d).data == 6.0
-    assert list(kinds) == [type(d)]
+    assert unseen.kind is type(d)
 
 
 def test_keywords_defaults_and_any_number_of_arguments():
@@ -299,7 +302,7 @@ def test_a_weight_that_is_tied_later_makes_another_program():
     eager, own = penalty.function, net.head
     for head in (own, [Value(1.0), Value(2.0)], own):
         net.head = head
-        assert penalty(net).data == pytest.approx(eager(net).data, rel=1e-15)
+        assert penalty(net).data == pytest.approx(eager(net).data, rel=1e-14)
     assert penalty.stats.traces == 2
 
 
@@ -309,22 +312,22 @@ def test_rows_of_data_that_are_drawn_twice_make_no_other_program():
     data = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
     for batch in ((0, 1), (1, 1), (2, 2), (2, 0)):
         xs = [data[i] for i in batch]
-        assert f(Value(2.0), xs).data == f.function(Value(2.0), xs).data
+        assert f(Value(2.0), xs).data == pytest.approx(f.function(Value(2.0), xs).data)
     assert f.stats.traces == 1
 
 
 def test_what_is_no_number_is_handed_on():
     """Strings, ranges, sets, enumerations, functions, classes, None."""
-    seen = deque()
+    unseen = threading.local()
 
     @lift
     def f(x, *rest):
-        seen.append(rest)
+        unseen.rest = rest
         return x * 1.0
 
     rest = ("text", b"bytes", range(3), {1, 2}, Colour.RED, tanh, mean, Point, None, ...)
     f(Value(1.0), *rest)
-    assert list(seen) == [rest]
+    assert unseen.rest == rest
 
 
 def test_a_partial_function_is_taken_apart():
@@ -343,7 +346,7 @@ def test_a_partial_function_is_taken_apart():
     ("argument", "sentence"),
     [
         (np.array([1j]), "x is an array of complex128; a lifted function takes arrays of floats"),
-        (np.array([Value(1.0)]), "x is an array of object"),
+        (np.array([iter([1.0])], object), "x.0 is a list_iterator, and"),
         (np.ma.array([1.0], mask=[True]), "x is a MaskedArray, and would be used as a plain array"),
         ((x for x in [1.0]), "x is a generator, and a lifted function could not see it change"),
         ([bytearray(b"a")], "x.0 is a bytearray, and"),
@@ -483,12 +486,12 @@ def test_a_result_that_would_hide_traced_values_is_refused(function):
 
 def test_a_traced_value_that_escaped_is_refused():
     """Where it is used next: as an argument, or within another function."""
-    escaped = deque()
-    lift(lambda x: escaped.append(x * 2.0) or x * 1.0)(Value(1.0))
+    unseen = threading.local()
+    lift(lambda x: setattr(unseen, "x", x * 2.0) or x * 1.0)(Value(1.0))
     with pytest.raises(TraceError, match=r"xs\.0 holds a traced value of an earlier call"):
-        lift(lambda xs: xs[0] * 2.0)(list(escaped))
+        lift(lambda xs: xs[0] * 2.0)([unseen.x])
     with pytest.raises(TraceError, match="of an earlier call"):
-        lift(lambda x: x * escaped[0])(Value(1.0))
+        lift(lambda x: x * unseen.x)(Value(1.0))
 
 
 # Gradients.
@@ -809,6 +812,38 @@ def test_the_warning_says_what_differs(what):
     assert message.endswith(SENTENCES[what])
 
 
+def surprise(table, tokens):
+    """Of a text under a bigram model, its tokens looked up as liftgrad looks them up."""
+    pairs = list(itertools.pairwise(tokens))
+    return -total([take(log_softmax(take(table, a)), b) for a, b in pairs])
+
+
+@pytest.mark.parametrize("lengths", [[5], [5, 6]])
+def test_texts_in_lists_are_warned_of_early(lengths):
+    """At the fourth program, in one sentence whose advice makes one program of all texts."""
+    random.seed(1)
+    table = [[Value(random.gauss(0, 1)) for _ in range(7)] for _ in range(7)]
+    texts = [[random.randrange(7) for _ in range(lengths[k % len(lengths)])] for k in range(9)]
+    bigram = lift(surprise)
+    told_at = 0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for text in texts:
+            bigram(table, text)
+            told_at = told_at or (bigram.stats.traces if caught else 0)
+    assert told_at == 4
+    (message,) = [str(w.message) for w in caught]
+    assert message.endswith(
+        "in tokens. Integers in lists are part of the program: pass them as an integer array, "
+        "padded to one length, and look rows up with take(table, i)."
+    )
+    advised = lift(surprise)
+    for text in texts:
+        if len(text) == 5:
+            assert advised(table, np.array(text)).data == pytest.approx(surprise(table, text).data)
+    assert advised.stats.traces == 1
+
+
 def test_stats_say_what_was_done():
     """Traces, calls served, operations before and after, kernels, seconds for each stage."""
     f = lift(loss)
@@ -899,3 +934,13 @@ def test_tracing_leaves_frozen_objects_to_the_user():
     finally:
         gc.unfreeze()
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_a_power_of_zero_does_not_depend_on_its_base(backend):
+    """Whatever the base is, when the exponent is known at run time only."""
+    power = lift(backend=backend)(lambda v, e: v**e)
+    for base in (1e-310, -1e-310, 0.0, math.inf, math.nan, 2.0):
+        x = Value(base)
+        power(x, 0.0).backward()
+        assert x.grad == 0.0

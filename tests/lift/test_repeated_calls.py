@@ -145,3 +145,53 @@ def test_parameters_of_two_functions_gather_the_gradients_of_both():
         (model(x) * 2).backward()
         model(x).tanh().backward()
         np.testing.assert_allclose(lifted, [p.grad for p in model.parameters()], rtol=1e-12)
+
+
+class Settings(nn.Module):
+    """Parameters among static numbers, all of which can be set to others."""
+
+    def __init__(self):
+        self.w = [Value(2.0), Value(3.0)]
+        self.zero, self.count, self.sizes = 0.0, 1, [1, 2]
+
+
+def by_settings(m, x):
+    total = m.w[0] * x[0] + m.w[1] + m.sizes[0] * 100.0 + m.zero
+    signed = total * np.copysign(1.0, m.zero) if isinstance(m.zero, float) else total
+    return signed * 10.0 if isinstance(m.count, bool) else signed * m.count
+
+
+CHANGES = {
+    "a number becomes another zero": lambda m: setattr(m, "zero", -0.0),
+    "an int becomes a bool": lambda m: setattr(m, "count", True),
+    "an int becomes a Value": lambda m: setattr(m, "count", Value(1.0)),
+    "a parameter becomes its number": lambda m: m.w.__setitem__(1, 3.0),
+    "a parameter becomes its number and another one": lambda m: (
+        m.w.__setitem__(1, 3.0),
+        by_lift(m, np.ones(1)),
+        m.w.__setitem__(1, Value(3.0)),
+    ),
+    "a number in a list becomes a Value": lambda m: m.sizes.__setitem__(0, Value(1.0)),
+    "a parameter becomes another of its number": lambda m: m.w.__setitem__(0, Value(2.0)),
+}
+by_lift = lift(by_settings)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_equals_what_was_there_is_another_thing(change):
+    """After quick calls, a number or Value in the place of one that equals it is seen."""
+    m = Settings()
+    for _ in range(3):
+        by_lift(m, np.ones(1))
+    CHANGES[change](m)
+    for p in m.parameters():
+        p.grad = 0.0
+    lifted = by_lift(m, np.ones(1))
+    lifted.backward()
+    gradients = [p.grad for p in m.parameters()]
+    for p in m.parameters():
+        p.grad = 0.0
+    eager = by_settings(m, np.ones(1))
+    eager.backward()
+    assert lifted.data == eager.data
+    assert gradients == [p.grad for p in m.parameters()]

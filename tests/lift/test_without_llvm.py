@@ -7,6 +7,9 @@ import textwrap
 
 import pytest
 
+from liftgrad import Value, lift
+from liftgrad.errors import LiftError
+
 BLOCKED = """
 import sys
 
@@ -95,6 +98,45 @@ def test_everything_runs_on_numpy_with_one_warning(error):
     assert numbers == pytest.approx(native, rel=1e-11)
     assert silent == []
     assert loaded
+
+
+@pytest.mark.parametrize("asked", ["get_host_cpu_features", "get_host_cpu_name"])
+def test_a_processor_that_llvm_does_not_know_is_as_good_as_no_llvm(asked):
+    """Such as those of which llvmlite cannot say what features they have."""
+    program = f"""
+    import json, os, warnings
+    os.environ["LIFTGRAD_CACHE_DIR"] = ""
+    import llvmlite.binding as llvm
+    def unknown():
+        raise RuntimeError("failed to get host cpu features.")
+    llvm.{asked} = unknown
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        from liftgrad import Value, lift, recording
+        f, x = lift(lambda x: x * x), Value(3.0)
+        f(x).backward()
+        with recording():
+            (x * x).backward()
+    print(json.dumps([x.grad, [str(warning.message) for warning in caught]]))
+    """
+    gradient, (warning,) = run(textwrap.dedent(program))
+    assert gradient == 12.0
+    assert warning == (
+        "LLVM does not know this processor (failed to get host cpu features.); lifted functions "
+        "run on NumPy, more slowly. Another llvmlite may."
+    )
+
+
+@pytest.mark.parametrize("bits", ["abc", "-128", "100", "1024", "12.8"])
+def test_vectors_have_a_width_that_there_is(monkeypatch, bits):
+    """Another one is refused by name, at each call."""
+    monkeypatch.setenv("LIFTGRAD_VECTOR_BITS", bits)
+    f = lift(lambda x: x * x)
+    for _ in range(2):
+        with pytest.raises(LiftError, match=f"LIFTGRAD_VECTOR_BITS is '{bits}'; set it to 128, "):
+            f(Value(3.0))
+    monkeypatch.setenv("LIFTGRAD_VECTOR_BITS", "")
+    assert f(Value(3.0)).data == 9.0
 
 
 def test_the_warning_may_be_an_error():

@@ -1,14 +1,18 @@
 """LiftClassifier: a network that tells classes apart."""
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from liftgrad import losses
-from liftgrad.estimators.perceptron import FLOATS, Array, Perceptron
+from liftgrad.estimators.perceptron import FLOATS, Perceptron, unchanged_if_refused
+from liftgrad.estimators.rows import Array, checked_weights
 
 
 class LiftClassifier(ClassifierMixin, Perceptron):
@@ -25,7 +29,8 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     Args:
         hidden_layer_sizes: how many neurons each hidden layer has.
         activation: of the hidden layers.
-        alpha: the weight of the L2 penalty, α/2·Σw² for each batch, biases left out.
+        alpha: the weight of the L2 penalty, α/2·Σw² for each batch, biases left out, by the
+            batch's number of rows or their weights' sum, as the loss is.
         batch_size: samples a step; "auto": 200, or all if there are fewer.
         learning_rate_init: Adam's rate.
         max_iter: how many epochs at most.
@@ -36,19 +41,61 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         early_stopping: whether rows are held out and their score decides when to stop.
         validation_fraction: how many of the rows are held out then.
         n_iter_no_change: ...within so many epochs, or training ends.
+        warm_start: whether `fit` goes on from the network that was fitted before.
+        class_weight: a dictionary of how much each class counts, 1 where it says nothing;
+            "balanced": as much as all others; None: each row counts alike.
 
     Attributes:
         classes_: the classes, sorted, (k,).
         n_features_in_, n_outputs_, n_layers_: how many there are.
         parameters_: all weights and biases, neuron by neuron, (count,).
-        loss_curve_: the mean loss of each epoch; `loss_` is the last.
-        n_iter_: how many epochs there were.
+        coefs_, intercepts_: the same layer by layer, (inputs, outputs) and (outputs,), to read.
+        loss_curve_: the mean loss of each epoch since the network began; `loss_` is the last.
+        n_iter_: how many epochs the last fit took.
         interrupted_: whether Ctrl-C ended the training early, after a whole step.
         validation_scores_: the held-out rows' accuracy after each epoch, with `early_stopping`.
 
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Literal["identity", "logistic", "tanh", "relu"] = "relu",
+        *,
+        alpha: float = 0.0001,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+        )
+        self.class_weight = class_weight
+
+    @unchanged_if_refused
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from scratch on rows X (n, d) with classes y (n,), and return self.
 
         >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
@@ -56,22 +103,97 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         >>> classifier.fit(X, y).classes_.tolist()
         ['high', 'low']
 
+        Args:
+            X, y: the rows and their classes.
+            sample_weight: how much each row counts, (n,), times its class's weight: the loss is
+                the weighted mean of the rows', and the validation score that of the held-out ones.
+
         Raises:
-            ValueError: if X or y are not such, or a setting makes no sense.
+            ValueError: if X, y or the weights are not such, or a setting makes no sense.
             NonFiniteLossError: if the loss becomes nan or infinite.
             KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
         self._check_settings()
-        X, y = validate_data(self, X, y, dtype=FLOATS, order="C")
+        goes_on = self._goes_on()
+        X, y = self._checked(X, y, reset=not goes_on)
+        classes = np.unique(y)
+        if goes_on and set(classes.tolist()) != set(self.classes_.tolist()):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes_}, `y` has {classes}"
+            )
+        data = self._data(X, y, sample_weight, classes)
+        return self._fit(*data, one_dimensional=True, goes_on=goes_on)
+
+    @unchanged_if_refused
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Train for one epoch on some rows, going on from what was learnt before; return self.
+
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, random_state=0)
+        >>> for _ in range(50):
+        ...     _ = classifier.partial_fit(X, y, classes=["high", "low"])
+        >>> classifier.predict([[0.5], [4.5]]).tolist()
+        ['low', 'high']
+
+        Args:
+            X, y: the rows and their classes.
+            sample_weight: how much each row counts, (n,), times its class's weight.
+            classes: all that there will be; needed at the first call.
+
+        Raises:
+            ValueError: if X, y or the weights are not such, a setting makes no sense, or there is
+                another class.
+            NonFiniteLossError: if the loss becomes nan or infinite; the network is as it was before
+                that step.
+            KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
+
+        """
+        self._check_settings(incremental=True)
+        balanced = isinstance(self.class_weight, str)
+        if balanced:
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit. In order to use "
+                "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
+                "Pass the resulting weights as the class_weight parameter, as a dictionary."
+            )
+        goes_on = self._goes_on(incremental=True)
+        X, y = self._checked(X, y, reset=not goes_on)
+        if classes is None and not goes_on:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        known = np.unique(np.asarray(classes)) if classes is not None else self.classes_
+        if goes_on and not np.array_equal(known, self.classes_):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{self.classes_!r}"
+            )
+        if len(np.setdiff1d(y, known)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has "
+                f"{np.unique(y)}."
+            )
+        data = self._data(X, y, sample_weight, known)
+        return self._partial_fit(*data, one_dimensional=True, goes_on=goes_on)
+
+    def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
+        """Return X and y as arrays."""
+        X, y = validate_data(self, X, y, dtype=FLOATS, order="C", reset=reset)
         check_classification_targets(y)
-        classes, labels = np.unique(y, return_inverse=True)
+        return X, y
+
+    def _data(
+        self, X: Array, y: Array, sample_weight: Any, classes: Array
+    ) -> tuple[Array, Array, Array | None, int]:
+        """Return rows, what the loss compares them with, weights and the number of outputs."""
         if len(classes) < 2:
             raise ValueError("LiftClassifier needs samples of 2 classes or more; y has 1 class.")
+        labels = np.searchsorted(classes, y)
+        weights = self._class_weighted(checked_weights(sample_weight, X), classes, labels, X.dtype)
         self.classes_ = classes
         if len(classes) == 2:  # one output: the logarithm of the odds for the second class
-            return self._fit(X, labels.astype(X.dtype), 1, one_dimensional=True)
-        return self._fit(X, labels.astype(np.int64), len(classes), one_dimensional=True)
+            return X, labels.astype(X.dtype), weights, 1
+        return X, labels.astype(np.int64), weights, len(classes)
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each row, (n,).
@@ -81,9 +203,8 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         >>> classifier.fit(X, y).predict([[0.5], [4.5]]).tolist()
         ['low', 'high']
         """
-        X = self._seen(X)
-        chosen: Array = self.classes_[self._scores(X).argmax(axis=1)]
-        return chosen
+        scores = self._scores(self._outputs_for(X))
+        return self.classes_[scores.argmax(axis=1)]  # type: ignore[no-any-return]
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class for each row, (n, k).
@@ -93,7 +214,7 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         >>> (classifier.fit(X, y).predict_proba([[0.5]]) > 0.5).tolist()
         [[False, True]]
         """
-        scores = self._scores(self._seen(X))
+        scores = self._scores(self._outputs_for(X))
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
@@ -105,14 +226,34 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         >>> classifier.fit(X, y).predict_log_proba([[0.5]]).shape
         (1, 2)
         """
-        scores = self._scores(self._seen(X))
+        scores = self._scores(self._outputs_for(X))
         scores = scores - scores.max(axis=1, keepdims=True)
         return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]
 
-    def _scores(self, X: Array) -> Array:
-        """Return a score of each class for each row, (n, k)."""
-        outputs = self._outputs(X)
+    def _scores(self, outputs: Array) -> Array:
+        """Return a score of each class for each row's outputs, (n, k)."""
         return outputs if self.n_outputs_ > 1 else np.hstack([np.zeros_like(outputs), outputs])
+
+    def _class_weighted(
+        self, weights: Array | None, classes: Array, labels: Array, dtype: Any
+    ) -> Array | None:
+        """Return how much each row counts if each class counts what `class_weight` says."""
+        chosen = self.class_weight
+        if chosen is None:
+            return weights
+        if isinstance(chosen, str) and chosen == "balanced":
+            # Not scikit-learn's, which looks at the rows' own weights in later versions only.
+            counts = np.bincount(labels, weights, len(classes))
+            of_classes = counts.sum() / (len(classes) * np.where(counts > 0.0, counts, np.inf))
+        else:
+            of_classes = compute_class_weight(chosen, classes=classes, y=classes)
+        of_rows = of_classes[labels] if weights is None else weights * of_classes[labels]
+        if not (np.isfinite(of_rows).all() and of_rows.min() >= 0.0 and of_rows.max() > 0.0):
+            raise ValueError(
+                f"class_weight={chosen!r} gives rows weights that are negative or infinite, or all "
+                "of them 0; pass numbers, 0 or more, and not 0 for all classes."
+            )
+        return of_rows.astype(dtype)  # type: ignore[no-any-return]
 
     @staticmethod
     def _cost(outputs: Any, label: Any) -> Any:
@@ -125,5 +266,7 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     def _stratification(y: Array) -> Array:
         return y
 
-    def _score(self, X: Array, y: Array) -> float:
-        return float(np.mean(self._scores(X).argmax(axis=1) == y))
+    def _score(self, X: Array, y: Array, weights: Array | None) -> float:
+        return float(
+            accuracy_score(y, self._scores(self._outputs(X)).argmax(axis=1), sample_weight=weights)
+        )

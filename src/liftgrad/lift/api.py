@@ -15,12 +15,13 @@ from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.executable import Backend, Executable
+from liftgrad.lift.forks import given_up
 from liftgrad.lift.liftable import why_not_liftable
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Store
 from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
-from liftgrad.lift.reading import Reading, describe
+from liftgrad.lift.reading import Reading, describe, is_among_integers
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.stand_ins import stand_ins
@@ -41,6 +42,8 @@ Rest = ParamSpec("Rest")
 Instance = TypeVar("Instance")
 DType = Literal["float64", "float32"]
 _MANY_STRUCTURES = 16
+_MANY_LISTS = 3
+"""After so many programs, lists of integers that vary are likely to go on like that."""
 # Parameters of lifted functions move together, natively, when their optimiser steps.
 Store.make_update = staticmethod(store_update)
 
@@ -138,8 +141,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._programs: dict[tuple[Any, ...], Executable] = {}
         self._batched: dict[tuple[Any, ...], set[int]] = {}
         self.lock = threading.RLock()
+        given_up(self)
         self.recipes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         """What trainers of one structure share."""
+        self._warned = False
         self._last: Executable | None = None
         self._repeat: tuple[Repeat, Prepared] | None = None
         reference = weakref.ref(self)
@@ -208,7 +213,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """Return all arguments of a call, and what they consist of."""
         arguments = self.arguments(args, kwargs)
         reading = read(arguments)
-        if self._captured.watch(reading.classes):
+        if self._captured.watch(reading.classes, reading.others):
             return self.read(args, kwargs)
         return arguments, reading
 
@@ -230,12 +235,21 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         binding.apply_defaults()
         return {**binding.arguments, **captured}
 
-    def _run(self, arguments: dict[str, Any], tape: Tape) -> Any:
+    def forget(self) -> None:
+        """Begin anew, in a forked process whose parent was calling this in another thread."""
+        self._programs.clear()
+        self.recipes.clear()
+        self._repeat = None
+        self._captured.look_around()
+
+    def _run(self, arguments: dict[str, Any], tape: Tape, reading: Reading) -> Any:
         """Call the function with traced arguments, and traced captured values in their places."""
         names = [name for name in arguments if name not in self._signature.parameters]
         captured = {name: arguments.pop(name) for name in names}
         bound = inspect.BoundArguments(self._signature, arguments)
-        return self._captured.call(captured, bound.args, bound.kwargs, stand_ins(tape))
+        return self._captured.call(
+            captured, bound.args, bound.kwargs, stand_ins(tape), reading.others
+        )
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
         found = self._programs.get(self.structure(reading))
@@ -248,7 +262,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         executable = Executable(built, self.dtype, self.backend, self.stats)
         self._programs[self.structure(reading)] = executable
         self._last = executable
-        if len(self._programs) == _MANY_STRUCTURES + 1:
+        if len(self._programs) > _MANY_LISTS and not self._warned:
             self._warn_of_many()
         return executable
 
@@ -296,6 +310,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
     def _warn_of_many(self) -> None:
         earlier, later = list(self._programs)[-2:]
         first = next(i for i, (a, b) in enumerate(zip(earlier, later, strict=False)) if a != b)
+        tokens = is_among_integers(later, first)
+        if not tokens and len(self._programs) <= _MANY_STRUCTURES:
+            return
+        self._warned = True
         argument = next(part for part in reversed(later[: first + 1]) if isinstance(part, str))
         a, b = describe(earlier[first]), describe(later[first])
         what = f"one has {a} and the other {b} in {argument}"
@@ -303,10 +321,16 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             what = "a function, class or module that it uses was replaced by another"
         warnings.warn(
             f"{self.__name__} was built for {len(self._programs)} structures of arguments; of the "
-            f"last two, {what}. {_advice(later[first])}",
+            f"last two, {what}. {_OF_TOKENS if tokens else _advice(later[first])}",
             RuntimeWarning,
             stacklevel=4,
         )
+
+
+_OF_TOKENS = (
+    "Integers in lists are part of the program: pass them as an integer array, padded to one "
+    "length, and look rows up with take(table, i)."
+)
 
 
 def _advice(part: Any) -> str:

@@ -4,6 +4,7 @@
     floats                      inputs; one group for each argument
     arrays of floats            inputs; a group each
     arrays of integers          indices known at run time; a group each
+    arrays of objects           nested lists of what is in them, such as Values
     ints, strings, bools, None  static: another value is another program
     lists, tuples, dicts, Modules and other objects with attributes: taken apart; the floats among
                                 an object's attributes are static
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
+from liftgrad.lift.passing import Passing, is_iterator
 from liftgrad.lift.reading import STATIC, Kind, LeafGroup, Place, Reading
 from liftgrad.lift.static import slots_of
 from liftgrad.nn import Module
@@ -61,6 +63,7 @@ def read(arguments: dict[str, Any]) -> Reading:
         reader.groups,
         reader.containers,
         reader.classes,
+        reader.others,
         reader.whole,
         reader.nested,
     )
@@ -93,6 +96,7 @@ class _Reader:
         self.groups: list[LeafGroup] = []
         self.containers: list[Any] = []
         self.classes: set[type] = set()
+        self.others: list[tuple[str, Any]] = []
         self.whole = True
         self.nested = False
         self.leaves: Callable[[int, int, int], list[Any]] | None = None
@@ -215,6 +219,8 @@ class _Reader:
                 f"the argument {path} is a {type(x).__name__}, and would be used as a plain array; "
                 "pass one."
             )
+        if x.dtype == object:
+            return self.take_objects(x, path, static_floats)
         if x.dtype.kind not in "fiub":
             raise LiftError(
                 f"the argument {path} is an array of {x.dtype}; a lifted function takes arrays of "
@@ -231,6 +237,15 @@ class _Reader:
         usual = x.dtype in (np.float64, np.int64)
         self.key.append((kind, x.shape) if usual else (kind, x.shape, x.dtype.str))
         return self.make_array(number, kind) if self.make_array else None
+
+    def take_objects(self, x: NDArray[Any], path: str, static_floats: bool) -> Any:
+        self.key.append((np.ndarray, *x.shape))
+        self.whole = False  # a later call cannot compare it with a copy
+        made = np.empty(x.shape, object)
+        for index, item in np.ndenumerate(x):
+            name = ".".join(map(str, (path, *index)))
+            made[index] = self.take(item, name, static_floats)
+        return self.watched(path, made) if self.leaves is not None else None
 
     def take_sequence(self, x: Any, path: str, static_floats: bool) -> Any:
         kind = type(x)
@@ -291,7 +306,7 @@ class _Reader:
         return self.watched(path, clone)
 
     def take_other(self, x: Any, path: str, static_floats: bool) -> Any:
-        kind = type(x)
+        kind: Any = type(x)
         if kind is Variable:
             self.nested = True
             return x
@@ -306,8 +321,9 @@ class _Reader:
                 f"{path} is a {kind.__name__}, and a lifted function could not see it change; "
                 "pass numbers, NumPy arrays, Values, Modules, or lists, tuples and dicts of them."
             )
+        self.others.append((path, x))
         self.key.append((kind, x))
-        return x
+        return Passing(path) if self.leaves and is_iterator(kind) else x
 
 
 def _once(take: Callable[..., Any]) -> Callable[..., Any]:

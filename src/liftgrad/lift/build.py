@@ -22,7 +22,7 @@ from liftgrad.lift.roll import roll
 from liftgrad.lift.tape import Tape
 from liftgrad.lift.trace import Batch, Condition, Traced, TracedNumber
 from liftgrad.lift.traced_array import TracedArray
-from liftgrad.lift.unchanged import Generators, Watched
+from liftgrad.lift.unchanged import Watched
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 
@@ -108,7 +108,8 @@ def trace(
 ) -> Built:
     """Run the function on traced values and roll what it does.
 
-    `function` takes the arguments by name, and the tape; `tape` is an empty one to record on.
+    `function` takes the arguments by name, the tape, and the reading; `tape` is an empty one to
+    record on.
     Arrays have the shapes that they have in the reading.
     """
     since = time.perf_counter()
@@ -134,10 +135,9 @@ def trace(
     tracing.depth += 1
     try:
         traced, made = substitute(arguments, numbers, array)
-        watched, generators = Watched(made), Generators()
-        result = _run(function, traced, tape)
+        watched = Watched(made)
+        result = _run(function, traced, tape, reading)
         watched.check()
-        generators.check()
         _check_attributes(parameters)
         leaves, rebuild = flatten_result(result)
         fixed, outputs, batched, plain = {}, [], [], []
@@ -199,11 +199,13 @@ def trace(
     )
 
 
-def _run(function: Callable[..., Any], arguments: dict[str, Any], tape: Tape) -> Any:
+def _run(
+    function: Callable[..., Any], arguments: dict[str, Any], tape: Tape, reading: Reading
+) -> Any:
     """Call the function; once it was refused something, whatever it made of that is refused."""
     with trace_errors() as refusals:
         try:
-            result = function(arguments, tape)
+            result = function(arguments, tape, reading)
         except Exception as error:
             if refusals and not isinstance(error, LiftError):
                 raise refusals[0] from None

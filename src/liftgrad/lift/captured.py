@@ -10,12 +10,9 @@ does rebinding a name to another function, class or module.
 """
 
 import builtins
-import dis
 import operator
-import threading
 import types
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -23,8 +20,23 @@ import numpy as np
 
 from liftgrad.engine import Value
 from liftgrad.lift.arguments import has_attributes_only
-from liftgrad.lift.static import Static, is_users, is_users_class, snapshot
+from liftgrad.lift.forks import waited_for
+from liftgrad.lift.once import running_once
+from liftgrad.lift.passing import is_iterator
+from liftgrad.lift.reach import reach
+from liftgrad.lift.static import Static, is_sized, is_users, is_users_class, snapshot
 from liftgrad.lift.unchanged import Watched
+from liftgrad.lift.variables import (
+    Default,
+    Source,
+    attributes_of_class,
+    attributes_of_function,
+    contents_of,
+    defaults_of,
+    names_in,
+    set_default,
+    variables_of,
+)
 from liftgrad.nn import Module
 
 _DATA = (Value, Module, list, tuple, dict, set, frozenset, float, int, str, bytes, np.ndarray)
@@ -38,71 +50,20 @@ class Wrapper:
     function: Callable[..., Any]
 
 
-@dataclass(slots=True, frozen=True)
-class _Source:
-    """A variable: a cell of a closure, or a name in a module's globals or a class."""
-
-    cell: types.CellType | None
-    space: Mapping[str, Any]
-    name: str
-
-    def value(self) -> Any:
-        """Return what it is bound to now, or None if it is not."""
-        if self.cell is None:
-            return self.space.get(self.name)
-        return _contents(self.cell)
-
-    def value_or_builtin(self) -> Any:
-        """Return what it is bound to now, if only among Python's builtins."""
-        value = self.value()
-        return getattr(builtins, self.name, None) if value is None else value
-
-    def lookup(self) -> tuple[Callable[[Any], Any], Any]:
-        """Return a function and its argument that give the value, at the least cost."""
-        if self.cell is None:
-            return self.space.get, self.name
-        return _contents, self.cell
-
-    def identity(self) -> tuple[Any, ...]:
-        """Return what tells it apart from other variables."""
-        return id(self.cell), id(self.space), self.name
-
-
-@dataclass(slots=True, frozen=True)
-class _Default:
-    """The default of a parameter."""
-
-    function: types.FunctionType
-    place: int | str
-    name: str
-
-    def value(self) -> Any:
-        """Return what it is now."""
-        if isinstance(self.place, int):
-            return (self.function.__defaults__ or ())[self.place]
-        return (self.function.__kwdefaults__ or {})[self.place]
-
-    def lookup(self) -> tuple[Callable[[Any], Any], Any]:
-        """Return a function and its argument that give the value."""
-        return _Default.value, self
-
-    def identity(self) -> tuple[Any, ...]:
-        """Return what tells it apart from others."""
-        return id(self.function), self.place
-
-
 class Captured:
     """The variables that a function captures; `taken` are names that its arguments have."""
 
     def __init__(self, function: Callable[..., Any], taken: frozenset[str]) -> None:
+        assert isinstance(function, types.FunctionType)
         self.function = function
         self.taken = taken
         self.classes: set[type] = set()
         """Whose methods the function may call."""
+        self.passed: dict[int, Any] = {}
+        """Functions, methods and classes among its arguments, which it may call, too, by id."""
         self.states: list[list[Any]] = []
         """What code the variables stood for, whenever that changed."""
-        self.lock = threading.Lock()
-        self._look_around()
+        self.look_around()
 
     def values(self) -> dict[str, Any]:
         """Return what is captured now, by name."""
@@ -115,34 +76,45 @@ class Captured:
                 return known[1]
         found, code = self._found()
         if not _same(code, self.states[self.state]):
-            self._look_around()
+            self.look_around()
             found, _ = self._found()
         if self.state:
             found[CODE] = self.state
         return found
 
-    def watch(self, classes: Iterable[type]) -> bool:
-        """Look at the methods of the user's among these classes; tell whether one is new."""
+    def watch(self, classes: Iterable[type], others: Iterable[tuple[str, Any]]) -> bool:
+        """Look at code of the user's that the function may call; tell whether some is new.
+
+        Args:
+            classes: of the objects among the arguments.
+            others: what else is among the arguments, such as functions, with its paths.
+
+        """
+        # Of a method, the function: a bound one is another object each time it is asked for.
+        passed = {id(getattr(x, "__func__", x)): x for _, x in others if _is_code(x)}
         new = {c for c in classes if c not in self.classes and is_users_class(c)}
-        if new:
-            self.classes |= new
-            self._look_around()
-        return bool(new)
+        if not new and passed.keys() == self.passed.keys():
+            return False
+        self.classes |= new
+        self.passed = passed  # no others: functions that are made for each call would be too many
+        self.look_around()
+        return True
 
     def call(
         self,
         values: dict[str, Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        others: Mapping[Any, Any],
+        stand_ins: Mapping[Any, Any],
+        others: Iterable[tuple[str, Any]],
     ) -> Any:
         """Call the function with these values in the places of those it captures.
 
-        `others` are what takes the places of other objects, such as the class Value and builtins.
+        `stand_ins` are what takes the places of other objects, such as the class Value and
+        Python's builtins; `others` is what is among the arguments and has no stand-in, with its
+        paths.
         """
         values = {name: x for name, x in values.items() if name in self.sources}
-        if not values and not self._knows(others):
-            return self.function(*args, **kwargs)
         cells: dict[int, types.CellType] = {}
         spaces: dict[int, dict[str, Any]] = {}
         copies: dict[int, types.FunctionType] = {}
@@ -155,26 +127,24 @@ class Captured:
             )
             copy.__kwdefaults__ = dict(function.__kwdefaults__ or {})
             copy.__dict__.update(function.__dict__)
-        stand_ins: dict[int, Any] = {
+        places: dict[int, Any] = {
             **copies,
             **{alias: copies[number] for alias, number in self.aliases.items()},
-            **{id(original): other for original, other in others.items()},
+            **{id(original): other for original, other in stand_ins.items()},
         }
+        own_builtins = {n: places[id(x)] for n, x in vars(builtins).items() if id(x) in places}
         for function in self.functions.values():
             for cell in function.__closure__ or ():
-                contents = _contents(cell)
-                if contents is not None:
-                    cells[id(cell)].cell_contents = stand_ins.get(id(contents), contents)
+                contents = contents_of(cell, unbound=cells)
+                if contents is not cells:
+                    cells[id(cell)].cell_contents = places.get(id(contents), contents)
         for space in spaces.values():
-            space.update({n: stand_ins[id(v)] for n, v in space.items() if id(v) in stand_ins})
-            for original, other in others.items():
-                name = original.__name__
-                if original is getattr(builtins, name, None):
-                    space.setdefault(name, other)
+            space.update({n: places[id(v)] for n, v in space.items() if id(v) in places})
+            space.update({n: other for n, other in own_builtins.items() if n not in space})
         for name, value in values.items():
             source = self.sources[name]
-            if isinstance(source, _Default):
-                _set_default(copies[id(source.function)], source.place, value)
+            if isinstance(source, Default):
+                set_default(copies[id(source.function)], source.place, value)
             elif source.cell is None:
                 spaces[id(source.space)][source.name] = value
             else:
@@ -190,20 +160,22 @@ class Captured:
             [
                 *((names[number], cell) for number, cell in cells.items()),
                 *(("", space) for space in spaces.values()),
+                *(("", vars(copy)) for copy in copies.values()),
             ]
         )
-        result = copies[id(self.function)](*args, **kwargs)
+        sources = list(self.statics.items())
+        # The originals of what these functions have copies of: others see them.
+        shared = len(self.code) > len(self.functions)
+        sources += [x for x in self.sources.items() if shared or x[0] not in values]
+        known = [
+            *((name, source.value()) for name, source in sources),
+            *((name, source.cell) for name, source in sources if isinstance(source, Source)),
+        ]
+        live = self.spaces.values()
+        with running_once(self.function, others, known, live, self.mentioned):
+            result = copies[id(self.function)](*args, **kwargs)
         watched.check()
         return result
-
-    def _knows(self, objects: Collection[Any]) -> bool:
-        """Tell whether a name in the function, or in those it calls, stands for one of these."""
-        known = set(map(id, objects))
-        return any(
-            id(source.value_or_builtin()) in known
-            for function in self.functions.values()
-            for source in _variables(function)
-        )
 
     def _found(self) -> tuple[dict[str, Any], list[Any]]:
         """Return the data that the variables stand for, and the code."""
@@ -211,35 +183,46 @@ class Captured:
         code = []
         for name, source in self.sources.items():
             value = source.value()
-            if _is_data(value.__class__):
+            kind: Any = value.__class__
+            if _is_data(kind) or _changes(kind):
                 found[name] = value
             else:
                 code.append(value)
         for name, source in self.statics.items():
             value = source.value()
-            if _is_data(value.__class__):
+            kind = value.__class__
+            if _is_data(kind) or (_changes(kind) and is_sized(kind)):
                 found[name] = Static(snapshot(value))
+            elif _changes(kind) and source.name in self.mentioned:
+                found[name] = value  # which is refused where it is an argument, and here
             else:
                 code.append(value)
         return found, code
 
-    def _look_around(self) -> None:
+    def look_around(self) -> None:
         """Find the variables, from what the names that lead to them are bound to now."""
-        with self.lock:
-            self.sources: dict[str, _Source | _Default] = {}
+        with _looking:
+            self.sources: dict[str, Source | Default] = {}
             """Whose data is substituted."""
-            self.statics: dict[str, _Source | _Default] = {}
+            self.statics: dict[str, Source | Default] = {}
             """Whose data is static."""
             self.functions: dict[int, types.FunctionType] = {}
             """Those that are copied, by id."""
             self.aliases: dict[int, int] = {}
             """The functions that other objects stand for, all by id."""
+            self.code: dict[int, types.FunctionType] = {}
+            """The user's functions, copied or not, by id."""
+            self.spaces: dict[int, Any] = {}
+            """The variables of the user's modules and functions, and classes, by id."""
             self._known: set[tuple[Any, ...]] = set()
             self._seen: set[int] = set()
-            if isinstance(self.function, types.FunctionType):
-                self._visit(self.function)
-            for c in self.classes:
-                self._watch_class(c)
+            self._visit(self.function)
+            for code in [*self.classes, *self.passed.values()]:
+                self._watch(code)
+            self.mentioned = frozenset[str]().union(
+                *(names_in(f.__code__) for f in self.code.values())
+            )
+            """All names in the user's functions."""
             found, code = self._found()
             same = [i for i, state in enumerate(self.states) if _same(code, state)]
             self.state = same[0] if same else len(self.states)
@@ -259,9 +242,10 @@ class Captured:
         if id(function) in self.functions:
             return
         self.functions[id(function)] = function
-        sources: list[_Source | _Default] = list(_variables(function))
+        self._note(function)
+        sources: list[Source | Default] = list(variables_of(function))
         if function is not self.function:
-            sources += _defaults(function)
+            sources += defaults_of(function)
         for source in sources:
             self._add(source, self.sources)
             value = source.value()
@@ -273,9 +257,15 @@ class Captured:
                 self._visit(called)
             else:
                 self._watch(called)
-        for attribute in _attributes(function):
+        for attribute in attributes_of_function(function):
             self._add(attribute, self.statics)
         self._watch_names_in_modules(function)
+
+    def _note(self, function: types.FunctionType) -> None:
+        """Note that the function may run, and bind the variables of its module."""
+        self.code[id(function)] = function
+        for space in (function.__globals__, vars(function)):
+            self.spaces[id(space)] = space
 
     def _watch(self, code: Any) -> None:
         """Find what code that is not copied bakes in, if it is the user's."""
@@ -292,17 +282,28 @@ class Captured:
             if id(code) in self._seen or id(code) in self.functions:
                 return
             self._seen.add(id(code))
-            sources: list[_Source | _Default] = [*_variables(code), *_attributes(code)]
-            for source in [*sources, *_defaults(code)]:
+            self._note(code)
+            sources: list[Source | Default] = [*variables_of(code), *attributes_of_function(code)]
+            for source in [*sources, *defaults_of(code)]:
                 self._add(source, self.statics)
                 self._watch(source.value())
             self._watch_names_in_modules(code)
+        elif id(code) not in self._seen:
+            self._seen.add(id(code))
+            for _, x in reach([("", code)]):
+                kind: Any = type(x)
+                if is_users_class(kind):
+                    self._watch_class(kind)
+                elif x is not code and _is_code(x):
+                    self._watch(x)
 
     def _watch_class(self, kind: type) -> None:
         if id(kind) in self._seen:
             return
         self._seen.add(id(kind))
-        spaces = [_live(c) for c in kind.__mro__ if is_users_class(c)]
+        own = [c for c in kind.__mro__ if is_users_class(c)]
+        self.spaces.update({id(c): c for c in own})
+        spaces = [attributes_of_class(c) for c in own]
         names = {
             name: None
             for space in spaces
@@ -314,21 +315,29 @@ class Captured:
         for space in spaces:
             # Also a name that a class has only from its bases, which it may override later.
             for name in names:
-                self._add(_Source(None, space, name), self.statics)
+                self._add(Source(None, space, name), self.statics)
                 self._watch(space.get(name))
 
     def _watch_names_in_modules(self, function: types.FunctionType) -> None:
-        """Watch module.name for the modules and names that a function mentions."""
-        names = _names(function.__code__)
-        for source in _variables(function):
-            module = source.value()
-            if isinstance(module, types.ModuleType) and is_users(vars(module)):
-                for name in names & vars(module).keys():
-                    inner = _Source(None, vars(module), name)
+        """Watch module.name, and module.inner.name, for what a function mentions."""
+        names = names_in(function.__code__)
+        modules = [source.value() for source in variables_of(function)]
+        seen: set[int] = set()
+        while modules:
+            module = modules.pop()
+            if not isinstance(module, types.ModuleType) or id(module) in seen:
+                continue
+            seen.add(id(module))
+            space = vars(module)
+            if is_users(space):
+                self.spaces[id(space)] = space
+                for name in names & space.keys():
+                    inner = Source(None, space, name)
                     self._add(inner, self.statics)
                     self._watch(inner.value())
+                    modules.append(inner.value())
 
-    def _add(self, source: _Source | _Default, sources: dict[str, _Source | _Default]) -> None:
+    def _add(self, source: Source | Default, sources: dict[str, Source | Default]) -> None:
         if source.identity() not in self._known:
             self._known.add(source.identity())
             name = source.name
@@ -337,8 +346,13 @@ class Captured:
             sources[name] = source
 
 
+_looking = waited_for()
 _CONSTRUCTION = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__repr__")
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+
+
+def _is_code(x: Any) -> bool:
+    return isinstance(x, type | types.FunctionType | types.MethodType | Wrapper)
 
 
 @lru_cache(maxsize=1024)
@@ -349,70 +363,11 @@ def _is_data(kind: Any) -> bool:
     )
 
 
+@lru_cache(maxsize=1024)
+def _changes(kind: Any) -> bool:
+    """Tell whether objects of a class, of which there is no copy, are made to be changed."""
+    return not issubclass(kind, type) and (kind.__hash__ is None or is_iterator(kind))
+
+
 def _same(a: list[Any], b: list[Any]) -> bool:
     return len(a) == len(b) and all(map(operator.is_, a, b))
-
-
-def _contents(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not bound yet
-        return None
-
-
-@lru_cache(maxsize=1024)
-def _live(kind: type) -> Mapping[str, Any]:
-    """Return the attributes of a class, always by the same object."""
-    return vars(kind)
-
-
-def _variables(function: types.FunctionType) -> Iterator[_Source]:
-    """Yield what a function knows from its closure and its module's globals."""
-    space = function.__globals__
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        yield _Source(cell, space, name)
-    for name in sorted(_globals(function.__code__)):
-        yield _Source(None, space, name)
-
-
-def _attributes(function: types.FunctionType) -> Iterator[_Source]:
-    """Yield the attributes that somebody gave a function."""
-    for name in vars(function):
-        if name != "__wrapped__":
-            yield _Source(None, vars(function), name)
-
-
-def _defaults(function: types.FunctionType) -> Iterator[_Default]:
-    """Yield the defaults of a function's parameters."""
-    name = function.__name__
-    for i in range(len(function.__defaults__ or ())):
-        yield _Default(function, i, f"{name}'s default {i}")
-    for key in function.__kwdefaults__ or {}:
-        yield _Default(function, key, f"{name}'s {key}")
-
-
-def _set_default(function: types.FunctionType, place: int | str, value: Any) -> None:
-    if isinstance(place, int):
-        defaults = list(function.__defaults__ or ())
-        defaults[place] = value
-        function.__defaults__ = tuple(defaults)
-    else:
-        assert function.__kwdefaults__ is not None
-        function.__kwdefaults__[place] = value
-
-
-@lru_cache(maxsize=1024)
-def _globals(code: types.CodeType) -> frozenset[str]:
-    """Return the names of the globals that a function reads, with the functions inside of it."""
-    names = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
-    return frozenset(names.union(*map(_globals, _inner(code))))
-
-
-@lru_cache(maxsize=1024)
-def _names(code: types.CodeType) -> frozenset[str]:
-    """Return all names in a function that may be attributes, with the functions inside of it."""
-    return frozenset(code.co_names).union(*map(_names, _inner(code)))
-
-
-def _inner(code: types.CodeType) -> list[types.CodeType]:
-    return [x for x in code.co_consts if isinstance(x, types.CodeType)]

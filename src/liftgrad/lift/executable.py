@@ -1,7 +1,6 @@
 """Executable: a built program, ready to be called with numbers, natively or by NumPy."""
 
 import os
-import threading
 import time
 import warnings
 from collections import OrderedDict
@@ -11,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.errors import LiftError
 from liftgrad.lift.build import Built, Stats, constants_of
+from liftgrad.lift.forks import waited_for
 from liftgrad.lift.groups import View
 from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift.known_host import known_host
@@ -298,25 +299,39 @@ def machine_code() -> MachineCode | None:
     """Return this process's compiled kernels, or None, with a warning, where LLVM is missing.
 
     LIFTGRAD_VECTOR_BITS=128 or 256 makes vectors narrower than the processor's.
+
+    Raises:
+        LiftError: if it is set to something else.
+
     """
+    chosen = os.environ.get("LIFTGRAD_VECTOR_BITS", "")
+    if chosen not in ("", "128", "256", "512"):
+        raise LiftError(
+            f"LIFTGRAD_VECTOR_BITS is '{chosen}'; set it to 128, 256 or 512, or not at all."
+        )
     with _loading:
-        return _machine_code(int(os.environ.get("LIFTGRAD_VECTOR_BITS") or 0) or None)
+        return _machine_code(int(chosen) if chosen else None)
 
 
-_loading = threading.Lock()
+_loading = waited_for()
 
 
 @lru_cache
 def _machine_code(vector_bits: int | None) -> MachineCode | None:
+    cache = KernelCache.of_user()
     try:
-        cache = KernelCache.of_user()
-        target = known_host(cache, vector_bits)
+        return MachineCode(known_host(cache, vector_bits), cache)
     except (ImportError, OSError) as error:
-        warnings.warn(
-            f"LLVM cannot be loaded ({error}); lifted functions run on NumPy, more slowly. "
-            "Install llvmlite for native speed.",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return None
-    return MachineCode(target, cache)
+        _warn(f"LLVM cannot be loaded ({error})", "Install llvmlite for native speed.")
+    except RuntimeError as error:
+        # Where it is built for a processor that it cannot describe or write code for.
+        _warn(f"LLVM does not know this processor ({error})", "Another llvmlite may.")
+    return None
+
+
+def _warn(what: str, advice: str) -> None:
+    warnings.warn(
+        f"{what}; lifted functions run on NumPy, more slowly. {advice}",
+        RuntimeWarning,
+        stacklevel=4,
+    )

@@ -2,13 +2,13 @@
 
 import ctypes
 import hashlib
-import threading
 from collections.abc import Iterable
 from typing import Any, Protocol
 
 import liftgrad
 from liftgrad.errors import LiftError
 from liftgrad.lift import object_file, vector_math
+from liftgrad.lift.forks import waited_for
 from liftgrad.lift.kernel_cache import KernelCache
 from liftgrad.lift.llvm import Kernel
 from liftgrad.lift.target import Target
@@ -258,7 +258,7 @@ class MachineCode:
             liftgrad.__version__,
         )
         """What, beside its text, a kernel's machine code depends on."""
-        self.lock = threading.Lock()
+        self.lock = waited_for()
         self.addresses: dict[str, int] = {}
         self.loaded: list[_Loaded] = []
         """What keeps the code in memory."""

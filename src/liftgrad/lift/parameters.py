@@ -5,7 +5,6 @@ When a lifted function first sees a Value, the Value becomes a window: its class
 is the same object, a Value still, for eager code as before.
 """
 
-import threading
 import weakref
 from collections.abc import Sequence
 from itertools import repeat
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from liftgrad.engine import Value
 from liftgrad.lift.alignment import zeros
+from liftgrad.lift.forks import waited_for
 
 _FEW = 4096
 # The slots of a Value are free to hold a window's store and position.
@@ -223,6 +223,6 @@ def _whole_store(values: list[Value], dtype: str) -> Store | None:
     return None
 
 
-_lock = threading.Lock()
-adding = threading.Lock()
+_lock = waited_for()
+adding = waited_for()
 """Held while gradients are added: functions of several threads may share parameters."""

@@ -62,6 +62,8 @@ class Reading:
     """The lists, dicts and sets that were taken apart, and the attributes of objects."""
     classes: set[type]
     """The classes of the objects that were taken apart."""
+    others: list[tuple[str, Any]]
+    """What is neither data nor was taken apart, such as functions, with its paths."""
     whole: bool
     """Whether the groups and containers show all that the arguments consist of."""
     nested: bool
@@ -109,6 +111,27 @@ class Place:
 def has_rows(x: Any, rows: int | None) -> bool:
     """Tell whether something is an array of so many rows, such as data to cut batches from."""
     return rows is not None and isinstance(x, np.ndarray) and x.ndim > 0 and len(x) == rows
+
+
+def is_among_integers(key: tuple[Any, ...], place: int) -> bool:
+    """Tell whether a part of a key is an integer in a list, or a list that begins with one.
+
+    >>> key = ("tokens", (list, 2), (int, 7), (int, 8), "n", (int, 9))
+    >>> [is_among_integers(key, place) for place in range(len(key))]
+    [False, True, True, True, False, False]
+    """
+    after = next((part for part in key[place:] if not _is_list(part)), None)
+    before = next((part for part in reversed(key[:place]) if not _is_integer(part)), None)
+    return _is_integer(after) and (_is_list(key[place]) or _is_list(before))
+
+
+def _is_integer(part: Any) -> bool:
+    return isinstance(part, tuple) and part[:1] == (int,)
+
+
+def _is_list(part: Any) -> bool:
+    kind = part[0] if isinstance(part, tuple) else None
+    return isinstance(kind, type) and issubclass(kind, list | tuple)
 
 
 def describe(part: Any) -> str:

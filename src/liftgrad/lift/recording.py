@@ -1,17 +1,18 @@
 """recording: scalar programs as they are, noted down and computed in machine code."""
 
-import threading
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from liftgrad.engine import Value
+from liftgrad.lift.forks import waited_for
 from liftgrad.lift.recording_operators import methods, record
 from liftgrad.lift.recording_values import here
 from liftgrad.ops import Operation
 
 _eager = Value._apply
-_lock = threading.Lock()
+_lock = waited_for()
 _recording = 0
 """How many blocks all threads are in."""
 
@@ -73,3 +74,15 @@ def _leave() -> None:
 def _apply(self: Value, operation: Operation, *operands: Any) -> Any:
     """Apply an operation to Values while a thread records."""
     return record(operation, *operands) if here.depth else _eager(self, operation, *operands)
+
+
+def _count_own() -> None:
+    """Count the blocks of the one thread that a forked process has."""
+    global _recording  # noqa: PLW0603
+    _recording = here.depth
+    if not _recording:
+        Value._apply = _eager  # type: ignore[method-assign]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_own)

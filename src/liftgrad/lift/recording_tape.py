@@ -16,6 +16,7 @@ import numpy as np
 
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
+from liftgrad.lift.forks import given_up
 from liftgrad.lift.recording_machine import BITS, LIMIT, Arrays, machine
 from liftgrad.numbers import to_float
 
@@ -23,6 +24,7 @@ SHIFT = float(1 << BITS)
 ZERO = 0.0
 """The number of the node that is 0.0, with which Python's sum() starts."""
 _serials = count()
+_PREV = Value.__dict__["_prev"]
 
 
 class ClosedTapeError(Exception):
@@ -46,6 +48,7 @@ class Tape:
     def __init__(self) -> None:
         self.serial = next(_serials)
         self.lock = threading.RLock()
+        given_up(self)
         self.open = True
         self.size = ZERO
         """The last node's number, a float."""
@@ -160,6 +163,17 @@ class Tape:
                     if getattr(leaf, "_tape", None) is self:
                         leaf.__class__ = Value
                         leaf._prev, leaf._operation = (), ""
+
+    def forget(self) -> None:
+        """Keep what is computed; what another thread was at when the process forked is lost."""
+        self._computing = True
+        for leaf in self.leaves.values():
+            # Some may be on their way to this tape or from it.
+            tape = _PREV.__get__(leaf)
+            if tape is self or (not tape and hasattr(type(leaf), "_tape")):
+                leaf.__class__ = Value
+                leaf._prev, leaf._operation = (), ""
+        self.close()
 
     # --- computing ---------------------------------------------------------------------------
 

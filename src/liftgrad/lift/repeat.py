@@ -6,8 +6,9 @@ attributes with copies of them, which costs nanoseconds for each parameter.
 """
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from operator import getitem, is_
 from typing import Any, Self
 
 import numpy as np
@@ -41,6 +42,8 @@ class Repeat:
         self.same = [(place, x) for place, x in rest if not _is_referable(x)]
         self.live = reading.containers
         self.frozen = [x.copy() if isinstance(x, _MUTABLE) else x for x in self.live]
+        found = [(x, key, number) for x in self.live for key, number in _numbers(x)]
+        self.holders, self.keys, self.numbers = ([row[i] for row in found] for i in range(3))
 
     @classmethod
     def of(
@@ -96,14 +99,25 @@ class Repeat:
             # asked beyond that: an equal number in the place of a parameter is another parameter.
             if self.live != self.frozen or Window.comparisons != before:
                 return None
+            # 0.0 equals -0.0, and 1 equals True and Value(1.0); each is another program.
+            if not all(map(is_, map(_item, self.holders, self.keys), self.numbers)):
+                return None
         except Exception:  # noqa: BLE001, the user's own == may raise anything
             return None
         return groups
 
 
 _ARRAY = np.ndarray
+_item: Any = getitem
 _PLAIN = (int, str, bool, bytes, type(None), Static)
 _MUTABLE = (list, dict, set)
+
+
+def _numbers(container: Any) -> Iterator[tuple[Any, int | float]]:
+    """Yield the static numbers that are right in a container, each with its key."""
+    if not isinstance(container, set | frozenset):
+        items = container.items() if isinstance(container, dict) else enumerate(container)
+        yield from ((key, x) for key, x in items if x.__class__ in {int, float})
 
 
 def _is_referable(x: Any) -> bool:

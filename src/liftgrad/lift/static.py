@@ -3,7 +3,8 @@
 import copyreg
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -54,6 +55,9 @@ def snapshot(x: Any, within: tuple[int, ...] = ()) -> Any:
         return kind, x.shape, x.dtype.str, x.tobytes()
     if isinstance(x, set):
         return kind, frozenset(x)
+    if kind.__hash__ is None and is_sized(kind):
+        items = x.items() if isinstance(x, Mapping) else x
+        return kind, *[snapshot(item, inner) for item in items]
     if isinstance(x, Value | Module):
         return _Same(x)
     if is_users_class(kind) or kind is types.SimpleNamespace:
@@ -61,6 +65,12 @@ def snapshot(x: Any, within: tuple[int, ...] = ()) -> Any:
         attributes = {**slots, **getattr(x, "__dict__", {})}
         return kind, *[(name, snapshot(item, inner)) for name, item in attributes.items()]
     return (kind, x) if kind in (int, bool, str, bytes, type(None), frozenset) else _Same(x)
+
+
+@lru_cache(maxsize=1024)
+def is_sized(kind: Any) -> bool:
+    """Tell whether objects of a class show all that they hold when one goes through them."""
+    return issubclass(kind, Mapping | Sequence | AbstractSet)  # a deque and a bytearray are, too
 
 
 @lru_cache(maxsize=1024)

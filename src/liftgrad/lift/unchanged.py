@@ -4,22 +4,24 @@ The function runs once, on copies; what it appended to a list or assigned to an 
 would be lost, and missing in the next call. So it is refused, with one exception: modules that note
 down what they computed (`self.out = ...`). An attribute that an object did not have before cannot
 have been read before it was set, so no result depends on it, and it goes with the copy.
+
+Not all is a copy: the user's methods, and functions of other modules, see what they see eagerly.
+Of that, what was changed is put back.
 """
 
-import random
-import sys
-import threading
-import warnings
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
 from operator import is_
-from types import CellType, SimpleNamespace
+from types import CellType, ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from liftgrad.errors import TraceError
-from liftgrad.lift.portions import is_worker
+from liftgrad.lift.reach import Named, attributes_of, has_users_attributes, reach
 from liftgrad.lift.trace import Batch, Condition
 from liftgrad.lift.traced_array import TracedArray
-from liftgrad.lift.user_code import refused, user_line
+from liftgrad.lift.user_code import user_line
 from liftgrad.operators import Operators
 
 
@@ -29,56 +31,76 @@ class Watched:
     The variables of a module, a dict, have no name of their own: "".
     """
 
-    def __init__(self, named: Iterable[tuple[str, Any]]) -> None:
+    def __init__(self, named: Iterable[Named]) -> None:
         self.before = [(name, x, _contents(x)) for name, x in named]
 
     def check(self) -> None:
         """Raise TraceError if one of them is not as it was."""
         for name, x, before in self.before:
-            after = _contents(_without_notes(x, before))
-            if len(after) != len(before) or not all(map(is_, after, before)):
+            if not _same(_contents(_without_notes(x, before)), before):
                 if isinstance(x, dict) and not name:
-                    known = dict(
-                        zip(before[: len(before) // 2], before[len(before) // 2 :], strict=True)
-                    )
+                    known = _by_name(before)
                     name = next(key for key in x if known.get(key, self) is not x[key])  # noqa: PLW2901
-                raise refused(
-                    f"{name} is changed by the lifted function, which runs once for many calls; "
-                    "return the new value instead of storing it."
-                )
+                raise _changed(user_line(), name)
 
 
-class Generators:
-    """The random numbers of Python's and NumPy's own generators, of which none may be drawn.
+class Live:
+    """What the function may change in earnest, since there is no copy of it.
 
-    All threads share these generators: while others run, one of them may have drawn the numbers,
-    so that there is a warning and no refusal.
+    Args:
+        spaces: the variables of modules and of functions, as dicts, and classes.
+        known: variables of closures, and what variables stand for.
+        mentioned: the names in the function's code, and in that which it calls.
+
     """
 
-    def __init__(self) -> None:
-        self.before = self._states()
+    def __init__(
+        self, spaces: Iterable[Any], known: Iterable[Named], mentioned: Iterable[str]
+    ) -> None:
+        self.spaces = [(space, dict(_variables(space))) for space in spaces]
+        self.reached = list(reach(known))
+        """All that it can get at from there."""
+        self.named = [(name, x, _contents(x)) for name, x in self.reached if _is_container(x)]
+        self.mentioned = frozenset(mentioned)
+        self.changed: str | None = None
+        """The name of something that was not what it was."""
 
-    def check(self) -> None:
-        """Raise TraceError if numbers were drawn."""
-        for name, state in self._states().items():
-            if state != self.before.get(name, state):
-                message = (
-                    f"{user_line()}: the lifted function draws numbers from {name}, and runs once "
-                    "for many calls, which would all get the same; draw them before and pass them, "
-                    "or use functional.uniform(x), x being an argument."
-                )
-                us = threading.current_thread()
-                if all(x is us or is_worker(x) for x in threading.enumerate()):
-                    raise TraceError(message)
-                warnings.warn(f"{message} (Or another thread drew them.)", RuntimeWarning, 2)
+    def put_back(self) -> None:
+        """Make all of it what it was."""
+        for space, before in self.spaces:
+            after = _variables(space)
+            if len(after) == len(before) and all(map(is_, after.values(), before.values())):
+                continue
+            for name in [*after, *before]:
+                value, known = after.get(name, _ABSENT), before.get(name, _ABSENT)
+                if value is not known and self._is_meant(name, value):
+                    self.changed = name
+                    _bind(space, name, known)
+        for name, x, contents in self.named:
+            if not _same(_contents(x), contents):
+                if not _same(_contents(_without_notes(x, contents)), contents):
+                    self.changed = name
+                _restore(x, contents)
 
-    def _states(self) -> dict[str, Any]:
-        states: dict[str, Any] = {"random": random.getstate()}
-        numpy_random = sys.modules.get("numpy.random")  # loading it takes its time
-        if numpy_random is not None:
-            _, key, place, *_ = numpy_random.get_state()
-            states["numpy.random"] = key.tobytes(), place
-        return states
+    def check(self, place: str) -> None:
+        """Raise TraceError if something had to be put back; `place` is where the function is."""
+        if self.changed is not None:
+            raise _changed(place, self.changed)
+
+    def _is_meant(self, name: str, value: Any) -> bool:
+        """Tell whether a variable was bound by the function: threads, or Python, bind others."""
+        named = name in self.mentioned and not isinstance(value, ModuleType)
+        return named or _traced(value)
+
+
+_ABSENT = object()
+
+
+def _changed(place: str, name: str) -> TraceError:
+    return TraceError(
+        f"{place}: {name} is changed by the lifted function, which runs once for many calls; "
+        "return the new value instead of storing it."
+    )
 
 
 def _without_notes(x: Any, before: list[Any]) -> Any:
@@ -88,7 +110,7 @@ def _without_notes(x: Any, before: list[Any]) -> Any:
         return x
     known = set(before[: len(before) // 2])
     return SimpleNamespace(
-        **{key: y for key, y in attributes.items() if key in known or not _traced(y)}
+        **{key: y for key, y in attributes_of(x).items() if key in known or not _traced(y)}
     )
 
 
@@ -101,9 +123,19 @@ def _traced(x: Any) -> bool:
     return isinstance(x, Operators | Condition | TracedArray | Batch)
 
 
+_CONTAINERS = (list, deque, bytearray, set, dict, CellType, np.ndarray)
+
+
+def _is_container(x: Any) -> bool:
+    kind: Any = type(x)
+    return issubclass(kind, _CONTAINERS) or has_users_attributes(kind)
+
+
 def _contents(x: Any) -> list[Any]:
-    if isinstance(x, list):
+    if isinstance(x, list | deque | bytearray):
         return list(x)
+    if isinstance(x, np.ndarray):
+        return x.reshape(-1).tolist()
     if isinstance(x, set):
         return sorted(x, key=id)
     if isinstance(x, dict):
@@ -113,5 +145,61 @@ def _contents(x: Any) -> list[Any]:
             return [x.cell_contents]
         except ValueError:  # not bound
             return []
-    attributes = getattr(x, "__dict__", {})
+    if isinstance(x, np.ndarray):
+        return [x.tobytes()]
+    attributes = attributes_of(x)
     return [*attributes, *attributes.values()]
+
+
+def _by_name(contents: list[Any]) -> dict[Any, Any]:
+    """Return the contents of a dict, or the attributes of an object, by name."""
+    half = len(contents) // 2
+    return dict(zip(contents[:half], contents[half:], strict=True))
+
+
+def _same(after: list[Any], before: list[Any]) -> bool:
+    if len(after) != len(before):
+        return False
+    if all(map(is_, after, before)):
+        return True
+    pairs = zip(after, before, strict=True)
+    return all(a is b or (type(a) is bytes and a == b) for a, b in pairs)  # of an array
+
+
+def _restore(x: Any, contents: list[Any]) -> None:
+    """Give something the contents that it had."""
+    if isinstance(x, list | deque | bytearray):
+        x.clear()
+        x.extend(contents)
+    elif isinstance(x, set):
+        x.clear()
+        x.update(contents)
+    elif isinstance(x, dict):
+        x.clear()
+        x.update(_by_name(contents))
+    elif isinstance(x, CellType):
+        del x.cell_contents
+        for item in contents:
+            x.cell_contents = item
+    elif isinstance(x, np.ndarray):
+        x[...] = np.frombuffer(contents[0], x.dtype).reshape(x.shape)
+    else:
+        known = _by_name(contents)
+        for name in attributes_of(x).keys() - known.keys():
+            object.__delattr__(x, name)
+        for name, item in known.items():
+            object.__setattr__(x, name, item)  # a frozen one, too
+
+
+def _variables(space: Any) -> Mapping[str, Any]:
+    return vars(space) if isinstance(space, type) else space
+
+
+def _bind(space: Any, name: str, value: Any) -> None:
+    """Bind a variable of a module or an attribute of a class, or take it away."""
+    if value is _ABSENT:
+        delattr(space, name) if isinstance(space, type) else space.pop(name)
+    elif isinstance(space, type):
+        setattr(space, name, value)
+    else:
+        space[name] = value

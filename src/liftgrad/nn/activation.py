@@ -14,7 +14,7 @@ class Identity(Module):
     [1.0, -2.0]
     """
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the numbers themselves."""
         return x
 
@@ -26,7 +26,7 @@ class ReLU(Module):
     [[1.0], [0.0]]
     """
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.relu, x)
 
@@ -41,7 +41,7 @@ class LeakyReLU(Module):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(lambda v: functional.leaky_relu(v, self.negative_slope), x)
 
@@ -64,7 +64,7 @@ class ELU(Module):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(lambda v: functional.elu(v, self.alpha), x)
 
@@ -84,7 +84,7 @@ class GELU(Module):
     [0.8413, -0.1587]
     """
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.gelu, x)
 
@@ -96,7 +96,7 @@ class SiLU(Module):
     [0.7311, -0.2689]
     """
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.silu, x)
 
@@ -108,7 +108,7 @@ class Tanh(Module):
     [0.0, 0.7616]
     """
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.tanh, x)
 
@@ -120,7 +120,7 @@ class Sigmoid(Module):
     [0.5, 1.0]
     """
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.sigmoid, x)
 
@@ -132,7 +132,7 @@ class Softplus(Module):
     [0.6931, 1000.0]
     """
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the activation of each number."""
         return map_numbers(functional.softplus, x)
 
@@ -144,7 +144,7 @@ class Softmax(Module):
     [[0.5, 0.5], [0.0, 1.0]]
     """
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return numbers that add up to 1 in each list."""
         return map_rows(functional.softmax, x, "Softmax")
 
@@ -156,6 +156,6 @@ class LogSoftmax(Module):
     [0.0, -1000.0]
     """
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the logarithms in each list."""
         return map_rows(functional.log_softmax, x, "LogSoftmax")

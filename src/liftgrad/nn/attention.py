@@ -61,7 +61,7 @@ class CausalSelfAttention(Module):
             b.data = 0.0
         self.dropout = Dropout(dropout)
 
-    def __call__(self, x: Sequence[Any]) -> list[Vector]:
+    def forward(self, x: Sequence[Any]) -> list[Vector]:
         """Return (length, embed_dim) for a sequence (length, embed_dim)."""
         rows = sample(x, "CausalSelfAttention", "length", "embed_dim")
         if not rows:
@@ -151,7 +151,7 @@ class TransformerBlock(Module):
         self.norm1 = LayerNorm(d_model, bias=bias)
         self.norm2 = LayerNorm(d_model, bias=bias)
 
-    def __call__(self, x: Sequence[Any]) -> list[Vector]:
+    def forward(self, x: Sequence[Any]) -> list[Vector]:
         """Return (length, d_model) for a sequence (length, d_model)."""
         x = sample(x, "TransformerBlock", "length", "d_model")
         if not x:

@@ -31,7 +31,7 @@ class Dropout(Module):
             raise ValueError(f"a number is dropped with probability 0 to 1, not {p}; pass one.")
         self.p = p
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the numbers, nested alike."""
         if not self.training or self.p == 0.0:
             return x

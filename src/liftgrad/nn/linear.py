@@ -37,7 +37,7 @@ class Linear(Module):
         self.weight = values((out_features, in_features), draw)
         self.bias = values((out_features,), draw) if bias else None
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return (..., out_features) for inputs (..., in_features)."""
         return map_rows(self._outputs, x, "Linear")
 
@@ -80,7 +80,7 @@ class Embedding(Module):
         check_size(embedding_dim, "numbers in an embedding")
         self.weight = values((num_embeddings, embedding_dim), lambda: random.gauss(0.0, 1.0))
 
-    def __call__(self, index: Any) -> Any:
+    def forward(self, index: Any) -> Any:
         """Return (..., embedding_dim) for integers (...).
 
         Raises:

@@ -4,6 +4,7 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from liftgrad.nn.printing import abridged
 from liftgrad.nn.state import from_arrays, to_arrays
 from liftgrad.operators import Operators
 
@@ -17,8 +18,20 @@ if TYPE_CHECKING:
 class Module:
     """Anything with parameters, which are the leaf Values among its attributes.
 
-    They are found through lists, tuples, dicts and other Modules, in the order in which the
-    attributes were set. A module takes one sample; a batch is a loop over samples, or `vmap`.
+    They are found through lists, tuples, dicts, NumPy arrays of objects and other Modules, in the
+    order in which the attributes were set. A module takes one sample; a batch is a loop over
+    samples, or `vmap`.
+
+    What calling it does is written as `forward`, as in PyTorch, or as `__call__`.
+
+    >>> from liftgrad import nn
+    >>> class Doubled(nn.Linear):
+    ...     def forward(self, x):
+    ...         return [2.0 * y for y in super().forward(x)]
+    >>> layer = Doubled(1, 1)
+    >>> layer.load_state_dict({"weight": [[3.0]], "bias": [1.0]})
+    >>> layer([5.0])[0].data
+    32.0
 
     >>> from liftgrad import Value, nn
     >>> class Line(nn.Module):
@@ -35,6 +48,29 @@ class Module:
 
     training: bool = True
     """Whether `train()` or `eval()` was called last."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        inherited: Any = super(cls, cls)
+        # A program's own __call__ may do something around forward(), and stays.
+        same = inherited.__call__ in (Module.__call__, getattr(inherited, "forward", None))
+        if "forward" in vars(cls) and "__call__" not in vars(cls) and same:
+            setattr(cls, "__call__", vars(cls)["forward"])  # noqa: B010, mypy's method-assign
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Return what `forward` returns.
+
+        Raises:
+            TypeError: if its class has none.
+
+        """
+        forward = getattr(self, "forward", None)
+        if forward is None:
+            raise TypeError(
+                f"{type(self).__name__} does not say what calling it does; write a method "
+                "forward(self, x)."
+            )
+        return forward(*arguments, **named)
 
     def named_parameters(self) -> Iterator[tuple[str, "Value"]]:
         """Yield (name, parameter) with names such as "layers.0.neurons.2.w.1", each once.
@@ -152,7 +188,8 @@ class Module:
         Raises:
             ValueError: if names are missing or unknown, a shape differs, or two names of one
                 parameter disagree; nothing is changed then.
-            TypeError: if something is not a number; nothing is changed then.
+            TypeError: if it is no dictionary, or something in it is not a number; nothing is
+                changed then.
 
         """
         from_arrays(_named(self), state)
@@ -188,10 +225,7 @@ class Module:
 
     @reprlib.recursive_repr()
     def __repr__(self) -> str:
-        inner = [
-            f"  ({name}): " + repr(module).replace("\n", "\n  ")
-            for name, module in self.named_children()
-        ]
+        inner = abridged([(name, repr(module)) for name, module in self.named_children()])
         extra, name = self.extra_repr(), type(self).__name__
         if not inner:
             return f"{name}({extra})"
@@ -241,7 +275,9 @@ def _inner_modules(x: Any, name: str) -> Iterator[tuple[str, Module]]:
 
 
 def _items(x: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the items of a list, tuple or dict, with names."""
+    """Yield the items of a list, tuple, dict or array of objects, with names."""
+    if getattr(getattr(x, "dtype", None), "kind", "") == "O":
+        x = x.tolist() if x.ndim else [x.item()]
     if isinstance(x, list | tuple):
         x = dict(enumerate(x))
     if isinstance(x, dict):

@@ -10,6 +10,7 @@ from liftgrad.functional import dot
 from liftgrad.init import INITIALISERS, Initialiser
 from liftgrad.nn.checks import check_name, check_sample, check_size
 from liftgrad.nn.module import Module
+from liftgrad.nn.printing import in_brackets
 from liftgrad.numbers import kind_of
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -62,7 +63,7 @@ class Neuron(Module):
         self.nonlin = nonlin
         self.activation = activation
 
-    def __call__(self, x: Sequence[Any]) -> Any:
+    def forward(self, x: Sequence[Any]) -> Any:
         """Return the activation for the inputs `x`, numbers or Values."""
         if x.__class__ is not list and getattr(x, "ndim", 1) > 1:
             # A refusal while a function is traced would be final: this one says more.
@@ -90,7 +91,7 @@ class Layer(Module):
         check_size(nout, "neurons")
         self.neurons = [Neuron(nin, **{"fan_out": nout, **kwargs}) for _ in range(nout)]
 
-    def __call__(self, x: Sequence[Any]) -> Any:
+    def forward(self, x: Sequence[Any]) -> Any:
         """Return the neurons' outputs: a list, or the one output of a single neuron."""
         try:
             out = [n(x) for n in self.neurons]
@@ -102,7 +103,7 @@ class Layer(Module):
         return out[0] if len(out) == 1 else out
 
     def __repr__(self) -> str:
-        return f"Layer of [{', '.join(str(n) for n in self.neurons)}]"
+        return f"Layer of {in_brackets([str(n) for n in self.neurons])}"
 
 
 class MLP(Module):
@@ -144,7 +145,7 @@ class MLP(Module):
             for i, (a, b) in enumerate(zip(sizes, nouts, strict=False))
         ]
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return the last layer's output for the inputs `x`, numbers or Values."""
         given = x
         try:
@@ -161,4 +162,4 @@ class MLP(Module):
         return x
 
     def __repr__(self) -> str:
-        return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
+        return f"MLP of {in_brackets([str(layer) for layer in self.layers])}"

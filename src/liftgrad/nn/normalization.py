@@ -37,7 +37,7 @@ class LayerNorm(Module):
             values((normalized_shape,), lambda: 0.0) if elementwise_affine and bias else None
         )
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return (..., normalized_shape) for inputs of that shape."""
         return map_rows(self._normalised, x, type(self).__name__)
 
@@ -84,7 +84,7 @@ class RMSNorm(Module):
         self.normalized_shape, self.eps = normalized_shape, eps
         self.weight = values((normalized_shape,), lambda: 1.0) if elementwise_affine else None
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return (..., normalized_shape) for inputs of that shape."""
         return map_rows(self._normalised, x, type(self).__name__)
 

@@ -122,7 +122,7 @@ class RNN(_Recurrent):
         super().__init__(input_size, hidden_size, num_layers, bias)
         self.nonlinearity = nonlinearity
 
-    def __call__(self, x: Sequence[Any], h_0: Any = None) -> tuple[list[Vector], list[Vector]]:
+    def forward(self, x: Sequence[Any], h_0: Any = None) -> tuple[list[Vector], list[Vector]]:
         """Return the outputs (length, hidden_size) and h_n (num_layers, hidden_size).
 
         Args:
@@ -156,7 +156,7 @@ class GRU(_Recurrent):
 
     gates = 3
 
-    def __call__(self, x: Sequence[Any], h_0: Any = None) -> tuple[list[Vector], list[Vector]]:
+    def forward(self, x: Sequence[Any], h_0: Any = None) -> tuple[list[Vector], list[Vector]]:
         """Return the outputs (length, hidden_size) and h_n (num_layers, hidden_size).
 
         Args:
@@ -194,7 +194,7 @@ class LSTM(_Recurrent):
 
     gates = 4
 
-    def __call__(
+    def forward(
         self, x: Sequence[Any], initial: tuple[Any, Any] | None = None
     ) -> tuple[list[Vector], tuple[list[Vector], list[Vector]]]:
         """Return the outputs (length, hidden_size) and (h_n, c_n), (num_layers, hidden_size) each.

@@ -35,10 +35,10 @@ class Sequential(Module):
                 raise TypeError(f"Sequential got {module!r} as {name}; pass Modules, {advice}.")
         vars(self).update(named)
 
-    def __call__(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
         """Return what the last module returns."""
         for module in self:
-            x = module(x)  # type: ignore[operator]
+            x = module(x)
         return x
 
     def __iter__(self) -> Iterator[Module]:

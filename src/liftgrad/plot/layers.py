@@ -99,6 +99,8 @@ def _array(x: Any) -> NDArray[Any] | None:
     """Return nested lists of parameters of equal lengths as an array, and None of anything else."""
     if _is_parameter(x):
         return np.array(x, dtype=object)
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        x = x.tolist()
     if not isinstance(x, list | tuple) or not x:
         return None
     rows = [_array(row) for row in x]

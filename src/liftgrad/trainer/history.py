@@ -43,12 +43,14 @@ class History:
     """The loss before each step."""
     epochs: dict[str, NDArray[Any]] = field(default_factory=dict)
     """A column for each of: `epoch`, counted from 1; `step`, how many steps the optimiser has
-    taken; `loss`, the mean of the epoch's steps; `validation_loss`, if there is validation; the
-    metrics; `lr`, the rate of the last step, that of the first group of parameters; if there are
-    several, `lr_0`, `lr_1`, ..., the rate of each, nan before a group was added; `seconds` that the
-    epoch took."""
+    taken; `loss`, the mean of the epoch's steps, each weighing as much as its samples;
+    `validation_loss`, if there is validation; the metrics; `lr`, the rate of the last step, that
+    of the first group of parameters; if there are several, `lr_0`, `lr_1`, ..., the rate of each,
+    nan before a group was added; `seconds` that the epoch took."""
     interrupted: bool = False
     """Whether Ctrl-C ended the last fit."""
+    stopped: bool = False
+    """Whether early stopping or a callback ended the last fit, also after the last epoch of it."""
 
     def table(self) -> dict[str, NDArray[Any]]:
         """Return the epochs' columns, as `pandas.DataFrame` takes them.
@@ -106,7 +108,7 @@ class EpochState:
     step: int
     """How many steps the optimiser has taken."""
     loss: float
-    """The mean loss of the epoch's steps."""
+    """The mean loss of the epoch's steps, each weighing as much as its samples."""
     validation_loss: float | None
     metrics: dict[str, float]
     rates: list[float]
@@ -160,16 +162,26 @@ class Log:
             self.losses.append(losses)
             self.epoch.append(losses)
 
-    def mean(self) -> float:
-        """Return the mean loss of the epoch at hand."""
-        return float(np.concatenate(self.epoch).mean()) if self.epoch else math.nan
+    def mean(self, last: float) -> float:
+        """Return the mean loss of the epoch at hand, each step weighing as much as its samples.
+
+        Args:
+            last: how many samples the last step saw, in relation to each of the others.
+
+        """
+        if not self.epoch:
+            return math.nan
+        losses = np.concatenate(self.epoch)
+        weights = np.ones(len(losses))
+        weights[-1] = last
+        return float(np.average(losses, weights=weights))
 
     def close(self, row: dict[str, float]) -> None:
         """End the epoch at hand with its row."""
         self.rows.append(row)
         self.epoch = []
 
-    def history(self, *, interrupted: bool = False) -> History:
+    def history(self, *, interrupted: bool = False, stopped: bool = False) -> History:
         """Return all that was noted."""
         losses = np.concatenate(self.losses) if self.losses else np.zeros(0)
         names = dict.fromkeys(name for row in self.rows for name in row)
@@ -178,4 +190,4 @@ class Log:
             # A fit may have validation where another had none.
             column = np.array([row.get(name, math.nan) for row in self.rows], np.float64)
             epochs[name] = column.astype(np.int64) if name in ("epoch", "step") else column
-        return History(losses, epochs, interrupted)
+        return History(losses, epochs, interrupted, stopped)

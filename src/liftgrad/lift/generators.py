@@ -1,0 +1,102 @@
+"""Generators: random numbers that a lifted function must not draw while it is traced.
+
+It runs once for many calls, which would all get the same. What `functional.uniform` draws is an
+input of the program instead (`draws`).
+"""
+
+import gc
+import importlib
+import random
+import sys
+import threading
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from liftgrad.errors import TraceError
+from liftgrad.lift.portions import is_worker
+from liftgrad.lift.reach import Named
+from liftgrad.lift.static import snapshot
+
+_GENERATORS = ("Generator", "BitGenerator", "RandomState")
+
+
+class Generators:
+    """Generators of random numbers whose states are to stay as they are.
+
+    These are Python's and NumPy's own, and those that the function can get at. Threads share all
+    of them: while others run, one of these may have drawn from what the function does not name,
+    so that there is a warning and no refusal.
+
+    Args:
+        named: what the function can get at.
+        mentioned: whether it, or what it calls, looks like drawing: then NumPy's generators are
+            looked at even if nothing has loaded them, and all others that there are in the process.
+
+    """
+
+    def __init__(self, named: Iterable[Named], *, mentioned: bool) -> None:
+        if mentioned:
+            importlib.import_module("numpy.random")  # which takes its time
+        kinds = _kinds()
+        own: dict[str, Any] = {"random": random.random.__self__}  # type: ignore[attr-defined]
+        numpy_random = sys.modules.get("numpy.random")
+        if numpy_random is not None:
+            own["numpy.random"] = numpy_random.get_state.__self__
+        held = {name: x for name, x in named if isinstance(x, kinds)}
+        self.known: dict[int, tuple[str, Any, bool]] = {}
+        """Their names by identity, themselves, and whether the function names them."""
+        for name, x in held.items():
+            self.known[id(x)] = name, x, True
+        for name, x in own.items():
+            self.known.setdefault(id(x), (name, x, mentioned))
+        if mentioned:
+            for x in gc.get_objects():
+                if issubclass(type(x), kinds):
+                    self.known.setdefault(id(x), (f"a {type(x).__name__}", x, False))
+        self.alone = _is_alone()
+        self.before = self._states()
+
+    def check(self, place: str) -> None:
+        """Raise TraceError if numbers were drawn; `place` is where the function is."""
+        after = self._states()
+        for number, (name, _, is_named) in self.known.items():
+            if after[number] != self.before[number]:
+                message = f"{place}: the lifted function {draws(name)}"
+                if is_named or (self.alone and _is_alone()):
+                    raise TraceError(message)
+                warnings.warn(f"{message} (Or another thread drew them.)", RuntimeWarning, 2)
+
+    def _states(self) -> dict[int, Any]:
+        return {number: _state(x) for number, (_, x, _) in self.known.items()}
+
+
+def draws(name: str) -> str:
+    """Return what is wrong with a function that draws from a generator."""
+    return (
+        f"draws numbers from {name}, and runs once for many calls, which would all get the same; "
+        "draw them before and pass them, or use functional.uniform(x), x being an argument."
+    )
+
+
+def _is_alone() -> bool:
+    """Tell whether no other thread runs that might draw."""
+    us = threading.current_thread()
+    return all(x is us or is_worker(x) for x in threading.enumerate())
+
+
+def _kinds() -> tuple[type, ...]:
+    numpy_random = sys.modules.get("numpy.random")
+    others = [getattr(numpy_random, name) for name in _GENERATORS] if numpy_random else []
+    return random.Random, *others
+
+
+def _state(x: Any) -> Any:
+    if isinstance(x, random.Random):
+        try:
+            return x.getstate()
+        except (AttributeError, NotImplementedError):
+            return None  # half made, or the system's
+    if hasattr(x, "get_state"):  # the legacy one of NumPy
+        return snapshot(x.get_state(legacy=False))
+    return snapshot(getattr(x, "bit_generator", x).state)

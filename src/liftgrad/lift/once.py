@@ -1,0 +1,52 @@
+"""Once: what must hold while a function runs once for many calls.
+
+It may neither read what may be another thing at the next call (`generators`, `outside`) nor change
+what outlives the call (`unchanged`).
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import FunctionType
+from typing import Any
+
+from liftgrad.lift.generators import Generators
+from liftgrad.lift.outside import Outside, is_of_outside, mentions_outside
+from liftgrad.lift.reach import Named, reach
+from liftgrad.lift.unchanged import Live
+
+
+@contextmanager
+def running_once(
+    function: FunctionType,
+    given: Iterable[Named],
+    known: Collection[Named],
+    spaces: Iterable[Any],
+    names: Collection[str],
+) -> Iterator[None]:
+    """Refuse what a function reads or changes that is called in a `with` block.
+
+    Args:
+        function: it.
+        given: what is among its arguments and has no stand-in.
+        known: what it knows beside that, which is no copy: variables and their contents.
+        spaces: the variables of modules and functions, as dicts, and classes.
+        names: all names that it mentions.
+
+    Raises:
+        TraceError: at the end of the block, or within.
+
+    """
+    live = Live(spaces, known, names)
+    of_outside = [x for x in (*reach(given), *live.reached) if is_of_outside(x[1])]
+    suspect = bool(of_outside) or mentions_outside(names)
+    generators = Generators(of_outside, mentioned=suspect)
+    outside = Outside(generators, of_outside)
+    try:
+        with outside if suspect else nullcontext():
+            yield
+    finally:
+        live.put_back()
+    place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+    outside.check(place)
+    generators.check(place)
+    live.check(place)

@@ -1,0 +1,123 @@
+"""Variables: the names by which functions and classes know things, and what these stand for."""
+
+import dis
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+
+@dataclass(slots=True, frozen=True)
+class Source:
+    """A variable: a cell of a closure, or a name in a module's globals or a class."""
+
+    cell: types.CellType | None
+    space: Mapping[str, Any]
+    name: str
+
+    def value(self) -> Any:
+        """Return what it is bound to now, or None if it is not."""
+        if self.cell is None:
+            return self.space.get(self.name)
+        return contents_of(self.cell)
+
+    def lookup(self) -> tuple[Callable[[Any], Any], Any]:
+        """Return a function and its argument that give the value, at the least cost."""
+        if self.cell is None:
+            return self.space.get, self.name
+        return contents_of, self.cell
+
+    def identity(self) -> tuple[Any, ...]:
+        """Return what tells it apart from other variables."""
+        return id(self.cell), id(self.space), self.name
+
+
+@dataclass(slots=True, frozen=True)
+class Default:
+    """The default of a parameter."""
+
+    function: types.FunctionType
+    place: int | str
+    name: str
+
+    def value(self) -> Any:
+        """Return what it is now."""
+        if isinstance(self.place, int):
+            return (self.function.__defaults__ or ())[self.place]
+        return (self.function.__kwdefaults__ or {})[self.place]
+
+    def lookup(self) -> tuple[Callable[[Any], Any], Any]:
+        """Return a function and its argument that give the value."""
+        return Default.value, self
+
+    def identity(self) -> tuple[Any, ...]:
+        """Return what tells it apart from others."""
+        return id(self.function), self.place
+
+
+def contents_of(cell: types.CellType, unbound: Any = None) -> Any:
+    """Return what a variable of a closure is bound to."""
+    try:
+        return cell.cell_contents
+    except ValueError:  # not bound yet
+        return unbound
+
+
+@lru_cache(maxsize=1024)
+def attributes_of_class(kind: type) -> Mapping[str, Any]:
+    """Return the attributes of a class, always by the same object."""
+    return vars(kind)
+
+
+def variables_of(function: types.FunctionType) -> Iterator[Source]:
+    """Yield what a function knows from its closure and its module's globals."""
+    space = function.__globals__
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        yield Source(cell, space, name)
+    for name in sorted(_globals(function.__code__)):
+        yield Source(None, space, name)
+
+
+def attributes_of_function(function: types.FunctionType) -> Iterator[Source]:
+    """Yield the attributes that somebody gave a function."""
+    for name in vars(function):
+        if name != "__wrapped__":
+            yield Source(None, vars(function), name)
+
+
+def defaults_of(function: types.FunctionType) -> Iterator[Default]:
+    """Yield the defaults of a function's parameters."""
+    name = function.__name__
+    for i in range(len(function.__defaults__ or ())):
+        yield Default(function, i, f"{name}'s default {i}")
+    for key in function.__kwdefaults__ or {}:
+        yield Default(function, key, f"{name}'s {key}")
+
+
+def set_default(function: types.FunctionType, place: int | str, value: Any) -> None:
+    """Give a parameter, by its place or name, another default."""
+    if isinstance(place, int):
+        defaults = list(function.__defaults__ or ())
+        defaults[place] = value
+        function.__defaults__ = tuple(defaults)
+    else:
+        assert function.__kwdefaults__ is not None
+        function.__kwdefaults__[place] = value
+
+
+@lru_cache(maxsize=1024)
+def _globals(code: types.CodeType) -> frozenset[str]:
+    """Return the names of the globals that a function reads, with the functions inside of it."""
+    names = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    return frozenset(names.union(*map(_globals, _inner(code))))
+
+
+@lru_cache(maxsize=1024)
+def names_in(code: types.CodeType) -> frozenset[str]:
+    """Return all names in a function that may be attributes, with the functions inside of it."""
+    return frozenset(code.co_names).union(*map(names_in, _inner(code)))
+
+
+def _inner(code: types.CodeType) -> list[types.CodeType]:
+    return [x for x in code.co_consts if isinstance(x, types.CodeType)]

@@ -1,0 +1,281 @@
+"""Forks while other threads are at work: the child finds no lock held, and nothing half-way."""
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from liftgrad import Value, lift, nn, optim, recording, vmap
+from liftgrad.errors import LiftError
+from liftgrad.functional import mean
+from liftgrad.lift import forks, parameters
+from liftgrad.lift import recording as recording_module
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes"),
+    # Python warns of what is tested here.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+]
+
+
+def succeeds_in_child(function, seconds=20.0):
+    """Tell whether a function ends without an exception in a forked process, and in time."""
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            function()
+            os._exit(0)
+        os._exit(1)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status == 0
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+@contextlib.contextmanager
+def at_work(*works):
+    """Repeat functions in threads of their own, each at least once before the block begins."""
+    over, errors = threading.Event(), []
+    begun = [threading.Event() for _ in works]
+
+    def repeat(work, once):
+        try:
+            while not over.is_set():
+                work()
+                once.set()
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+            once.set()
+
+    threads = [
+        threading.Thread(target=repeat, args=pair) for pair in zip(works, begun, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for once in begun:
+            once.wait()
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert not errors
+
+
+@contextlib.contextmanager
+def held(lock):
+    """Hold a lock in another thread."""
+    taken, over = threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            taken.set()
+            over.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait()
+    yield
+    over.set()
+    thread.join()
+
+
+def squared(model, X, y):
+    return mean(vmap(lambda x, yi: (model(x) - yi) ** 2)(X, y))
+
+
+def make(samples=20_000):
+    random.seed(3)
+    rng = np.random.default_rng(3)
+    return (
+        nn.MLP(2, [8, 1], activation="tanh"),
+        rng.normal(size=(samples, 2)),
+        rng.normal(size=samples),
+    )
+
+
+def energy_of(number):
+    """Return a function that no other call of this returns, and its derivative at 3."""
+    number = float(number)
+    return lift(lambda x: x * x * number + number), 6.0 * number
+
+
+def check_new_function(number):
+    f, expected = energy_of(number)
+    x = Value(3.0)
+    f(x).backward()
+    assert x.grad == expected
+
+
+def test_a_child_calls_what_another_thread_was_calling():
+    """The function, and others; with and without the samples shared by threads."""
+    model, X, y = make()
+    f = lift(squared)
+    expected = [f(model, X[:n], y[:n]).data for n in (20_000, 10)]
+
+    def call():
+        for n, result in zip((20_000, 10), expected, strict=True):
+            assert f(model, X[:n], y[:n]).data == result
+        f(model, X, y).backward()
+        assert all(np.isfinite(p.grad) for p in model.parameters())
+        check_new_function(0.5)
+
+    with at_work(lambda: f(model, X, y)):
+        assert all(succeeds_in_child(call) for _ in range(10))
+    assert f(model, X, y).data == expected[0]
+
+
+def test_a_child_has_the_gradient_of_a_call_made_before():
+    """Although another thread held the function's lock when the process forked."""
+    f, x = lift(lambda x: x * x), Value(3.0)
+    result = f(x)
+
+    def differentiate():
+        result.backward()
+        assert x.grad == 6.0
+        f(x).backward()
+        assert x.grad == 12.0
+
+    with held(f.lock):
+        assert succeeds_in_child(differentiate)
+    differentiate()
+
+
+def test_a_child_compiles_while_another_thread_compiled():
+    """Many new functions on both sides."""
+    numbers = iter(range(1, 10**6))
+    with at_work(lambda: check_new_function(next(numbers))):
+        for k in range(10):
+            time.sleep(0.002 * k)
+            assert succeeds_in_child(lambda k=k: check_new_function(k + 0.25))
+
+
+def test_a_fork_waits_for_what_is_short():
+    """A lock under which parameters are moved or gradients added is free in the child."""
+    f, x = lift(lambda x: x * x), Value(3.0)
+    f(x).backward()
+    for lock in (parameters.adding, parameters._lock):
+        over = threading.Event()
+
+        def hold(lock=lock, over=over):
+            with lock:
+                over.set()
+                time.sleep(0.1)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        over.wait()
+        assert succeeds_in_child(lambda: f(x).backward())
+        thread.join()
+
+
+def test_a_thread_may_fork_while_it_holds_a_lock():
+    """As a signal's handler or a finaliser may, at any point of a call."""
+    f, x = lift(lambda x: x * x), Value(3.0)
+    f(x).backward()
+    with f.lock, parameters.adding:
+        assert succeeds_in_child(lambda: f(x).backward())
+    f(x).backward()
+    assert x.grad == 12.0
+
+
+def test_a_child_records_while_another_thread_recorded():
+    """Its own graphs, with parameters that the other thread's graph has, too."""
+    xs = [Value(float(i)) for i in range(50)]
+    numbers = [x.data for x in xs]
+
+    def record():
+        with recording():
+            total = sum(x * x for x in xs)
+            assert total.data == sum(a * a for a in numbers)
+            total.backward()
+
+    with at_work(record):
+        assert all(succeeds_in_child(record) for _ in range(10))
+
+
+def test_what_another_thread_recorded_is_there_or_lost_with_a_sentence():
+    """Numbers that were computed when the process forked are; others are asked for in vain."""
+    x = Value(3.0)
+    with recording():
+        y = x * x
+        assert y.data == 9.0
+        z = y * y
+
+        def look():
+            assert y.data == 9.0
+            with pytest.raises(LiftError, match="its results are lost; compute them anew"):
+                z.data  # noqa: B018
+            assert type(x) is Value
+            assert (x * x).data == 9.0
+
+        with held(y._tape.lock):
+            assert succeeds_in_child(look)
+        assert z.data == 81.0
+
+
+def test_a_child_in_which_nobody_records_is_eager():
+    """However many threads of its parent did."""
+    entered, over = threading.Event(), threading.Event()
+
+    def record():
+        with recording():
+            entered.set()
+            over.wait()
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    entered.wait()
+
+    def count():
+        assert recording_module._recording == 0
+        assert type(Value(2.0) * 3.0) is Value
+
+    assert succeeds_in_child(count)
+    over.set()
+    thread.join()
+
+
+def fit(seed):
+    """Return what a model comes to, from a process of a pool."""
+    model, X, y = make(300)
+    f, optimizer = lift(squared), optim.Adam(model.parameters(), lr=0.01 * seed)
+    for _ in range(5):
+        optimizer.zero_grad()
+        f(model, X, y).backward()
+        optimizer.step()
+    return f(model, X, y).data
+
+
+def test_processes_of_a_pool():
+    """multiprocessing with fork, begun while threads call and compile."""
+    expected = [fit(seed) for seed in (1, 2, 3, 4)]
+    model, X, y = make()
+    f = lift(squared)
+    numbers = iter(range(1, 10**6))
+    works = (lambda: f(model, X, y), lambda: check_new_function(next(numbers)))
+    with at_work(*works), multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map_async(fit, (1, 2, 3, 4)).get(60) == expected
+
+
+def test_functions_and_graphs_that_are_no_more_are_not_remembered():
+    """What a fork would have to look at stays as small as what there is."""
+    gc.collect()
+    before = len(forks._given_up)
+    for _ in range(5000):
+        with recording():
+            Value(1.0) * 2.0
+    assert len(forks._given_up) <= 2 * before + 200
