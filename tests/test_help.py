@@ -51,7 +51,7 @@ def public():
                 ours = (getattr(found, "__module__", None) or "").startswith("liftgrad")
                 callable_ = inspect.isroutine(found) or inspect.isclass(found)
                 documented = inspect.ismodule(found) or type(found) is Operation
-                private = "._" in path
+                private = "._" in path or path.endswith(".forward")  # as the class's example shows
                 if not private and (documented or (ours and callable_)) and id(found) not in seen:
                     seen.add(id(found))
                     yield f"{module.__name__}.{path}", found
@@ -69,6 +69,21 @@ def test_help_on_the_decorator():
     assert "PACKAGE CONTENTS" not in shown
     assert {"function", "dtype", "backend"} <= {*inspect.signature(lift).parameters}
     assert inspect.getsourcefile(lift).endswith("api.py")
+
+
+def test_what_lifted_functions_and_operations_look_like():
+    """Their names and signatures, and nothing of how they are made."""
+
+    @lift
+    def loss(model, x: float, *, rate=0.1):
+        """Return the loss."""
+
+    assert repr(loss) == "<lifted function loss(model, x: float, *, rate=0.1)>"
+    shown = pydoc.plain(pydoc.render_doc(loss))
+    assert "loss(model, x: float, *, rate=0.1)" in shown
+    assert "Return the loss." in shown
+    assert repr(ops.exp) == "<operation exp>"
+    assert repr((liftgrad.Value(2.0) ** 3)._operation) == "<operation power_constant, 3.0>"
 
 
 def test_the_decorator_is_the_package_too():

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from liftgrad import ops
-from liftgrad.numbers import to_float
+from liftgrad.numbers import kind_of, to_float
 from liftgrad.ops import (
     cos,
     erf,
@@ -119,7 +119,11 @@ def dot(a: Iterable[Any], b: Iterable[Any], start: Any = None) -> Any:
         ValueError: if the sequences differ in length.
 
     """
-    left, right = list(a), list(b)
+    try:
+        left, right = list(a), list(b)
+    except TypeError:
+        _check_lists("dot", a, b)
+        raise
     if len(left) != len(right):
         raise ValueError(
             f"dot needs two sequences of one length, and got {len(left)} and {len(right)} numbers."
@@ -141,7 +145,11 @@ def total(terms: Iterable[Any]) -> Any:
     """
     if hasattr(terms, "_total"):  # the results of vmap in a lifted function
         return terms._total()
-    return ops.total(*terms)
+    try:
+        return ops.total(*terms)
+    except TypeError:
+        _check_lists("total", terms)
+        raise
 
 
 @overload
@@ -173,12 +181,19 @@ def take(table: Sequence[Any], index: Any) -> Any:
     [3.0, 4.0]
 
     Raises:
+        TypeError: if the index is no integer.
         IndexError: if the index is negative or not less than the table's length.
 
     """
     if hasattr(index, "_take_from"):
         return index._take_from(table)
-    position = operator.index(index)
+    try:
+        position = operator.index(index)
+    except TypeError:
+        raise TypeError(
+            f"take() needs an integer as its index, and this is {kind_of(index)}; pass an int, or "
+            "in a lifted function an element of an integer array."
+        ) from None
     if not 0 <= position < len(table):
         raise IndexError(
             f"take() at index {position} of a table of {len(table)}; "
@@ -274,10 +289,21 @@ def _shift(x: Sequence[Any]) -> Any:
 
 
 def _some(terms: Iterable[Any], name: str) -> list[Any]:
+    if not hasattr(terms, "__iter__"):
+        _check_lists(name, terms)
     listed = [_scalar(term) for term in terms]
     if not listed:
         raise ValueError(f"{name} of no numbers is undefined; pass at least one.")
     return listed
+
+
+def _check_lists(name: str, *given: Any) -> None:
+    """Raise TypeError if one of the arguments is no list of numbers."""
+    for x in given:
+        if not hasattr(x, "__iter__"):
+            raise TypeError(
+                f"{name} takes numbers in a list, and this is {kind_of(x)}; pass a list, as [x]."
+            ) from None
 
 
 def _scalar(x: Any) -> Any:

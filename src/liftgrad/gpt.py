@@ -205,6 +205,9 @@ def next_token(model: GPT, tokens: Sequence[Any], last: Any, temperature: Any) -
 def save(model: GPT, alphabet: Alphabet, path: str | os.PathLike[str]) -> None:
     """Write a model and its characters to a JSON file, which `load` reads.
 
+    >>> alphabet = Alphabet(["anna", "ben"])
+    >>> save(GPT(len(alphabet), width=4, heads=2, block=8), alphabet, "gpt.json")
+
     Raises:
         OSError: if the file cannot be written; one that is there stays as it is.
 
@@ -219,6 +222,12 @@ def save(model: GPT, alphabet: Alphabet, path: str | os.PathLike[str]) -> None:
 
 def load(path: str | os.PathLike[str]) -> tuple[GPT, Alphabet]:
     """Return the model and the characters that `save` wrote.
+
+    >>> alphabet = Alphabet(["anna", "ben"])
+    >>> save(GPT(len(alphabet), width=4, heads=2, block=8), alphabet, "gpt.json")
+    >>> model, alphabet = load("gpt.json")
+    >>> alphabet.characters, model.heads
+    (['a', 'b', 'e', 'n'], 2)
 
     Raises:
         ValueError: if the file is damaged or of another kind.

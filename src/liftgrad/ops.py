@@ -34,7 +34,7 @@ class _Documentation:
         return self.of_class if operation is None else _described(operation)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Operation:
     """One operation on numbers; call it on floats, Values or traced values."""
 
@@ -70,10 +70,18 @@ class Operation:
 
     def __call__(self, *operands: Any) -> Any:
         """Apply to floats, giving a float, or to Values or traced values, giving one of them."""
+        count = self.arity
+        if len(operands) != count and count is not None:
+            takes = "one number" if count == 1 else f"{count} numbers"
+            raise TypeError(f"{self.name}() takes {takes} and got {len(operands)}; pass {takes}.")
         for operand in operands:
             if hasattr(operand, "_apply"):
                 return operand._apply(self, *operands)
         return self.forward(*map(to_float, operands))
+
+    def __repr__(self) -> str:
+        setting = "" if self.parameter is None else f", {self.parameter}"
+        return f"<operation {self.name}{setting}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name: there is one object for each operation, in every process."""

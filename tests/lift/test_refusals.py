@@ -491,7 +491,8 @@ async def later(x):
         (functools.cache(Squares.method), "lift the function itself, method.__wrapped__"),
         (yields, "yields is a generator function; return a list"),
         (later, "later is an async function"),
-        (3.0, "this is of type float; write a function"),
+        (3.0, "this is a float; write a function"),
+        ("float32", "this is text; options are named, as in @lift(dtype='float32')"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )

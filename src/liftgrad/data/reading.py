@@ -162,9 +162,13 @@ class TableStream:
         return self._table(file, rows, 0, complaints)
 
     def spellings(self) -> list[str]:
-        """Return how a CSV file writes the target's different values, and [] for other files.
+        r"""Return how a CSV file writes the target's different values, and [] for other files.
 
         Numbers and booleans have lost their spelling in the `Table`: 1 may be 1.0 in the file.
+
+        >>> _ = Path("plants.csv").write_text("height,kind\n1.5,01\n2.5,02\n")
+        >>> TableStream("plants.csv", target="kind").spellings()
+        ['01', '02']
         """
         return [] if self.target is None else self.file.spellings(self.target)
 

@@ -35,7 +35,11 @@ class TableError(LiftgradError, ValueError):
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """Return the sentences, one for each thing that is wrong."""
+        """Return the sentences, one for each thing that is wrong.
+
+        >>> TableError("the column 'a' ...; drop it.", "the column 'b' ...; drop it.").complaints[1]
+        "the column 'b' ...; drop it."
+        """
         return self.args
 
 

@@ -130,6 +130,13 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on some rows, going on from what was learnt before; return self.
 
+        >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
+        >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, random_state=0)
+        >>> for _ in range(50):
+        ...     _ = classifier.partial_fit(X, y, classes=["high", "low"])
+        >>> classifier.predict([[0.5], [4.5]]).tolist()
+        ['low', 'high']
+
         Args:
             X, y: the rows and their classes.
             sample_weight: how much each row counts, (n,), times its class's weight.

@@ -114,12 +114,24 @@ class Perceptron(BaseEstimator):
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights of each layer, (inputs, outputs), as scikit-learn has them, to read."""
+        """The weights of each layer, (inputs, outputs), as scikit-learn has them, to read.
+
+        >>> from liftgrad.estimators import LiftRegressor
+        >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> [w.shape for w in regressor.fit([[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0]).coefs_]
+        [(1, 8), (8, 1)]
+        """
         return [block[:, :-1].T for block in self._layers("coefs_")]
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases of each layer, (outputs,), as scikit-learn has them, to read."""
+        """The biases of each layer, (outputs,), as scikit-learn has them, to read.
+
+        >>> from liftgrad.estimators import LiftRegressor
+        >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
+        >>> [b.shape for b in regressor.fit([[0.0], [1.0], [2.0]], [0.0, 2.0, 4.0]).intercepts_]
+        [(8,), (1,)]
+        """
         return [block[:, -1] for block in self._layers("intercepts_")]
 
     def _layers(self, name: str) -> list[Array]:

@@ -54,6 +54,13 @@ class LiftRegressor(RegressorMixin, Perceptron):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on some rows, going on from what was learnt before; return self.
 
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
+        >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, random_state=0)
+        >>> for _ in range(200):
+        ...     _ = regressor.partial_fit(X, y)
+        >>> regressor.score(X, y) > 0.9
+        True
+
         Raises:
             ValueError: if X, y or the weights are not such, or a setting makes no sense.
             NonFiniteLossError: if the loss becomes nan or infinite; the network is as it was before

@@ -228,6 +228,9 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """Return the method, as functions do."""
         return self if instance is None else types.MethodType(self, instance)
 
+    def __repr__(self) -> str:
+        return f"<lifted function {self.__name__}{self._signature}>"
+
     def __reduce__(self) -> str:
         """Copy and pickle as functions do: by name."""
         return str(self.function.__qualname__)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from liftgrad.nn import Module
+from liftgrad.numbers import kind_of
 
 
 def why_not_liftable(x: Any) -> str | None:
@@ -52,6 +53,8 @@ def _instead(x: Any) -> str:
                 f"a model, {type(x).__name__}; write a function that takes it as an argument: "
                 "lift(lambda model, x: model(x))"
             )
+        case str():
+            return "text; options are named, as in @lift(dtype='float32')"
         case _ if callable(x) and hasattr(x, "__wrapped__"):
             return f"a wrapper around one; lift the function itself, {name}.__wrapped__"
         case _ if callable(x):
@@ -59,4 +62,4 @@ def _instead(x: Any) -> str:
                 f"an object of the class {type(x).__name__}; write a function that takes it as an "
                 "argument: lift(lambda object, x: object(x))"
             )
-    return f"of type {type(x).__name__}; write a function that computes it"
+    return f"{kind_of(x)}; write a function that computes it"

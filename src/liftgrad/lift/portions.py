@@ -44,7 +44,7 @@ def set_num_threads(count: int) -> None:
 
     """
     global _threads  # noqa: PLW0603, a setting of the process, as in PyTorch
-    if count < 1:
+    if not isinstance(count, int) or count < 1:
         raise ValueError(f"set_num_threads({count}); pass 1 or more.")
     _threads = count
 

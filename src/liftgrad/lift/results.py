@@ -15,6 +15,7 @@ from liftgrad.lift.draws import drawing
 from liftgrad.lift.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.reading import LeafGroup
+from liftgrad.lift.tracebacks import hide_own_frames
 from liftgrad.ops import Operation
 
 
@@ -217,17 +218,21 @@ class LiftedValue(Value):
         """Set the gradients of all parameters; see `Value.backward`."""
         if create_graph:
             raise _no_graph()
-        call = self._call
-        prepared = call.prepared
-        if prepared.inner:
-            super().backward()
-            return
-        self.grad = 1.0
-        if prepared.single:
-            call.accumulate(ONE)
-            return
-        places = range(prepared.executable.built.outputs)
-        call.accumulate(tuple([float(place == self._place) for place in places]))
+        try:
+            call = self._call
+            prepared = call.prepared
+            if prepared.inner:
+                super().backward()
+                return
+            self.grad = 1.0
+            if prepared.single:
+                call.accumulate(ONE)
+                return
+            places = range(prepared.executable.built.outputs)
+            call.accumulate(tuple([float(place == self._place) for place in places]))
+        except Exception as error:
+            hide_own_frames(error)
+            raise
 
     @property
     def _prev(self) -> tuple[Value, ...]:  # type: ignore[override]

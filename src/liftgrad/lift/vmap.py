@@ -8,6 +8,7 @@ from liftgrad.lift.arguments import flatten_result
 from liftgrad.lift.trace import Batch, Traced, TracedNumber
 from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.user_code import refused
+from liftgrad.numbers import kind_of
 
 
 def vmap(
@@ -34,6 +35,7 @@ def vmap(
         in_axes: 0, or for each argument 0 or None; None: the same for all samples.
 
     Raises:
+        TypeError: if a mapped argument is no list or array.
         TraceError: if a mapped argument is not an array argument of the lifted function.
         ValueError: if mapped arguments differ in length.
 
@@ -48,6 +50,14 @@ def vmap(
                 f"in_axes={in_axes!r} for {len(arguments)} arguments; give 0 or None for each."
             )
         over = [x for x, axis in zip(arguments, axes, strict=True) if axis == 0]
+        for x in over:
+            if not hasattr(x, "__len__"):
+                raise TypeError(
+                    f"vmap maps over lists and arrays, and this is {kind_of(x)}; name what is the "
+                    "same for all samples with None in in_axes."
+                )
+        if not over:
+            raise ValueError("vmap needs an argument to map over; pass a list or an array.")
         lengths = [len(x._positions if isinstance(x, TracedArray) else x) for x in over]
         if len(set(lengths)) != 1:
             raise ValueError(f"vmap over arguments of lengths {lengths}; make them equal.")

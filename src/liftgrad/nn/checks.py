@@ -3,9 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from liftgrad.numbers import kind_of
+
 
 def check_size(size: int, what: str) -> None:
-    """Raise ValueError unless a layer can have so many of something."""
+    """Raise an error unless a layer can have so many of something."""
+    if not hasattr(size, "__index__"):
+        raise TypeError(
+            f"a layer's number of {what} is a whole number, and this is {kind_of(size)}; pass an "
+            "int."
+        )
     if size < 1:
         raise ValueError(f"a layer cannot have {size} {what}; pass 1 or more.")
 
@@ -40,7 +47,7 @@ def check_sample(x: Any, length: int, layer: str) -> None:
             f"{layer} takes a list of {length} numbers and got one number; pass a list, such as "
             "[x]."
         ) from None
-    if any(hasattr(item, "__len__") for item in x):
+    if any(hasattr(item, "__len__") and not isinstance(item, str) for item in x):
         raise TypeError(
             f"{layer} takes one sample, a list of {length} numbers, and got {len(x)} lists; loop "
             "over them, as in [model(x) for x in X], or use vmap(model)(X)."

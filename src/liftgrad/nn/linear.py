@@ -87,7 +87,11 @@ class Embedding(Module):
             IndexError: if an integer is not one of 0, ..., num_embeddings - 1.
 
         """
-        return map_numbers(lambda i: take(self.weight, i), index)
+        try:
+            return map_numbers(lambda i: take(self.weight, i), index)
+        except (IndexError, TypeError) as error:
+            rows, width = len(self.weight), len(self.weight[0])
+            raise type(error)(f"Embedding({rows}, {width}): {error}") from None
 
     def extra_repr(self) -> str:
         """Return the sizes.

@@ -11,6 +11,7 @@ from liftgrad.init import INITIALISERS, Initialiser
 from liftgrad.nn.checks import check_name, check_sample, check_size
 from liftgrad.nn.module import Module
 from liftgrad.nn.printing import in_brackets
+from liftgrad.numbers import kind_of
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     name: getattr(functional, name)
@@ -64,6 +65,9 @@ class Neuron(Module):
 
     def forward(self, x: Sequence[Any]) -> Any:
         """Return the activation for the inputs `x`, numbers or Values."""
+        if x.__class__ is not list and getattr(x, "ndim", 1) > 1:
+            # A refusal while a function is traced would be final: this one says more.
+            check_sample(x, len(self.w), f"Neuron({len(self.w)})")
         try:
             act = dot(self.w, x, start=self.b)
         except _REFUSALS:
@@ -128,6 +132,11 @@ class MLP(Module):
         activation: str = "relu",
         init: str | Initialiser = "uniform",
     ) -> None:
+        if not isinstance(nouts, Sequence):
+            raise TypeError(
+                f"nouts is a list of each layer's size, and this is {kind_of(nouts)}; pass a list "
+                "such as [16, 1]."
+            )
         if not nouts:
             raise ValueError("an MLP needs at least one layer; pass sizes such as [16, 1].")
         sizes = [nin, *nouts]

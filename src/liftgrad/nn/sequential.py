@@ -29,9 +29,10 @@ class Sequential(Module):
         assert isinstance(named, dict)
         for name, module in named.items():
             if not isinstance(module, Module):
-                raise TypeError(
-                    f"Sequential got {module!r} as {name}; pass Modules, such as nn.ReLU()."
-                )
+                advice = "such as nn.ReLU()"
+                if isinstance(module, list | tuple):
+                    advice = "not in a list: Sequential(*modules)"
+                raise TypeError(f"Sequential got {module!r} as {name}; pass Modules, {advice}.")
         vars(self).update(named)
 
     def forward(self, x: Any) -> Any:

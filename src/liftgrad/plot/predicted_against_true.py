@@ -60,7 +60,12 @@ def predicted_against_true(
 
 @dataclass
 class PredictedAgainstTrue:
-    """What `predicted_against_true` drew, and what it drew on."""
+    """What `predicted_against_true` drew, and what it drew on.
+
+    >>> drawn = predicted_against_true([1, 2, 3], [1.1, 1.9, 3.3])
+    >>> drawn.y_true.tolist(), drawn.y_pred.tolist()
+    ([1.0, 2.0, 3.0], [1.1, 1.9, 3.3])
+    """
 
     y_true: Array
     """The true numbers, (n,)."""
@@ -75,7 +80,11 @@ class PredictedAgainstTrue:
 
     @property
     def rmse(self) -> float:
-        """The root of the mean squared error, in the numbers' unit."""
+        """The root of the mean squared error, in the numbers' unit.
+
+        >>> predicted_against_true([1.0, 2.0], [2.0, 3.0]).rmse
+        1.0
+        """
         return float(np.sqrt(np.mean((self.y_pred - self.y_true) ** 2)))
 
     def plot(
@@ -85,7 +94,11 @@ class PredictedAgainstTrue:
         title: str = "",
         size: tuple[float, float] = _SIZE,
     ) -> Self:
-        """Draw; the arguments are those of `predicted_against_true`."""
+        """Draw; the arguments are those of `predicted_against_true`.
+
+        >>> predicted_against_true([1, 2, 3], [1.1, 1.9, 3.3]).plot(title="Again").ax_.get_title()
+        'Again'
+        """
         (ax,) = axes_of(ax, ["predictions"], size)
         self.ax_, self.figure_ = ax, ax.get_figure(root=True)
         every = np.concatenate([self.y_true, self.y_pred])

@@ -61,9 +61,9 @@ def predict(model: Module, X: Any) -> NDArray[np.float64]:
     return answer
 
 
-def outputs(model: Any, rows: Any) -> Any:
+def outputs(model: Any, X: Any) -> Any:
     """Return what a model gives for each row."""
-    return vmap(model)(rows)
+    return vmap(model)(X)
 
 
 def _answers(mapped: Any) -> NDArray[np.float64]:
