@@ -10,6 +10,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from liftgrad import ops
 from liftgrad.copying import copy_value, deepcopy_value, reduce_value, restore_value
 from liftgrad.numbers import is_number, to_float
 from liftgrad.operators import Operators
@@ -31,7 +32,7 @@ class Value(Operators):
 
     """
 
-    __slots__ = ("__weakref__", "_operation", "_prev", "data", "grad", "label")
+    __slots__ = ("__weakref__", "_numbers", "_operation", "_prev", "data", "grad", "label")
 
     data: float
     """The number."""
@@ -41,6 +42,8 @@ class Value(Operators):
     """A name for pictures and messages."""
     _prev: tuple["Value", ...]
     """The operands; none for a leaf."""
+    _numbers: tuple[float, ...]
+    """The number that was computed and those of the operands then, whatever was set since."""
 
     def __init__(
         self,
@@ -54,6 +57,8 @@ class Value(Operators):
         self._prev = _prev if _prev.__class__ is tuple else tuple(_prev)
         self._operation = _operation
         self.label = label
+        if self._prev:
+            self._numbers = (self.data, *[x.data for x in self._prev])
 
     def _apply(self, operation: Operation, *operands: Any) -> Any:
         data = [x.data for x in operands if x.__class__ is Value]
@@ -65,13 +70,19 @@ class Value(Operators):
             data = [x.data for x in operands]
         if operation.constant:
             return Value(operation.forward(*data))
-        return Value(operation.forward(*data), operands, operation)
+        made = Value(operation.forward(*data))
+        made._prev, made._operation = operands, operation
+        made._numbers = (made.data, *data)
+        return made
 
     def _constant(self, number: float) -> "Value":
         return Value(number)
 
     def backward(self, *, create_graph: bool = False) -> None:
         """Set `grad` of every Value that this one was made of to the derivative of this by it.
+
+        The derivative is taken where this was computed, at the numbers that its operands had then:
+        to set a parameter's `data` in between, as an optimiser's step does, does not change it.
 
         Gradients of leaves accumulate over calls until they are set to zero; gradients of inner
         values are fresh at every call. With `create_graph` the gradients are Values themselves,
@@ -122,8 +133,8 @@ class Value(Operators):
                 "with operations that have one, or give this one a pullback in liftgrad.ops."
             )
         if not create_graph:
-            return pullback(self.grad, self.data, *[x.data for x in self._prev])  # type: ignore[no-any-return]
-        adjoints = pullback(self.grad, self, *self._prev)
+            return pullback(self.grad, *self._numbers)  # type: ignore[no-any-return]
+        adjoints = pullback(self.grad, *map(_as_it_was, (self, *self._prev), self._numbers))
         return [x if isinstance(x, Value) else Value(x) for x in adjoints]
 
     @property
@@ -176,3 +187,11 @@ def _comparable(x: object) -> bool:
 
 def _data(x: Any) -> float:
     return x.data if isinstance(x, Value) else to_float(x)
+
+
+def _as_it_was(value: Value, number: float) -> Value:
+    """Return a Value with the number that it had; of its derivatives, they are those of `value`."""
+    now = value.data
+    if now is number or repr(now) == repr(number):  # which tells zeros apart, and not nans
+        return value
+    return Value(number, (value,), ops.total)  # a sum of one term passes its gradient on
