@@ -196,7 +196,7 @@ def _learn(
     }
     picture = plot.decision_regions(model, X, y)
     with writes(output):
-        plot.save(picture.figure_, output)  # type: ignore[arg-type]
+        plot.save(picture.figure_, output)
     if as_json:
         click.echo(json.dumps(said))
     else:

@@ -172,7 +172,8 @@ def _leaves(x: Any, name: str, names: list[str], leaves: list[Any]) -> None:
     for inner, item in _items(vars(x) if isinstance(x, Module) else x, name):
         if not isinstance(item, Operators):
             _leaves(item, inner, names, leaves)
-        elif not item._prev:  # a Value, or its stand-in while a function is lifted; else a result
+        # A Value, or its stand-in while a function is lifted; else a result.
+        elif not item._prev:  # type: ignore[attr-defined]
             names.append(inner)
             leaves.append(item)
 
@@ -184,7 +185,7 @@ def _named(x: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         for inner, parameter in x.named_parameters():
             yield dot + inner, parameter
     elif isinstance(x, Operators):
-        if not x._prev:
+        if not x._prev:  # type: ignore[attr-defined]
             yield name, x
     else:
         for inner, item in _items(vars(x) if isinstance(x, Module) else x, name):

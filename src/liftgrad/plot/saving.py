@@ -11,16 +11,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def save(figure: "Figure", path: str | os.PathLike[str], *, dpi: float = 150.0) -> None:
+def save(figure: "Figure | None", path: str | os.PathLike[str], *, dpi: float = 150.0) -> None:
     """Write a figure to a file, in the format that its name ends in.
 
     A file that is there stays as it is until the new one is complete.
 
     Raises:
-        ValueError: as `check_path`.
+        ValueError: as `check_path`, or if there is no figure.
         OSError: if the file cannot be written.
 
     """
+    if figure is None:
+        raise ValueError("there is no figure to save yet; call plot() of the picture first.")
     extension = _checked_extension(path)
     picture = io.BytesIO()
     figure.savefig(picture, format=extension, dpi=dpi)
