@@ -141,6 +141,8 @@ def test_derivatives_are_as_many_as_operands():
     """Else a sentence says how they are given; microgpt's leaf has none of both."""
     with pytest.raises(TypeError, match="2 operands with 1 derivatives; give one for each"):
         Value(1.0, (Value(1.0), Value(2.0)), (1.0,))
+    with pytest.raises(TypeError, match="a Value is made of Values, and this one of a float as"):
+        Value(2.0, (Value(1.0), 2.0), "*")
     with pytest.raises(TypeError, match="is a Value already"):
         Value(1.0, (Value(1.0),), (Value(2.0),))
     leaf = Value(1.0, (), ())

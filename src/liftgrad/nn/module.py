@@ -1,6 +1,7 @@
 """Module: anything with parameters; how they and inner modules are found, saved and named."""
 
 import reprlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 class Module:
     """Anything with parameters, which are the leaf Values among its attributes.
 
-    They are found through lists, tuples, dicts, NumPy arrays of objects and other Modules, in the
-    order in which the attributes were set. A module takes one sample; a batch is a loop over
+    They are found through lists, tuples, deques, dicts, NumPy arrays of objects and other Modules,
+    in the order in which the attributes were set. A module takes one sample; a batch is a loop over
     samples, or `vmap`.
 
     What calling it does is written as `forward`, as in PyTorch, or as `__call__`.
@@ -204,7 +205,7 @@ def _items(x: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Yield the items of a list, tuple, dict or array of objects, with names."""
     if getattr(getattr(x, "dtype", None), "kind", "") == "O":
         x = x.tolist() if x.ndim else [x.item()]
-    if isinstance(x, list | tuple):
+    if isinstance(x, list | tuple | deque):
         x = dict(enumerate(x))
     if isinstance(x, dict):
         for key, item in x.items():
