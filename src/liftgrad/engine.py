@@ -47,7 +47,7 @@ class Value(Operators):
         label: a name for pictures and messages.
 
     Raises:
-        TypeError: if `data` is not one real number, or there are more or fewer derivatives.
+        TypeError: if `data` is not one real number, or what is given of an operation does not fit.
 
     """
 
@@ -74,7 +74,7 @@ class Value(Operators):
         self.data = data if type(data) is float else to_float(data)
         self.grad = 0.0
         self._prev = _children if _children.__class__ is tuple else tuple(_children)
-        self._operation = own.operation(_op, len(self._prev)) if _op else ""
+        self._operation = own.operation(_op, self._prev) if _op else ""
         if label:
             self.label = label
         if self._prev:
