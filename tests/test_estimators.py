@@ -5,6 +5,7 @@ import pickle
 import random
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -427,6 +428,10 @@ class Other(LiftClassifier):
     """A user's own."""
 
 
+def halved(sizes, **settings):
+    return LiftClassifier(sizes, alpha=Fraction(1, 2), **settings)
+
+
 @pytest.mark.parametrize(
     ("kind", "classes", "metadata", "error", "words"),
     [
@@ -440,6 +445,7 @@ class Other(LiftClassifier):
             TypeError,
             "classes_ are of a type",
         ),
+        (halved, [0, 1, 2], {}, TypeError, r"cannot hold Fraction\(1, 2\), a Fraction; pass a"),
         (Other, [0, 1, 2], {}, TypeError, "class Other would not be one again"),
     ],
 )

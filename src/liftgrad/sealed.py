@@ -41,10 +41,13 @@ def seal(kind: Kind, arrays: Mapping[str, Array], entry: Mapping[str, Any]) -> b
         arrays: by name.
         entry: what else is in it, made of what JSON knows and NumPy's numbers, with its "version".
 
+    Raises:
+        TypeError: if something else is in the entry.
+
     """
     from safetensors.numpy import save  # noqa: PLC0415, imported at use
 
-    text = json.dumps(entry, default=lambda x: x.item())
+    text = json.dumps(entry, default=_plain)
     whole = {name: np.ascontiguousarray(x) for name, x in arrays.items()}
     file = save(whole, {kind.entry: text})
     # Of two names in the metadata, safetensors writes now one first and now the other.
@@ -131,3 +134,13 @@ def _digest(arrays: Mapping[str, Array], text: str) -> str:
     for name in sorted(arrays):
         digest.update(arrays[name].reshape(-1).data)
     return digest.hexdigest()
+
+
+def _plain(x: Any) -> Any:
+    """Return a number of NumPy's as JSON has it."""
+    number = x.item() if isinstance(x, np.generic) else None
+    if not isinstance(number, bool | int | float):
+        raise TypeError(
+            f"a file cannot hold {x!r:.40}, a {type(x).__name__}; pass a number, a text or a list."
+        )
+    return number
