@@ -357,8 +357,9 @@ def test_other_names_of_as_many_parameters_are_refused(tmp_path):
                 trainer.load(path)
         else:
             trainer.load(path)
-            with pytest.raises(CheckpointError, match="other names"):
-                trainer.fit(1, model, *make_data())
+            for _ in range(2):  # a refusal is not forgotten
+                with pytest.raises(CheckpointError, match="other names"):
+                    trainer.fit(1, model, *make_data())
 
 
 def test_a_file_that_was_cut_off_is_refused_wherever_it_was(tmp_path):
@@ -396,7 +397,21 @@ def test_a_checkpoint_that_cannot_be_written_is_said_before_the_training(tmp_pat
     rule = Checkpoint(tmp_path / "nowhere" / "run.safetensors")
     with pytest.raises(FileNotFoundError, match="make it first"):
         trainer.fit(1, model, *make_data(), checkpoint=rule)
+    (tmp_path / "run.2.safetensors").mkdir()
+    rule = Checkpoint(tmp_path / "run.safetensors", keep=3)
+    with pytest.raises(IsADirectoryError, match=r"run\.2\.safetensors' is a directory"):
+        trainer.fit(1, model, *make_data(), checkpoint=rule)
     assert trainer.optimizer.steps == 0
+
+
+def test_earlier_checkpoints_are_of_earlier_moments(tmp_path):
+    """The end of a fit does not repeat the last epoch's, and so pushes none out."""
+    model, trainer = make()
+    rule = Checkpoint(tmp_path / "run.safetensors", every_epochs=1, keep=3)
+    for epochs in (5, 1):
+        trainer.fit(epochs, model, *make_data(), checkpoint=rule)
+    steps = [json.loads(entry_of(path))["steps"] for path in tmp_path.iterdir()]
+    assert sorted(steps) == [16, 20, 24]
 
 
 @pytest.mark.parametrize("bad", [{"every_seconds": 0}, {"every_epochs": 0}, {"keep": 0}])

@@ -650,6 +650,55 @@ def test_numpys_numbers_are_settings(tmp_path):
     assert loaded.predict(X).tolist() == search.predict(X).tolist()
 
 
+def nested(depth):
+    inner = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "25m"])
+def test_days_and_times_are_classes_in_files_too(unit, tmp_path):
+    """Of the same type, to the unit."""
+    X, y = iris()
+    days = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], f"M8[{unit}]")[y]
+    classifier = quick(random_state=0).fit(X, days)
+    loaded = by_file(classifier, tmp_path)
+    assert loaded.classes_.dtype == classifier.classes_.dtype
+    assert (loaded.predict(X) == classifier.predict(X)).all()
+
+
+class Other(LiftClassifier):
+    """A user's own."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "metadata", "error", "words"),
+    [
+        (LiftClassifier, [0, 1, 2], {"a": {1: 2}}, TypeError, "has the name 1; pass names"),
+        (LiftClassifier, [0, 1, 2], {"a": [{3}]}, TypeError, "holds a set; pass what JSON knows"),
+        (LiftClassifier, [0, 1, 2], {"a": nested(300)}, ValueError, "more than 100 deep"),
+        (
+            LiftClassifier,
+            np.arange(3, dtype=np.longdouble),
+            {},
+            TypeError,
+            "classes_ are of a type",
+        ),
+        (Other, [0, 1, 2], {}, TypeError, "class Other would not be one again"),
+    ],
+)
+def test_what_would_not_come_out_of_a_file_does_not_go_into_it(
+    kind, classes, metadata, error, words, tmp_path
+):
+    """A model is refused when it is saved and not when it is loaded."""
+    X, y = iris()
+    classifier = kind((2,), max_iter=150).fit(X[::5], np.array(classes)[y[::5]])
+    with pytest.raises(error, match=words):
+        classifier.save(tmp_path / "m.safetensors", metadata)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_other_files_are_refused(tmp_path):
     """In one sentence: missing, cut off, foreign, newer."""
     X, y = iris()

@@ -361,3 +361,35 @@ def test_a_state_dict_of_another_optimizer():
     with pytest.raises(ValueError, match="is of 1 parameters and the optimiser has 2"):
         adam.load_state_dict({**optim.Adam(p[:1]).state_dict(), "steps": 7})
     assert adam.steps == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "x", "words"),
+    [
+        ("steps", "three", "steps in this state_dict is 'three' and not a number of steps"),
+        ("steps", 2.5, "steps in this state_dict is 2.5"),
+        ("steps", -1, "steps in this state_dict is -1"),
+        ("steps", None, "steps in this state_dict is None"),
+        ("began", [3], "began in this state_dict is 3 and not a number of steps up to 2"),
+        ("began", 0, "began in this state_dict is 0; pass"),
+        ("began", [0, 0], "of 2 groups of parameters and the optimiser has 1"),
+        ("square", ["x"], "square in this state_dict is not a list of numbers"),
+        ("square", 1.0, "square in this state_dict is not a list of numbers"),
+        ("square", [[1.0]], "square in this state_dict is not a list of numbers"),
+        ("square", [1.0, 2.0], "this state_dict is of 2 parameters and the optimiser has 1"),
+    ],
+)
+def test_a_state_that_is_refused_changes_nothing(field, x, words):
+    """Whatever in it is wrong."""
+    p = Value(1.0)
+    optimizer = optim.Adam([p])
+    p.grad = 2.0
+    optimizer.step()
+    before = optimizer.state_dict()
+    with pytest.raises(ValueError, match=words):
+        optimizer.load_state_dict({"steps": 2, "mean": [9.0], "square": [9.0], field: x})
+    assert optimizer.state_dict() == before
+    with pytest.raises(TypeError, match="this is a list; pass what state_dict returned"):
+        optimizer.load_state_dict([1.0])
+    optimizer.load_state_dict({"steps": np.int64(2), "mean": np.array([9.0]), "square": (9.0,)})
+    assert optimizer.state_dict() == {"steps": 2, "mean": [9.0], "square": [9.0]}

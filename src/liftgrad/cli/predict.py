@@ -9,9 +9,10 @@ from typing import Any
 import click
 import numpy as np
 
-from liftgrad import data, files
+from liftgrad import files
 from liftgrad.cli.options import check_outputs, file_path, writes
 from liftgrad.cli.tables import TABLE, refusals, some
+from liftgrad.cli.trained_model import read_model
 
 
 @click.command(short_help="Predict with a saved network for the rows of a table.")
@@ -38,15 +39,7 @@ def predict(
     """
     check_outputs({"MODEL": model, "TABLE": table}, {"--output": output})
     with refusals('pass missing="mean"', "train with --missing mean"):
-        from liftgrad.estimators import load  # noqa: PLC0415, scikit-learn may be missing
-
-        estimator = load(model)
-        learnt = estimator.metadata_
-        if "table" not in learnt:
-            raise click.ClickException(
-                f"'{model}' was not made by `liftgrad train`; pass a model that was."
-            )
-        encoder = data.TableEncoder.from_dict(learnt["table"])
+        estimator, encoder, (mean, std) = read_model(model)
         rows = encoder.read(table, on_bad_rows="skip" if skip_bad_rows else "error")
         X = encoder.transform(rows)
         name = str(encoder.target)
@@ -57,7 +50,6 @@ def predict(
             for label, column in zip(encoder.classes, probabilities.T.tolist(), strict=True):
                 columns[f"probability of {label}"] = column
         else:
-            mean, std = learnt["scale"]
             with np.errstate(all="ignore"):
                 numbers = estimator.predict(X) * std + mean
             if not np.isfinite(numbers).all():

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,19 +19,13 @@ from liftgrad.lift.training import Training
 from liftgrad.numbers import is_number, is_whole
 from liftgrad.optim import Optimizer
 from liftgrad.trainer.batches import Batches, Order
-from liftgrad.trainer.checkpoint import (
-    Checkpoint,
-    Writer,
-    names_digest,
-    other_names,
-    pack,
-    unpack,
-)
+from liftgrad.trainer.checkpoint import Checkpoint, Writer
 from liftgrad.trainer.evaluation import Evaluation, Metric, check_rows, rows_of
 from liftgrad.trainer.failure import Snapshot, fail
 from liftgrad.trainer.history import EpochState, History, Log
 from liftgrad.trainer.interruption import deferred
 from liftgrad.trainer.progress import shown
+from liftgrad.trainer.state import names_digest, other_names, pack, unpack
 from liftgrad.trainer.stopping import Best, EarlyStopping
 
 Callback = Callable[[EpochState], Any]
@@ -234,6 +228,19 @@ class Trainer:
         """
         unpack(self, path)
 
+    def __copy__(self) -> Self:
+        raise TypeError(
+            "a shallow copy of a Trainer would share its optimiser and its history; use "
+            "copy.deepcopy((model, trainer))."
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a deep copy or a pickle holds: all but the programs, which it makes anew."""
+        self._may_draw()
+        names = self._names()
+        expected = self._expected_names if names is None else (names, len(self.optimizer.params))
+        return {**vars(self), "_expected_names": expected, "_training": None, "_numbers": None}
+
     def _epoch(self, evaluation: Evaluation, writer: Writer | None) -> EpochState:
         """Take the steps of an epoch, or what is left of one, and evaluate."""
         since = time.perf_counter()
@@ -380,9 +387,13 @@ class Trainer:
             self.loss, self.optimizer, arguments, reading, rows, self._clipping
         )
         self._best.join(self.optimizer.params)
-        expected, self._expected_names = self._expected_names, None
-        if expected is not None and expected[0] != self._names(expected[1]):
-            raise other_names("the checkpoint")
+        if self._expected_names is not None:
+            expected, count = self._expected_names
+            # Where the loss sees none of the parameters, the training says so.
+            if self._names(count) not in (expected, names_digest([""] * count)):
+                self._training = None  # so that the next attempt is refused, too
+                raise other_names("the checkpoint")
+            self._expected_names = None
         return self._training
 
 
