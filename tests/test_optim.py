@@ -263,6 +263,25 @@ def test_the_rate_may_be_set_between_steps():
     assert p.data == -1.5
 
 
+def test_numpys_numbers_are_pythons():
+    """Settings of float32 are numbers like all others, and leave the arithmetic in float64."""
+    moved = []
+    for kind in (float, np.float32, np.float64, np.array):
+        p = Value(1.0 / 3.0)
+        betas = np.array([0.5, 0.25]) if kind is not float else (0.5, 0.25)
+        optimizer = optim.Adam(
+            [p], lr=kind(0.5), betas=betas, eps=kind(0.125), weight_decay=kind(0.25)
+        )
+        for lr in (kind(0.5), lambda _, kind=kind: kind(0.25)):
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.param_groups[0]["eps"] = kind(0.25)
+            p.grad = 0.1
+            optimizer.step()
+        moved.append((type(p.data), p.data))
+        assert repr(optimizer.param_groups[0]["eps"]) == "0.25"
+    assert set(moved) == {(float, moved[0][1])}
+
+
 def test_zero_grad_and_gradients_that_are_values():
     """A gradient from create_graph=True counts as its number; zero_grad clears it."""
     p = Value(2.0)

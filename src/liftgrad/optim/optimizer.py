@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import index
 from typing import Any, ClassVar, Self
 
-from liftgrad.numbers import to_float
+from liftgrad.numbers import plain, to_float
 from liftgrad.optim.checks import check
 from liftgrad.optim.param_groups import ParamGroup, read_params, refuse_unknown
 from liftgrad.optim.schedules import Schedule
@@ -66,7 +66,7 @@ class Optimizer:
         self.params, groups = read_params(params)
         if not callable(lr):
             check("lr", lr)
-        settings = {"lr": lr, **settings}
+        settings = {name: plain(x) for name, x in {"lr": lr, **settings}.items()}
         self._defaults = settings
         """What a group that is added has, where it says nothing else."""
         self.began = 0
@@ -201,7 +201,7 @@ class Optimizer:
         if self._parts:
             return self.rules[0].rate(step)
         lr = self.lr
-        return lr(step + self.began) if callable(lr) else lr
+        return float(lr(step + self.began) if callable(lr) else lr)
 
     def rates(self, step: int) -> list[float]:
         """Return the learning rate of each group after `step` steps of the whole optimiser."""

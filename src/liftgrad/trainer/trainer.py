@@ -16,11 +16,11 @@ from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.training import Training
-from liftgrad.numbers import is_number
+from liftgrad.numbers import is_number, is_whole
 from liftgrad.optim import Optimizer
 from liftgrad.trainer.batches import Batches, Order
 from liftgrad.trainer.checkpoint import Checkpoint, Writer
-from liftgrad.trainer.evaluation import Evaluation, Metric, rows_of
+from liftgrad.trainer.evaluation import Evaluation, Metric, check_rows, rows_of
 from liftgrad.trainer.failure import Snapshot, fail
 from liftgrad.trainer.history import EpochState, History, Log
 from liftgrad.trainer.interruption import deferred
@@ -66,8 +66,11 @@ class Trainer:
     ) -> None:
         if not isinstance(loss, LiftedFunction):
             raise LiftError("a Trainer needs a lifted loss; decorate the function with @lift.")
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}; pass 1 or more, or None for all samples.")
+        if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
+            raise ValueError(
+                f"batch_size={batch_size!r}; pass a whole number, 1 or more, or None for all "
+                "samples."
+            )
         for name, bound in (("max_norm", max_norm), ("clip_value", clip_value)):
             if bound is not None and not (is_number(bound) and 0.0 <= bound < math.inf):
                 raise ValueError(f"{name} is a finite number, 0 or more; got {name}={bound!r}.")
@@ -77,8 +80,12 @@ class Trainer:
             )
         self._clipping = Clipping(max_norm, clip_value)
         self.loss, self.optimizer = loss, optimizer
-        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        self._batches = None if batch_size is None else Batches(batch_size, shuffle, seed)
+        # NumPy's numbers, as a grid has them, would be others than Python's in a checkpoint.
+        self.batch_size = None if batch_size is None else int(batch_size)
+        self.shuffle, self.seed = bool(shuffle), int(seed) if is_whole(seed) else seed
+        self._batches = (
+            None if self.batch_size is None else Batches(self.batch_size, self.shuffle, self.seed)
+        )
         self._training: Training | None = None
         self._log = Log()
         self._best = Best()
@@ -100,8 +107,8 @@ class Trainer:
             LiftError: if there is no data to cut batches from.
 
         """
-        if steps < 0:
-            raise ValueError(f"{steps} steps; pass 0 or more.")
+        if not is_whole(steps) or steps < 0:
+            raise ValueError(f"{steps!r} steps; pass a whole number, 0 or more.")
         training = self._prepared(args, kwargs)
         if training.rows is None or self._batches is None:
             losses = training.run(None, steps)
@@ -159,7 +166,7 @@ class Trainer:
             OSError: if a checkpoint cannot be written.
 
         """
-        if not isinstance(epochs, int) or epochs < 0:
+        if not is_whole(epochs) or epochs < 0:
             raise ValueError(f"{epochs!r} epochs; pass a whole number, 0 or more.")
         evaluation = Evaluation(
             self.loss, args, validation, metrics, self.seed, batched=self.batch_size is not None
@@ -171,16 +178,16 @@ class Trainer:
             )
         called = list(callbacks)
         writer = None if checkpoint is None else Writer(self, checkpoint)
-        interrupted = False
+        interrupted = stopped = False
         with shown(progress, epochs, evaluation.count) as show:
             try:
                 for _ in range(epochs):
                     state = self._epoch(evaluation, writer)
                     show(state)
-                    ends = self._ends(state, early_stopping, called)
+                    stopped = self._ends(state, early_stopping, called)
                     if writer is not None:
                         writer.epoch()
-                    if ends:
+                    if stopped:
                         break
             except KeyboardInterrupt:
                 interrupted = True
@@ -192,7 +199,7 @@ class Trainer:
             )
         else:
             self._put_back_best(early_stopping)
-        return self._log.history(interrupted=interrupted)
+        return self._log.history(interrupted=interrupted, stopped=stopped)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint: a safetensors file from which another trainer goes on to the bit.
@@ -308,7 +315,7 @@ class Trainer:
             number = state.row()[rule.monitor]
             ends = self._best.see(rule, state.epoch, number, self._parameters().numbers())
         # Every callback hears of every epoch.
-        return any([ends, *[callback(state) is True for callback in callbacks]])
+        return any([ends, *[_is_true(callback(state)) for callback in callbacks]])
 
     def _put_back_best(self, rule: EarlyStopping | None) -> None:
         """Set the parameters of the best epoch, if that is wanted."""
@@ -371,6 +378,7 @@ class Trainer:
         if training is not None and ours and training.repeats(self.loss.arguments(args, kwargs)):
             return training
         arguments, reading = self.loss.read(args, kwargs)
+        check_rows(arguments)
         rows = None if self.batch_size is None else rows_of(arguments)
         if training is not None and ours and training.serves(arguments, reading, rows):
             return training
@@ -387,3 +395,8 @@ class Trainer:
                 raise other_names("the checkpoint")
             self._expected_names = None
         return self._training
+
+
+def _is_true(answer: Any) -> bool:
+    """Tell whether it is True, Python's or NumPy's, and not anything that counts as true."""
+    return isinstance(answer, bool | np.bool_) and bool(answer)
