@@ -249,14 +249,11 @@ def test_a_full_device_is_said():
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="it becomes another")
-def test_what_must_not_be_written_is_not_replaced(tmp_path):
+def test_what_must_not_be_written_is_not_replaced(folder_of_all):
     """Although the directory may be written to."""
-    path = tmp_path / "a"
+    path = folder_of_all / "a"
     path.write_bytes(b"old")
     path.chmod(0o444)
-    tmp_path.chmod(0o777)
-    for folder in (tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
     program = (
         "import os, sys; from liftgrad import files; os.setuid(12345)\n"
         f"files._UNNAMED = {files._UNNAMED}\n"
