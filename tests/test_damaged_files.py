@@ -362,3 +362,13 @@ def test_a_checkpoint_s_fields_are_looked_at_although_its_digest_is_right(
         trainer.load(path)
     assert str(caught.value).isprintable()
     assert contents(trainer, path) == before
+
+
+@pytest.mark.parametrize("field", ["parameters", "state.mean", "best.parameters"])
+def test_numbers_beyond_float32_are_refused_where_it_is_trained_in(field, tmp_path):
+    """They would become infinite."""
+    _, trainer = fitted("dropout")
+    path = tmp_path / "run.safetensors"
+    resaved(trainer, path, **{field: np.full(17, 1e39)})
+    with pytest.raises(CheckpointError, match=f"its {field} are beyond float32"):
+        trainer.load(path)
