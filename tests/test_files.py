@@ -21,11 +21,14 @@ from liftgrad import files
 posix = pytest.mark.skipif(os.name != "posix", reason="of POSIX")
 
 
-@pytest.fixture(params=["without a name", "beside"], autouse=True)
+@pytest.fixture(params=["without a name", "beside", "without links"], autouse=True)
 def temporary(request, monkeypatch):
-    """Write by way of a file without a name, and as where the system has none."""
+    """Write by way of a file without a name, and as where the system has none, or cannot name it."""
     if request.param == "beside":
         monkeypatch.setattr(files, "_UNNAMED", None)
+    if request.param == "without links":
+        # The directory is there, and what is in it cannot be linked to.
+        monkeypatch.setattr(files, "_DESCRIPTORS", Path("/proc/self/fdinfo"))
     return request.param
 
 
