@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="of POSIX")
 
 @pytest.fixture(params=["without a name", "beside", "without links"], autouse=True)
 def temporary(request, monkeypatch):
-    """Write by way of a file without a name, and as where the system has none, or cannot name it."""
+    """Write by way of a file without a name, and as where there are none, or none can be named."""
     if request.param == "beside":
         monkeypatch.setattr(files, "_UNNAMED", None)
     if request.param == "without links":

@@ -223,28 +223,31 @@ def _named(between: Path) -> BinaryIO:
 
 def _place(file: BinaryIO, between: Path, target: Path, *, nameless: bool) -> None:
     """Give a complete file the target's name."""
-    if nameless:
-        _link(file, between, target)
-    elif os.name == "nt":
-        file.close()  # Windows renames no open file
-    between.replace(target)
-
-
-def _link(file: BinaryIO, between: Path, target: Path) -> None:
-    """Give a file without a name one."""
-    # Only so does link() follow what stands for the descriptor.
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.link(_DESCRIPTORS / str(file.fileno()), between.name, dst_dir_fd=folder)
-    except OSError:  # some file systems have files without names and no links
-        with between.open("x+b") as copy:
+    if nameless and not _linked(file, between):
+        with _named(between) as copy:
             _like_the_old(copy.fileno(), target)
             file.seek(0)
             shutil.copyfileobj(file, copy)
             copy.flush()
             os.fsync(copy.fileno())
+            between.replace(target)
+        return
+    if os.name == "nt":
+        file.close()  # Windows renames no open file
+    between.replace(target)
+
+
+def _linked(file: BinaryIO, between: Path) -> bool:
+    """Give a file without a name one; tell whether its file system can do that."""
+    # Only so does link() follow what stands for the descriptor.
+    folder = os.open(between.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.link(_DESCRIPTORS / str(file.fileno()), between.name, dst_dir_fd=folder)
+    except OSError:
+        return False
     finally:
         os.close(folder)
+    return True
 
 
 def _like_the_old(descriptor: int, target: Path) -> bool:
