@@ -82,11 +82,13 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
         OSError: if it cannot be read.
 
     """
+    # What is wrong with the trainer is not the file's fault.
+    ours, _ = _identity(trainer), _rates(trainer, 0)
     try:
         arrays, entry = unseal(KIND, path)
         try:
             steps = whole("steps", entry["steps"])
-            _check(trainer, path, entry, steps)
+            _check(trainer, ours, path, entry, steps)
             state = _state(trainer, arrays, entry, steps)
         except KeyError as error:
             raise damaged(KIND, path, f"its {error} is not there") from None
@@ -288,11 +290,15 @@ def _set(trainer: "Trainer", state: _State) -> None:
 
 
 def _check(
-    trainer: "Trainer", path: str | os.PathLike[str], entry: dict[str, Any], steps: int
+    trainer: "Trainer",
+    identity: dict[str, Any],
+    path: str | os.PathLike[str],
+    entry: dict[str, Any],
+    steps: int,
 ) -> None:
     """Refuse the state of another training."""
     theirs = fields("is", entry["is"])
-    for name, ours in _identity(trainer).items():
+    for name, ours in identity.items():
         if theirs.get(name) != ours:
             was = shown(theirs.get(name), _LETTERS)
             raise CheckpointError(
