@@ -134,6 +134,18 @@ def test_hard_links_stay(content, tmp_path):
 
 
 @posix
+def test_ctrl_c_while_a_file_is_written_over_waits_for_its_end(tmp_path, press_ctrl_c):
+    """Else it would be a half of each."""
+    path, content = tmp_path / "a", os.urandom(3_000_000)
+    path.write_bytes(b"old")
+    (tmp_path / "b").hardlink_to(path)
+    press_ctrl_c("copyfileobj")
+    with pytest.raises(KeyboardInterrupt):
+        files.write(path, content)
+    assert path.read_bytes() == content
+
+
+@posix
 def test_symbolic_links_stay(tmp_path):
     """What they lead to is written, be it there or not; a circle is refused."""
     (tmp_path / "inner").mkdir()

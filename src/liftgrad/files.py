@@ -75,6 +75,21 @@ def check_writable(path: str | os.PathLike[str]) -> None:
                 pass
 
 
+def make_directory(path: str | os.PathLike[str]) -> None:
+    """Make a directory, and those that it is in, unless it is there.
+
+    Raises:
+        OSError: if it cannot be made.
+
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"'{path}' cannot be made a directory ({error.strerror}); choose another place."
+        ) from None
+
+
 def identity(path: str | os.PathLike[str]) -> tuple[int, int] | str:
     """Return what two paths of one file have in common, also where links lead to it.
 
@@ -226,10 +241,7 @@ def _place(file: BinaryIO, between: Path, target: Path, *, nameless: bool) -> No
     if nameless and not _linked(file, between):
         with _named(between) as copy:
             _like_the_old(copy.fileno(), target)
-            file.seek(0)
-            shutil.copyfileobj(file, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
+            _copy(file, copy)
             between.replace(target)
         return
     if os.name == "nt":
@@ -288,8 +300,18 @@ def _write_over(target: Path, file: BinaryIO) -> None:
             except OSError:
                 old.truncate(before)
                 raise
-        file.seek(0)
-        shutil.copyfileobj(file, old)
-        old.truncate(size)
-        old.flush()
-        os.fsync(old.fileno())
+        try:
+            _copy(file, old)
+        except KeyboardInterrupt:
+            _copy(file, old)  # a half of each would be worse than to wait
+            raise
+
+
+def _copy(file: BinaryIO, other: BinaryIO) -> None:
+    """Make another file's content that of a file, on the disk, too."""
+    file.seek(0)
+    other.seek(0)
+    shutil.copyfileobj(file, other)
+    other.truncate()
+    other.flush()
+    os.fsync(other.fileno())

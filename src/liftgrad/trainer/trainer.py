@@ -220,9 +220,9 @@ class Trainer:
         Groups that were added to the optimiser are added again before.
 
         Raises:
-            CheckpointError: if the file is cut off, of another kind, of a newer version or of
-                another training; nothing is changed then. Other names of parameters are found out
-                when the loss's arguments are known, by the next fit or run.
+            CheckpointError: if the file is cut off, damaged, of another kind, of a newer version or
+                of another training; nothing is changed then. Other names of parameters are found
+                out when the loss's arguments are known, by the next fit or run.
             OSError: if it cannot be read.
 
         """
