@@ -1,6 +1,7 @@
 """`liftgrad gpt`, in real processes, on a few names."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -171,3 +172,19 @@ def test_help_reads_well(tmp_path):
     ]
     assert text.count("[default:") == len(options) - 2  # --json and --help have none
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_letters_that_the_output_lacks_cost_no_model(tmp_path, names):
+    """Names that are made up are escaped, and what a terminal would obey."""
+    names.write_text("zoë\nnoël\njosé\n\x1b[31mé\n", encoding="utf-8")
+    result = subprocess.run(
+        [*COMMAND, names.name, "--steps", "2", "--samples", "5"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"\x1b" not in result.stdout
+    assert re.search(rb"\\x(eb|e9|1b)", result.stdout)
+    assert "ë" in json.loads((tmp_path / "gpt.json").read_text())["characters"]

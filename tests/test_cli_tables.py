@@ -221,10 +221,9 @@ def test_a_class_that_no_row_can_be_kept_apart_of_is_named(tmp_path):
 
 def test_classes_that_are_asked_for_bring_no_warning(tmp_path):
     """Standard error stays empty where scikit-learn doubts that they are classes."""
-    rows = [*range(20), *range(10)]
-    text = "".join(f"{i * 0.5},{k}\n" for i, k in enumerate(rows))
+    text = "".join(f"{k * 0.5},{k}\n" for k in [*range(20), *range(10)])
     (tmp_path / "t.csv").write_text("a,b\n" + text)
-    arguments = ["--target", "b", "--task", "classification", "--epochs", "2"]
+    arguments = ["--target", "b", "--task", "classification", "--l2", "0.1"]
     done = run("train", "t.csv", *arguments, "--validation", "0.5", "--json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["task"] == "classification"
@@ -339,22 +338,33 @@ def test_advice_is_what_the_command_line_can_do(tmp_path):
     write_flowers(tmp_path / "flowers.csv", 30)
     arguments = ["--target", "species", "--epochs", "2", "-o", "model"]
     assert run("train", "flowers.csv", *arguments, cwd=tmp_path).returncode == 0
-    tables = {
-        "price,y\n": ('"1,200",a\n"3,400",b\n', "decimal point only, or leave it out with --drop."),
-        "age,y\n": ("1,a\n2,b\nold,a\n", "leave the field empty, or leave it out with --drop."),
-        "id,y\n": ("9007199254740993,a\n1,b\n", "cannot tell apart; leave it out with --drop."),
-        "day,y\n": ("2020-01-31,a\n", "such as days since a date, or leave it out with --drop."),
-        "name,y\n": ("".join(f"n{i},a\n" for i in range(12)), "; leave it out with --drop."),
-        "gap,y\n": ("1,a\n,b\n", "has no value in 1 row; fill them, or pass --missing mean."),
+    day = "turn them into numbers, such as days since a date, or"
+    columns = {
+        "price": ('"1,200"', '"3,400"', "decimal point only, or pass {drop}, or {categorical}."),
+        "age": ("{i}", "old", "leave the field empty, or pass {categorical}."),
+        "id": ("9007199254740993", "1", "pass {drop}, or {categorical}, or {numeric} if"),
+        "a day": ("2020-01-31", "2020-02-01", f"{day} pass {{drop}}."),
+        "gap": ("1", "", "has no value in 3 rows; fill them, or pass --missing mean."),
+        "word": ("None", "x", "fill them, or pass --missing mean, or {text} if that is one."),
+        "none": ("", "", "has no values at all; pass {drop}."),
     }
-    for header, (rows, end) in tables.items():
-        (tmp_path / "t.csv").write_text(header + rows)
-        done = run("train", "t.csv", "--target", "y", cwd=tmp_path)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.endswith(f"{end}\n")
+    rows = [",".join([*columns, "name", "y"])]
+    for i in range(12):
+        values = [second if i in (3, 5, 7) else first for first, second, _ in columns.values()]
+        rows.append(",".join([*values, f"n{i}", "ab"[i % 2]]).format(i=i))
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    done = run("train", "t.csv", "--target", "y", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    said = {line.split("'")[1]: line for line in done.stderr.splitlines()}
+    assert said.keys() == {*columns, "name"}
+    assert said["name"].endswith("it names the rows and teaches nothing; pass --drop name.")
+    for name, (_, _, end) in columns.items():
+        quoted = f"'{name}'" if " " in name else name
+        options = {k: f"--{k} {quoted}" for k in ("drop", "categorical", "numeric", "text")}
+        assert end.format(**options) in said[name]
     rows = {
         "1,2,bank": "fill them, or train with --missing mean.\n",
-        "x,2,bank": "which is no number; correct it.\n",
+        "x,2,bank": "which is no number; correct it, or train with --categorical petal.\n",
     }
     for row, end in rows.items():
         (tmp_path / "t.csv").write_text(f"petal,sepal,place\n{row}\n,0,bank\n")
@@ -412,6 +422,7 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(press_ctrl_c, tmp_path, ca
     press_ctrl_c("deferred", 0.5)  # when steps are taken
     output, picture = tmp_path / "model", tmp_path / "model.png"
     arguments = ["--target", "y", "--hidden", "256", "--epochs", "100000", "--rate", "0.0003"]
+    arguments += ["--l2", "1"]
     with pytest.raises(SystemExit) as ended:
         main(["train", f"{tmp_path}/t.csv", *arguments, f"-o{output}", f"--picture={picture}"])
     said = capsys.readouterr()
@@ -423,28 +434,55 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(press_ctrl_c, tmp_path, ca
     assert (done.returncode, done.stdout) == (0, "60,000 predictions saved as 'p.csv'\n")
 
 
-def sentences_of(module):
-    """The texts that a module raises or returns, "…" standing for what is filled in."""
+@pytest.mark.parametrize(
+    ("text", "training", "predicting"),
+    [
+        ("pass drop=['a b'].", "pass --drop 'a b'.", "train with --drop 'a b'."),
+        (
+            """or kinds={"it's": "text"}.""",
+            """or --text 'it'"'"'s'.""",
+            """or --text 'it'"'"'s'.""",
+        ),
+        ("pass kinds={'z': \"number\"}.", "pass --numeric z.", "train with --numeric z."),
+        ('pass missing="mean".', "pass --missing mean.", "train with --missing mean."),
+        ('pass on_bad_rows="skip".', "pass --skip-bad-rows.", "pass --skip-bad-rows."),
+        ("pass delimiter=';'.", "pass --delimiter ';'.", "pass --delimiter ';'."),
+        (r"pass delimiter='\t'.", "pass --delimiter tab.", "pass --delimiter tab."),
+        ('pass task="regression".', "pass --task regression.", "pass --task regression."),
+        ("pass drop=[''].", "pass --drop ''.", "train with --drop ''."),
+    ],
+)
+def test_options_take_the_place_of_arguments(text, training, predicting):
+    """What only the training can mend is said so by `predict`."""
+    for is_training, said in ((True, training), (False, predicting)):
+        with pytest.raises(click.ClickException) as refused, refusals(training=is_training):
+            raise data.TableError(text)
+        assert refused.value.message == said
+
+
+def texts_of(module):
+    """The strings of a module, "text" standing for what is filled in."""
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        text = node.value if isinstance(node, ast.Return) else None
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
-            text = node.exc.args[0]
-        if isinstance(text, ast.JoinedStr):
-            yield "".join(
-                [
-                    getattr(part, "value", "") if isinstance(part, ast.Constant) else "…"
-                    for part in text.values
-                ]
-            )
+        if isinstance(node, ast.JoinedStr):
+            parts = [
+                part.value
+                if isinstance(part, ast.Constant)
+                else {ord("r"): "'text'"}.get(part.conversion, "text")
+                for part in node.values
+            ]
+            yield "".join(parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 def test_errors_advise_what_the_command_line_has():
-    """Where the data modules name an argument of Python's, an option takes its place, or none."""
+    """Where the data modules advise an argument of Python's, an option takes its place."""
+    arguments = r"\b(drop|kinds|missing|task|on_bad_rows|delimiter)="
     modules = Path(data.__file__).parent.glob("*.py")
-    sentences = [text for module in modules for text in sentences_of(module)]
-    named = [text for text in sentences if re.search(r'in kinds|on_bad_rows="', text)]
-    assert len(named) >= 6
-    for text in named:
-        with pytest.raises(click.ClickException) as refused, refusals("", ""):
-            raise data.TableError(text)
-        assert not re.search(r"kinds|on_bad_rows|category", refused.value.message), text
+    texts = [text for module in modules for text in texts_of(module) if re.search(arguments, text)]
+    assert len(texts) >= 12
+    for text in texts:
+        if "\n" not in text and not re.search(r"=[{\['\"]*$", text):  # no docstrings, nor halves
+            with pytest.raises(click.ClickException) as refused, refusals(training=True):
+                raise data.TableError(text)
+            assert not re.search(arguments, refused.value.message), text

@@ -1,5 +1,6 @@
 """Tables from CSV and Parquet files."""
 
+import decimal
 import gzip
 import sys
 
@@ -80,10 +81,13 @@ def test_parquet_and_csv_files_read_alike(write, tmp_path):
                 'on_bad_rows="skip".'
             ),
         ),
-        ("a,a,y\n1,2,3\n", "'t.csv' has 2 columns named 'a'; rename or remove all but one."),
+        (
+            "a,a,y\n1,2,3\n",
+            "'t.csv' has 2 columns named 'a'; rename or remove all but one, or pass drop=['a'].",
+        ),
         (
             ",a,y\n1,2,3\n",
-            "column 1 of 't.csv' has no name; name it, or leave it out with drop=[''].",
+            "column 1 of 't.csv' has no name; name it, or pass drop=[''].",
         ),
         (b"a,y\ncaf\xe9,1\n", "'t.csv' is not text in UTF-8; save it in that encoding."),
         (b"caf\xe9,y\n1,1\n", "'t.csv' is not text in UTF-8; save it in that encoding."),
@@ -94,38 +98,38 @@ def test_parquet_and_csv_files_read_alike(write, tmp_path):
             "a,y\n2020-01-31,1\n",
             (
                 "the column 'a' of 't.csv' holds dates or times (date32[day]); turn them into "
-                "numbers, such as days since a date, or drop the column."
+                "numbers, such as days since a date, or pass drop=['a']."
             ),
         ),
-        ("a,y\n,1\n", "the column 'a' of 't.csv' has no values at all; drop it."),
+        ("a,y\n,1\n", "the column 'a' of 't.csv' has no values at all; pass drop=['a']."),
         (
             "a,y\n9007199254740993,1\n",
             (
                 "the column 'a' of 't.csv' holds whole numbers beyond 2^53, which float64 cannot "
-                'tell apart; drop it, or say in kinds that it is a "category", or a "number" if '
-                "their last digits do not matter."
+                "tell apart; pass drop=['a'], or kinds={'a': \"category\"}, or kinds={'a': "
+                '"number"} if their last digits do not matter.'
             ),
         ),
         (
             "a,y\n1,2\n2,2\noops,2\n",
             (
                 "the column 'a' of 't.csv' holds numbers, but 'oops' in row 3; correct it, leave "
-                'the field empty, or name the column a "category" in kinds.'
+                "the field empty, or pass kinds={'a': \"category\"}."
             ),
         ),
         (
             'a,y\n"1,234",2\n"2,500.5",2\n900,2\nunknown,2\n',
             (
                 "the column 'a' of 't.csv' holds numbers that are written like '1,234' in row 1; "
-                "write them with digits and a decimal point only, drop it, or name the column a "
-                '"category" in kinds.'
+                "write them with digits and a decimal point only, or pass drop=['a'], or "
+                "kinds={'a': \"category\"}."
             ),
         ),
         (
             "a,y\n1/31/2020,1\n2/1/2020 10:30,2\n",
             (
                 "the column 'a' of 't.csv' holds dates, such as '1/31/2020' in row 1; turn them "
-                "into numbers, such as days since a date, or drop the column."
+                "into numbers, such as days since a date, or pass drop=['a']."
             ),
         ),
         (
@@ -149,6 +153,7 @@ def test_a_broken_csv_file_is_refused(write, content, message):
         ("\ufeff\n\na;y\r\n1.5;x\r\n2.5;z\r\n", "t.csv"),
         ("a,y\n1.5,x\n2.5,z\n", "t.tsv"),
         ('"a";"y"\n1.5;x\n2.5;z\n', "t.csv"),
+        ("a|y\n1.5|x\n2.5|z\n", "t.csv"),
     ],
 )
 def test_the_delimiter_is_found(write, text, name):
@@ -179,6 +184,7 @@ def test_a_delimiter_that_is_given_or_usual_comes_first(write):
         ("1 234", "2 500,5"),
         ("1'234.50", "-20"),
         ("1.5 €", "- £2"),
+        ("1_000", "2_500"),
     ],
 )
 def test_numbers_as_people_write_them_are_no_categories(write, texts):
@@ -374,3 +380,114 @@ def test_the_first_bad_line_is_named_though_a_later_one_is_worse(write):
     """Such as one that cannot be decoded."""
     with pytest.raises(TableError, match=r"^line 2 of 't.csv' has 3 fields where the header has 2"):
         read_table(write(b"a,b\n1,2,3\n" + b"1,2\n" * 9000 + b"1,\xff\n"))
+
+
+@pytest.mark.parametrize("chunk", [64, 1 << 20])
+def test_numbers_that_begin_with_a_zero_are_codes(write, monkeypatch, chunk):
+    """01 and 1 are two of them, also where no zero is in the first chunk; 0 and 0.5 are numbers."""
+    monkeypatch.setattr("liftgrad.data.formats._CHUNK_BYTES", chunk)
+    codes = [*("1", "10") * 20, "01", "", "NA"]
+    path = write(
+        "code,a,b\n" + "".join(f"{code},{i / 10},{i % 2}\n" for i, code in enumerate(codes))
+    )
+    code, a, b = read_table(path).columns
+    assert (code.kind, code.categories) == ("category", ("01", "1", "10"))
+    assert code.missing.nonzero()[0].tolist() == [41, 42]
+    assert (a.kind, b.kind) == ("number", "number")
+    chunks = list(TableStream(path))
+    assert {text for t in chunks for text in t.column("code").categories} == {"01", "1", "10"}
+    assert read_table(path, kinds={"code": "number"}).column("code").values[40] == 1.0
+
+
+@pytest.mark.parametrize("chunk", [64, 1 << 20])
+def test_whole_numbers_of_any_length_are_not_merged(write, monkeypatch, chunk):
+    """pyarrow reads those beyond 2^63 as floats; 1e20 and 0.5 are such, and stay."""
+    monkeypatch.setattr("liftgrad.data.formats._CHUNK_BYTES", chunk)
+    large = "".join(f"{i}.5,{10**20 + i}\n" for i in range(20))
+    for reading in (read_table, lambda path: list(TableStream(path))):
+        with pytest.raises(TableError, match=r"column 'id' of 't\.csv' holds whole numbers beyond"):
+            reading(write("a,id\n" + large))
+        reading(write("a,id\n" + large.replace("0000", "0.000")))
+    table = read_table(write("a,id\n" + large), kinds={"id": "category"})
+    assert len(table.column("id").categories) == 20
+    ids = [decimal.Decimal(10**20 + i) for i in range(3)]
+    parquet.write_table(arrow.table({"id": ids, "a": [1, 2, 3]}), "t.parquet")
+    with pytest.raises(TableError, match="holds whole numbers beyond"):
+        read_table("t.parquet")
+
+
+def test_a_line_break_in_a_field_is_kept_where_a_block_ends(write, monkeypatch):
+    r"""pyarrow drops the second half of \r\n there; in compressed files, and in chunks, too."""
+    block = 1 << 20
+    for shift in (-1, 0, 1):
+        long = "z" * (block - len('t,s\r\n0,"') - len('"\r\n1,"A\r') + shift)
+        text = f't,s\r\n0,"{long}"\r\n' + '1,"A\r\nB"\r\n' * 3
+        for name, content in (("t.csv", text.encode()), ("t.csv.gz", gzip.compress(text.encode()))):
+            column = read_table(write(content, name)).column("s")
+            assert column.categories == ("A\r\nB", long)
+    monkeypatch.setattr("liftgrad.data.formats._CHUNK_BYTES", 64)
+    chunks = list(TableStream(write("t,s\r\n" + '1,"A\r\nBB"\r\n' * 99)))
+    assert len(chunks) > 10
+    assert {text for t in chunks for text in t.column("s").categories} == {"A\r\nBB"}
+
+
+def test_none_and_na_are_missing_values_or_words(write):
+    """Which of them stands there is known; in a column that is said to be text, they are words."""
+    path = write("country,n\nNA,1\nFR,NA\nNone,2\n,3\n")
+    country, n = read_table(path).columns
+    assert (country.categories, country.missing_as) == (("FR",), ("NA", "None"))
+    assert n.missing.tolist() == [False, True, False, False]
+    country = read_table(path, kinds={"country": "text"}).column("country")
+    assert (country.kind, country.categories) == ("text", ("FR", "NA", "None"))
+    assert country.missing.tolist() == [False, False, False, True]
+
+
+def test_all_that_is_wrong_with_a_file_is_said_at_once(write):
+    """Broken rows, columns unlike what was said, and columns of no use; the others are usable."""
+    rows = "x,2020-01-31,10%,1\n1,2020-02-01,20%,2\n2,2020-02-02,5%,3,4\n3,2020-02-03,10%,4\n"
+    with pytest.raises(TableError) as refused:
+        read_table(write("a,day,rate,n\n" + rows), "rate", kinds={"a": "number"})
+    assert refused.value.complaints == (
+        (
+            "line 4 of 't.csv' has 5 fields where the header has 4; correct it, or pass "
+            'on_bad_rows="skip".'
+        ),
+        (
+            "line 2 of 't.csv' has 'x' in the column 'a', which is no number; correct it, or pass "
+            "kinds={'a': \"category\"}."
+        ),
+        (
+            "the column 'day' of 't.csv' holds dates or times (date32[day]); turn them into "
+            "numbers, such as days since a date, or pass drop=['day']."
+        ),
+        (
+            "the target 'rate' of 't.csv' holds numbers that are written like '10%' in row 1; "
+            "write them with digits and a decimal point only, or pass kinds={'rate': \"category\"}."
+        ),
+    )
+    assert refused.value.usable.names == ("n",)
+    with pytest.raises(TableError, match=r"has no column 'b'.*\n.*has no column 'c'"):
+        read_table(write("a,n\n1,2\n"), drop=["b", "c"])
+
+
+def test_the_target_is_never_advised_to_be_dropped(write):
+    """Where it cannot be used, another can be chosen."""
+    for values in ("2020-01-31,2020-02-01", "1/31/2020,2/1/2020", "?,?", "12345678901234567890,1"):
+        rows = "".join(f"{value},1\n" for value in values.split(","))
+        with pytest.raises(TableError, match=r"the target 'y' of 't\.csv'") as refused:
+            read_table(write("y,a\n" + rows), "y")
+        assert "drop" not in str(refused.value)
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n", "§"])
+def test_a_delimiter_is_one_character(write, delimiter):
+    with pytest.raises(ValueError, match="pass one character, such as ';'"):
+        read_table(write("a\n1\n"), delimiter=delimiter)
+
+
+def test_dates_can_be_said_to_be_categories(tmp_path):
+    """In Parquet files, too, where they have a type of their own."""
+    days = arrow.array([18262, 18263, 18262], arrow.date32())
+    parquet.write_table(arrow.table({"day": days}), tmp_path / "t.parquet")
+    column = read_table(tmp_path / "t.parquet", kinds={"day": "category"}).column("day")
+    assert column.categories == ("2020-01-01", "2020-01-02")

@@ -1,7 +1,9 @@
 """The printed program: it says what is computed, in names of the user's program."""
 
+import io
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -358,3 +360,25 @@ def test_names_of_like_things_are_an_index() -> None:
 
 def test_parameters_of_different_kinds_have_no_common_name() -> None:
     assert Paths(["m.w.0", "m.w.1", "m.b"]).look(np.arange(3), "") is None
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line"),
+    [
+        ("ascii", r"<lambda> = 0.25*sum_k \xe4[k]^2"),
+        ("cp1252", "<lambda> = 0.25·sum_k ä[k]²"),
+        ("utf-8", "<lambda> = 0.25·Σ_k ä[k]²"),
+    ],
+)
+def test_a_program_can_be_printed_where_signs_are_lacking(monkeypatch, encoding, line):
+    """They are spelled, and a letter of the user's names is escaped; columns stay columns."""
+    loss = lift(lambda ä: 0.25 * sum(x * x for x in ä))  # noqa: PLC2401, it is the point
+    loss([Value(1.0), Value(2.0)]).backward()
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding, write_through=True))
+    print(loss.program)  # noqa: T201, that is what this is about
+    first, second = raw.getvalue().decode(encoding), repr(loss.program)
+    second.encode(encoding)
+    for said in (first, second):
+        assert line in said
+        assert len({text.rindex("    ") for text in said.splitlines() if "k<2" in text}) == 1

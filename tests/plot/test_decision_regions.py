@@ -232,3 +232,78 @@ def test_a_boundary_of_many_scores_is_refused():
     """With the name of the picture that shows them."""
     with pytest.raises(ValueError, match="there are 3; draw them with decision_regions"):
         plot.decision_boundary(thirds, X, [1, 1, -1, -1], resolution=3)
+
+
+class Recorder:
+    """A classifier that was fitted with a data frame, and notes what it is asked with."""
+
+    feature_names_in_ = np.array(["u", "v"], object)
+
+    def predict(self, rows):
+        """Tell on which side of u = 0 rows are."""
+        self.asked = rows
+        return (np.asarray(rows)[:, 0] > 0.0).astype(int)
+
+
+def test_a_classifier_of_data_frames_is_asked_with_their_names():
+    """Also if the points are an array; the axes are called so."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"u": [-1.0, 1.0, 2.0], "v": [0.0, 1.0, 0.5]})
+    for points in (frame, frame.to_numpy()):
+        recorder = Recorder()
+        regions = decision_regions(recorder, points, [0, 1, 1], resolution=5)
+        assert recorder.asked.columns.tolist() == ["u", "v"]
+        assert len(recorder.asked) == 25
+    assert decision_regions(thirds, frame, [0, 1, 2], resolution=5).ax_.get_xlabel() == "u"
+    assert regions.ax_.get_xlabel() == "$x_{0}$"
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (np.str_("cat"), np.str_("dog")),
+        (np.bytes_(b"cat"), np.bytes_(b"dog")),
+        (np.datetime64("2020-01-01"), np.datetime64("2021-01-01")),
+        (np.bool_(False), np.bool_(True)),
+        (np.int64(3), np.int64(7)),
+    ],
+)
+def test_labels_of_numpys_are_labels(low, high):
+    """Whatever their type; text of NumPy's has a float() that fails."""
+    y = np.array([low, high, high, high])
+    regions = decision_regions(lambda p: high if p[0] > 0.5 else low, X, y, resolution=10)
+    assert regions.classes.tolist() == [low.item(), high.item()]
+    assert set(regions.prediction.ravel().tolist()) == {0, 1}
+
+
+def test_a_list_of_one_score_is_a_score():
+    """As from a model of layers with one output, which both pictures draw."""
+    y = np.array([-1, 1, 1, 1])
+    single = decision_regions(lambda p: p[0] - 0.5, X, y, resolution=6)
+    listed = decision_regions(lambda p: [p[0] - 0.5], X, y, resolution=6)
+    assert np.array_equal(single.response, listed.response)
+    model = nn.Sequential(nn.Linear(2, 1))
+    regions = decision_regions(model, X, y, resolution=6)
+    boundary = plot.decision_boundary(model, X, y, resolution=6)
+    assert boundary.response == pytest.approx(regions.response[..., 1])
+
+
+@pytest.mark.parametrize("name", ["c{}", "a long name of class {}"])
+def test_thirty_classes_and_a_title_fit_the_picture(name):
+    """Nothing is cut off, and the regions are as large as without a legend."""
+    random = np.random.default_rng(0)
+    y = np.arange(90) % 30
+    points = random.normal(size=(30, 4))[y] + random.normal(size=(90, 4)) / 9
+    regions = decision_regions(
+        *(lambda p: [p[0] * i - p[1] for i in range(30)], points, y),
+        class_names=[name.format(i) for i in range(30)],
+        title="a column with a long name: accuracy 96.7% on 1,300 rows kept apart",
+        resolution=8,
+    )
+    figure, ax = regions.figure_, regions.ax_
+    figure.draw_without_rendering()
+    for artist in (ax.title, ax.xaxis.label, ax.yaxis.label, ax.get_legend()):
+        box = artist.get_window_extent()
+        assert 0.0 <= box.x0 < box.x1 <= figure.bbox.width
+        assert 0.0 <= box.y0 < box.y1 <= figure.bbox.height
+    assert ax.get_window_extent().width > 0.4 * 5.6 * figure.dpi

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 import click
 
 from liftgrad import __version__
+from liftgrad.cli.display import say
 from liftgrad.cli.gpt import gpt
 from liftgrad.cli.moons import moons
 from liftgrad.cli.predict import predict
 from liftgrad.cli.sets import blobs, circles, digits, spirals
+from liftgrad.cli.tables import Refused
 from liftgrad.cli.train import train
 
 
@@ -37,18 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process.
 
     The status is 0, or 1 for a failure, 2 for impossible options and 130 for an interruption,
-    each with one sentence on standard error.
+    each with a sentence on standard error, or one for each thing that is wrong with a table.
     """
     try:
         status = liftgrad.main(arguments, prog_name="liftgrad", standalone_mode=False)
+    except Refused as error:
+        for complaint in error.complaints:
+            say(f"Error: {complaint}", err=True)
+        status = error.exit_code
     except click.ClickException as error:
-        click.echo(f"Error: {_sentence(error)}", err=True)
+        say(f"Error: {_sentence(error)}", err=True)
         status = error.exit_code
     except click.Abort:
-        click.echo("Interrupted.", err=True)
+        say("Interrupted.", err=True)
         status = 130
     except OSError as error:  # commands have dealt with their own files
-        click.echo(
+        say(
             f"Error: the output cannot be printed ({error.strerror}); print it elsewhere.", err=True
         )
         status = 1

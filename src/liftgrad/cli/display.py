@@ -1,11 +1,38 @@
 """What commands show while they run."""
 
 import re
+import sys
+from collections.abc import Callable
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from liftgrad.errors import NonFiniteLossError
+from liftgrad.legible import legible
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys and does not show; also what turns the direction of writing around."""
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line of text, whatever names are in it, on standard output or standard error."""
+    click.echo(terminal(text, err=err), err=err)
+
+
+def terminal(text: str, *, err: bool = False) -> str:
+    r"""Return text as a terminal can show it: without what it obeys, and in its encoding.
+
+    >>> terminal("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None)
+    return legible(without_control(text), encoding)
+
+
+def without_control(text: str) -> str:
+    """Return text with what a terminal obeys written out."""
+    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def progress_bar() -> Progress:
@@ -31,8 +58,14 @@ def failure(error: NonFiniteLossError) -> str:
     return f"{said[0].upper()}{said[1:]}; try a smaller --rate."
 
 
-def nothing(_text: str) -> None:
-    """Say nothing, where there is to be only JSON."""
+def lines_above(bar: Progress, *, quiet: bool) -> Callable[[str], None]:
+    """Return what prints a line above a progress bar; nothing, where there is to be only JSON."""
+
+    def line(text: str) -> None:
+        if not quiet:
+            bar.console.out(terminal(text))
+
+    return line
 
 
 def duration(seconds: float) -> str:

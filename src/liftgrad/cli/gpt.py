@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from liftgrad import optim
-from liftgrad.cli.display import duration, nothing, progress_bar
+from liftgrad.cli.display import duration, lines_above, progress_bar, say
 from liftgrad.cli.options import Finite, check_outputs, file_path, writes
 from liftgrad.gpt import GPT, Alphabet, example, loss, next_token, save
 from liftgrad.lift.api import lift
@@ -93,23 +93,23 @@ def gpt(
     training = _Training(model, [alphabet.encode(text) for text in texts[:steps]], steps)
     try:
         with progress_bar() as bar:
-            say = nothing if as_json else bar.console.out
-            say(f"Number of names: {len(texts):,}, of tokens: {len(alphabet)}")
-            say(f"Number of parameters: {len(model.parameters())}")
+            line = lines_above(bar, quiet=as_json)
+            line(f"Number of names: {len(texts):,}, of tokens: {len(alphabet)}")
+            line(f"Number of parameters: {len(model.parameters())}")
             task = bar.add_task("Training", total=steps)
             for first, last in _blocks(steps):
                 losses = training.run(last - first)
                 _check(losses, first)
-                say(f"Step {last} loss {losses[-1]:.4f}{_mean(losses)}")
+                line(f"Step {last} loss {losses[-1]:.4f}{_mean(losses)}")
                 bar.update(task, completed=last)
             bar.update(task, description="Sampling")
             if not all(math.isfinite(p.data) for p in model.parameters()):
                 raise click.ClickException("The last step led beyond all numbers; take fewer.")
+            _save(model, alphabet, output)
             made_up = []
             for _ in range(samples):
                 made_up.append(_name(model, alphabet, temperature))
-                say(f"  {made_up[-1]}")
-        _save(model, alphabet, output)
+                line(f"  {made_up[-1]}")
         if as_json:
             said = {
                 "names": len(texts),
@@ -123,8 +123,8 @@ def gpt(
             }
             click.echo(json.dumps(said))
         else:
-            click.echo(f"Characters and parameters saved as '{output}'")
-            click.echo(training.summary())
+            say(f"Characters and parameters saved as '{output}'")
+            say(training.summary())
     except KeyboardInterrupt:
         click.echo("Interrupted; nothing was saved.", err=True)
         return 130

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from liftgrad import losses, optim, plot
-from liftgrad.cli.display import duration, nothing, progress_bar
+from liftgrad.cli.display import duration, lines_above, progress_bar, say
 from liftgrad.cli.options import (
     Finite,
     check_parameters,
@@ -132,21 +132,21 @@ def moons(
     training = (Eager if engine == "eager" else Lifted)(model, X, y, optimizer, l2)
     try:
         with progress_bar() as bar:
-            say = nothing if as_json else bar.console.out
-            say(f"Number of parameters: {len(optimizer.params)}")
+            line = lines_above(bar, quiet=as_json)
+            line(f"Number of parameters: {len(optimizer.params)}")
             task = bar.add_task("Training", total=steps)
             for first, last in _blocks(steps):
                 accuracy = training.accuracy()
                 for step, loss in enumerate(training.run(last - first), first):
                     if step == first or not math.isfinite(loss):
-                        say(f"Step {step} loss {loss:.12g}, accuracy {_percent(accuracy)}")
+                        line(f"Step {step} loss {loss:.12g}, accuracy {_percent(accuracy)}")
                     if not math.isfinite(loss):
                         raise click.ClickException(
                             f"The loss became {loss} at step {step}; try a smaller --rate."
                         )
                     bar.update(task, completed=step + 1)
             accuracy = training.accuracy()
-            say(f"Final accuracy {_percent(accuracy)}")
+            line(f"Final accuracy {_percent(accuracy)}")
             bar.update(task, description="Drawing")
             _draw(model, X, y, output, size, dpi)
         if as_json:
@@ -162,8 +162,8 @@ def moons(
             }
             click.echo(json.dumps(said))
         else:
-            click.echo(f"Decision boundary plot saved as '{output}'")
-            click.echo(training.summary())
+            say(f"Decision boundary plot saved as '{output}'")
+            say(training.summary())
     except KeyboardInterrupt:
         click.echo("Interrupted; no picture was written.", err=True)
         return 130

@@ -3,15 +3,24 @@
 import csv
 import io
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
 
-from liftgrad import files
+from liftgrad import data, files
+from liftgrad.cli.display import say, terminal
 from liftgrad.cli.options import check_outputs, file_path, writes
-from liftgrad.cli.tables import TABLE, refusals, some
+from liftgrad.cli.tables import (
+    TABLE,
+    delimiter_option,
+    refusals,
+    skip_option,
+    some,
+    table_file,
+)
 from liftgrad.cli.trained_model import read_model
 
 
@@ -25,62 +34,82 @@ from liftgrad.cli.trained_model import read_model
     metavar="FILE",
     help="A CSV file for the predictions.  [default: the terminal]",
 )
-@click.option("--skip-bad-rows", is_flag=True, help="Leave out rows with too many or few fields.")
+@delimiter_option
+@skip_option
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of CSV: a list, row by row.")
 def predict(
-    model: Path, table: Path, output: Path | None, skip_bad_rows: bool, as_json: bool
+    model: Path,
+    table: Path,
+    output: Path | None,
+    delimiter: str | None,
+    skip_bad_rows: bool,
+    as_json: bool,
 ) -> None:
     """Predict with a MODEL that `liftgrad train` saved for the rows of a TABLE.
 
-    TABLE needs the columns of the training, by name, and not the one to predict. There is one line
-    for each row: the prediction and, of classes, the probability of each.
+    TABLE needs the columns of the training, by name, and not the one to predict; - is standard
+    input. There is one line for each row: the prediction and, of classes, the probability of each.
 
     Example: liftgrad predict model.safetensors new.csv -o predictions.csv
     """
     check_outputs({"MODEL": model, "TABLE": table}, {"--output": output})
-    with refusals('pass missing="mean"', "train with --missing mean"):
+    with table_file(table) as path, refusals(training=False):
         estimator, encoder, (mean, std) = read_model(model)
-        rows = encoder.read(table, on_bad_rows="skip" if skip_bad_rows else "error")
+        bad_rows: Literal["error", "skip"] = "skip" if skip_bad_rows else "error"
+        rows = encoder.read(path, delimiter=delimiter, on_bad_rows=bad_rows)
         X = encoder.transform(rows)
-        name = str(encoder.target)
         if encoder.task == "classification":
-            probabilities = estimator.predict_proba(X)
-            chosen = [encoder.classes[i] for i in probabilities.argmax(axis=1).tolist()]
-            columns = {name: chosen}
-            for label, column in zip(encoder.classes, probabilities.T.tolist(), strict=True):
-                columns[f"probability of {label}"] = column
+            columns = _of_classes(encoder, estimator.predict_proba(X))
         else:
             with np.errstate(all="ignore"):
                 numbers = estimator.predict(X) * std + mean
             if not np.isfinite(numbers).all():
                 row = int(np.argmin(np.isfinite(numbers))) + 1
                 raise click.ClickException(
-                    f"The prediction for row {row} of '{table}' is beyond all numbers; correct the "
+                    f"The prediction for row {row} of '{path}' is beyond all numbers; correct the "
                     "row."
                 )
-            columns = {name: numbers.tolist()}
-        lines = [
-            dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)
-        ]
-        text = json.dumps(lines) + "\n" if as_json else _csv(columns)
-        if output is not None:
-            with writes(output):
-                files.write(output, text.encode())
-    if output is None:
-        click.echo(text, nl=False)
+            columns = {str(encoder.target): numbers.tolist()}
+    text = _json(columns) if as_json else _csv(columns)
+    if output is not None:
+        with writes(output):
+            files.write(output, text.encode())
+        say(f"{len(rows):,} predictions saved as '{output}'")
     else:
-        click.echo(f"{len(lines):,} predictions saved as '{output}'")
+        _print(text)
     if rows.skipped:
         one = rows.skipped == 1
-        click.echo(
-            f"{rows.skipped:,} broken {'row was' if one else 'rows were'} left out.", err=True
-        )
+        say(f"{rows.skipped:,} broken {'row was' if one else 'rows were'} left out.", err=True)
     for column, categories in encoder.unknown(rows).items():
         named = some([repr(category) for category in categories])
-        click.echo(
+        say(
             f"Column '{column}' has what the training had not, {named}: it tells nothing there.",
             err=True,
         )
+
+
+def _of_classes(encoder: data.TableEncoder, probabilities: Any) -> dict[str, list[Any]]:
+    """Return the predictions' columns: the most probable class, and the probability of each."""
+    name = str(encoder.target)
+    names = [f"probability of {label}" for label in encoder.classes]
+    if name in names:
+        names = [f"predicted {name}" for name in names]
+    chosen = [encoder.classes[i] for i in probabilities.argmax(axis=1).tolist()]
+    return {name: chosen, **dict(zip(names, probabilities.T.tolist(), strict=True))}
+
+
+def _json(columns: dict[str, list[Any]]) -> str:
+    rows = zip(*columns.values(), strict=True)
+    return json.dumps([dict(zip(columns, row, strict=True)) for row in rows]) + "\n"
+
+
+def _print(text: str) -> None:
+    """Print what a file would hold: to a terminal as it can show it, and else as UTF-8."""
+    if sys.stdout.isatty():
+        for line in text.removesuffix("\n").split("\n"):
+            click.echo(terminal(line))
+    else:
+        click.echo(text.encode(), nl=False)
 
 
 def _csv(columns: dict[str, list[Any]]) -> str:

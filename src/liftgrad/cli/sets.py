@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from liftgrad import data, losses, optim, plot
-from liftgrad.cli.display import duration, failure
+from liftgrad.cli.display import duration, failure, say
 from liftgrad.cli.options import Finite, check_parameters, layer_sizes, picture_path, writes
 from liftgrad.errors import NonFiniteLossError
 from liftgrad.functional import mean
@@ -200,15 +200,15 @@ def _learn(
     if as_json:
         click.echo(json.dumps(said))
     else:
-        click.echo(f"{len(X):,} samples of {said['classes']} classes, {len(held):,} kept apart")
-        click.echo(
+        say(f"{len(X):,} samples of {said['classes']} classes, {len(held):,} kept apart")
+        say(
             f"Trained {said['parameters']:,} parameters for {said['epochs']:,} epochs in "
             f"{duration(seconds)}, loss {said['loss']:.4g}"
         )
-        click.echo(
+        say(
             f"Accuracy {said['validation_accuracy']:.1%} on the samples kept apart, "
             f"{said['training_accuracy']:.1%} on the others"
         )
-        click.echo(f"Decision regions saved as '{output}'")
+        say(f"Decision regions saved as '{output}'")
     if history.interrupted:
         raise click.exceptions.Exit(130)

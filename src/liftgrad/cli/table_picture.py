@@ -5,10 +5,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from liftgrad import data, plot
+from liftgrad.cli.display import say, without_control
 from liftgrad.cli.options import writes
 from liftgrad.plot.classes import plain_text
 
@@ -18,11 +18,8 @@ _LONG_NAME, _LONG_TITLE = 28, 48
 
 def picture_of(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, score: str) -> Any:
     """Return the figure: regions of the classes, or else the loss."""
-    target = _shown(str(encoder.target))
-    title = f"{target}: {score}"
-    if len(title) > _LONG_TITLE:
-        title = f"{target}\n{score}"
-    if encoder.task == "classification" and len(encoder.feature_names) > 1:
+    title = _title(encoder, score)
+    if len(encoder.feature_names) > 1:
         predictor, points = estimator, X
         if len(encoder.feature_names) == 2:
             # They are the axes, in their own units; a plane of more features has none.
@@ -39,13 +36,20 @@ def picture_of(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, score
     return plot.training_curves(table, title=title).figure_
 
 
+def picture_of_numbers(encoder: data.TableEncoder, true: Any, predicted: Any, score: str) -> Any:
+    """Return the figure: predicted numbers over true ones."""
+    return plot.predicted_against_true(
+        true, predicted, name=_shown(str(encoder.target)), title=_title(encoder, score)
+    ).figure_
+
+
 def save_picture(figure: Any, picture: Path) -> None:
     """Write the picture, and tell in one sentence what matplotlib tells of each letter."""
     with writes(picture), warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
         plot.save(figure, picture)
     if any("missing from font" in str(warning.message) for warning in noted):
-        click.echo(
+        say(
             "The picture's font lacks letters of the names, which are boxes there; the model does "
             "not mind.",
             err=True,
@@ -64,9 +68,15 @@ class _InUnits:
         return self.estimator.predict_proba((rows - self.mean) / self.std)
 
 
+def _title(encoder: data.TableEncoder, score: str) -> str:
+    target = _shown(str(encoder.target))
+    title = f"{target}: {score}"
+    return title if len(title) <= _LONG_TITLE else f"{target}\n{score}"
+
+
 def _shown(name: str) -> str:
     """Return a name for a picture, which has little room."""
-    name = " ".join(name.split())
+    name = without_control(" ".join(name.split()))
     if len(name) > _LONG_NAME:
         # Long names of classes are often alike in the beginning.
         name = f"{name[: _LONG_NAME // 2]}…{name[-_LONG_NAME // 2 + 1 :]}"

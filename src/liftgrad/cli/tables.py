@@ -1,6 +1,12 @@
 """What `liftgrad train` and `liftgrad predict` share."""
 
+import ast
 import contextlib
+import re
+import shlex
+import shutil
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,25 +16,47 @@ import click
 from liftgrad.cli.display import failure
 from liftgrad.errors import LiftgradError, NonFiniteLossError
 
-TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OPTIONS = {
-    'on_bad_rows="skip"': "--skip-bad-rows",
-    "drop=['']": "--drop ''",
-    ', drop it, or name the column a "category" in kinds.': ", or leave it out with --drop.",
-    ', or name the column a "category" in kinds.': ", or leave it out with --drop.",
-    ', or say in kinds that it is a "category", or a "number" if their last digits do not '
-    "matter.": ".",
-    ", or say in kinds what the column holds.": ".",
-    ", or say in kinds what it holds.": ".",
-    "drop it.": "leave it out with --drop.",
-    "drop the column.": "leave it out with --drop.",
-}
-"""How to say on the command line what errors advise to pass; it has no kinds to say."""
+TABLE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+STANDARD_INPUT = "standard input"
+_MOST_COMPLAINTS = 20
+_ARGUMENT = re.compile(
+    r"""(?P<name>drop|kinds|missing|task|on_bad_rows|delimiter)="""
+    r"""(?P<value>[\[{]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|: )+[\]}]?)"""
+)
+_KINDS = {"number": "numeric", "category": "categorical", "boolean": "categorical", "text": "text"}
+
+
+def delimiter_option(command: click.decorators.FC) -> click.decorators.FC:
+    """Add --delimiter to a command."""
+    return click.option(
+        "--delimiter",
+        callback=_delimiter,
+        metavar="X",
+        help="What cuts a CSV file's fields, or tab.  [default: found in the first line]",
+    )(command)
+
+
+def skip_option(command: click.decorators.FC) -> click.decorators.FC:
+    """Add --skip-bad-rows to a command."""
+    return click.option(
+        "--skip-bad-rows", is_flag=True, help="Leave out rows with too many or few fields."
+    )(command)
+
+
+class Refused(click.ClickException):
+    """All that the user can mend, a sentence for each."""
+
+    def __init__(self, complaints: list[str]) -> None:
+        super().__init__("\n".join(complaints))
+        self.complaints = complaints
 
 
 @contextlib.contextmanager
-def refusals(advice: str, option: str) -> Iterator[None]:
-    """Turn what the user can mend into one sentence, in which an option takes advice's place."""
+def refusals(*, training: bool) -> Iterator[None]:
+    """Turn what the user can mend into sentences, in which options take the arguments' place.
+
+    What only the training can mend is said so elsewhere.
+    """
     try:
         with warnings.catch_warnings():
             # That the last epoch still brought something is nothing to mend here.
@@ -39,13 +67,70 @@ def refusals(advice: str, option: str) -> Iterator[None]:
     except NonFiniteLossError as error:
         raise click.ClickException(failure(error)) from None
     except (LiftgradError, ImportError, ValueError, OSError) as error:
-        text = str(error)
-        for python, shell in {advice: option, **_OPTIONS}.items():
-            text = text.replace(python, shell)
-        raise click.ClickException(text) from None
+        complaints = getattr(error, "complaints", None) or (str(error),)
+        said = [_with_options(text, training=training) for text in complaints]
+        more = len(said) - _MOST_COMPLAINTS
+        if more > 1:
+            said[_MOST_COMPLAINTS:] = [f"there are {more:,} more of these; mend the first ones."]
+        raise Refused(said) from None
+
+
+@contextlib.contextmanager
+def table_file(table: Path) -> Iterator[Path]:
+    """Yield the file to read: the table's, or for - one that holds all of standard input.
+
+    A file is read more than once.
+    """
+    if str(table) != "-":
+        yield table
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        start = sys.stdin.buffer.read(4)
+        name = "t.parquet" if start == b"PAR1" else "t.csv"
+        path = Path(folder, f"{name}.gz" if start.startswith(b"\x1f\x8b") else name)
+        with path.open("wb") as file:
+            file.write(start)
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            yield path
+        except Refused as refused:
+            named = [text.replace(f"'{path}'", STANDARD_INPUT) for text in refused.complaints]
+            raise Refused([text.replace(str(path), STANDARD_INPUT) for text in named]) from None
 
 
 def some(names: list[str]) -> str:
     """Return names as text, the first of them where there are many."""
     names = [" ".join(name.split()) for name in names]  # one may hold line breaks
     return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:7])}, ..."
+
+
+def _delimiter(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    text = {"tab": "\t", r"\t": "\t"}.get(text or "", text)
+    if text is not None and not re.fullmatch(r'[^\r\n"\x80-\U0010ffff]', text):
+        raise click.BadParameter(
+            f"{text!r} is not one character, such as ';', nor tab.", context, option
+        )
+    return text
+
+
+def _with_options(text: str, *, training: bool) -> str:
+    """Return a sentence with options of the command line in place of arguments of Python's."""
+
+    def option(argument: re.Match[str]) -> str:
+        value = ast.literal_eval(argument["value"])
+        match argument["name"]:
+            case "drop":
+                return f"--drop {shlex.quote(value[0])}"
+            case "kinds":
+                ((column, kind),) = value.items()
+                return f"--{_KINDS[kind]} {shlex.quote(column)}"
+            case "on_bad_rows":
+                return "--skip-bad-rows"
+            case "delimiter":
+                return f"--delimiter {'tab' if value == chr(9) else shlex.quote(value)}"
+            case name:
+                return f"--{name} {value}"
+
+    if not training:
+        text = re.sub(r"pass (?=(drop|kinds|missing)=)", "train with ", text)
+    return _ARGUMENT.sub(option, text)

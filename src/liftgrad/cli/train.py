@@ -2,16 +2,17 @@
 
 import json
 import math
-import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
 
 from liftgrad import data
-from liftgrad.cli.display import duration
+from liftgrad.cli.display import duration, say
+from liftgrad.cli.fitting import Fitting
+from liftgrad.cli.judgement import judged_classes, lines_of_classes, never_better
 from liftgrad.cli.options import (
     Finite,
     check_outputs,
@@ -21,11 +22,17 @@ from liftgrad.cli.options import (
     picture_path,
     writes,
 )
-from liftgrad.cli.table_picture import picture_of, save_picture
-from liftgrad.cli.tables import TABLE, refusals, some
-
-if TYPE_CHECKING:
-    from liftgrad.estimators import LiftClassifier, LiftRegressor
+from liftgrad.cli.table_picture import picture_of, picture_of_numbers, save_picture
+from liftgrad.cli.table_reading import identifiers, read_and_fit, words_for_missing
+from liftgrad.cli.tables import (
+    TABLE,
+    delimiter_option,
+    refusals,
+    skip_option,
+    some,
+    table_file,
+)
+from liftgrad.data.table import Kind
 
 _MOST_APART = 0.9
 
@@ -40,12 +47,31 @@ _MOST_APART = 0.9
 )
 @click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out; repeatable.")
 @click.option(
+    "--categorical",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column of categories, though it looks like numbers; repeatable.",
+)
+@click.option(
+    "--numeric",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column of numbers, though it looks like codes; repeatable.",
+)
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column of categories of which None or NA is one; repeatable.",
+)
+@delimiter_option
+@click.option(
     "--missing",
     type=click.Choice(["refuse", "mean"]),
     default="refuse",
     help="Refuse missing values, or put the column's mean there and note where.",
 )
-@click.option("--skip-bad-rows", is_flag=True, help="Leave out rows with too many or few fields.")
+@skip_option
 @click.option(
     "--hidden",
     callback=layer_sizes,
@@ -64,9 +90,15 @@ _MOST_APART = 0.9
 @click.option(
     "--l2",
     type=Finite(0),
-    default=0.3,
     metavar="X",
-    help="Factor of the L2 penalty, against learning the rows by heart.",
+    help="Factor of the L2 penalty, against learning the rows by heart.  [default: the best of "
+    "0.3, 1, 3 and 10 for rows that a network has not seen]",
+)
+@click.option(
+    "--class-weight",
+    type=click.Choice(["none", "balanced"]),
+    default="none",
+    help="Whether rare classes count as much as frequent ones, so that they are found.",
 )
 @click.option(
     "--validation",
@@ -103,12 +135,17 @@ def train(
     target: str,
     task: Any,
     drop: tuple[str, ...],
+    categorical: tuple[str, ...],
+    numeric: tuple[str, ...],
+    text: tuple[str, ...],
+    delimiter: str | None,
     missing: Any,
     skip_bad_rows: bool,
     hidden: list[int],
     epochs: int,
     rate: float,
-    l2: float,
+    l2: float | None,
+    class_weight: str,
     validation: float,
     seed: int,
     output: Path,
@@ -117,47 +154,43 @@ def train(
 ) -> None:
     """Train a network to predict one column of a TABLE from the others, and save it.
 
-    TABLE is a CSV or Parquet file whose columns have names. Numbers are standardised, text
-    becomes a column of zeros and ones for each category. Text, true/false and few whole numbers
-    are classes to tell apart, other numbers quantities to come close to.
+    TABLE is a CSV or Parquet file whose columns have names, or - for standard input. Numbers are
+    standardised, text becomes a column of zeros and ones for each category. Text, true/false and
+    few whole numbers are classes to tell apart, other numbers quantities to come close to.
 
     Example: liftgrad train flowers.csv --target species
     """
     check_outputs({"TABLE": table}, {"--output": output, "--picture": picture})
-    with refusals('pass missing="mean"', "pass --missing mean"):
-        rows = data.read_table(
-            table, target, drop=drop, on_bad_rows="skip" if skip_bad_rows else "error"
+    kinds = _kinds({"category": categorical, "number": numeric, "text": text})
+    with table_file(table) as path, refusals(training=True):
+        stream = data.TableStream(
+            path,
+            target,
+            drop=drop,
+            kinds=kinds,
+            delimiter=delimiter,
+            on_bad_rows="skip" if skip_bad_rows else "error",
         )
-        encoder = data.TableEncoder(missing=missing, task=task).fit(rows)
+        encoder = data.TableEncoder(missing=missing, task=task)
+        rows = read_and_fit(stream, encoder)
         X, y = encoder.transform(rows), encoder.transform_target(rows)
         check_parameters(X.shape[1], hidden, max(len(encoder.classes), 1))
         training, held = _split(y, validation, seed, classes=encoder.task == "classification")
-        fitting = {
-            "alpha": l2,
-            "learning_rate_init": rate,
-            "max_iter": epochs,
-            "n_iter_no_change": 20,
-            # Small tables need the many steps of small batches.
-            "batch_size": 32 if len(training) < 10_000 else 256,
-            "verbose": not as_json,
-        }
+        weight = None if class_weight == "none" else class_weight
+        fitting = Fitting(encoder.task, tuple(hidden), epochs, rate, seed, weight)
+        classes = encoder.task == "classification"
         start = time.perf_counter()
-        if encoder.task == "classification":
-            estimator, result = _classifier(
-                X, y, training, held, tuple(hidden), random_state=seed, **fitting
-            )
-        else:
-            estimator, result = _regressor(
-                X, y, training, held, tuple(hidden), random_state=seed, **fitting
-            )
+        scaling = (0.0, 1.0) if classes else _scaling(y[training])
+        scaled = y if classes else (y - scaling[0]) / scaling[1]
+        if l2 is None:
+            l2 = fitting.chosen_penalty(X[training], scaled[training])
+        estimator = fitting.fit(X[training], scaled[training], l2, verbose=not as_json)
         seconds = time.perf_counter() - start
-        # All rows where one of the classes is too rare to be kept apart.
-        unjudged = [c for i, c in enumerate(encoder.classes) if i not in y[held]]
-        shown = slice(None) if unjudged else held
-        drawn = picture_of(estimator, encoder, X[shown], y[shown], result.pop("score_text"))
-        scale = result.pop("scale", None)
+        judge = _judged_classes if classes else _judged_numbers
+        result, drawn = judge(estimator, encoder, X, y, training, held, scaling)
+        learnt = {"table": encoder.to_dict(), "scale": None if classes else scaling}
         with writes(output):
-            estimator.save(output, {"table": encoder.to_dict(), "scale": scale})
+            estimator.save(output, learnt)
         save_picture(drawn, picture)
     said = {
         "task": encoder.task,
@@ -167,9 +200,9 @@ def train(
         "features": list(encoder.feature_names),
         "left_out": list(encoder.left_out),
         "classes": list(encoder.classes),
-        "unjudged_classes": unjudged,
         "parameters": len(estimator.parameters_),
         "epochs": estimator.n_iter_,
+        "l2": l2,
         "seconds": seconds,
         "training_rows": len(training),
         "validation_rows": len(held),
@@ -181,56 +214,84 @@ def train(
         click.echo(json.dumps(said))
     else:
         _say(said)
-    for name in _counting(rows):
-        click.echo(
-            f"Column '{name}' counts the rows; if it says no more, leave it out with --drop "
-            f"{shlex.quote(name)}.",
-            err=True,
-        )
+    warning = said.get("warning")
+    for sentence in [*identifiers(rows), *words_for_missing(rows), *([warning] if warning else [])]:
+        say(sentence, err=True)
     if estimator.interrupted_:
         raise click.exceptions.Exit(130)
 
 
-def _classifier(
-    X: Any, y: Any, training: Any, held: Any, hidden: tuple[int, ...], **settings: Any
-) -> "tuple[LiftClassifier, dict[str, Any]]":
-    from liftgrad.estimators import LiftClassifier  # noqa: PLC0415, scikit-learn may be missing
+def _kinds(said: dict[Kind, tuple[str, ...]]) -> dict[str, Kind]:
+    """Return the kinds of columns that the options name.
 
-    estimator = LiftClassifier(hidden, **settings).fit(X[training], y[training])
-    accuracy = float(estimator.score(X[held], y[held]))
-    usual = np.bincount(y[training]).argmax()
-    return estimator, {
-        "training_accuracy": float(estimator.score(X[training], y[training])),
-        "validation_accuracy": accuracy,
-        "most_frequent_class_accuracy": float(np.mean(y[held] == usual)),
-        "score_text": f"accuracy {accuracy:.1%} on {len(held):,} rows kept apart",
-    }
+    Raises:
+        click.UsageError: if one has two.
+
+    """
+    kinds: dict[str, Kind] = {}
+    for kind, columns in said.items():
+        for column in columns:
+            if kinds.setdefault(column, kind) != kind:
+                raise click.UsageError(
+                    f"Column '{column}' is said to be of two kinds; choose one of --categorical, "
+                    "--numeric and --text."
+                )
+    return kinds
 
 
-def _regressor(
-    X: Any, y: Any, training: Any, held: Any, hidden: tuple[int, ...], **settings: Any
-) -> "tuple[LiftRegressor, dict[str, Any]]":
-    from liftgrad.estimators import LiftRegressor  # noqa: PLC0415, scikit-learn may be missing
+def _scaling(y: Any) -> tuple[float, float]:
+    """Return the mean and the deviation that numbers are learnt with.
 
-    # A network starts near 0 and learns in steps of some size: targets are standardised, too.
+    A network starts near 0 and learns in steps of some size: targets are standardised, too.
+    """
     with np.errstate(over="ignore"):
-        mean, std = float(y[training].mean()), float(y[training].std())
+        mean, std = float(y.mean()), float(y.std())
     if not math.isfinite(std):
         raise click.ClickException("The target's numbers are too large; scale them down.")
     if not std > 0.0:
         raise click.ClickException("The target has one value only; add rows of others.")
-    scaled = (y - mean) / std
-    estimator = LiftRegressor(hidden, **settings).fit(X[training], scaled[training])
-    error = (estimator.predict(X[held]) - scaled[held]) * std
-    r2 = float(estimator.score(X[held], scaled[held]))
-    return estimator, {
-        "training_r2": float(estimator.score(X[training], scaled[training])),
+    return mean, std
+
+
+def _judged_classes(
+    estimator: Any, encoder: Any, X: Any, y: Any, training: Any, held: Any, _unscaled: Any
+) -> tuple[dict[str, Any], Any]:
+    """Return what the rows kept apart say of a classifier, and a picture."""
+    judged = judged_classes(y[held], estimator.predict_proba(X[held]))
+    usual = int(np.bincount(y[training]).argmax())
+    judged["training_accuracy"] = float(estimator.score(X[training], y[training]))
+    judged["most_frequent_class_accuracy"] = float(np.mean(y[held] == usual))
+    unjudged = [c for i, c in enumerate(encoder.classes) if i not in y[held]]
+    judged["unjudged_classes"] = unjudged
+    balanced = estimator.class_weight == "balanced"
+    judged["warning"] = never_better(judged, str(encoder.classes[usual]), balanced=balanced)
+    score = f"accuracy {judged['validation_accuracy']:.1%} on {len(held):,} rows kept apart"
+    # All rows where one of the classes is too rare to be kept apart.
+    shown = slice(None) if unjudged else held
+    return judged, picture_of(estimator, encoder, X[shown], y[shown], score)
+
+
+def _judged_numbers(
+    estimator: Any, encoder: Any, X: Any, y: Any, training: Any, held: Any, scaling: Any
+) -> tuple[dict[str, Any], Any]:
+    """Return what the rows kept apart say of a regression, and a picture."""
+    mean, std = scaling
+    predicted = estimator.predict(X[held]) * std + mean
+    rmse = float(np.sqrt(np.mean(((predicted - y[held]) / std) ** 2)) * std)
+    mean_rmse = float(np.sqrt(np.mean(((y[held] - mean) / std) ** 2)) * std)
+    r2 = float(estimator.score(X[held], (y[held] - mean) / std))
+    judged = {
+        "training_r2": float(estimator.score(X[training], (y[training] - mean) / std)),
         "validation_r2": r2,
-        "validation_rmse": float(np.sqrt(np.mean(error**2))),
-        "mean_rmse": float(np.sqrt(np.mean((y[held] - mean) ** 2))),
-        "score_text": f"R² {r2:.3f} on {len(held):,} rows kept apart",
-        "scale": (mean, std),
+        "validation_rmse": rmse,
+        "mean_rmse": mean_rmse,
+        "warning": None
+        if rmse < mean_rmse
+        else "On the rows kept apart the network is no better than always saying the mean; give "
+        "it columns that tell more, or more rows.",
     }
+    score = f"R² {r2:.3f} on {len(held):,} rows kept apart"
+    return judged, picture_of_numbers(encoder, y[held], predicted, score)
 
 
 def _split(y: Any, part: float, seed: int, *, classes: bool) -> tuple[Any, Any]:
@@ -256,20 +317,10 @@ def _split(y: Any, part: float, seed: int, *, classes: bool) -> tuple[Any, Any]:
     return np.setdiff1d(np.arange(len(y)), apart), apart
 
 
-def _counting(rows: data.Table) -> list[str]:
-    """Return the columns that number the rows: in a table sorted by class, they tell the class."""
-    return [
-        column.name
-        for column in rows.columns
-        if column.kind == "number" and len(rows) > 2 and (np.diff(column.values) == 1.0).all()
-    ]
-
-
 def _say(said: dict[str, Any]) -> None:
     """Print what was done."""
     broken = said["skipped_rows"]
     skipped = f", {broken:,} broken {'one' if broken == 1 else 'ones'} left out" if broken else ""
-    say = click.echo
     count = len(said["features"])
     inputs = f"{count} input{'' if count == 1 else 's'}: {some(said['features'])}"
     say(f"Rows: {said['rows']:,}{skipped}; {inputs}")
@@ -282,7 +333,7 @@ def _say(said: dict[str, Any]) -> None:
     say(
         f"Trained {said['parameters']:,} parameters on {said['training_rows']:,} rows for "
         f"{said['epochs']:,} epoch{'' if said['epochs'] == 1 else 's'} in "
-        f"{duration(said['seconds'])}"
+        f"{duration(said['seconds'])}, with --l2 {said['l2']:g}"
     )
     if said["task"] == "classification":
         say(
@@ -291,6 +342,8 @@ def _say(said: dict[str, Any]) -> None:
             f"{said['most_frequent_class_accuracy']:.1%}; on the training rows: "
             f"{said['training_accuracy']:.1%})"
         )
+        for line in lines_of_classes(said, [str(label) for label in said["classes"]]):
+            say(line)
         if said["unjudged_classes"]:
             named = some([str(label) for label in said["unjudged_classes"]])
             say(f"Not judged, having too few rows to keep one apart: {named}")

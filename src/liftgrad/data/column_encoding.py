@@ -1,12 +1,14 @@
 """One column of a table as columns of a matrix, and what must be known of it for that."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.data.place import Place
 from liftgrad.data.table import Column, Kind, TableError
 from liftgrad.fields import fields, flag, listed, one_of, real, text
 
@@ -84,18 +86,20 @@ class ColumnEncoding:
 class ColumnStatistics:
     """What an encoding needs to know of a column that comes in chunks."""
 
-    def __init__(self, source: str, column: Column, *, is_target: bool = False) -> None:
-        self.source, self.name, self.kind = source, column.name, column.kind
+    def __init__(self, place: Place, column: Column) -> None:
+        self.place, self.kind = place, column.kind
+        self.missing_as: set[str] = set()
         self.rows = self.missing = 0
         self.mean = self.squares = 0.0
         self.least, self.most = math.inf, -math.inf
         self.categories: set[str] = set()
-        self.different: set[float] | None = set() if is_target else None
+        self.different: set[float] | None = set() if place.is_target else None
         """A target's different numbers; None where they are too many to be classes."""
 
     def add(self, column: Column) -> None:
         """Take a chunk; means and variances are joined as in Chan, Golub, LeVeque 1983."""
-        require_kind(f"the column '{self.name}' of {self.source}", column, self.kind)
+        require_kind(self.place, column, self.kind)
+        self.missing_as.update(column.missing_as)
         missing = column.missing
         before = self.rows - self.missing
         self.rows += len(missing)
@@ -119,40 +123,51 @@ class ColumnStatistics:
             if len(self.different) > MOST_CATEGORIES:
                 self.different = None
 
+    def refuse_missing(self) -> None:
+        """Refuse a column that has missing values.
+
+        Raises:
+            TableError: if it has any.
+
+        """
+        refuse_missing(self.place, self.missing, sorted(self.missing_as))
+
     def encoding(self, *, refuse: bool) -> ColumnEncoding:
-        """Return the encoding, or refuse the column."""
-        where = f"the column '{self.name}' of {self.source}"
-        found = self.rows - self.missing
+        """Return the encoding, or refuse the column, if `refuse` with missing values, too."""
+        name, found = self.place.name, self.rows - self.missing
         if not found:
-            raise TableError(f"{where} has no values at all; drop it.")
+            raise TableError(f"{self.place} has no values at all; {self.place.only_drop}")
         if refuse:
-            refuse_missing(where, self.missing)
+            self.refuse_missing()
         has_missing = self.missing > 0
         if self.kind == "number":
             std = math.sqrt(self.squares / found)
             if not (math.isfinite(std) and math.isfinite(self.mean)):
-                raise TableError(f"{where} has numbers too large to standardise; scale them down.")
+                raise TableError(
+                    f"{self.place} has numbers too large to standardise; scale them down"
+                    f"{self.place.or_drop}"
+                )
             constant = bool(self.least == self.most) or std == 0.0
             mean = float(self.mean)
             return ColumnEncoding(
-                self.name, self.kind, mean, 1.0 if constant else std, (), has_missing, constant
+                name, self.kind, mean, 1.0 if constant else std, (), has_missing, constant
             )
         if len(self.categories) == found >= _SURELY_IDENTIFIERS:
             raise TableError(
-                f"{where} is different in each row, so it names the rows and teaches nothing; drop "
-                "it."
+                f"{self.place} is different in each row, so it names the rows and teaches nothing; "
+                f"{self.place.only_drop}"
             )
         if len(self.categories) > MOST_CATEGORIES:
             raise TableError(
-                f"{where} has {len(self.categories):,} different values, more than "
-                f"{MOST_CATEGORIES:,}; group them or drop it."
+                f"{self.place} has {len(self.categories):,} different values, more than "
+                f"{MOST_CATEGORIES:,}; group them{self.place.or_drop}"
             )
         categories = tuple(sorted(self.categories))
         constant = len(categories) == 1
-        return ColumnEncoding(self.name, self.kind, 0.0, 1.0, categories, has_missing, constant)
+        return ColumnEncoding(name, self.kind, 0.0, 1.0, categories, has_missing, constant)
 
 
-def require_kind(where: str, column: Column, kind: Kind) -> None:
+def require_kind(place: Place, column: Column, kind: Kind) -> None:
     """Refuse a column of numbers where text came before, and the other way round.
 
     Raises:
@@ -160,22 +175,26 @@ def require_kind(where: str, column: Column, kind: Kind) -> None:
 
     """
     if (column.kind == "number") != (kind == "number"):
-        names: dict[Kind, str] = {"number": "numbers", "boolean": "booleans", "category": "text"}
+        names: dict[Kind, str] = {"number": "numbers", "boolean": "booleans"}
         raise TableError(
-            f"{where} holds {names[column.kind]}, where {names[kind]} came before; correct it, or "
-            "say in kinds what it holds."
+            f"{place} holds {names.get(column.kind, 'text')}, where {names.get(kind, 'text')} came "
+            f"before; correct it, or pass {place.as_kind(kind)}."
         )
 
 
-def refuse_missing(where: str, count: int) -> None:
-    """Refuse a column that has so many missing values.
+def refuse_missing(place: Place, count: int, missing_as: Sequence[str]) -> None:
+    """Refuse a column that has so many missing values, which are written in these ways.
 
     Raises:
         TableError: if there are any.
 
     """
-    if count:
-        raise TableError(
-            f"{where} has no value in {count:,} {'row' if count == 1 else 'rows'}; fill them, or "
-            'pass missing="mean".'
-        )
+    if not count:
+        return
+    text = f"{place} has no value in {'1 row' if count == 1 else f'{count:,} rows'}"
+    cures = ["remove these rows"] if place.is_target else ['pass missing="mean"']
+    if missing_as:
+        text = f"{text}, where {' or '.join(repr(spelling) for spelling in missing_as[:3])} stands"
+        verb, one = ("pass ", "a class") if place.is_target else ("", "one")
+        cures.append(f"{verb}{place.as_kind('text')} if that is {one}")
+    raise TableError(f"{text}; {', or '.join(['fill them', *cures])}.")

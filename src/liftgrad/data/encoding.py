@@ -15,6 +15,7 @@ from liftgrad.data.column_encoding import (
     refuse_missing,
     require_kind,
 )
+from liftgrad.data.place import Place
 from liftgrad.data.reading import read_table
 from liftgrad.data.table import Kind, Table, TableError, Task, are_classes
 from liftgrad.fields import class_label, listed, one_of, text
@@ -67,29 +68,31 @@ class TableEncoder:
         """Learn from a table, or from the chunks of one, such as a `TableStream`.
 
         Raises:
-            TableError: if a column cannot be encoded: a value is missing and `missing` is
+            TableError: if columns cannot be encoded: a value is missing and `missing` is
                 "refuse", text differs in each row or has more than 1,000 categories, numbers are
                 too large; if the target has missing values or only one class; if nothing is left.
+                There is a sentence for each of them.
 
         """
-        every = [tables] if isinstance(tables, Table) else tables
-        features: dict[str, ColumnStatistics] = {}
-        target: ColumnStatistics | None = None
-        source = "the table"
-        for table in every:
-            source = f"'{table.source}'"
-            for column in table.columns:
-                features.setdefault(column.name, ColumnStatistics(source, column)).add(column)
-            if table.target is not None:
-                target = target or ColumnStatistics(source, table.target, is_target=True)
-                target.add(table.target)
-        self._encodings = tuple(
-            statistics.encoding(refuse=self.missing == "refuse") for statistics in features.values()
-        )
-        if not self.feature_names:
-            raise TableError(f"{source} has no column to learn from; add one that varies.")
+        source, features, target = _statistics([tables] if isinstance(tables, Table) else tables)
+        complaints: list[str] = []
+        encodings = []
+        for statistics in features.values():
+            try:
+                encodings.append(statistics.encoding(refuse=self.missing == "refuse"))
+            except TableError as error:
+                complaints += error.complaints
+        self._encodings = tuple(encodings)
+        if not complaints and not self.feature_names:
+            complaints.append(f"{source} has no column to learn from; add one that varies.")
         if target is not None:
-            self._fit_target(target)
+            try:
+                self._fit_target(target)
+            except TableError as error:
+                complaints += error.complaints
+        if complaints:
+            self._encodings = ()
+            raise TableError(*complaints)
         return self
 
     def transform(self, table: Table) -> Array:
@@ -105,10 +108,10 @@ class TableEncoder:
         start = 0
         for encoding in self._encodings:
             column = table.column(encoding.name)
-            where = f"the column '{column.name}' of '{table.source}'"
+            where = Place(table.source, column.name)
             require_kind(where, column, encoding.kind)
             if self.missing == "refuse":
-                refuse_missing(where, int(column.missing.sum()))
+                refuse_missing(where, int(column.missing.sum()), column.missing_as)
             end = start + len(encoding.names())
             with np.errstate(over="ignore"):
                 encoding.apply(column, X[:, start:end])
@@ -134,11 +137,10 @@ class TableEncoder:
         column = table.target
         if column is None or column.name != self.target:
             column = table.column(self.target)
-        where = f"the target '{self.target}' of '{table.source}'"
+        where = Place(table.source, self.target, is_target=True)
         assert self.target_kind is not None
         require_kind(where, column, self.target_kind)
-        if column.missing.any():
-            raise TableError(_missing_target(where, int(column.missing.sum())))
+        refuse_missing(where, int(column.missing.sum()), column.missing_as)
         if self.task == "regression":
             return column.values.copy()
         if column.kind == "number":
@@ -270,23 +272,24 @@ class TableEncoder:
         return encoder
 
     def _fit_target(self, target: "ColumnStatistics") -> None:
-        where = f"the target '{target.name}' of {target.source}"
-        if target.missing:
-            raise TableError(_missing_target(where, target.missing))
-        self.target, self.target_kind = target.name, target.kind
+        where = target.place
+        target.refuse_missing()
+        self.target, self.target_kind = where.name, target.kind
         count = target.rows
         if self.task is None:
             few = target.different is not None and are_classes(target.different, count)
             self.task = "classification" if target.kind != "number" or few else "regression"
         if self.task == "regression":
             if target.kind != "number":
-                raise TableError(f"{where} is not a number; choose another, or classify.")
+                raise TableError(
+                    f'{where} is not a number; choose another, or pass task="classification".'
+                )
             return
         if target.kind != "number":
             self.classes = tuple(sorted(target.categories))
         elif target.different is None:
             raise TableError(
-                f"{where} has more than {MOST_CATEGORIES:,} classes; train a regression."
+                f'{where} has more than {MOST_CATEGORIES:,} classes; pass task="regression".'
             )
         else:
             self.classes = tuple(int(x) if x == int(x) else x for x in sorted(target.different))
@@ -300,6 +303,22 @@ class TableEncoder:
             raise TableError("this encoder has not learned from a table yet; call fit() first.")
 
 
-def _missing_target(where: str, count: int) -> str:
-    rows = "row" if count == 1 else "rows"
-    return f"{where} has no value in {count:,} {rows}; fill them, or remove these rows."
+def _statistics(
+    tables: Iterable[Table],
+) -> tuple[str, dict[str, ColumnStatistics], ColumnStatistics | None]:
+    """Return the file's name, and what there is to know of its columns and its target."""
+    features: dict[str, ColumnStatistics] = {}
+    target: ColumnStatistics | None = None
+    source = "the table"
+    for table in tables:
+        source = f"'{table.source}'"
+        for column in table.columns:
+            if column.name not in features:
+                place = Place(table.source, column.name)
+                features[column.name] = ColumnStatistics(place, column)
+            features[column.name].add(column)
+        if table.target is not None:
+            place = Place(table.source, table.target.name, is_target=True)
+            target = target or ColumnStatistics(place, table.target)
+            target.add(table.target)
+    return source, features, target

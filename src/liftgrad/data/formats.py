@@ -2,21 +2,32 @@
 
 import contextlib
 import csv
-import io
 import itertools
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from liftgrad.data.arrow import pyarrow, refuse_large
+from liftgrad.data.arrow import CODE, pyarrow
+from liftgrad.data.blocks import (
+    BLOCK_BYTES,
+    Glance,
+    WholeBreaks,
+    glance,
+    refuse_open_quote,
+    text_of,
+)
+from liftgrad.data.place import Place
 from liftgrad.data.table import Kind, TableError
 
 MISSING = ("", "?", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
 """What stands in a CSV file where a value is missing."""
 
-_CHUNK_BYTES = 16 << 20
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+"""What cuts files, by its name."""
+
+_CHUNK_BYTES = BLOCK_BYTES
 _CHUNK_ROWS = 65536
 _NAMED = 3
 """How many more bad lines an error names."""
@@ -28,15 +39,33 @@ _ARROW_NAMES = {"double": "number", "bool": "boolean", "null": "missing value"}
 def delimiter_of(source: str, usual: str) -> str:
     """Return what cuts the first line of a CSV file.
 
-    It is the usual one, unless only a comma, a semicolon or a tab cuts the line.
+    It is the usual one, unless only a comma, a semicolon, a tab or a bar cuts the line.
     """
     # What is wrong with a file is said where it is read.
-    with contextlib.suppress(OSError, UnicodeError, csv.Error), _text_of(source) as lines:
+    with contextlib.suppress(OSError, UnicodeError, csv.Error), text_of(source) as lines:
         line = next((line for line in lines if line.strip()), "")
-        for delimiter in (usual, ",", ";", "\t"):
+        for delimiter in (usual, *DELIMITERS):
             if len(next(csv.reader([line], delimiter=delimiter), ())) > 1:
                 return delimiter
     return usual
+
+
+class BrokenRowsError(TableError):
+    """Rows with a wrong number of fields, which could be left out."""
+
+
+class UnlikeColumnError(TableError):
+    """A column that does not hold what it is said to hold; the second argument is its name."""
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """Return the sentence."""
+        return self.args[:1]
+
+    @property
+    def column(self) -> str:
+        """Return the column's name."""
+        return str(self.args[1])
 
 
 @dataclass
@@ -47,19 +76,22 @@ class CsvFile:
     delimiter: str
     skip: bool
     skipped: int = 0
-    closed: int = -1
-    """How large the file was when all its quotes were closed."""
+    whole: set[str] = field(default_factory=set)
+    """Columns of whole numbers that were read as floats."""
+    missing: tuple[str, ...] = MISSING
+    _seen: tuple[int, Glance] | None = None
+    """How large the file was when it was looked at, and what was seen."""
 
     def names(self) -> list[str]:
         """Return the first line's fields."""
         with self._refusals():
-            self._refuse_open_quote()
-        with self._refusals(), _text_of(self.source) as lines:
+            self._look()
+        with self._refusals(), text_of(self.source) as lines:
             header: list[str] = next((row for row in self._rows(lines) if row), [])
         if not header:
             raise TableError(f"'{self.source}' is empty; it needs a line of column names and rows.")
         if len(header) == 1:
-            for other, name in ((";", "semicolon"), ("\t", "tab"), (",", "comma")):
+            for other, name in DELIMITERS.items():
                 if other in header[0]:
                     raise TableError(
                         f"'{self.source}' has one column, '{header[0][:40]}', and seems to be cut "
@@ -69,11 +101,16 @@ class CsvFile:
 
     def read(self, names: list[str], kinds: Mapping[str, Kind]) -> Any:
         """Return the file as an Arrow table."""
-        arrow_csv = pyarrow("csv")
         self.skipped = 0
         with self._refusals():
-            self._refuse_open_quote()
-            return arrow_csv.read_csv(self.source, **self._options(names, kinds))
+            seen = self._look()
+            rows = pyarrow("csv").read_csv(self._blocks(seen), **self._options(names, kinds))
+            for name in self._codes(seen, rows.schema, kinds):
+                texts = pyarrow().chunked_array([*self._texts(name)])
+                rows = rows.set_column(rows.schema.get_field_index(name), name, texts)
+            for number in rows.schema:
+                self._note_whole(number, rows.column(number.name), kinds)
+            return rows
 
     def chunks(self, names: list[str], kinds: Mapping[str, Kind]) -> Iterator[Any]:
         """Yield the file as Arrow record batches."""
@@ -81,35 +118,63 @@ class CsvFile:
         options = self._options(names, kinds)
         options["read_options"] = arrow_csv.ReadOptions(block_size=_CHUNK_BYTES)
         with self._refusals():
-            self._refuse_open_quote()
-            with arrow_csv.open_csv(self.source, **options) as reader:
+            seen = self._look()
+            with arrow_csv.open_csv(self._blocks(seen), **options) as reader:
                 schema = reader.schema
+            codes = self._codes(seen, schema, kinds)
+            found: dict[str, Kind] = dict.fromkeys(codes, "category")
             # Whole numbers in the first chunk do not say that there are no others.
-            numbers: dict[str, Kind] = {
-                f.name: "number" for f in schema if pyarrow().types.is_integer(f.type)
+            found |= {
+                f.name: "number"
+                for f in schema
+                if pyarrow().types.is_integer(f.type) and f.name not in found
             }
+            self.whole = {name for name, kind in found.items() if kind == "number"} - kinds.keys()
             self.skipped = 0
-            options |= self._options(names, {**numbers, **kinds})
-            with arrow_csv.open_csv(self.source, **options) as reader:
+            options |= self._options(names, {**found, **kinds})
+            with arrow_csv.open_csv(self._blocks(seen), **options) as reader:
                 for batch in reader:
-                    for name in numbers.keys() - kinds.keys():
-                        refuse_large(self.source, name, batch.column(name))
+                    for number in schema:
+                        self._note_whole(number, batch.column(number.name), kinds)
                     yield batch
+
+    def spellings(self, name: str) -> list[str]:
+        """Return how a column's different values are written, without those that are missing."""
+        met = {text: None for texts in self._texts(name) for text in texts.unique().to_pylist()}
+        return [text for text in met if text not in self.missing]
+
+    def _texts(self, name: str) -> Iterator[Any]:
+        """Yield a column as it is written, in Arrow's arrays of text."""
+        arrow_csv, skipped = pyarrow("csv"), self.skipped
+        options = self._options([name], {name: "text"})
+        options["read_options"] = arrow_csv.ReadOptions(block_size=_CHUNK_BYTES)
+        with self._refusals(), arrow_csv.open_csv(self._blocks(self._look()), **options) as reader:
+            for batch in reader:
+                yield batch.column(0)
+        self.skipped = skipped
 
     def _options(self, names: list[str], kinds: Mapping[str, Kind]) -> dict[str, Any]:
         arrow, arrow_csv = pyarrow(), pyarrow("csv")
-        types = {"number": arrow.float64(), "boolean": arrow.bool_(), "category": arrow.string()}
+        text = arrow.string()
+        types = {
+            "number": arrow.float64(),
+            "boolean": arrow.bool_(),
+            "category": text,
+            "text": text,
+        }
+        chosen = set(names)
         return {
             "parse_options": arrow_csv.ParseOptions(
                 delimiter=self.delimiter,
                 newlines_in_values=True,
                 invalid_row_handler=self._skip if self.skip else None,
             ),
+            # Of text, `column_of` finds what is missing, and how that was written.
             "convert_options": arrow_csv.ConvertOptions(
-                column_types={name: types[kind] for name, kind in kinds.items() if name in names},
+                column_types={name: types[kind] for name, kind in kinds.items() if name in chosen},
                 include_columns=names,
                 null_values=list(MISSING),
-                strings_can_be_null=True,
+                strings_can_be_null=False,
             ),
         }
 
@@ -117,63 +182,51 @@ class CsvFile:
         self.skipped += 1
         return "skip"
 
-    def _refuse_open_quote(self) -> None:
-        """Refuse a file with a quote that is never closed, and swallows all that follows.
-
-        pyarrow would take the rest of the file for one field. Where no quote is left open the
-        number of quotes is even, so that few files are looked at more closely than that.
-        """
+    def _look(self) -> Glance:
+        """Return what the bytes tell; refuse a quote that is never closed."""
         size = Path(self.source).stat().st_size
-        if self.closed == size:
-            return
-        quotes = 0
-        with pyarrow().input_stream(self.source, compression="detect") as raw:
-            while block := raw.read(_CHUNK_BYTES):
-                quotes += block.count(b'"')
-        line = self._open_quote() if quotes % 2 else None
-        if line is not None:
-            raise TableError(
-                f"a quote that opens in line {line} of '{self.source}' is never closed; close it, "
-                'or write "" for a quote within quotes.'
-            )
-        self.closed = size
+        if self._seen is None or self._seen[0] != size:
+            seen = glance(self.source, self.delimiter)
+            if seen.open_quote:
+                refuse_open_quote(self.source, self.delimiter)
+            self._seen = size, seen
+        return self._seen[1]
 
-    def _open_quote(self) -> int | None:
-        """Return the line with a quote that is never closed, if there is one."""
-        lines_of_row: list[str] = []
+    def _blocks(self, seen: Glance) -> Any:
+        """Return what pyarrow reads from."""
+        if not seen.quoted_breaks:
+            return self.source
+        arrow = pyarrow()
+        raw = arrow.input_stream(self.source, compression="detect")
+        return arrow.PythonFile(WholeBreaks(raw), "r")
 
-        def noted(lines: io.TextIOWrapper) -> Iterator[str]:
-            for line in lines:
-                lines_of_row.append(line)
-                yield line
+    def _codes(self, seen: Glance, schema: Any, kinds: Mapping[str, Kind]) -> list[str]:
+        """Return the columns that were taken for numbers, and hold codes such as 01069."""
+        if not seen.codes:
+            return []
+        numbers = [f.name for f in schema if _is_number(f.type) and f.name not in kinds]
+        return [name for name in numbers if self._matches(name, CODE)]
 
-        first, fields, last = 1, 0, (1, [""])
-        with _text_of(self.source) as lines:
-            reader = csv.reader(noted(lines), delimiter=self.delimiter)
-            try:
-                for row in reader:
-                    fields = fields or len(row)
-                    last = first, lines_of_row.copy()
-                    if len(last[1]) > 1 and len(row) != fields:
-                        break  # a later quote closed it, and all is in disorder from there on
-                    lines_of_row.clear()
-                    first = reader.line_num + 1
-            except csv.Error:  # a field is larger than any would be
-                last = first, lines_of_row
-        first, texts = last
-        if len(texts) == 1:
-            with contextlib.suppress(csv.Error):
-                # Quotes within a field that does not begin with one are just characters.
-                list(csv.reader(texts, delimiter=self.delimiter, strict=True))
-                return None
-        opened, opening = False, first
-        for number, text in enumerate(texts, first):
-            if text.count('"') % 2:
-                opened = not opened
-                opening = number if opened else opening
-        return opening
+    def _note_whole(self, number: Any, values: Any, kinds: Mapping[str, Kind]) -> None:
+        """Note a column of floats so large that, were they whole, they would not be told apart."""
+        if (
+            pyarrow().types.is_floating(number.type)
+            and number.name not in kinds
+            and number.name not in self.whole
+            and _is_large(values)
+            and self._matches(number.name, r"^\s*[-+]?[0-9]{16,}\s*$")
+        ):
+            self.whole.add(number.name)
 
-    def _rows(self, lines: io.TextIOWrapper) -> Any:
+    def _matches(self, name: str, pattern: str) -> bool:
+        """Tell whether a value is written in this way."""
+        compute = pyarrow("compute")
+        return any(
+            compute.any(compute.match_substring_regex(texts, pattern)).as_py()
+            for texts in self._texts(name)
+        )
+
+    def _rows(self, lines: Iterable[str]) -> Any:
         return csv.reader(lines, delimiter=self.delimiter)
 
     @contextlib.contextmanager
@@ -184,7 +237,7 @@ class CsvFile:
         except UnicodeError:
             raise TableError(_not_utf8(self.source)) from None
         except (pyarrow().ArrowException, csv.Error) as error:
-            raise TableError(self._explain(error)) from None
+            raise self._explained(error) from None
         except OSError as error:
             if error.errno is not None:
                 raise
@@ -212,19 +265,19 @@ class CsvFile:
         dots = ", ..." if len(lines) > _NAMED else ""
         return f", and {least}{len(lines):,} more lines do not fit ({first}{dots})"
 
-    def _explain(self, error: Exception) -> str:
-        """Return a sentence on what pyarrow did not like."""
+    def _explained(self, error: Exception) -> TableError:
+        """Return what pyarrow did not like, in a sentence."""
         said = str(error).splitlines()[0].rstrip(".")
         unlike = re.search(r"In CSV column #(\d+): .* error to (\w+): invalid value '(.*)'", said)
         line, header = 1, list[str]()
         try:
-            with _text_of(self.source) as lines:
+            with text_of(self.source) as lines:
                 rows = self._rows(lines)
                 for row in rows:
                     header = header or row
                     if row and len(row) != len(header) and not self.skip:
                         more = self._others(rows, len(header))
-                        return (
+                        return BrokenRowsError(
                             f"line {line} of '{self.source}' has {len(row)} fields where the "
                             f"header has {len(header)}{more}; correct "
                             f'{"them" if more else "it"}, or pass on_bad_rows="skip".'
@@ -232,17 +285,21 @@ class CsvFile:
                     place = int(unlike[1]) if unlike else len(row)
                     if unlike and line > 1 and [unlike[3]] == row[place : place + 1]:
                         kind = _ARROW_NAMES.get(unlike[2], unlike[2])
-                        return (
+                        category = Place(self.source, header[place]).as_kind("category")
+                        return UnlikeColumnError(
                             f"line {line} of '{self.source}' has '{unlike[3][:40]}' in the column "
-                            f"'{header[place]}', which is no {kind}; correct it, or say in kinds "
-                            "what the column holds."
+                            f"'{header[place]}', which is no {kind}; correct it, or pass "
+                            f"{category}.",
+                            header[place],
                         )
                     line = rows.line_num + 1
         except UnicodeDecodeError:
-            return _not_utf8(self.source)
+            return TableError(_not_utf8(self.source))
         except csv.Error as malformed:
-            return f"line {line} of '{self.source}' is malformed ({malformed}); correct it."
-        return f"'{self.source}' cannot be read as a table ({said}); correct it."
+            return TableError(
+                f"line {line} of '{self.source}' is malformed ({malformed}); correct it."
+            )
+        return TableError(f"'{self.source}' cannot be read as a table ({said}); correct it.")
 
 
 @dataclass
@@ -250,7 +307,10 @@ class ParquetFile:
     """A Parquet file."""
 
     source: str
+    skip: bool = False
     skipped: int = 0
+    whole: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
 
     def names(self) -> list[str]:
         """Return the names of the columns."""
@@ -261,6 +321,10 @@ class ParquetFile:
         """Return the file as an Arrow table."""
         with self._opened() as file:
             return file.read(columns=names)
+
+    def spellings(self, _name: str) -> list[str]:
+        """Return nothing: values are not written out in such a file."""
+        return []
 
     def chunks(self, names: list[str], _kinds: Mapping[str, Kind]) -> Iterator[Any]:
         """Yield the file as Arrow record batches."""
@@ -294,9 +358,15 @@ class ParquetFile:
             ) from None
 
 
-def _text_of(source: str) -> io.TextIOWrapper:
-    raw = pyarrow().input_stream(source, compression="detect")
-    return io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", newline="")
+def _is_large(values: Any) -> bool:
+    """Tell whether there are numbers so large that whole ones next to them are not told apart."""
+    ends = pyarrow("compute").min_max(values).as_py()
+    return bool(max(abs(ends["min"] or 0.0), abs(ends["max"] or 0.0)) >= 2.0**53)
+
+
+def _is_number(arrow_type: Any) -> bool:
+    types = pyarrow().types
+    return bool(types.is_integer(arrow_type) or types.is_floating(arrow_type))
 
 
 def _not_utf8(source: str) -> str:

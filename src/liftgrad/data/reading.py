@@ -1,13 +1,24 @@
 """CSV and Parquet files as tables, whole or in chunks; pyarrow reads them."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
-from liftgrad.data.arrow import column_of
-from liftgrad.data.formats import MISSING, CsvFile, ParquetFile, delimiter_of
-from liftgrad.data.table import Kind, Table, TableError, no_such_column
+from liftgrad.data.arrow import column_of, refuse_large
+from liftgrad.data.formats import (
+    MISSING,
+    BrokenRowsError,
+    CsvFile,
+    ParquetFile,
+    UnlikeColumnError,
+    delimiter_of,
+)
+from liftgrad.data.place import Place
+from liftgrad.data.table import Column, Kind, Table, TableError, no_such_column
 
 __all__ = ["MISSING", "TableStream", "read_table"]
 
@@ -24,26 +35,28 @@ def read_table(
 ) -> Table:
     """Return the columns of a CSV (also .tsv, .csv.gz) or Parquet file.
 
-    Columns of numbers become float64, with nan where a value is missing; text, booleans and
-    Arrow's dictionaries become categories. In a CSV file the first line names the columns, and
-    the spellings in `MISSING` stand for a missing value. Text most of which is dates, or numbers as
-    people write them (1,234.50 or 3,5 or $20 or 15%), is refused, and no category.
+    Columns of numbers become float64, with nan where a value is missing; text, also of Arrow's
+    dictionaries, and booleans become categories. In a CSV file the first line names the columns,
+    and the spellings in `MISSING` stand for a missing value. Numbers of which one begins with a
+    zero (01069) are codes, and categories. Text most of which is dates, or numbers as people write
+    them (1,234.50 or 3,5 or $20 or 15%), is refused, and no category.
 
     Args:
         path: the file.
         target: the column to predict, which stands apart in the result.
         only: the columns to read, the target among them; None: all.
         drop: columns that are left out.
-        kinds: what columns are, "number", "boolean" or "category", where it should not be found
-            from what they hold: codes of places that look like numbers are categories. If a
-            column is named here that the file has not, it is refused.
+        kinds: what columns are, "number", "boolean", "category" or "text", where it should not be
+            found from what they hold: codes of places that look like numbers are categories; so is
+            text, of which None, NA and the like are some as well. If a column is named here that
+            the file has not, it is refused.
         delimiter: between a CSV file's fields; None: a comma, and a tab in .tsv files, or which of
-            comma, semicolon and tab cuts the first line where that does not.
+            comma, semicolon, tab and bar cuts the first line where that does not.
         on_bad_rows: whether a CSV row with a wrong number of fields is refused ("error") or left
             out and counted in the table's `skipped` ("skip").
 
     Raises:
-        TableError: if the file or a column cannot be used; one sentence says where and why.
+        TableError: if the file or columns cannot be used; a sentence for each says where and why.
         FileNotFoundError: if there is no such file.
         ImportError: if pyarrow is not installed.
 
@@ -83,12 +96,15 @@ class TableStream:
         if on_bad_rows not in ("error", "skip"):
             raise ValueError(f'on_bad_rows={on_bad_rows!r}; pass "error" or "skip".')
         for name, kind in (kinds or {}).items():
-            if kind not in ("number", "boolean", "category"):
+            if kind not in ("number", "boolean", "category", "text"):
                 raise ValueError(
-                    f'kinds[\'{name}\']={kind!r}; pass "number", "boolean" or "category".'
+                    f'kinds[\'{name}\']={kind!r}; pass "number", "boolean", "category" or "text".'
                 )
+        if delimiter is not None and not re.fullmatch(r'[^\r\n"\x80-\U0010ffff]', delimiter):
+            raise ValueError(f"delimiter={delimiter!r}; pass one character, such as ';'.")
         self.source = fspath(path)
         self.target, self.kinds = target, dict(kinds or {})
+        self.delimiter, self.on_bad_rows = delimiter, on_bad_rows
         if not Path(path).is_file():
             raise FileNotFoundError(f"there is no file '{self.source}'; check its name.")
         suffixes = [suffix.lower() for suffix in Path(path).suffixes]
@@ -108,18 +124,43 @@ class TableStream:
         self.names = self._chosen(self.file.names(), only, drop)
 
     def read(self) -> Table:
-        """Return the whole file as one table."""
-        rows = self.file.read(self.names, self.kinds)
+        """Return the whole file as one table.
+
+        Raises:
+            TableError: with all there is to complain of, and the rest as its `usable`.
+
+        """
+        complaints: list[str] = []
+        names, file = self.names, copy(self.file)
+        while True:
+            try:
+                rows = file.read(names, self.kinds)
+                break
+            except BrokenRowsError as error:
+                complaints += error.complaints
+                file.skip = True  # to look at the other rows
+            except UnlikeColumnError as error:
+                complaints += error.complaints
+                names = [name for name in names if name != error.column]
+                if not names:
+                    raise TableError(*complaints) from None
         if not rows.num_rows:
-            raise TableError(f"'{self.source}' has no rows; add some.")
-        return self._table(rows, 0)
+            raise TableError(*complaints, f"'{self.source}' has no rows; add some.")
+        return self._table(file, rows, 0, complaints)
+
+    def spellings(self) -> list[str]:
+        """Return how a CSV file writes the target's different values, and [] for other files.
+
+        Numbers and booleans have lost their spelling in the `Table`: 1 may be 1.0 in the file.
+        """
+        return [] if self.target is None else self.file.spellings(self.target)
 
     def __iter__(self) -> Iterator[Table]:
         """Yield the file's chunks."""
         row = 0
         for chunk in self.file.chunks(self.names, self.kinds):
             if chunk.num_rows:
-                yield self._table(chunk, row)
+                yield self._table(self.file, chunk, row, [])
             row += chunk.num_rows
         if not row:
             raise TableError(f"'{self.source}' has no rows; add some.")
@@ -128,35 +169,55 @@ class TableStream:
         self, names: list[str], only: Sequence[str] | None, drop: Sequence[str]
     ) -> list[str]:
         """Return the columns to read."""
-        wanted = [*(only or ()), *drop, *self.kinds]
-        for name in [*wanted, *([] if self.target is None else [self.target])]:
-            if name not in names:
-                raise TableError(no_such_column(f"'{self.source}'", name, names))
+        counts = Counter(names)
+        wanted = dict.fromkeys([*(only or ()), *drop, *self.kinds, self.target])
+        unknown = [name for name in wanted if name is not None and name not in counts]
+        if unknown:
+            raise TableError(*(no_such_column(f"'{self.source}'", name, names) for name in unknown))
         if self.target in drop:
             raise TableError(f"the target '{self.target}' is dropped; choose another of the two.")
-        chosen = [name for name in names if name not in drop and (only is None or name in only)]
+        kept = counts.keys() - drop if only is None else set(only) - {*drop}
+        chosen = [name for name in counts if name in kept]
+        complaints = []
+        if "" in kept:
+            complaints.append(
+                f"column {names.index('') + 1} of '{self.source}' has no name; name it, or pass "
+                "drop=['']."
+            )
         for name in chosen:
-            if not name:
-                raise TableError(
-                    f"column {names.index(name) + 1} of '{self.source}' has no name; name it, or "
-                    "leave it out with drop=['']."
+            if name and counts[name] > 1:
+                place = Place(self.source, name, is_target=name == self.target)
+                complaints.append(
+                    f"'{self.source}' has {counts[name]} columns named '{name}'; rename or remove "
+                    f"all but one{place.or_drop}"
                 )
-            if chosen.count(name) > 1:
-                raise TableError(
-                    f"'{self.source}' has {chosen.count(name)} columns named '{name}'; rename or "
-                    "remove all but one."
-                )
+        if complaints:
+            raise TableError(*complaints)
         return chosen
 
-    def _table(self, rows: Any, first: int) -> Table:
+    def _table(
+        self, file: CsvFile | ParquetFile, rows: Any, first: int, complaints: list[str]
+    ) -> Table:
         """Return Arrow's columns as ours; `first` is the number of rows before them."""
-        columns = [
-            column_of(self.source, name, rows.column(name), self.kinds.get(name), first)
-            for name in self.names
-        ]
-        return Table(
-            self.source,
-            tuple(column for column in columns if column.name != self.target),
-            next((column for column in columns if column.name == self.target), None),
-            self.file.skipped,
-        )
+        columns: list[Column] = []
+        target: Column | None = None
+        for name, values in zip(rows.schema.names, rows.columns, strict=True):
+            place = Place(self.source, name, is_target=name == self.target)
+            kind = self.kinds.get(name)
+            try:
+                column = column_of(place, values, kind, first, file.missing)
+                if name in file.whole:
+                    refuse_large(place, column.values)
+            except TableError as unusable:
+                complaints += unusable.complaints
+                continue
+            if place.is_target:
+                target = column
+            else:
+                columns.append(column)
+        table = Table(self.source, tuple(columns), target, file.skipped)
+        if complaints:
+            error = TableError(*complaints)
+            error.usable = table
+            raise error
+        return table

@@ -1,6 +1,7 @@
 """Tables: named columns of numbers and of categories, as they stand in a file."""
 
 import difflib
+import functools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftgradError
 
-Kind = Literal["number", "boolean", "category"]
+Kind = Literal["number", "boolean", "category", "text"]
+"""What a column holds; "text" are categories among which None or NA is one, too."""
 Task = Literal["classification", "regression"]
 
 _MOST_CLASSES = 20
@@ -18,7 +20,23 @@ _MOST_CLASSES = 20
 
 
 class TableError(LiftgradError, ValueError):
-    """A table that cannot be used as it is; the message says where and what to do."""
+    r"""A table that cannot be used as it is; each line of the message says where and what to do.
+
+    >>> error = TableError("the column 'a' ...; drop it.", "the column 'b' ...; drop it.")
+    >>> len(error.complaints), str(error).count("\n")
+    (2, 1)
+    """
+
+    usable: "Table | None" = None
+    """The columns that there is nothing to complain of, where the others were looked at."""
+
+    def __str__(self) -> str:
+        return "\n".join(self.complaints)
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """Return the sentences, one for each thing that is wrong."""
+        return self.args
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +49,8 @@ class Column:
     """Numbers (rows,) as float64, nan where missing; or places in `categories`, -1 where missing"""
     categories: tuple[str, ...] = ()
     """The different values, sorted; of booleans "false" and "true"."""
+    missing_as: tuple[str, ...] = ()
+    """How missing values are written, such as "NA", where they could be categories, too."""
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -66,10 +86,13 @@ class Table:
             TableError: if there is none of this name.
 
         """
-        for column in self.columns:
-            if column.name == name:
-                return column
+        if name in self._places:
+            return self.columns[self._places[name]]
         raise TableError(no_such_column(self.source, name, self.names))
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
 
 
 def infer_task(column: Column) -> Task:

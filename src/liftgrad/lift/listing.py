@@ -1,6 +1,9 @@
 """Listing: a printed program."""
 
+import sys
 from dataclasses import dataclass
+
+from liftgrad.legible import legible
 
 _WIDEST = 100
 _LINES_IN_REPR = 60
@@ -14,10 +17,18 @@ class PrintedLine:
     extents: str
     origin: str = ""
 
+    def printable(self) -> "PrintedLine":
+        """Return it in signs that standard output has."""
+        return PrintedLine(*map(_printable, (self.formula, self.extents, self.origin)))
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A printed program; `str()` is all of it, `repr()` its beginning."""
+    """A printed program; `str()` is all of it, `repr()` its beginning.
+
+    They are for `print`, which fails at a sign that standard output's encoding has not: there Σ is
+    written sum, and → is written ->.
+    """
 
     title: str
     sections: tuple[tuple[str, tuple[PrintedLine, ...]], ...]
@@ -35,13 +46,20 @@ class Listing:
         return "\n".join([*every[:_LINES_IN_REPR], ending])
 
     def _lines(self) -> list[str]:
-        every = [line for _, section in self.sections for line in section]
+        sections = [
+            (heading, [line.printable() for line in section]) for heading, section in self.sections
+        ]
+        every = [line for _, section in sections for line in section]
         width = max((n for n in (len(x.formula) for x in every) if n <= _WIDEST), default=0)
         extents = max((len(x.extents) for x in every if x.origin), default=0)
-        result = [self.title]
-        for heading, section in self.sections:
+        result = [_printable(self.title)]
+        for heading, section in sections:
             result += ["", heading] if heading else [""]
             for line in section:
                 text = f"{line.formula:<{width}}    {line.extents:<{extents}}    {line.origin}"
                 result.append("  " + text.rstrip())
-        return result + (["", *self.notes] if self.notes else [])
+        return result + (["", *map(_printable, self.notes)] if self.notes else [])
+
+
+def _printable(text: str) -> str:
+    return legible(text, getattr(sys.stdout, "encoding", None))

@@ -8,6 +8,7 @@ Each function computes something, draws it on `ax=` or on a new figure, and retu
 - `BoundaryAnimation`: these regions while training, as a GIF;
 - `training_curves`: loss and other quantities by step or epoch;
 - `confusion_matrix`: which classes are taken for which;
+- `predicted_against_true`: how close predicted numbers come;
 - `weights`: those of each layer, as heat maps or images;
 - `distributions`: of activations or gradients, by layer;
 - `loss_landscape`: the loss around a solution.
@@ -23,6 +24,7 @@ from liftgrad.plot.decision_boundary import DecisionBoundary, decision_boundary
 from liftgrad.plot.decision_regions import DecisionRegions, decision_regions
 from liftgrad.plot.distributions import Distributions, distributions
 from liftgrad.plot.loss_landscape import LossLandscape, loss_landscape
+from liftgrad.plot.predicted_against_true import PredictedAgainstTrue, predicted_against_true
 from liftgrad.plot.saving import check_path, save
 from liftgrad.plot.training_curves import TrainingCurves, training_curves
 from liftgrad.plot.weights import Weights, weights
@@ -34,6 +36,7 @@ __all__ = [
     "DecisionRegions",
     "Distributions",
     "LossLandscape",
+    "PredictedAgainstTrue",
     "TrainingCurves",
     "Weights",
     "check_path",
@@ -42,6 +45,7 @@ __all__ = [
     "decision_regions",
     "distributions",
     "loss_landscape",
+    "predicted_against_true",
     "save",
     "training_curves",
     "weights",

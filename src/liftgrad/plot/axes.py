@@ -1,5 +1,6 @@
 """Axes to draw on: those given, or those of a new figure."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,3 +41,30 @@ def axes_of(
             f"there is {', '.join(what)} to draw, on {len(given)} axes; pass an axes for each."
         )
     return given
+
+
+def set_title(ax: "Axes", title: str, pad: float | None = None) -> None:
+    """Write a title above axes, in lines that are not wider than they are; "" is none."""
+    if title:
+        letters = letters_across(ax, "large")
+        lines = [textwrap.fill(line, letters) for line in title.split("\n")]
+        ax.set_title("\n".join(lines), pad=pad)
+
+
+def letters_across(ax: "Axes", size: str) -> int:
+    """Return how many letters of a size have room in a line as wide as axes."""
+    per_inch = {"medium": 13.5, "large": 11.0}[size]
+    return max(16, int(per_inch * ax.get_window_extent().width / ax.figure.dpi))
+
+
+def make_room_for_legend(ax: "Axes") -> None:
+    """Widen the figure of axes so that a legend beside them takes nothing from them."""
+    figure, legend = ax.get_figure(root=True), ax.get_legend()
+    assert figure is not None
+    assert legend is not None
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + legend.get_window_extent().width / figure.dpi, height)
+    figure.draw_without_rendering()
+    # Axes of equal units may not have filled the width that they had.
+    figure.set_size_inches(max(width, figure.get_tightbbox().width + 0.2), height)
+    figure.draw_without_rendering()

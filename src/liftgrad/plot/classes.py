@@ -50,8 +50,10 @@ def region_colours(count: int) -> NDArray[np.float64]:
     return np.asarray(colours + white * (1.0 - colours))
 
 
-def draw_points(ax: "Axes", X: NDArray[Any], y: NDArray[Any], names: Sequence[str]) -> None:
+def draw_points(ax: "Axes", X: NDArray[Any], y: NDArray[Any], names: Sequence[str]) -> bool:
     """Draw points (n, 2), each with the marker of its class, and a legend of all classes.
+
+    Return whether the legend is above the picture: a long one is beside it.
 
     Args:
         ax: where to draw.
@@ -69,7 +71,8 @@ def draw_points(ax: "Axes", X: NDArray[Any], y: NDArray[Any], names: Sequence[st
         look = {**style, "s": size, "linewidth": size / 45.0, "zorder": 3}
         groups.append(ax.scatter(x0, x1, **look, label=name))
     place: dict[str, Any]
-    if sum(len(name) + 6 for name in names) <= 45:
+    above = sum(len(name) + 6 for name in names) <= 45
+    if above:
         place = {
             "loc": "lower center",
             "bbox_to_anchor": (0.5, 1.0),
@@ -90,6 +93,7 @@ def draw_points(ax: "Axes", X: NDArray[Any], y: NDArray[Any], names: Sequence[st
     for handle in legend.legend_handles:
         if isinstance(handle, PathCollection):
             handle.set_sizes([26.0])
+    return above
 
 
 def class_labels(y: NDArray[Any], class_names: Sequence[str] | None = None) -> NDArray[Any]:

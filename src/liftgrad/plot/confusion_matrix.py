@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.plot.axes import axes_of
+from liftgrad.plot.axes import axes_of, set_title
 from liftgrad.plot.classes import are_numbers, class_labels, label_text
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ class ConfusionMatrix:
         ax.tick_params(which="minor", length=0.0)
         ax.spines[:].set_visible(False)
         self._write(ax)
-        if title:
-            ax.set_title(title)
+        set_title(ax, title)
         return self
 
     def _write(self, ax: "Axes") -> None:

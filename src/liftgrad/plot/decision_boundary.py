@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.plot.axes import set_title
 from liftgrad.plot.classes import are_numbers
 from liftgrad.plot.outputs import outputs
 from liftgrad.plot.plane import extent_of, grid_around, show_plane
@@ -133,8 +134,7 @@ class DecisionBoundary:
             handletextpad=0.4,
             columnspacing=1.5,
         )
-        if title:
-            ax.set_title(title, pad=12.0 + 14.0 * rows)  # above the legend
+        set_title(ax, title, pad=12.0 + 14.0 * rows)  # above the legend
         return self
 
     def _draw_shading(self, ax: "Axes") -> None:

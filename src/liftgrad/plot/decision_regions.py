@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.plot.classes import are_numbers, class_labels, draw_points, label_text, region_colours
+from liftgrad.plot.axes import letters_across, make_room_for_legend, set_title
+from liftgrad.plot.classes import (
+    are_numbers,
+    class_labels,
+    draw_points,
+    label_text,
+    plain_text,
+    region_colours,
+)
 from liftgrad.plot.outputs import outputs
 from liftgrad.plot.plane import Plane, extent_of, grid_around, plane_of, show_plane
 
@@ -81,6 +89,9 @@ def compute_regions(
     resolution: int,
 ) -> "DecisionRegions":
     """Return what `decision_regions` draws; the arguments and errors are its own."""
+    columns = getattr(X, "columns", None)
+    if feature_names is None and columns is not None:
+        feature_names = [plain_text(str(name)) for name in columns]
     X, y = np.asarray(X, np.float64), np.asarray(y)
     if X.ndim != 2 or not len(X) or y.shape != X.shape[:1]:
         raise ValueError(
@@ -93,7 +104,7 @@ def compute_regions(
     shown = plane.coordinates(X)
     xx0, xx1 = grid_around(shown, resolution)
     points = plane.points(np.column_stack([xx0.ravel(), xx1.ravel()]))
-    classes, scores = class_scores(predictor, points, class_labels(y, class_names))
+    classes, scores = class_scores(predictor, points, class_labels(y, class_names), columns)
     if class_names is None:
         class_names = [label_text(label) for label in classes.tolist()]
     elif len(class_names) != len(classes):
@@ -109,7 +120,7 @@ def compute_regions(
 
 
 def class_scores(
-    predictor: Any, points: Array, classes: NDArray[Any]
+    predictor: Any, points: Array, classes: NDArray[Any], columns: Any = None
 ) -> tuple[NDArray[Any], Array]:
     """Return the classes, with those that only the predictor knows, and their scores at points.
 
@@ -117,6 +128,7 @@ def class_scores(
         predictor: as for `decision_regions`.
         points: (n, d).
         classes: the known ones, sorted.
+        columns: as for `outputs`.
 
     Returns:
         the classes (c,), and scores (n, c), which are 1.0 and 0.0 where there were only classes.
@@ -125,7 +137,7 @@ def class_scores(
         ValueError: if the predictor's outputs do not go with the classes, or one is not finite.
 
     """
-    said = outputs(predictor, points)
+    said = outputs(predictor, points, columns)
     number = are_numbers(said)
     if number and not np.isfinite(said).all():
         point = points[~np.isfinite(said).reshape(len(points), -1).all(axis=1)][0].tolist()
@@ -210,18 +222,19 @@ class DecisionRegions:
         """Draw; the arguments are those of `decision_regions`."""
         from matplotlib.figure import Figure
 
-        if ax is None:
-            ax = Figure(size, layout="constrained").add_subplot()
+        own = ax is None
+        ax = ax or Figure(size, layout="constrained").add_subplot()
         self.ax_, self.figure_ = ax, ax.get_figure(root=True)
         self.draw_regions(ax)
-        draw_points(ax, self.X, self.y, self.class_names)
+        above = draw_points(ax, self.X, self.y, self.class_names)
         ax.set(xlabel=self.plane.labels[0], ylabel=self.plane.labels[1])
         show_plane(ax, self.xx0, self.xx1)
+        if own and not above:
+            make_room_for_legend(ax)
+        set_title(ax, title, pad=24.0 if above else None)
         if self.plane.note:
-            letters = max(24, int(16.0 * ax.bbox.width / ax.figure.dpi))
-            ax.set_xlabel(f"{self.plane.labels[0]}\n{textwrap.fill(self.plane.note, letters)}")
-        if title:
-            ax.set_title(title, pad=24.0)  # above a legend
+            note = textwrap.fill(self.plane.note, letters_across(ax, "medium"))
+            ax.set_xlabel(f"{self.plane.labels[0]}\n{note}")
         return self
 
     def draw_regions(self, ax: "Axes") -> None:

@@ -1,6 +1,7 @@
 """What a model says at many points: one number or label each, or a row of scores."""
 
 import contextlib
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,14 +15,18 @@ from liftgrad.trainer import predict
 Array = NDArray[np.float64]
 
 
-def outputs(predictor: Any, points: Array) -> NDArray[Any]:
+def outputs(predictor: Any, points: Array, columns: Any = None) -> NDArray[Any]:
     """Return what a predictor says at points (n, d): an array (n,) or (n, c).
+
+    One score in a list is one score, as for a model of layers with one output.
 
     Args:
         predictor: a function of one point that returns a number, a label or a list of scores, such
             as a model; or an object with scikit-learn's `predict_proba` or `predict`, which take
             all points at once.
         points: (n, d).
+        columns: the names of the features, for a predictor that was fitted with a data frame;
+            None: those that it was fitted with.
 
     Raises:
         TypeError: if `predictor` is neither.
@@ -30,7 +35,9 @@ def outputs(predictor: Any, points: Array) -> NDArray[Any]:
     """
     for method in ("predict_proba", "predict"):
         if hasattr(predictor, method):
-            return np.asarray(getattr(predictor, method)(points))
+            rows = _as_fitted(predictor, points, columns)
+            said = np.asarray(getattr(predictor, method)(rows))
+            return _flat(said) if method == "predict" else said
     if not callable(predictor):
         raise TypeError(
             f"a {type(predictor).__name__} does not classify points; pass a function of one point, "
@@ -38,7 +45,7 @@ def outputs(predictor: Any, points: Array) -> NDArray[Any]:
         )
     if isinstance(predictor, Module):
         with contextlib.suppress(LiftError):  # else it is asked point by point
-            return predict(predictor, points)
+            return _flat(predict(predictor, points))
     rows = [_plain(predictor(point)) for point in points.tolist()]
     lengths = {len(row) if isinstance(row, list) else 0 for row in rows}
     if len(lengths) > 1:
@@ -46,11 +53,29 @@ def outputs(predictor: Any, points: Array) -> NDArray[Any]:
             "the function returns more scores for some points than for others; "
             "let it return one for each class."
         )
-    return np.array(rows)
+    return _flat(np.array(rows))
+
+
+def _as_fitted(predictor: Any, points: Array, columns: Any) -> Any:
+    """Return points as a data frame, if the predictor was fitted with one."""
+    names = getattr(predictor, "feature_names_in_", None)
+    columns = names if columns is None else columns
+    if names is None or len(columns) != points.shape[1]:
+        return points
+    with contextlib.suppress(ImportError):  # names may come from another library's frames
+        pandas = importlib.import_module("pandas")
+        return pandas.DataFrame(points, columns=columns)
+    return points
+
+
+def _flat(said: NDArray[Any]) -> NDArray[Any]:
+    return said[:, 0] if said.ndim == 2 and said.shape[1] == 1 else said
 
 
 def _plain(output: Any) -> Any:
     """Return Values as floats, also within lists; labels as they are."""
-    if isinstance(output, Sequence | np.ndarray) and not isinstance(output, str):
+    if isinstance(output, Sequence | np.ndarray) and not isinstance(output, str | bytes):
         return [float(score) for score in output]
+    if isinstance(output, np.generic) and not isinstance(output, np.number | np.bool_):
+        return output  # a label: text of NumPy's has a float(), which fails
     return float(output) if hasattr(output, "__float__") else output

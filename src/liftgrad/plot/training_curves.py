@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.plot.axes import axes_of
+from liftgrad.plot.axes import axes_of, set_title
 from liftgrad.trainer.history import is_rate
 
 if TYPE_CHECKING:
@@ -142,8 +142,7 @@ class TrainingCurves:
             self._draw(axes, name)
         self.axes_[-1].set_xlabel(self.unit)
         self.axes_[-1].locator_params(axis="x", integer=True)
-        if title:
-            self.axes_[0].set_title(title)
+        set_title(self.axes_[0], title)
         return self
 
     def _draw(self, ax: "Axes", name: str) -> None:

@@ -1,0 +1,131 @@
+"""What `liftgrad train` says of a network by the rows kept apart."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
+
+Array = NDArray[Any]
+
+_WIDEST = 100
+_LONGEST = 16
+
+
+def judged_classes(y: Array, probabilities: Array) -> dict[str, Any]:
+    """Return the accuracy, AUC, F1 and confusion matrix for rows of classes y (n,).
+
+    Args:
+        y: numbers of classes, from 0 on.
+        probabilities: of each class for each row, (n, k).
+
+    Returns:
+        for JSON. "auc" and "f1" are means over the classes that there are rows of, and of others
+        (for "f1", that were predicted); they are None where there is no such class.
+        "f1_of_classes" and the rows (true) and columns (predicted) of "confusion_matrix" are in
+        the order of the classes.
+
+    """
+    count = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    matrix = np.zeros((count, count), np.int64)
+    np.add.at(matrix, (y, predicted), 1)
+    right, met = np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1)
+    f1 = [2.0 * r / m if m else None for r, m in zip(right.tolist(), met.tolist(), strict=True)]
+    aucs = [_auc(y == label, probabilities[:, label]) for label in range(count)]
+    return {
+        "validation_accuracy": float(np.mean(predicted == y)),
+        "auc": _mean(aucs),
+        "f1": _mean(f1),
+        "f1_of_classes": f1,
+        "confusion_matrix": matrix.tolist(),
+    }
+
+
+def lines_of_classes(said: dict[str, Any], names: list[str]) -> list[str]:
+    """Return AUC, F1 and the confusion matrix as text, or what is confused most in a large one."""
+    each = " (means of the classes)" if len(names) > 2 else ""
+    figures = [
+        f"{name} {said[key]:.3f}"
+        for name, key in (("AUC", "auc"), ("F1", "f1"))
+        if said[key] is not None
+    ]
+    lines = [f"{', '.join(figures)}{each}"] if figures else []
+    matrix = np.array(said["confusion_matrix"])
+    table = _table(matrix, said["f1_of_classes"], names)
+    return lines + (table if cell_len(table[0]) <= _WIDEST else _confused(matrix, names))
+
+
+def never_better(said: dict[str, Any], usual: str, *, balanced: bool) -> str | None:
+    """Return a warning if a network is no better than one answer for all rows, else None."""
+    matrix = np.array(said["confusion_matrix"])
+    found = matrix.sum(axis=1) > 0
+    right, rows = np.diag(matrix)[found], matrix.sum(axis=1)[found]
+    cure = "give it columns that tell more, or more rows"
+    if balanced:
+        better = float(np.mean(right / rows)) > 1.0 / len(rows)
+        than = "chance"
+    else:
+        better = said["validation_accuracy"] > said["most_frequent_class_accuracy"]
+        share = said["most_frequent_class_accuracy"]
+        than = f"always saying '{usual}', which is right for {share:.1%}"
+        if 2 * rows.min() < rows.max():
+            cure = "pass --class-weight balanced to give each class the same weight, or " + cure
+    if better:
+        return None
+    return f"On the rows kept apart the network is no better than {than}; {cure}."
+
+
+def _auc(positive: Array, score: Array) -> float | None:
+    """Return how often a positive row has the higher score; ties count half (Mann & Whitney)."""
+    count, others = int(positive.sum()), int((~positive).sum())
+    if not count or not others:
+        return None
+    _, place, times = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(times) - 0.5 * (times - 1))[place]
+    return float((rank[positive].sum() - 0.5 * count * (count + 1)) / (count * others))
+
+
+def _mean(figures: list[float | None]) -> float | None:
+    known = [figure for figure in figures if figure is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _table(matrix: Array, f1: list[float | None], names: list[str]) -> list[str]:
+    """Return the confusion matrix as lines, with the F1 of each class."""
+    names = [_cut(name) for name in names]
+    first = max(cell_len("true"), *map(cell_len, names))
+    widths = [
+        max(cell_len(name), *(len(f"{count:,}") for count in column))
+        for name, column in zip(names, matrix.T.tolist(), strict=True)
+    ]
+
+    def line(head: str, cells: list[str], last: str) -> str:
+        parts = [
+            " " * (width - cell_len(cell)) + cell for cell, width in zip(cells, widths, strict=True)
+        ]
+        return "  ".join([f"  {set_cell_size(head, first)}", *parts, last]).rstrip()
+
+    rows = [
+        line(name, [f"{count:,}" for count in counts], "     " if x is None else f"{x:.3f}")
+        for name, counts, x in zip(names, matrix.tolist(), f1, strict=True)
+    ]
+    return [line("true", names, "F1 (columns: predicted)"), *rows]
+
+
+def _confused(matrix: Array, names: list[str]) -> list[str]:
+    """Return which classes are taken for which others most often."""
+    wrong = matrix - np.diag(np.diag(matrix))
+    worst = np.argsort(-wrong, axis=None, kind="stable")[:3]
+    pairs = [
+        f"{_cut(names[i])} for {_cut(names[j])} ({wrong[i, j]:,} of {matrix[i].sum():,})"
+        for i, j in zip(*np.unravel_index(worst, matrix.shape), strict=True)
+        if wrong[i, j]
+    ]
+    return [f"Taken for another most often: {', '.join(pairs)}"] if pairs else []
+
+
+def _cut(name: str) -> str:
+    """Return a name for a table, where there is little room."""
+    name = " ".join(name.split())
+    return name if cell_len(name) <= _LONGEST else f"{set_cell_size(name, _LONGEST - 1)}…"

@@ -1,0 +1,40 @@
+"""Text for outputs whose encoding has not all its letters."""
+
+import re
+
+_SPELLED = {
+    "→": "->", "Σ": "sum", "∂": "d", "·": "*", "×": "x", "−": "-", "≤": "<=", "≥": ">=",
+    "≠": "!=", "∈": "in", "√": "sqrt", "∞": "inf", "′": "'", "…": "...", "½": "1/2", "µ": "u",
+    "±": "+-", "σ": "sigma", "ε": "eps",
+}  # fmt: skip
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿᵏ", "0123456789+-nk")
+_SIGN = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿᵏ]+|[^\x00-\x7f]", re.DOTALL)
+
+
+def legible(text: str, encoding: str | None) -> str:
+    r"""Return text that an encoding can write: signs are spelled, other letters are escaped.
+
+    What the encoding has stays as it is.
+
+    >>> legible("Σ_i x[i]² → é", "ascii"), legible("x⁻¹²", "cp1252"), legible("∂x → é", "utf-8")
+    ('sum_i x[i]^2 -> \\xe9', 'x^-12', '∂x → é')
+    """
+
+    def spelled(sign: re.Match[str]) -> str:
+        found = sign[0]
+        if _can_write(found, encoding):
+            return found
+        raised = found.translate(_RAISED)
+        if raised.isascii():
+            return f"^{raised}"
+        return _SPELLED.get(found) or found.encode("unicode_escape").decode()
+
+    return text if _can_write(text, encoding) else _SIGN.sub(spelled, text)
+
+
+def _can_write(text: str, encoding: str | None) -> bool:
+    try:
+        text.encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
