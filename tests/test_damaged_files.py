@@ -293,6 +293,40 @@ def crafted_json(path, rng):
     return json.dumps({"digest": gpt._digest(saved), **saved}).encode()
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"", "is no safetensors file"),
+        (b"[]", "is no safetensors file"),
+        (b"{" * 50_000, "is no safetensors file"),
+        (b'{"__metadata__":{"liftgrad":1}}', "is no safetensors file"),
+        (b'{"a":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}', "is no safetensors file"),
+        (b'{"a":{"dtype":"F64","shape":[-1],"data_offsets":[0,0]}}', "is no safetensors file"),
+        (b'{"a":{"dtype":"F64","shape":[4611686018427387904],"data_offsets":[0,0]}}', "is no safe"),
+        (b"{}", "no liftgrad trainer wrote"),
+        (b'{"__metadata__":{"liftgrad":"[1"}}', "its entry is not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"null"}}', "its entry is not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"' + b"[" * 99_999 + b'"}}', "not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"{\\"version\\":true}"}}', "not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"{\\"version\\":0}"}}', "not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"{\\"version\\":' + b"9" * 5000 + b'}"}}', "not what lift"),
+        (
+            b'{"__metadata__":{"liftgrad":"{\\"version\\":' + b"9" * 99 + b'}"}}',
+            r"9\.\.\., known is 2",
+        ),
+        (b'{"__metadata__":{"liftgrad":"{\\"version\\":1}"}}', "its 'steps' is not there"),
+    ],
+)
+def test_whatever_a_header_says_one_error_comes_of_it(header, words, tmp_path):
+    """Also of one that nobody wrote with safetensors."""
+    path = tmp_path / "run.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    _, trainer = fitted("plain")
+    with pytest.raises(CheckpointError, match=words) as caught:
+        trainer.load(path)
+    assert len(str(caught.value)) < len(str(path)) + 200
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="it becomes another")
 def test_a_file_that_must_not_be_read_is_not_called_missing(folder_of_all):
     """The sentence says what to do."""

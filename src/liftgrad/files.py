@@ -252,7 +252,7 @@ def _place(file: BinaryIO, between: Path, target: Path, *, nameless: bool) -> No
 def _linked(file: BinaryIO, between: Path) -> bool:
     """Give a file without a name one; tell whether its file system can do that."""
     # Only so does link() follow what stands for the descriptor.
-    folder = os.open(between.parent, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(between.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         os.link(_DESCRIPTORS / str(file.fileno()), between.name, dst_dir_fd=folder)
     except OSError:

@@ -85,14 +85,14 @@ def unseal(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], 
     try:
         entry = json.loads(text)
         version = entry["version"]
-        if type(version) is not int:
+        if type(version) is not int or version < 1:
             raise TypeError  # noqa: TRY301, one sentence for all of it
     except (KeyError, TypeError, ValueError, RecursionError):
         raise damaged(kind, path, "its entry is not what liftgrad writes") from None
     if version > kind.version:
         raise ValueError(
-            f"'{path}' was written by a newer liftgrad ({kind.name} version {version}, known is "
-            f"{kind.version}); update liftgrad."
+            f"'{path}' was written by a newer liftgrad ({kind.name} version "
+            f"{shown(version, 20)}, known is {kind.version}); update liftgrad."
         )
     # An older file's metadata has nothing but the entry; another name may be a damaged digest's.
     older = len(metadata) == 1

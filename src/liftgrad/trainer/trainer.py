@@ -206,7 +206,8 @@ class Trainer:
 
         It holds parameters, the optimiser's state, the random state and the rest of the epoch's
         order, the history, the state of early stopping and, unless it is known that the loss draws
-        no random numbers, that of Python's `random`.
+        no random numbers, that of Python's `random`; and a digest of all this, by which `load`
+        knows a damaged file.
 
         Raises:
             OSError: if the file cannot be written; one that is there stays as it is.
