@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from liftgrad.gpt import GPT, Alphabet, example, loss
+from liftgrad.gpt import GPT, Alphabet, example, load, loss
 
 COMMAND = [sys.executable, "-m", "liftgrad", "gpt"]
 NAMES = ["anna", "bo", "cedric", "a", "dora", "bernadettealexandra", "zoë"]
@@ -60,7 +60,10 @@ def test_it_trains_samples_and_saves(tmp_path, names):
     again = Alphabet(stored["characters"])
     model = GPT(len(again))
     model.load_state_dict(stored["parameters"])
-    assert loss(model, *example(again.encode("anna"))).data < 1.5
+    expected = loss(model, *example(again.encode("anna"))).data
+    assert expected < 1.5
+    loaded, alphabet = load(tmp_path / "gpt.json")
+    assert loss(loaded, *example(alphabet.encode("anna"))).data == expected
 
 
 def test_the_same_as_json(tmp_path, names):

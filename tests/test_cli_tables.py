@@ -391,11 +391,13 @@ def test_nothing_is_written_over_what_is_read(tmp_path):
     write_flowers(tmp_path / "flowers.csv", 30)
     (tmp_path / "model").write_text("a model")
     (tmp_path / "link").symlink_to("flowers.csv")
+    (tmp_path / "hard").hardlink_to(tmp_path / "flowers.csv")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     train = ("train", "flowers.csv", "--target", "species")
     cases = {
         (*train, "-o", "flowers.csv"): "TABLE and --output are the same file, 'flowers.csv'",
         (*train, "-o", "link"): "TABLE and --output are the same file, 'link'",
+        (*train, "-o", "hard"): "TABLE and --output are the same file, 'hard'",
         (*train, "-o", "a.png", "--picture", "./a.png"): "--output and --picture are the same",
         ("predict", "model", "flowers.csv", "-o", "flowers.csv"): "TABLE and --output",
         ("predict", "model", "flowers.csv", "-o", "model"): "MODEL and --output",

@@ -5,6 +5,8 @@ import pickle
 import random
 import subprocess
 import sys
+import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -218,6 +220,152 @@ def test_class_weights_that_are_none_are_refused(chosen, words):
         LiftClassifier(class_weight=chosen).fit(*iris())
 
 
+def same_network(ours, theirs):
+    """Compare every number of two networks; Adam's eps is PyTorch's here and another there."""
+    for one, other in ((ours.coefs_, theirs.coefs_), (ours.intercepts_, theirs.intercepts_)):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+def part_by_part(network, X, y):
+    if isinstance(network, LiftClassifier | MLPClassifier):
+        network.partial_fit(X[:50], y[:50], classes=[0, 1, 2])
+    for i in range(3):
+        network.partial_fit(X[i::3], y[i::3])
+    return network
+
+
+def warm(network, X, y):
+    network.set_params(warm_start=True)
+    return network.fit(X, y).fit(X[::2], y[::2]).fit(X, y)
+
+
+ROADS = {
+    "a fit": lambda m, X, y: m.fit(X, y),
+    "part by part": part_by_part,
+    "warm fits": warm,
+    "a fit and a part": lambda m, X, y: m.fit(X, y).partial_fit(X[::2], y[::2]),
+    "a copy goes on": lambda m, X, y: copy.deepcopy(m.fit(X, y)).partial_fit(X[::2], y[::2]),
+}
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("kinds", [(LiftClassifier, MLPClassifier), (LiftRegressor, MLPRegressor)])
+def test_training_goes_on_as_scikit_learns_does(kinds, road):
+    """Its weights, biases, loss curve and numbers of epochs are the same on every road."""
+    X, y = (rows[np.random.default_rng(0).permutation(150)] for rows in iris())
+    settings = {
+        "activation": "tanh",
+        "max_iter": 7,
+        "batch_size": 40,
+        "shuffle": False,
+        "learning_rate_init": 0.01,
+    }
+    networks = [
+        kind(hidden_layer_sizes=(8, 5), random_state=1, alpha=1.0, **settings) for kind in kinds
+    ]
+    ours, theirs = [ROADS[road](network, X, y) for network in networks]
+    same_network(ours, theirs)
+    assert ours.loss_curve_ == pytest.approx(theirs.loss_curve_, rel=1e-4)
+    assert (ours.n_iter_, ours.loss_) == (theirs.n_iter_, ours.loss_curve_[-1])
+
+
+def test_weights_and_biases_are_for_reading():
+    """They are of the data's type, absent before a fit, and refuse to be set without effect."""
+    X, y = iris()
+    classifier = quick(random_state=0)
+    assert not hasattr(classifier, "coefs_")
+    classifier.fit(X.astype(np.float32), y)
+    assert [x.shape for x in classifier.coefs_] == [(4, 8), (8, 3)]
+    assert [x.shape for x in classifier.intercepts_] == [(8,), (3,)]
+    assert {x.dtype.name for x in classifier.coefs_ + classifier.intercepts_} == {"float32"}
+    hidden = np.maximum(X @ classifier.coefs_[0] + classifier.intercepts_[0], 0.0)
+    scores = hidden @ classifier.coefs_[1] + classifier.intercepts_[1]
+    assert (scores.argmax(axis=1) == np.searchsorted([0, 1, 2], classifier.predict(X))).all()
+    with pytest.raises(ValueError, match="read-only"):
+        classifier.coefs_[0][0, 0] = 1.0
+    with pytest.raises(AttributeError):
+        classifier.coefs_ = []
+
+
+def test_parts_may_lack_classes_and_differ_in_size_and_type():
+    """What counts is what was announced at the first call."""
+    X, y = iris()
+    names = np.array(["a", "b", "c"])
+    classifier = LiftClassifier((8,), random_state=0, learning_rate_init=0.03)
+    classifier.partial_fit(X[:50], names[y[:50]], classes=names)
+    for _ in range(40):
+        for part, dtype in ((slice(0, 60), np.float32), (slice(60, 150), np.float64)):
+            classifier.partial_fit(X[part].astype(dtype), names[y[part]])
+    assert classifier.score(X, names[y]) > 0.9
+    assert len(classifier.loss_curve_) == 81
+    assert classifier.n_iter_ == 1
+
+
+def test_a_part_that_fails_leaves_the_network_as_it_was_before_it():
+    """Its optimiser, too: a stream goes on as if there had been no such part."""
+    X, y = iris()
+    classifier, same = (quick(random_state=0).fit(X, y) for _ in range(2))
+    expected = classifier.predict_proba(X)
+    with pytest.raises(NonFiniteLossError):
+        classifier.set_params(learning_rate_init=1e200, batch_size=40).partial_fit(X, y)
+    assert (classifier.predict_proba(X) == expected).all()
+    same.partial_fit(X, y)
+    classifier.set_params(learning_rate_init=0.03, batch_size="auto").partial_fit(X, y)
+    assert (classifier.predict_proba(X) == same.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m, X, y: m.partial_fit(X, y), "classes must be passed on the first call"),
+        (lambda m, X, y: m.partial_fit(X, y, classes=[0, 1]), "`y` has classes not in"),
+        (lambda m, X, y: m.fit(X, y).partial_fit(X, y + 1), "`y` has classes not in"),
+        (lambda m, X, y: m.fit(X, y).partial_fit(X, y, classes=[1]), "not the same as on last"),
+        (lambda m, X, y: m.fit(X, y).partial_fit(X[:, 1:], y), "expecting 4 features"),
+        (
+            lambda m, X, y: m.set_params(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2]),
+            "partial_fit does not support early_stopping=True",
+        ),
+        (
+            lambda m, X, y: m.set_params(class_weight="balanced").partial_fit(X, y),
+            "class_weight 'balanced' is not supported for partial_fit",
+        ),
+        (
+            lambda m, X, y: m.set_params(warm_start=True).fit(X, y).fit(X[:99], y[:99]),
+            "warm_start can only be used where `y` has the same classes",
+        ),
+        (
+            lambda m, X, y: m.set_params(warm_start=True).fit(X, y).fit(X[:, 1:], y),
+            "expecting 4 features",
+        ),
+        (
+            lambda m, X, y: m.fit(X, y).set_params(activation="tanh").partial_fit(X, y),
+            "cannot go on with .* activation='tanh'",
+        ),
+    ],
+)
+def test_going_on_with_something_else_is_refused(call, words):
+    """In scikit-learn's words, where it has them; what was learnt stays."""
+    X, y = iris()
+    classifier = quick(max_iter=1, random_state=0)
+    with pytest.raises(ValueError, match=words):
+        call(classifier, X, y)
+    if hasattr(classifier, "n_iter_"):
+        assert classifier.predict(X).shape == (150,)
+
+
+def test_a_regressor_goes_on_with_as_many_numbers_a_row():
+    """One where there were two is refused, and the network stays."""
+    X, _ = iris()
+    regressor = LiftRegressor((3,), max_iter=1).fit(X, X[:, :2])
+    with pytest.raises(ValueError, match="1 numbers a row, and the network was fitted to 2"):
+        regressor.partial_fit(X, X[:, 0])
+    assert regressor.predict(X).shape == (150, 2)
+
+
 def test_one_seed_one_result():
     """The same `random_state` gives the same numbers, and Python's `random` is left alone."""
     X, y = iris()
@@ -403,6 +551,158 @@ def test_settings_that_are_refused_leave_the_fitted_network(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         classifier.set_params(**settings).fit(X[:100], y[:100])
     assert (classifier.predict(X) == expected).all()
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda m, X, y: m.fit(X[:, 1:], y, -np.ones(len(y))),
+        lambda m, X, y: m.fit(X[:, 1:], np.zeros(len(y))),
+        lambda m, X, y: m.set_params(early_stopping=True).fit(X[:3, 1:], y[:3] + np.arange(3)),
+        lambda m, X, y: m.set_params(early_stopping=True).fit(X[::30, 1:], y[::30]),
+    ],
+)
+def test_data_that_are_refused_leave_the_fitted_network(refused):
+    """What it knows of its columns and classes, too."""
+    X, y = iris()
+    classifier = quick(random_state=0).fit(X, y)
+    expected = classifier.predict(X)
+    with pytest.raises(ValueError, match=r"egative|1 class|validation_fraction"):
+        refused(classifier, X, y)
+    assert (classifier.predict(X) == expected).all()
+
+
+@pytest.mark.parametrize("kind", [LiftClassifier, LiftRegressor])
+def test_rows_beyond_the_networks_range_are_refused(kind):
+    """In float32 as in float64, at the door or where the network's own numbers overflow."""
+    X, y = iris()
+    single, double = (
+        kind((8,), max_iter=5, random_state=0).fit(X.astype(dtype), y)
+        for dtype in (np.float32, np.float64)
+    )
+    with pytest.raises(ValueError, match=r"Input X contains infinity or a value too large"):
+        single.predict(np.full((1, 4), 1e39))
+    far = np.concatenate([X[:2], np.full((1, 4), 3e38), np.full((1, 4), -3e38)])
+    with pytest.raises(ValueError, match="outputs for row 2 of X are beyond the range of float32"):
+        single.predict(far)
+    assert np.isfinite(double.predict(far)).all()
+    with pytest.raises(ValueError, match=r"outputs for row . of X are beyond the range of float64"):
+        double.predict(far * 5e269)
+
+
+def test_targets_beyond_the_networks_range_are_refused():
+    """Numbers to predict are converted to the type of the rows."""
+    X, y = iris()
+    with pytest.raises(ValueError, match="Input y contains infinity or a value too large"):
+        LiftRegressor().fit(X.astype(np.float32), y * 1e39)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 0.0, 1.0, 1.5, float("nan"), "0.1"])
+def test_a_fraction_that_cannot_be_held_out_is_refused(fraction):
+    """By its own name."""
+    with pytest.raises(ValueError, match=r"validation_fraction=.*above 0 and below 1"):
+        quick(early_stopping=True, validation_fraction=fraction).fit(*iris())
+
+
+@pytest.mark.parametrize("kind", [LiftClassifier, LiftRegressor])
+def test_one_row_held_out_is_too_few(kind):
+    """A score of one row says little, and R² of one row nothing."""
+    X, _ = iris()
+    with pytest.raises(
+        ValueError, match=r"The validation set is too small|of 10 rows of 2 classes"
+    ):
+        kind(early_stopping=True, validation_fraction=0.1).fit(X[45:55], [0] * 5 + [1] * 5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"max_iter": 1000}, {"max_iter": 1000, "early_stopping": True}]
+)
+def test_convergence_in_the_last_epoch_is_convergence(settings):
+    """There is a warning only where training could have gone on."""
+    X, y = iris()
+    settings = {"tol": 1e-2, "random_state": 0, **settings}
+    needed = quick(**settings).fit(X, y).n_iter_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(**{**settings, "max_iter": needed}).fit(X, y)
+    with pytest.warns(ConvergenceWarning):
+        quick(**{**settings, "max_iter": needed - 1}).fit(X, y)
+
+
+def test_numpys_numbers_are_settings(tmp_path):
+    """As grids have them; a file has them as Python's."""
+    X, y = iris()
+    grid = {
+        "max_iter": np.arange(2, 4),
+        "batch_size": np.array([50]),
+        "hidden_layer_sizes": np.array([3, 4]),
+        "n_iter_no_change": np.array([5]),
+        "alpha": np.logspace(-3, -2, 2, dtype=np.float32),
+        "learning_rate_init": np.array([0.03], np.float32),
+        "shuffle": np.array([True]),
+        "early_stopping": np.array([True]),
+        "activation": np.array(["tanh"]),
+        "random_state": np.array([7]),
+    }
+    search = GridSearchCV(LiftClassifier(), grid, cv=2, error_score="raise").fit(X, y)
+    search.best_estimator_.save(tmp_path / "m")
+    loaded = load(tmp_path / "m")
+    assert loaded.random_state == 7
+    assert loaded.predict(X).tolist() == search.predict(X).tolist()
+
+
+def nested(depth):
+    inner = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "25m"])
+def test_days_and_times_are_classes_in_files_too(unit, tmp_path):
+    """Of the same type, to the unit."""
+    X, y = iris()
+    days = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], f"M8[{unit}]")[y]
+    classifier = quick(random_state=0).fit(X, days)
+    loaded = by_file(classifier, tmp_path)
+    assert loaded.classes_.dtype == classifier.classes_.dtype
+    assert (loaded.predict(X) == classifier.predict(X)).all()
+
+
+class Other(LiftClassifier):
+    """A user's own."""
+
+
+def halved(sizes, **settings):
+    return LiftClassifier(sizes, alpha=Fraction(1, 2), **settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "metadata", "error", "words"),
+    [
+        (LiftClassifier, [0, 1, 2], {"a": {1: 2}}, TypeError, "has the name 1; pass names"),
+        (LiftClassifier, [0, 1, 2], {"a": [{3}]}, TypeError, "holds a set; pass what JSON knows"),
+        (LiftClassifier, [0, 1, 2], {"a": nested(300)}, ValueError, "more than 100 deep"),
+        (
+            LiftClassifier,
+            np.arange(3, dtype=np.longdouble),
+            {},
+            TypeError,
+            "classes_ are of a type",
+        ),
+        (halved, [0, 1, 2], {}, TypeError, r"cannot hold Fraction\(1, 2\), a Fraction; pass a"),
+        (Other, [0, 1, 2], {}, TypeError, "class Other would not be one again"),
+    ],
+)
+def test_what_would_not_come_out_of_a_file_does_not_go_into_it(
+    kind, classes, metadata, error, words, tmp_path
+):
+    """A model is refused when it is saved and not when it is loaded."""
+    X, y = iris()
+    classifier = kind((2,), max_iter=150).fit(X[::5], np.array(classes)[y[::5]])
+    with pytest.raises(error, match=words):
+        classifier.save(tmp_path / "m.safetensors", metadata)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_files_are_refused(tmp_path):

@@ -297,6 +297,25 @@ def test_layers_print_as_pytorchs():
     ]
 
 
+@pytest.mark.parametrize("backend", [None, "native", "numpy"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_window_of_padding_only_gives_a_value(frozen, backend):
+    """One of 0, which has the methods that the other outputs have; weights may be plain numbers."""
+    layer = nn.Conv2d(1, 1, 1, padding=1, bias=False)
+    layer.weight = [[[[3.0 if frozen else Value(3.0)]]]]
+
+    def loss(model, pixel):
+        return functional.total(
+            [(x - 1.0).relu() + x.exp() for row in model([[[pixel]]])[0] for x in row]
+        )
+
+    pixel = Value(0.5)
+    got = (loss if backend is None else lift(backend=backend)(loss))(layer, pixel)
+    got.backward()
+    assert got.data == pytest.approx(8.0 + 0.5 + np.exp(1.5))
+    assert pixel.grad == pytest.approx(3.0 + 3.0 * np.exp(1.5))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -11,7 +11,7 @@ import pytest
 from liftgrad import Trainer, lift, losses, optim, vmap
 from liftgrad.data import make_moons
 from liftgrad.engine import Value
-from liftgrad.functional import dot, log_softmax, mean
+from liftgrad.functional import dot, log_softmax, mean, total, where
 from liftgrad.gradcheck import gradcheck
 from liftgrad.losses import (
     binary_cross_entropy_with_logits,
@@ -100,8 +100,122 @@ def test_floats_have_the_losses_of_values(case, reduction):
 def test_one_sample(case, reduction):
     """A number with its target, or a row with its class, has its own loss in each reduction."""
     (first, *_), (target, *_) = case["inputs"]
+    if reduction == "mean" and case["arguments"].keys() & {"weight", "ignore_index"}:
+        with pytest.raises(ValueError, match=r'mean by weight is its loss.* reduction="sum"'):
+            getattr(losses, case["name"])(first, target, **case["arguments"])
+        return
     got = getattr(losses, case["name"])(first, target, reduction, **case["arguments"])
     assert got == pytest.approx(case["figures"]["none"]["loss"][0], rel=1e-11)
+
+
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+@pytest.mark.parametrize(
+    "case", [c for c in TORCH["cases"] if c["name"] in {"cross_entropy", "nll_loss"}], ids=str
+)
+def test_mapped_over_samples_they_have_pytorchs_mean(case, backend):
+    """Each row's weighted loss, by the weights of the rows that count."""
+    function, arguments = getattr(losses, case["name"]), case["arguments"]
+    ignored = arguments.get("ignore_index", -1)
+    weight = [*arguments.get("weight", [1.0] * 4)]
+
+    def loss(bias, rows, targets):
+        each = vmap(lambda r, t: function([x + bias for x in r], t, "sum", **arguments))
+        counts = vmap(
+            lambda t: where(
+                t == ignored, 0.0, total([where(t == i, w, 0.0) for i, w in enumerate(weight)])
+            )
+        )
+        return total(each(rows, targets)) / total(counts(targets))
+
+    rows, targets = map(np.array, case["inputs"])
+    lifted = loss if backend is None else lift(backend=backend)(loss)
+    got = lifted(Value(0.0), rows, targets)
+    assert got.data == pytest.approx(case["figures"]["mean"]["loss"], rel=1e-11)
+
+
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+def test_places_in_a_row_have_weights_of_their_own(backend):
+    """As outputs that are labels each, some of them rare."""
+    rows = TORCH["rows"]
+
+    def loss(scores, targets):
+        return binary_cross_entropy_with_logits(scores, targets, pos_weight=rows["pos_weight"])
+
+    scores = to_values(rows["scores"])
+    got = (loss if backend is None else lift(backend=backend)(loss))(scores, rows["targets"])
+    got.backward()
+    assert got.data == pytest.approx(rows["loss"], rel=1e-13)
+    assert np.array(gradients(scores)) == pytest.approx(np.array(rows["gradient"]), rel=1e-12)
+
+
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+@pytest.mark.parametrize("pos_weight", [None, 0.5])
+def test_the_right_answer_for_sure_costs_nothing(pos_weight, backend):
+    """Whichever it is; the wrong one costs infinitely much, and a score that is nan is nan."""
+    inf = math.inf
+    cases = [(-inf, 0.0, 0.0), (inf, 1.0, 0.0), (inf, 0.0, inf), (-inf, 1.0, inf), (inf, 0.5, inf)]
+
+    def loss(score, target):
+        return binary_cross_entropy_with_logits(score, target, pos_weight=pos_weight)
+
+    function = loss if backend is None else lift(backend=backend)(loss)
+    for score, target, expected in cases:
+        value = Value(score)
+        got = function(value, target)
+        got.backward()
+        assert got.data == expected
+        if not expected:
+            assert value.grad == 0.0
+    assert math.isnan(function(Value(math.nan), 1.0).data)
+
+
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+def test_a_class_of_no_weight_costs_nothing(backend):
+    """Also where its score is -inf, as of one that is masked."""
+
+    def loss(row, target):
+        return cross_entropy([row], [target], "sum", weight=[1.0, 0.0, 2.0], label_smoothing=0.5)
+
+    row = to_values([0.0, -math.inf, 0.0])
+    got = (loss if backend is None else lift(backend=backend)(loss))(row, 0)
+    got.backward()
+    assert got.data == pytest.approx(math.log(2.0) * (0.5 * 1.0 + 0.5 * (1.0 + 2.0) / 3.0))
+    assert gradients(row)[1] == 0.0
+
+
+@pytest.mark.parametrize("pos_weight", [None, 2.5])
+def test_the_cross_entropys_derivatives_are_right_everywhere(pos_weight):
+    """By scores, targets and the weight, at a score of 0 as elsewhere."""
+
+    def loss(x):
+        weight = None if pos_weight is None else x[2]
+        return binary_cross_entropy_with_logits(x[0], x[1], pos_weight=weight)
+
+    for score in (0.0, 1.5, -2.0):
+        for target in (0.0, 0.25, 1.0):
+            assert gradcheck(loss, [score, target, pos_weight or 1.0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_target_out_of_range_is_no_row_to_ignore(backend):
+    """It makes the loss nan, where it is known at run time only."""
+    function = lift(backend=backend)(lambda r, t: cross_entropy([r], t, "sum", ignore_index=-1))
+    row = to_values([0.5, 1.5])
+    costs = [function(row, np.array([target])).data for target in (-1, 1, -2, 2)]
+    assert costs[:2] == pytest.approx([0.0, cross_entropy([0.5, 1.5], 1)])
+    assert np.isnan(costs[2:]).all()
+    with pytest.raises(IndexError, match="take"):
+        cross_entropy([0.5, 1.5], 2, "sum", ignore_index=-1)
+
+
+def test_a_mean_of_no_rows_that_count_is_nan():
+    """As in PyTorch; and a row that does not count is a Value all the same."""
+    row = to_values([1.0, 2.0])
+    assert math.isnan(cross_entropy([row, row], [5, 5], ignore_index=5).data)
+    assert math.isnan(cross_entropy([[1.0, 2.0]], [5], ignore_index=5))
+    (one,) = cross_entropy([row], [5], "none", ignore_index=5)
+    one.backward()
+    assert (one.data, gradients(row)) == (0.0, [0.0, 0.0])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -298,6 +412,29 @@ def test_scores_and_targets_pair_up():
         (lambda: mse_loss(["a"], ["b"]), TypeError, "mse_loss takes numbers or lists of numbers"),
         (lambda: cross_entropy([[1.0, "a"]], [0]), TypeError, "a Value is a number, and 'a' is"),
         (lambda: mse_loss([], []), ValueError, "mean of no numbers"),
+        (lambda: mse_loss([1.0], [1.0], [2.0]), ValueError, "reduction is 'mean', 'sum' or 'non"),
+        (lambda: hinge([0.5], [0]), ValueError, "hinge takes targets of 1.0 and -1.0, and this"),
+        (
+            lambda: cross_entropy([[1.0, 2.0]], [0], weight=[1.0]),
+            ValueError,
+            "cross_entropy takes a weight for each class; got 1 weights for rows of 2",
+        ),
+        (lambda: nll_loss([[1.0]], [0], weight=1.0), TypeError, "nll_loss takes a weight for each"),
+        (
+            lambda: nll_loss([[1.0]], [0], ignore_index=0.5),
+            TypeError,
+            "ignore_index is an integer or None; got",
+        ),
+        (
+            lambda: binary_cross_entropy_with_logits([1.0], [1.0], pos_weight=[1.0, 2.0]),
+            ValueError,
+            "binary_cross_entropy_with_logits takes one pos_weight, or one for each score",
+        ),
+        (
+            lambda: binary_cross_entropy_with_logits(1.0, 1.0, pos_weight=[1.0]),
+            ValueError,
+            "binary_cross_entropy_with_logits takes one pos_weight, or one for each score",
+        ),
         (lambda: huber_loss([1.0], [1.0], delta=0.0), ValueError, "huber_loss needs a delta above"),
         (
             lambda: cross_entropy([[1.0]], [0, 0]),

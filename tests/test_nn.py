@@ -186,6 +186,13 @@ def test_a_class_may_say_itself_what_its_state_is():
     assert Whole().state_dict() == {"half.first": 1.0}
 
 
+def nested(depth):
+    inner = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -202,6 +209,11 @@ def test_a_class_may_say_itself_what_its_state_is():
             r"is of shape \(3,\) and the module's is",
         ),
         ({"layers.0.neurons.0.w": [1.0, [2.0]]}, ValueError, "is lists of unequal lengths and"),
+        (
+            {"layers.0.neurons.0.w": nested(10_000)},
+            ValueError,
+            "is nested deeply and the module's is of shape",
+        ),
     ],
 )
 def test_a_wrong_state_dict_changes_nothing(change, error, message):
@@ -230,6 +242,8 @@ def test_a_state_dict_of_another_size_is_refused():
     """Missing names are named, a few of them."""
     with pytest.raises(ValueError, match=r"it lacks layers\.0\.neurons\.0\.w, .* and 3 more"):
         MLP(2, [3]).load_state_dict({})
+    with pytest.raises(TypeError, match="a state_dict is a dictionary, and this is a list"):
+        MLP(2, [3]).load_state_dict([1.0])
 
 
 def test_inner_modules_are_found_and_named():

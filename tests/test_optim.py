@@ -263,6 +263,25 @@ def test_the_rate_may_be_set_between_steps():
     assert p.data == -1.5
 
 
+def test_numpys_numbers_are_pythons():
+    """Settings of float32 are numbers like all others, and leave the arithmetic in float64."""
+    moved = []
+    for kind in (float, np.float32, np.float64, np.array):
+        p = Value(1.0 / 3.0)
+        betas = np.array([0.5, 0.25]) if kind is not float else (0.5, 0.25)
+        optimizer = optim.Adam(
+            [p], lr=kind(0.5), betas=betas, eps=kind(0.125), weight_decay=kind(0.25)
+        )
+        for lr in (kind(0.5), lambda _, kind=kind: kind(0.25)):
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.param_groups[0]["eps"] = kind(0.25)
+            p.grad = 0.1
+            optimizer.step()
+        moved.append((type(p.data), p.data))
+        assert repr(optimizer.param_groups[0]["eps"]) == "0.25"
+    assert set(moved) == {(float, moved[0][1])}
+
+
 def test_zero_grad_and_gradients_that_are_values():
     """A gradient from create_graph=True counts as its number; zero_grad clears it."""
     p = Value(2.0)
@@ -342,3 +361,35 @@ def test_a_state_dict_of_another_optimizer():
     with pytest.raises(ValueError, match="is of 1 parameters and the optimiser has 2"):
         adam.load_state_dict({**optim.Adam(p[:1]).state_dict(), "steps": 7})
     assert adam.steps == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "x", "words"),
+    [
+        ("steps", "three", "steps in this state_dict is 'three' and not a number of steps"),
+        ("steps", 2.5, "steps in this state_dict is 2.5"),
+        ("steps", -1, "steps in this state_dict is -1"),
+        ("steps", None, "steps in this state_dict is None"),
+        ("began", [3], "began in this state_dict is 3 and not a number of steps up to 2"),
+        ("began", 0, "began in this state_dict is 0; pass"),
+        ("began", [0, 0], "of 2 groups of parameters and the optimiser has 1"),
+        ("square", ["x"], "square in this state_dict is not a list of numbers"),
+        ("square", 1.0, "square in this state_dict is not a list of numbers"),
+        ("square", [[1.0]], "square in this state_dict is not a list of numbers"),
+        ("square", [1.0, 2.0], "this state_dict is of 2 parameters and the optimiser has 1"),
+    ],
+)
+def test_a_state_that_is_refused_changes_nothing(field, x, words):
+    """Whatever in it is wrong."""
+    p = Value(1.0)
+    optimizer = optim.Adam([p])
+    p.grad = 2.0
+    optimizer.step()
+    before = optimizer.state_dict()
+    with pytest.raises(ValueError, match=words):
+        optimizer.load_state_dict({"steps": 2, "mean": [9.0], "square": [9.0], field: x})
+    assert optimizer.state_dict() == before
+    with pytest.raises(TypeError, match="this is a list; pass what state_dict returned"):
+        optimizer.load_state_dict([1.0])
+    optimizer.load_state_dict({"steps": np.int64(2), "mean": np.array([9.0]), "square": (9.0,)})
+    assert optimizer.state_dict() == {"steps": 2, "mean": [9.0], "square": [9.0]}

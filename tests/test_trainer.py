@@ -560,11 +560,11 @@ REFUSED = {
     ),
     "empty batches": (
         lambda m, o: Trainer(lift(squared), o, batch_size=0),
-        "batch_size=0; pass 1 or more, or None for all samples.",
+        "batch_size=0; pass a whole number, 1 or more, or None for all samples.",
     ),
     "negative steps": (
         lambda m, o: Trainer(lift(squared), o).run(-1, m, *make_data()),
-        "-1 steps; pass 0 or more.",
+        "-1 steps; pass a whole number, 0 or more.",
     ),
     "two results": (
         lambda m, o: Trainer(lift(lambda m, x: [m(x), m(x)]), o).run(1, m, [1.0, 2.0]),
@@ -587,7 +587,11 @@ REFUSED = {
     ),
     "no samples": (
         lambda m, o: Trainer(lift(squared), o, batch_size=3).run(1, m, *make_data(0)),
-        "batch_size needs data to cut batches from; pass it as NumPy arrays.",
+        "X has no rows, of which there is no loss; pass one or more.",
+    ),
+    "no samples without batches": (
+        lambda m, o: Trainer(lift(squared), o).run(1, m, *make_data(0)),
+        "X has no rows, of which there is no loss; pass one or more.",
     ),
     "a list beside an array": (
         lambda m, o: Trainer(lift(squared), o, batch_size=3).run(

@@ -369,7 +369,24 @@ def test_what_is_not_there_cannot_be_monitored():
         trainer.fit(1, model, *make_data(), early_stopping=EarlyStopping())
 
 
-@pytest.mark.parametrize("bad", [{"patience": 0}, {"min_delta": -1.0}, {"mode": "best"}])
+def test_data_without_rows_are_refused():
+    """To train on and to validate on, with batches and without, also after other data."""
+    model, trainer = make()
+    whole = Trainer(trainer.loss, trainer.optimizer)
+    X, y = make_data()
+    for some in (trainer, whole):
+        some.fit(1, model, X, y)
+        before = numbers(model)
+        for empty in ({"validation": (model, X[:0], y[:0])}, {}):
+            data = (X, y) if empty else (X[:0], y[:0])
+            with pytest.raises(LiftError, match=r"X has no rows|needs data to cut"):
+                some.fit(1, model, *data, **empty)
+        assert numbers(model) == before
+
+
+@pytest.mark.parametrize(
+    "bad", [{"patience": 0}, {"patience": 2.5}, {"min_delta": -1.0}, {"mode": "best"}]
+)
 def test_an_impossible_rule_is_refused(bad):
     """When it is made."""
     with pytest.raises(ValueError, match="got"):
@@ -385,6 +402,36 @@ def test_a_callback_sees_each_epoch_and_may_end_the_fit():
     assert [s.step for s in states] == [5, 10, 15]
     assert [s.loss for s in states] == history.table()["loss"].tolist()
     assert states[0].trainer.optimizer.params[0] is model.parameters()[0]
+
+
+@pytest.mark.parametrize("answer", [True, np.True_, np.isfinite(1.0)])
+def test_true_is_true_of_whomever(answer):
+    """NumPy's ends a fit as Python's does, and other answers do not."""
+    model, trainer = make()
+    history = trainer.fit(3, model, *make_data(), callbacks=[lambda _: answer])
+    assert len(history.epochs["epoch"]) == 1
+    assert history.stopped
+    history = trainer.fit(2, model, *make_data(), callbacks=[lambda _: 1, lambda _: np.False_])
+    assert len(history.epochs["epoch"]) == 3
+    assert not history.stopped
+
+
+def test_numpys_whole_numbers_count(tmp_path):
+    """As epochs, steps, sizes, seeds and patience, also in a checkpoint."""
+    X, y = make_data()
+    model, _ = make()
+    kinds = {"python": int, "numpy": np.int64}
+    for name, kind in kinds.items():
+        loss, optimizer = lift(squared), optim.SGD(model.parameters(), lr=np.float32(0.25))
+        trainer = Trainer(loss, optimizer, batch_size=kind(8), seed=kind(3), shuffle=np.True_)
+        if name == "numpy":
+            trainer.load(tmp_path / "python")
+        history = trainer.fit(
+            kind(2), model, X, y, early_stopping=EarlyStopping(kind(5), monitor="loss")
+        )
+        trainer.run(kind(3), model, X, y)
+        trainer.save(tmp_path / name)
+    assert len(history.epochs["epoch"]) == 4
 
 
 # History.

@@ -12,15 +12,21 @@ drawn in microgpt's order, so that a seed gives the same network and the same lo
 3.2
 """
 
+import hashlib
+import json
+import os
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from liftgrad import files
 from liftgrad.engine import Value
+from liftgrad.fields import fields, listed, real, text, whole
 from liftgrad.functional import dot, log_softmax, mean, relu, softmax, take, total
 from liftgrad.nn import Module
 
-__all__ = ["GPT", "Alphabet", "example", "loss", "next_token"]
+__all__ = ["GPT", "Alphabet", "example", "load", "loss", "next_token", "save"]
 
 _DEVIATION = 0.08
 
@@ -175,6 +181,69 @@ def next_token(model: GPT, tokens: Sequence[Any], last: Any, temperature: Any) -
 
     """
     return softmax([score / temperature for score in take(model(tokens), last)])
+
+
+def save(model: GPT, alphabet: Alphabet, path: str | os.PathLike[str]) -> None:
+    """Write a model and its characters to a JSON file, which `load` reads.
+
+    Raises:
+        OSError: if the file cannot be written; one that is there stays as it is.
+
+    """
+    saved = {
+        "characters": "".join(alphabet.characters),
+        "heads": model.heads,
+        "parameters": {name: x.tolist() for name, x in model.state_dict().items()},
+    }
+    files.write(path, json.dumps({"digest": _digest(saved), **saved}, indent=0).encode())
+
+
+def load(path: str | os.PathLike[str]) -> tuple[GPT, Alphabet]:
+    """Return the model and the characters that `save` wrote.
+
+    Raises:
+        ValueError: if the file is damaged or of another kind.
+        OSError: if it cannot be read.
+
+    """
+    try:
+        saved = fields("content", json.loads(Path(path).read_bytes()))
+        digest = saved.pop("digest")
+        if digest != _digest(saved):
+            raise ValueError("its digest is not that of its contents")  # noqa: TRY301, in its place
+        alphabet = Alphabet([text("characters", saved["characters"])])
+        state = _matrices(fields("parameters", saved["parameters"]), len(alphabet))
+        before = random.getstate()  # the first weights are drawn, and then set
+        width, block = len(state["query"]), len(state["position"])
+        model = GPT(len(alphabet), width, whole("heads", saved["heads"]), block)
+        random.setstate(before)
+        model.load_state_dict(state)
+    except (KeyError, ValueError, RecursionError) as error:
+        why = f"its {error} is not there" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"'{path}' is not a model that liftgrad.gpt wrote, or a damaged one ({why}); choose "
+            "another."
+        ) from None
+    return model, alphabet
+
+
+def _matrices(parameters: dict[str, Any], tokens: int) -> dict[str, list[list[float]]]:
+    """Return the parameters' numbers, if all sizes are those of one model."""
+    state = {
+        name: listed(name, rows, lambda name, row: listed(name, row, real))
+        for name, rows in parameters.items()
+    }
+    width, block = len(state["query"]), len(state["position"])
+    rows = {"token": tokens, "position": block, "head": tokens, "expand": 4 * width}
+    for name, matrix in state.items():
+        columns = 4 * width if name == "contract" else width
+        if len(matrix) != rows.get(name, width) or {len(row) for row in matrix} != {columns}:
+            raise ValueError(f"its {name} is of other sizes than its query")
+    return state
+
+
+def _digest(saved: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(saved).encode()).hexdigest()
 
 
 def _matrix(rows: int, columns: int) -> list[list[Value]]:

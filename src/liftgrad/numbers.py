@@ -1,6 +1,6 @@
 """What counts as one number, and the error for what does not."""
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -29,6 +29,27 @@ def is_number(x: Any) -> bool:
     (True, False, False)
     """
     return isinstance(x, float | int | Real) or _is_scalar_array(x)
+
+
+def is_whole(x: Any) -> bool:
+    """Tell whether `x` is one whole number, of Python or NumPy.
+
+    >>> is_whole(2), is_whole(2.0)
+    (True, False)
+    """
+    kind = getattr(getattr(x, "dtype", None), "kind", "")
+    return isinstance(x, Integral) or (getattr(x, "ndim", None) == 0 and kind in "iu")
+
+
+def plain(x: Any) -> Any:
+    """Return a number of NumPy's as Python's, and all else as it is.
+
+    With one of float32 all arithmetic would be in float32.
+
+    >>> plain(2.0), plain("2")
+    (2.0, '2')
+    """
+    return x.item() if is_number(x) and hasattr(x, "item") else x
 
 
 def _is_scalar_array(x: Any) -> bool:

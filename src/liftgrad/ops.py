@@ -167,12 +167,21 @@ negate = Operation(
     llvm=("fneg {T} {0}",),
     numpy="negative",
 )
+
+
+def _power_by_base(g: Any, a: Any, b: Any) -> Any:
+    # Where b is 0, so is b·a^(b-1), also for an `a` that is nan or whose inverse is infinite; for
+    # others by itself: its derivative is not 0.
+    slope = power(a, b - 1.0)
+    adjoint = g * (b * slope)
+    return where(b == 0.0, where(abs(slope) < math.inf, adjoint, 0.0), adjoint)
+
+
 power: Operation = Operation(
     "power",
     _power,
     lambda g, y, a, b: (
-        # Only at 0**0: elsewhere b·a^(b-1) is 0 by itself where b is, but its derivative is not.
-        where((a == 0.0) & (b == 0.0), 0.0, g * (b * power(a, b - 1.0))),
+        _power_by_base(g, a, b),
         where((a == 0.0) & (b >= 0.0), 0.0, g * (y * log(a))),
     ),
     "{0}^{1}",

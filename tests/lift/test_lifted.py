@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import math
 import pickle
 import random
 import re
@@ -830,3 +831,13 @@ def test_tracing_leaves_frozen_objects_to_the_user():
     finally:
         gc.unfreeze()
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_a_power_of_zero_does_not_depend_on_its_base(backend):
+    """Whatever the base is, when the exponent is known at run time only."""
+    power = lift(backend=backend)(lambda v, e: v**e)
+    for base in (1e-310, -1e-310, 0.0, math.inf, math.nan, 2.0):
+        x = Value(base)
+        power(x, 0.0).backward()
+        assert x.grad == 0.0

@@ -11,10 +11,10 @@ from typing import Any
 import click
 import numpy as np
 
-from liftgrad import files, optim
+from liftgrad import optim
 from liftgrad.cli.display import duration, lines_above, progress_bar, say
 from liftgrad.cli.options import Finite, check_outputs, file_path, writes
-from liftgrad.gpt import GPT, Alphabet, example, loss, next_token
+from liftgrad.gpt import GPT, Alphabet, example, loss, next_token, save
 from liftgrad.lift.api import lift
 from liftgrad.trainer import Trainer
 
@@ -234,7 +234,5 @@ def _name(model: GPT, alphabet: Alphabet, temperature: float) -> str:
 
 
 def _save(model: GPT, alphabet: Alphabet, output: Path) -> None:
-    parameters = {name: numbers.tolist() for name, numbers in model.state_dict().items()}
-    saved = {"characters": "".join(alphabet.characters), "parameters": parameters}
     with writes(output):
-        files.write(output, json.dumps(saved, indent=0).encode())
+        save(model, alphabet, output)

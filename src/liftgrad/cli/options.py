@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +63,8 @@ def writes(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.strerror is None:  # a sentence already
+            raise click.ClickException(str(error)) from None
         raise click.ClickException(
             f"'{path}' cannot be written ({error.strerror}); choose another place."
         ) from None
@@ -80,10 +81,11 @@ def check_outputs(read: Mapping[str, Path], written: Mapping[str, Path | None]) 
         click.UsageError: if two are one file.
 
     """
-    names = {os.path.realpath(path): name for name, path in read.items()}
+    names = {files.identity(path): name for name, path in read.items()}
     for name, path in written.items():
-        if path is not None:
-            other = names.setdefault(os.path.realpath(path), name)
+        # Devices and pipes may be written as often as one likes.
+        if path is not None and (path.is_file() or not path.exists()):
+            other = names.setdefault(files.identity(path), name)
             if other != name:
                 raise click.UsageError(
                     f"{other} and {name} are the same file, '{path}'; choose another for {name}."

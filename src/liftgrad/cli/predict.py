@@ -21,6 +21,7 @@ from liftgrad.cli.tables import (
     some,
     table_file,
 )
+from liftgrad.cli.trained_model import read_model
 
 
 @click.command(short_help="Predict with a saved network for the rows of a table.")
@@ -53,22 +54,13 @@ def predict(
     """
     check_outputs({"MODEL": model, "TABLE": table}, {"--output": output})
     with table_file(table) as path, refusals(training=False):
-        from liftgrad.estimators import load  # noqa: PLC0415, scikit-learn may be missing
-
-        estimator = load(model)
-        learnt = estimator.metadata_
-        if "table" not in learnt:
-            raise click.ClickException(
-                f"'{model}' was not made by `liftgrad train`; pass a model that was."
-            )
-        encoder = data.TableEncoder.from_dict(learnt["table"])
+        estimator, encoder, (mean, std) = read_model(model)
         bad_rows: Literal["error", "skip"] = "skip" if skip_bad_rows else "error"
         rows = encoder.read(path, delimiter=delimiter, on_bad_rows=bad_rows)
         X = encoder.transform(rows)
         if encoder.task == "classification":
             columns = _of_classes(encoder, estimator.predict_proba(X))
         else:
-            mean, std = learnt["scale"]
             with np.errstate(all="ignore"):
                 numbers = estimator.predict(X) * std + mean
             if not np.isfinite(numbers).all():

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.data.place import Place
 from liftgrad.data.table import Column, Kind, TableError
+from liftgrad.fields import fields, flag, listed, one_of, real, text
 
 Array = NDArray[np.float64]
 
@@ -54,6 +56,31 @@ class ColumnEncoding:
         places = np.array([*(place.get(c, unknown) for c in column.categories), unknown])
         one_hot = np.vstack([np.eye(unknown), np.zeros(unknown)])
         X[:, :unknown] = one_hot[places[column.values]]
+
+    @classmethod
+    def from_dict(cls, learned: Any) -> Self:
+        """Return the encoding of which a dictionary says everything.
+
+        Raises:
+            ValueError: if something in it is not what it must be.
+            KeyError: if something is missing.
+
+        """
+        learned = fields("column", learned)
+        mean, std = (real(name, learned[name]) for name in ("mean", "std"))
+        if set(learned) != set(cls.__dataclass_fields__) or not (
+            math.isfinite(mean) and 0.0 < std < math.inf
+        ):
+            raise ValueError("no column is like this")
+        return cls(
+            name=text("name", learned["name"]),
+            kind=one_of("kind", learned["kind"], get_args(Kind)),
+            mean=mean,
+            std=std,
+            categories=tuple(listed("categories", learned["categories"], text)),
+            has_missing=flag("has_missing", learned["has_missing"]),
+            constant=flag("constant", learned["constant"]),
+        )
 
 
 class ColumnStatistics:

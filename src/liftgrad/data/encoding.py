@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from os import PathLike
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from liftgrad.data.column_encoding import (
 from liftgrad.data.place import Place
 from liftgrad.data.reading import read_table
 from liftgrad.data.table import Kind, Table, TableError, Task, are_classes
+from liftgrad.fields import class_label, listed, one_of, text
 
 Array = NDArray[np.float64]
 
@@ -265,11 +266,12 @@ class TableEncoder:
         """
         try:
             encoder = cls(missing=learned["missing"], task=learned["task"])
-            encoder.target, encoder.target_kind = learned["target"], learned["target_kind"]
-            encoder.classes = tuple(learned["classes"])
+            target, kinds = learned["target"], (None, *get_args(Kind))
+            encoder.target = target if target is None else text("target", target)
+            encoder.target_kind = one_of("target_kind", learned["target_kind"], kinds)
+            encoder.classes = tuple(listed("classes", learned["classes"], class_label))
             encoder._encodings = tuple(
-                ColumnEncoding(**{**column, "categories": tuple(column["categories"])})
-                for column in learned["columns"]
+                listed("columns", learned["columns"], lambda _, x: ColumnEncoding.from_dict(x))
             )
         except (KeyError, TypeError, ValueError):
             raise TableError(

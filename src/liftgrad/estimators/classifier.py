@@ -11,7 +11,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from liftgrad import losses
-from liftgrad.estimators.perceptron import FLOATS, Array, Perceptron
+from liftgrad.estimators.perceptron import FLOATS, Perceptron, unchanged_if_refused
+from liftgrad.estimators.rows import Array, checked_weights
 
 
 class LiftClassifier(ClassifierMixin, Perceptron):
@@ -35,6 +36,7 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         early_stopping: whether rows are held out and their score decides when to stop.
         validation_fraction: how many of the rows are held out then.
         n_iter_no_change: ...within so many epochs, or training ends.
+        warm_start: whether `fit` goes on from the network that was fitted before.
         class_weight: a dictionary of how much each class counts, 1 where it says nothing;
             "balanced": as much as all others; None: each row counts alike.
 
@@ -42,8 +44,9 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         classes_: the classes, sorted, (k,).
         n_features_in_, n_outputs_, n_layers_: how many there are.
         parameters_: all weights and biases, neuron by neuron, (count,).
-        loss_curve_: the mean loss of each epoch; `loss_` is the last.
-        n_iter_: how many epochs there were.
+        coefs_, intercepts_: the same layer by layer, (inputs, outputs) and (outputs,), to read.
+        loss_curve_: the mean loss of each epoch since the network began; `loss_` is the last.
+        n_iter_: how many epochs the last fit took.
         interrupted_: whether Ctrl-C ended the training early, after a whole step.
         validation_scores_: the held-out rows' accuracy after each epoch, with `early_stopping`.
 
@@ -65,6 +68,7 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
+        warm_start: bool = False,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
     ) -> None:
         super().__init__(
@@ -81,9 +85,11 @@ class LiftClassifier(ClassifierMixin, Perceptron):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
         )
         self.class_weight = class_weight
 
+    @unchanged_if_refused
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from scratch on rows X (n, d) with classes y (n,), and return self.
 
@@ -99,38 +105,98 @@ class LiftClassifier(ClassifierMixin, Perceptron):
 
         """
         self._check_settings()
-        X, y = validate_data(self, X, y, dtype=FLOATS, order="C")
+        goes_on = self._goes_on()
+        X, y = self._checked(X, y, reset=not goes_on)
+        classes = np.unique(y)
+        if goes_on and set(classes.tolist()) != set(self.classes_.tolist()):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes_}, `y` has {classes}"
+            )
+        data = self._data(X, y, sample_weight, classes)
+        return self._fit(*data, one_dimensional=True, goes_on=goes_on)
+
+    @unchanged_if_refused
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Train for one epoch on some rows, going on from what was learnt before; return self.
+
+        Args:
+            X, y: the rows and their classes.
+            sample_weight: how much each row counts, (n,), times its class's weight.
+            classes: all that there will be; needed at the first call.
+
+        Raises:
+            ValueError: if X, y or the weights are not such, a setting makes no sense, or there is
+                another class.
+            NonFiniteLossError: if the loss becomes nan or infinite; the network is as it was before
+                that step.
+            KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
+
+        """
+        self._check_settings(incremental=True)
+        balanced = isinstance(self.class_weight, str)
+        if balanced:
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit. In order to use "
+                "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
+                "Pass the resulting weights as the class_weight parameter, as a dictionary."
+            )
+        goes_on = self._goes_on(incremental=True)
+        X, y = self._checked(X, y, reset=not goes_on)
+        if classes is None and not goes_on:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        known = np.unique(np.asarray(classes)) if classes is not None else self.classes_
+        if goes_on and not np.array_equal(known, self.classes_):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{self.classes_!r}"
+            )
+        if len(np.setdiff1d(y, known)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has "
+                f"{np.unique(y)}."
+            )
+        data = self._data(X, y, sample_weight, known)
+        return self._partial_fit(*data, one_dimensional=True, goes_on=goes_on)
+
+    def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
+        """Return X and y as arrays."""
+        X, y = validate_data(self, X, y, dtype=FLOATS, order="C", reset=reset)
         check_classification_targets(y)
-        classes, labels = np.unique(y, return_inverse=True)
+        return X, y
+
+    def _data(
+        self, X: Array, y: Array, sample_weight: Any, classes: Array
+    ) -> tuple[Array, Array, Array | None, int]:
+        """Return rows, what the loss compares them with, weights and the number of outputs."""
         if len(classes) < 2:
             raise ValueError("LiftClassifier needs samples of 2 classes or more; y has 1 class.")
-        weights = self._class_weighted(self._weights(sample_weight, X), classes, labels, X.dtype)
+        labels = np.searchsorted(classes, y)
+        weights = self._class_weighted(checked_weights(sample_weight, X), classes, labels, X.dtype)
         self.classes_ = classes
         if len(classes) == 2:  # one output: the logarithm of the odds for the second class
-            return self._fit(X, labels.astype(X.dtype), weights, 1, one_dimensional=True)
-        return self._fit(X, labels.astype(np.int64), weights, len(classes), one_dimensional=True)
+            return X, labels.astype(X.dtype), weights, 1
+        return X, labels.astype(np.int64), weights, len(classes)
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each row, (n,)."""
-        X = self._seen(X)
-        chosen: Array = self.classes_[self._scores(X).argmax(axis=1)]
-        return chosen
+        scores = self._scores(self._outputs_for(X))
+        return self.classes_[scores.argmax(axis=1)]  # type: ignore[no-any-return]
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class for each row, (n, k)."""
-        scores = self._scores(self._seen(X))
+        scores = self._scores(self._outputs_for(X))
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`, (n, k), exact for small ones too."""
-        scores = self._scores(self._seen(X))
+        scores = self._scores(self._outputs_for(X))
         scores = scores - scores.max(axis=1, keepdims=True)
         return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]
 
-    def _scores(self, X: Array) -> Array:
-        """Return a score of each class for each row, (n, k)."""
-        outputs = self._outputs(X)
+    def _scores(self, outputs: Array) -> Array:
+        """Return a score of each class for each row's outputs, (n, k)."""
         return outputs if self.n_outputs_ > 1 else np.hstack([np.zeros_like(outputs), outputs])
 
     def _class_weighted(
@@ -166,4 +232,6 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         return y
 
     def _score(self, X: Array, y: Array, weights: Array | None) -> float:
-        return float(accuracy_score(y, self._scores(X).argmax(axis=1), sample_weight=weights))
+        return float(
+            accuracy_score(y, self._scores(self._outputs(X)).argmax(axis=1), sample_weight=weights)
+        )

@@ -1,47 +1,61 @@
-"""Packing: a fitted estimator as the bytes of a safetensors file.
+"""Packing: a fitted estimator as a sealed file.
 
-The tensor holds the parameters; the metadata's entry is JSON with the rest.
+The array holds the parameters; the entry is JSON with the rest.
 """
 
-import json
 import numbers
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-VERSION = 1
-ENTRY = "liftgrad.estimator"
+from liftgrad.sealed import Kind, seal
+
+KIND = Kind("liftgrad.estimator", "model", "estimator", 1)
+LEARNT = (
+    *("n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "interrupted_"),
+    *("loss_", "loss_curve_", "validation_scores_"),
+)
+"""What a fit notes down beside arrays."""
+ARRAYS = re.compile(r"O|[<>|](b1|[iu][1248]|f[248]|U\d{1,6}|M8\[\d*\w+\])")
+"""The types of arrays of classes and names that a file can hold."""
+_DEPTH = 100
+"""So deeply may metadata be nested; Python reads some hundreds more."""
 
 
 def packed(estimator: Any, metadata: Mapping[str, Any]) -> bytes:
     """Return a fitted estimator as a file.
 
     Raises:
-        TypeError: if the metadata holds what JSON does not know.
+        TypeError: if the metadata holds what JSON does not know, classes are of a type that a file
+            cannot hold, or the estimator is of a class that `load` does not know.
+        ValueError: if the metadata is nested too deeply.
 
     """
-    from safetensors.numpy import save  # noqa: PLC0415, imported at use
-
+    kind = type(estimator)
+    if kind.__module__.partition(".")[0] != __name__.partition(".")[0]:
+        raise TypeError(
+            "a file holds a LiftClassifier or a LiftRegressor, and an object of the class "
+            f"{kind.__name__} would not be one again; pickle it."
+        )
+    _check_metadata(metadata)
     settings = estimator.get_params()
     if not isinstance(settings["random_state"], numbers.Integral):
         settings["random_state"] = None  # a generator is no part of the result
     settings["hidden_layer_sizes"] = np.atleast_1d(estimator.hidden_layer_sizes).tolist()
     if isinstance(settings.get("class_weight"), dict):  # its keys need not be texts
         settings["class_weight"] = list(settings["class_weight"].items())
-    learnt = {
-        name: x
-        for name, x in vars(estimator).items()
-        if name.endswith("_") and not name.startswith("_") and not isinstance(x, np.ndarray)
-    }
+    learnt = {name: x for name, x in vars(estimator).items() if name in LEARNT}
     named = {
-        name: {"dtype": x.dtype.str if x.dtype != object else "O", "values": x.tolist()}
+        name: _array(name, x)
         for name, x in vars(estimator).items()
         if name in ("classes_", "feature_names_in_")
     }
     entry = {
-        "version": VERSION,
-        "estimator": type(estimator).__name__,
+        "version": KIND.version,
+        "estimator": kind.__name__,
         "settings": settings,
         "learnt": {**learnt, "metadata_": dict(metadata)},
         "named": named,
@@ -49,12 +63,39 @@ def packed(estimator: Any, metadata: Mapping[str, Any]) -> bytes:
         "dtype": estimator._dtype,
         "one_dimensional": estimator._one_dimensional,
     }
-    text = json.dumps(entry, default=_plain)
-    return save({"parameters_": estimator.parameters_}, {ENTRY: text})
+    return seal(KIND, {"parameters_": estimator.parameters_}, entry)
 
 
-def _plain(x: Any) -> Any:
-    """Return a number of NumPy's as JSON has it."""
-    if isinstance(x, np.generic):
-        return x.item()
-    raise TypeError(f"metadata holds a {type(x).__name__}; pass what JSON knows.")
+def _array(name: str, x: NDArray[Any]) -> dict[str, Any]:
+    """Return an array as JSON has it; days and times as numbers."""
+    dtype = "O" if x.dtype == object else x.dtype.str
+    values = [_python(v) for v in (x.astype(np.int64) if x.dtype.kind == "M" else x).tolist()]
+    if not ARRAYS.fullmatch(dtype) or {type(v) for v in values} - {str, int, float, bool}:
+        raise TypeError(
+            f"{name} are of a type, {x.dtype}, that a file cannot hold; pass classes that are "
+            "text, numbers or days."
+        )
+    return {"dtype": dtype, "values": values}
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Refuse what would not come out of the file as it was put in."""
+    rest: list[tuple[Any, int]] = [(dict(metadata), 0)]
+    while rest:
+        x, depth = rest.pop()
+        if depth > _DEPTH:
+            raise ValueError(f"metadata is nested more than {_DEPTH} deep; pass it flatter.")
+        if isinstance(x, dict):
+            for key in x:
+                if not isinstance(key, str):
+                    raise TypeError(f"metadata has the name {key!r}; pass names that are text.")
+            rest += [(inner, depth + 1) for inner in x.values()]
+        elif isinstance(x, list | tuple):
+            rest += [(inner, depth + 1) for inner in x]
+        elif not isinstance(_python(x), str | int | float | None):
+            raise TypeError(f"metadata holds a {type(x).__name__}; pass what JSON knows.")
+
+
+def _python(x: Any) -> Any:
+    """Return a number of NumPy's as one of Python's."""
+    return x.item() if isinstance(x, np.generic) else x

@@ -3,41 +3,59 @@
 import functools
 import itertools
 import math
-import numbers
 import os
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    check_non_negative,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from liftgrad import files, functional, nn, optim
+from liftgrad import files, nn, optim
+from liftgrad.errors import NonFiniteLossError
 from liftgrad.estimators.packing import packed
-from liftgrad.lift.api import LiftedFunction, lift
-from liftgrad.lift.vmap import vmap
-from liftgrad.trainer import EarlyStopping, Trainer
+from liftgrad.estimators.programs import programs
+from liftgrad.estimators.rows import Array, Rows, split
+from liftgrad.lift.api import LiftedFunction
+from liftgrad.numbers import is_number, is_whole
+from liftgrad.trainer import EarlyStopping, History, Trainer
 
-Array = NDArray[Any]
-Rows = tuple[Array, Array, Array | None]
-"""X, what the loss compares it with, and weights."""
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 FLOATS = [np.float64, np.float32]
 _ACTIVATIONS = {"identity": "relu", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 """The network's name of each; a network without activations asks for none."""
 
 
+def unchanged_if_refused(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Let a method of an estimator that refuses its arguments leave the estimator as it was."""
+
+    @functools.wraps(method)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        attributes: dict[str, Any] = vars(args[0])
+        before = attributes.copy()
+        try:
+            return method(*args, **kwargs)
+        except (TypeError, ValueError):
+            attributes.clear()
+            attributes.update(before)
+            raise
+
+    return wrapped
+
+
 class Perceptron(BaseEstimator):
     """A multi-layer perceptron, trained by Adam; see `LiftClassifier`."""
+
+    _dtype = "float64"
+    """What the network computes in."""
+    _optimizer: optim.Optimizer | None = None
+    """What trained the network, and goes on from here; None, as after a copy: its state is..."""
+    _moments: Mapping[str, Any] | None = None
+    """...this, if it is known."""
 
     def __init__(
         self,
@@ -55,6 +73,7 @@ class Perceptron(BaseEstimator):
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
+        warm_start: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -69,6 +88,7 @@ class Perceptron(BaseEstimator):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
 
     def save(self, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         """Write the fitted estimator to a safetensors file, which `load` reads.
@@ -85,55 +105,82 @@ class Perceptron(BaseEstimator):
         check_is_fitted(self)
         files.write(path, packed(self, metadata or {}))
 
+    @property
+    def coefs_(self) -> list[Array]:
+        """The weights of each layer, (inputs, outputs), as scikit-learn has them, to read."""
+        return [block[:, :-1].T for block in self._layers("coefs_")]
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """The biases of each layer, (outputs,), as scikit-learn has them, to read."""
+        return [block[:, -1] for block in self._layers("intercepts_")]
+
+    def _layers(self, name: str) -> list[Array]:
+        """Return the parameters of each layer, (outputs, inputs + 1), the biases being last."""
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(
+                f"{type(self).__name__} has no {name} before fit(); call it first."
+            )
+        numbers = self.parameters_.astype(self._dtype)
+        numbers.flags.writeable = False  # They are a copy: nothing would come of setting them.
+        blocks = []
+        for fan_in, fan_out in self._fans():
+            count = fan_out * (fan_in + 1)
+            blocks.append(numbers[:count].reshape(fan_out, fan_in + 1))
+            numbers = numbers[count:]
+        return blocks
+
+    def _goes_on(self, *, incremental: bool = False) -> bool:
+        """Tell whether a fit starts from what was learnt before.
+
+        Raises:
+            ValueError: if that is of other settings.
+
+        """
+        if not self.__sklearn_is_fitted__() or not (incremental or self.warm_start):
+            return False
+        now = hidden_sizes(self.hidden_layer_sizes), self.activation
+        if now != self._trained:
+            hidden, activation = self._trained
+            raise ValueError(
+                f"the network was fitted with hidden_layer_sizes={hidden} and "
+                f"activation={activation!r}, and cannot go on with hidden_layer_sizes={now[0]} and "
+                f"activation={now[1]!r}; set the same, or fit anew with warm_start=False."
+            )
+        return True
+
     def _fit(
-        self, X: Array, y: Array, weights: Array | None, outputs: int, *, one_dimensional: bool
+        self,
+        X: Array,
+        y: Array,
+        weights: Array | None,
+        outputs: int,
+        *,
+        one_dimensional: bool,
+        goes_on: bool,
     ) -> Self:
         """Train on rows X (n, d) of these weights, and what they are compared with, y (n, ...)."""
-        self.__dict__.pop("parameters_", None)  # If this fails, there is no fitted network.
         seeds = check_random_state(self.random_state)
-        # Settings may be set for the next fit; these are the fitted network's.
-        self._trained = hidden_sizes(self.hidden_layer_sizes), self.activation
-        self.n_outputs_, self._dtype, self._one_dimensional = outputs, X.dtype.name, one_dimensional
-        self.n_layers_ = len(self._trained[0]) + 2
-        self._model = self._network(self._first_parameters(seeds))
+        if not goes_on:
+            self._begin(outputs, seeds, one_dimensional=one_dimensional)
         held: Rows | None = None
         if self.early_stopping:
-            (X, y, weights), held = self._split(X, y, weights, seeds)
-        model = self._model
-        parameters = model.parameters()
-        trainer = Trainer(
-            self._programs()[0],
-            optim.Adam(parameters, lr=self.learning_rate_init),
-            batch_size=200 if self.batch_size == "auto" else self.batch_size,
-            shuffle=self.shuffle,
-            seed=int(seeds.randint(2**31 - 1)),
-        )
-        patience, data = self.n_iter_no_change, (model, X, y, weights, 0.5 * self.alpha)
+            (X, y, weights), held = split(
+                *(X, y, weights), self.validation_fraction, self._stratification(y), seeds
+            )
+        optimizer = optim.Adam(self._model.parameters(), lr=self.learning_rate_init)
+        patience, data = self.n_iter_no_change, (optimizer, X, y, weights)
         if held is None:
             rule = EarlyStopping(patience, self.tol, "loss", restore_best=False)
-            history = trainer.fit(self.max_iter, *data, early_stopping=rule, progress=self.verbose)
+            history = self._train(*data, self.max_iter, seeds, early_stopping=rule)
         else:
             rule = EarlyStopping(patience, self.tol, "score", mode="max")
             score = {"score": lambda *_: self._score(*held)}
-            history = trainer.fit(
-                self.max_iter,
-                *data,
-                metrics=score,
-                early_stopping=rule,
-                progress=self.verbose,
+            history = self._train(
+                *(*data, self.max_iter, seeds), metrics=score, early_stopping=rule
             )
-            if history.interrupted and len(history.loss):
-                # There is no going on from here, so that the best epoch is what is wanted.
-                trainer.fit(0, *data, metrics=score, early_stopping=rule)
-            self.validation_scores_ = history.epochs["score"].tolist() if history.epochs else []
-        self.interrupted_ = history.interrupted
-        if not len(history.loss):
-            raise KeyboardInterrupt  # there is nothing to use yet
-        self.parameters_ = np.array([p.data for p in parameters])
-        # Interrupted in its first epoch, a fit has a loss for each step only.
-        self.loss_curve_ = history.epochs.get("loss", history.loss.mean(keepdims=True)).tolist()
-        self.loss_, self.n_iter_ = self.loss_curve_[-1], len(self.loss_curve_)
-        if self.n_iter_ == self.max_iter and not self.interrupted_:
+            self.validation_scores_ += history.epochs["score"].tolist() if history.epochs else []
+        if self.n_iter_ == self.max_iter and not (history.stopped or history.interrupted):
             warnings.warn(
                 f"{type(self).__name__} has not converged within max_iter={self.max_iter} epochs; "
                 "raise it, or the learning rate.",
@@ -142,51 +189,108 @@ class Perceptron(BaseEstimator):
             )
         return self
 
-    def _split(
-        self, X: Array, y: Array, weights: Array | None, seeds: np.random.RandomState
-    ) -> tuple[Rows, Rows]:
-        """Return rows to train on and rows to hold out, each with targets and weights."""
-        arrays = [X, y] if weights is None else [X, y, weights]
-        parts = train_test_split(
-            *arrays,
-            test_size=self.validation_fraction,
-            stratify=self._stratification(y),
-            random_state=seeds,
+    def _partial_fit(
+        self,
+        X: Array,
+        y: Array,
+        weights: Array | None,
+        outputs: int,
+        *,
+        one_dimensional: bool,
+        goes_on: bool,
+    ) -> Self:
+        """Train for one epoch, from where the last one ended."""
+        seeds = check_random_state(self.random_state)
+        if not goes_on:
+            self._begin(outputs, seeds, one_dimensional=one_dimensional)
+        optimizer = self._optimizer
+        if optimizer is None:
+            optimizer = optim.Adam(self._model.parameters())
+            if self._moments is not None:
+                optimizer.load_state_dict(self._moments)
+        optimizer.lr = self.learning_rate_init
+        self._train(optimizer, X, y, weights, 1, seeds)
+        return self
+
+    def _begin(self, outputs: int, seeds: np.random.RandomState, *, one_dimensional: bool) -> None:
+        """Make a network of the settings, which has learnt nothing."""
+        self.__dict__.pop("parameters_", None)  # If this fails, there is no fitted network.
+        self._optimizer = self._moments = None
+        # Settings may be set for the next fit; these are the fitted network's.
+        self._trained = hidden_sizes(self.hidden_layer_sizes), self.activation
+        self.n_outputs_, self._one_dimensional = outputs, one_dimensional
+        self.n_layers_ = len(self._trained[0]) + 2
+        self._model = self._network(self._first_parameters(seeds))
+        self.loss_curve_: list[float] = []
+        self.validation_scores_: list[float] = []
+
+    def _train(
+        self,
+        optimizer: optim.Optimizer,
+        X: Array,
+        y: Array,
+        weights: Array | None,
+        epochs: int,
+        seeds: np.random.RandomState,
+        **rules: Any,
+    ) -> History:
+        """Train the network for epochs, and keep what came of it."""
+        dtype, moments = self._dtype, self._moments_now()
+        self._dtype = X.dtype.name
+        trainer = Trainer(
+            self._programs()[0],
+            optimizer,
+            batch_size=200 if self.batch_size == "auto" else self.batch_size,
+            shuffle=self.shuffle,
+            seed=int(seeds.randint(2**31 - 1)),
         )
-        trained, held = parts[::2], parts[1::2]
-        if weights is None:
-            return (*trained, None), (*held, None)
-        return tuple(trained), tuple(held)
+        data = (self._model, X, y, weights, 0.5 * self.alpha)
+        try:
+            history = trainer.fit(epochs, *data, progress=self.verbose, **rules)
+            if history.interrupted and len(history.loss) and "metrics" in rules:
+                # There is no going on from here, so that the best epoch is what is wanted.
+                trainer.fit(0, *data, **rules)
+        except NonFiniteLossError:
+            if self.__sklearn_is_fitted__():
+                self._dtype, self._moments, self._optimizer = dtype, moments, None
+                self._restore()
+            raise
+        if not len(history.loss):
+            raise KeyboardInterrupt  # there is nothing to use yet
+        self._optimizer = optimizer
+        self.parameters_ = np.array([p.data for p in optimizer.params])
+        self.interrupted_ = history.interrupted
+        # Interrupted in its first epoch, a fit has a loss for each step only.
+        curve = history.epochs.get("loss", history.loss.mean(keepdims=True)).tolist()
+        self.loss_curve_ += curve
+        self.loss_, self.n_iter_ = curve[-1], len(curve)
+        return history
 
-    def _weights(self, sample_weight: Any, X: Array) -> Array | None:
-        """Return how much each row counts, (n,), or None if all count alike.
-
-        Raises:
-            ValueError: if they are not such, negative, or all 0.
-
-        """
-        if sample_weight is None:
-            return None
-        weights: Array = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-        check_non_negative(weights, "`sample_weight`")
-        if not weights.any():
-            raise ValueError("Sample weights must contain at least one non-zero number.")
-        return weights
+    def _moments_now(self) -> Mapping[str, Any] | None:
+        """Return the state of the optimiser, if there is one to go on with."""
+        if self._optimizer is None:
+            return self._moments
+        state = {name: np.array(column) for name, column in self._optimizer.state.items()}
+        return {"steps": self._optimizer.steps, **state}
 
     def _first_parameters(self, seeds: np.random.RandomState) -> Array:
         """Draw the numbers that scikit-learn's network of this `random_state` starts from.
 
         Weights and biases are uniform (Glorot & Bengio, 2010).
         """
-        hidden, activation = self._trained
+        _, activation = self._trained
         factor = 2.0 if activation == "logistic" else 6.0
         drawn = []
-        for fan_in, fan_out in itertools.pairwise([self.n_features_in_, *hidden, self.n_outputs_]):
+        for fan_in, fan_out in self._fans():
             bound = math.sqrt(factor / (fan_in + fan_out))
             weights = seeds.uniform(-bound, bound, (fan_in, fan_out))
             biases = seeds.uniform(-bound, bound, fan_out)
             drawn.append(np.vstack([weights, biases]).T.reshape(-1))  # neuron by neuron
         return np.concatenate(drawn)
+
+    def _fans(self) -> Iterable[tuple[int, int]]:
+        """Return how many inputs and outputs each layer has."""
+        return itertools.pairwise([self.n_features_in_, *self._trained[0], self.n_outputs_])
 
     def _network(self, parameters: Array) -> nn.MLP:
         """Return a network with these parameters."""
@@ -206,26 +310,42 @@ class Perceptron(BaseEstimator):
         """Return the lifted loss and the lifted outputs for networks of this structure."""
         hidden, activation = self._trained
         sizes = (self.n_features_in_, *hidden, self.n_outputs_)
-        return _programs(self._cost, sizes, activation, self._dtype)
+        return programs(self._cost, sizes, activation, self._dtype)
 
     def _outputs(self, X: Array) -> Array:
         """Return the network's outputs, (n, outputs)."""
         _, outputs = self._programs()
         return np.atleast_2d(outputs(self._model, X)).T
 
-    def _seen(self, X: Any) -> Array:
-        """Return rows to predict for as an array of the type that was trained with."""
-        check_is_fitted(self)
-        rows: Array = validate_data(self, X, reset=False, dtype=FLOATS)
-        return rows.astype(self._dtype, copy=False)
+    def _outputs_for(self, X: Any) -> Array:
+        """Return the network's outputs for rows to predict for, (n, outputs).
 
-    def _check_settings(self) -> None:
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: if X is not such rows, or outputs are nan or infinite.
+
+        """
+        check_is_fitted(self)
+        with np.errstate(over="ignore", invalid="ignore"):  # What is too large is refused.
+            rows = validate_data(self, X, reset=False, dtype=self._dtype)
+        outputs = self._outputs(rows)
+        finite = np.isfinite(outputs).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"the outputs for row {int(np.argmin(finite))} of X are beyond the range of "
+                f"{self._dtype}; scale X as the rows were that the network was fitted to."
+            )
+        return outputs
+
+    def _check_settings(self, *, incremental: bool = False) -> None:
         """Refuse settings that make no sense.
 
         Raises:
             ValueError: for these.
 
         """
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
         if self.activation not in _ACTIVATIONS:
             raise ValueError(
                 f"activation={self.activation!r}; choose one of {', '.join(_ACTIVATIONS)}."
@@ -236,19 +356,27 @@ class Perceptron(BaseEstimator):
         for i, size in enumerate(hidden_sizes(self.hidden_layer_sizes)):
             whole[f"hidden_layer_sizes[{i}]"] = size
         for name, number in whole.items():
-            if not isinstance(number, numbers.Integral) or number < 1:
+            if not is_whole(number) or number < 1:
                 raise ValueError(f"{name}={number!r}; pass a whole number, 1 or more.")
         for name in ("alpha", "tol", "learning_rate_init"):
             number = getattr(self, name)
-            if not isinstance(number, numbers.Real) or not 0.0 <= float(number) < math.inf:
+            if not is_number(number) or not 0.0 <= number < math.inf:
                 raise ValueError(f"{name}={number!r}; pass a finite number, 0 or more.")
+        fraction, least = self.validation_fraction, 0.0 if self.early_stopping else -1.0
+        if not is_number(fraction) or not least < fraction < 1.0:
+            raise ValueError(
+                f"validation_fraction={fraction!r}; pass a number above 0 and below 1."
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return "parameters_" in vars(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The network is made anew of its numbers.
-        return {k: x for k, x in super().__getstate__().items() if k != "_model"}
+        state = dict(super().__getstate__())
+        # The network and its optimiser are made anew of their numbers.
+        if state.pop("_model", None) is not None:
+            state.update(_optimizer=None, _moments=self._moments_now())
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -257,32 +385,6 @@ class Perceptron(BaseEstimator):
 
     def _restore(self) -> None:
         self._model = self._network(self.parameters_)
-
-
-@functools.lru_cache(maxsize=64)
-def _programs(
-    cost: Callable[[Any, Any], Any], _sizes: tuple[int, ...], _activation: str, dtype: Any
-) -> tuple[LiftedFunction, LiftedFunction]:
-    """Return the lifted loss and outputs; each structure has its own, and old ones are let go."""
-
-    @lift(dtype=dtype)
-    def loss(model: nn.MLP, X: Any, y: Any, weights: Any, decay: Any) -> Any:
-        if weights is None:
-            costs = vmap(lambda x, target: cost(model(x), target))(X, y)
-            share = 1.0 / functional.total(vmap(lambda _: 1.0)(X))
-        else:
-            costs = vmap(lambda x, target, weight: weight * cost(model(x), target))(X, y, weights)
-            weight = functional.total(vmap(lambda weight: weight)(weights))
-            # A batch may have rows of weight 0 only, which teach nothing.
-            share = functional.where(weight > 0.0, 1.0 / weight, 0.0)
-        slopes = [w for layer in model.layers for neuron in layer.neurons for w in neuron.w]
-        return share * (functional.total(costs) + decay * functional.dot(slopes, slopes))
-
-    @lift(dtype=dtype)
-    def outputs(model: nn.MLP, X: Any) -> Any:
-        return vmap(model)(X)
-
-    return loss, outputs
 
 
 def hidden_sizes(sizes: Any) -> tuple[Any, ...]:

@@ -1,13 +1,16 @@
 """LiftRegressor: a network that predicts numbers."""
 
+import math
 from typing import Any, Self
 
+import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 from liftgrad import functional
-from liftgrad.estimators.perceptron import FLOATS, Array, Perceptron
+from liftgrad.estimators.perceptron import FLOATS, Perceptron, unchanged_if_refused
+from liftgrad.estimators.rows import Array, checked_weights
 
 
 class LiftRegressor(RegressorMixin, Perceptron):
@@ -17,6 +20,7 @@ class LiftRegressor(RegressorMixin, Perceptron):
     without the classes, and the validation score is R².
     """
 
+    @unchanged_if_refused
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from scratch on rows X (n, d) with numbers y (n,) or (n, k), and return self.
 
@@ -32,14 +36,47 @@ class LiftRegressor(RegressorMixin, Perceptron):
 
         """
         self._check_settings()
-        X, y = validate_data(self, X, y, dtype=FLOATS, order="C", multi_output=True, y_numeric=True)
-        targets = y.astype(X.dtype).reshape(len(y), -1)
-        weights = self._weights(sample_weight, X)
-        return self._fit(X, targets, weights, targets.shape[1], one_dimensional=y.ndim == 1)
+        goes_on = self._goes_on()
+        data, one_dimensional = self._data(X, y, sample_weight, reset=not goes_on)
+        return self._fit(*data, one_dimensional=one_dimensional, goes_on=goes_on)
+
+    @unchanged_if_refused
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch on some rows, going on from what was learnt before; return self.
+
+        Raises:
+            ValueError: if X, y or the weights are not such, or a setting makes no sense.
+            NonFiniteLossError: if the loss becomes nan or infinite; the network is as it was before
+                that step.
+            KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
+
+        """
+        self._check_settings(incremental=True)
+        goes_on = self._goes_on(incremental=True)
+        data, one_dimensional = self._data(X, y, sample_weight, reset=not goes_on)
+        return self._partial_fit(*data, one_dimensional=one_dimensional, goes_on=goes_on)
+
+    def _data(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool
+    ) -> tuple[tuple[Array, Array, Array | None, int], bool]:
+        """Return rows, targets, weights and the number of outputs; and whether y has one axis."""
+        X, y = validate_data(
+            *(self, X, y), dtype=FLOATS, order="C", multi_output=True, y_numeric=True, reset=reset
+        )
+        with np.errstate(over="ignore", invalid="ignore"):  # What is too large is refused.
+            targets = check_array(y, dtype=X.dtype, ensure_2d=False, input_name="y")
+        targets = targets.reshape(len(y), -1)
+        outputs = targets.shape[1]
+        if not reset and outputs != self.n_outputs_:
+            raise ValueError(
+                f"y has {outputs} numbers a row, and the network was fitted to {self.n_outputs_}; "
+                "pass as many."
+            )
+        return (X, targets, checked_weights(sample_weight, X), outputs), y.ndim == 1
 
     def predict(self, X: Any) -> Array:
         """Return the numbers for each row, (n,) or (n, k) as `fit` had them."""
-        outputs = self._outputs(self._seen(X))
+        outputs = self._outputs_for(X)
         return outputs[:, 0] if self._one_dimensional else outputs
 
     def __sklearn_tags__(self) -> Any:
@@ -58,4 +95,7 @@ class LiftRegressor(RegressorMixin, Perceptron):
         return None
 
     def _score(self, X: Array, y: Array, weights: Array | None) -> float:
-        return float(r2_score(y, self._outputs(X), sample_weight=weights))
+        outputs = self._outputs(X)
+        if not np.isfinite(outputs).all():
+            return math.nan
+        return float(r2_score(y, outputs, sample_weight=weights))

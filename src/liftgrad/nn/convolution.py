@@ -63,7 +63,8 @@ class Conv2d(Module):
 
     def __call__(self, x: Any) -> list[list[list[Any]]]:
         """Return (out_channels, height', width') for a picture (in_channels, height, width)."""
-        picture = _padded(_picture(x, "Conv2d"), self.padding)
+        pixels = _picture(x, "Conv2d")
+        picture = _padded(pixels, self.padding)
         check_length(picture, self.in_channels, "Conv2d", "channels")
         rows, columns = _places(picture, self.kernel_size, self.stride, self.dilation)
         per_group = self.in_channels // self.groups
@@ -78,12 +79,14 @@ class Conv2d(Module):
             ]
             for c in range(0, self.in_channels, per_group)
         ]
+        # Of the kind of all other results, for windows that see nothing but padding.
+        nothing = where(True, where(True, 0.0, self.weight[0][0][0][0]), pixels[0][0][0])
         biases = self.bias or [None] * self.out_channels
         result = []
         for channel, (weight, b) in enumerate(zip(self.weight, biases, strict=True)):
             flat = numbers(weight)
             windows = seen[channel * self.groups // self.out_channels]
-            result.append([[_sum(flat, window, b) for window in row] for row in windows])
+            result.append([[_sum(flat, window, b, nothing) for window in row] for row in windows])
         return result
 
     def extra_repr(self) -> str:
@@ -212,14 +215,18 @@ def _window(
     ]
 
 
-def _sum(weights: list[Any], window: list[Any], bias: Any) -> Any:
+def _sum(weights: list[Any], window: list[Any], bias: Any, nothing: Any) -> Any:
     """Return bias + Σ weight·x over the pixels of a window that are not padding.
+
+    Of no pixels and without a bias it is `nothing`.
 
     Products with zeros would be operations of another kind: padded windows would not roll up with
     the others, and neither would all that follows.
 
     """
     seen = [(w, x) for w, x in zip(weights, window, strict=True) if x is not None]
+    if not seen and bias is None:
+        return nothing
     return dot([w for w, _ in seen], [x for _, x in seen], start=bias)
 
 

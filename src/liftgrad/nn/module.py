@@ -93,7 +93,8 @@ class Module:
         Raises:
             ValueError: if names are missing or unknown, a shape differs, or two names of one
                 parameter disagree; nothing is changed then.
-            TypeError: if something is not a number; nothing is changed then.
+            TypeError: if it is no dictionary, or something in it is not a number; nothing is
+                changed then.
 
         """
         from_arrays(_named(self), state)

@@ -26,6 +26,11 @@ def to_arrays(named: Iterable[tuple[str, Any]]) -> "dict[str, NDArray[np.float64
 
 def from_arrays(named: Iterable[tuple[str, Any]], state: Mapping[str, Any]) -> None:
     """Set the parameters' numbers; see `Module.load_state_dict`."""
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"a state_dict is a dictionary, and this is a {type(state).__name__}; pass what "
+            "state_dict returned."
+        )
     grids = _grids(named)
     missing = [name for name in grids if name not in state]
     unknown = [name for name in state if name not in grids]
@@ -36,9 +41,12 @@ def from_arrays(named: Iterable[tuple[str, Any]], state: Mapping[str, Any]) -> N
         )
     numbers: dict[int, tuple[str, Any, float]] = {}
     for name, (shape, parameters) in grids.items():
-        found = _numbers(state[name])
-        if found is None or found[0] != shape:
+        try:
+            found = _numbers(state[name])
             what = "lists of unequal lengths" if found is None else f"of shape {found[0]}"
+        except RecursionError:
+            found, what = None, "nested deeply"
+        if found is None or found[0] != shape:
             raise ValueError(
                 f"{name} in this state_dict is {what} and the module's is of shape {shape}; "
                 "build the module with the same sizes first."

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from liftgrad.numbers import is_number, plain
 from liftgrad.ops import divide, maximum, sqrt
 from liftgrad.optim.checks import check
 from liftgrad.optim.optimizer import Optimizer
@@ -43,16 +44,15 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
     ) -> None:
-        for beta in betas:
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"betas are from 0 up to, but not, 1; got betas={betas}.")
+        if len(betas) != 2 or not all(is_number(beta) and 0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError(f"betas are from 0 up to, but not, 1, and two; got betas={betas}.")
         check("eps", eps)
         check("weight_decay", weight_decay)
         self.state_names = ("mean", "square", "largest") if amsgrad else ("mean", "square")
         super().__init__(
             params,
             lr,
-            betas=betas,
+            betas=(plain(betas[0]), plain(betas[1])),
             eps=eps,
             weight_decay=weight_decay,
             amsgrad=amsgrad,

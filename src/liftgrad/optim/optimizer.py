@@ -2,9 +2,10 @@
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from operator import index
+from typing import Any, ClassVar, Self
 
-from liftgrad.numbers import to_float
+from liftgrad.numbers import plain, to_float
 from liftgrad.optim.checks import check
 from liftgrad.optim.param_groups import ParamGroup, read_params, refuse_unknown
 from liftgrad.optim.schedules import Schedule
@@ -65,7 +66,7 @@ class Optimizer:
         self.params, groups = read_params(params)
         if not callable(lr):
             check("lr", lr)
-        settings = {"lr": lr, **settings}
+        settings = {name: plain(x) for name, x in {"lr": lr, **settings}.items()}
         self._defaults = settings
         """What a group that is added has, where it says nothing else."""
         self.began = 0
@@ -200,7 +201,7 @@ class Optimizer:
         if self._parts:
             return self.rules[0].rate(step)
         lr = self.lr
-        return lr(step + self.began) if callable(lr) else lr
+        return float(lr(step + self.began) if callable(lr) else lr)
 
     def rates(self, step: int) -> list[float]:
         """Return the learning rate of each group after `step` steps of the whole optimiser."""
@@ -235,6 +236,12 @@ class Optimizer:
         for parameter in self.params:
             parameter.grad = 0.0
 
+    def __copy__(self) -> Self:
+        raise TypeError(
+            "a shallow copy of an optimiser would share its state and count its own steps; use "
+            "copy.deepcopy((model, optimizer))."
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps and the state, a list for each of `state_names`.
 
@@ -248,35 +255,70 @@ class Optimizer:
         """Go on from a `state_dict`; groups that were added are there already.
 
         Raises:
-            ValueError: if it belongs to another optimiser or other parameters; nothing is
-                changed then.
+            ValueError: if it belongs to another optimiser or other parameters, or something in it
+                is no number; nothing is changed then.
+            TypeError: if it is no dictionary.
 
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"a state_dict is a dictionary, and this is a {type(state).__name__}; pass what "
+                "state_dict returned."
+            )
         if set(state) - {"began"} != {"steps", *self.state_names}:
             raise ValueError(
                 f"this state_dict has {_listed(state)} and {type(self).__name__} needs "
                 f"{_listed(('steps', *self.state_names))}; make the optimiser with the same "
                 "arguments first."
             )
-        numbers = {name: [to_float(x) for x in state[name]] for name in self.state_names}
-        for column in numbers.values():
-            if len(column) != len(self.params):
-                raise ValueError(
-                    f"this state_dict is of {len(column)} parameters and the optimiser has "
-                    f"{len(self.params)}; build the model with the same sizes first."
-                )
+        numbers = {name: _column(name, state[name], self.params) for name in self.state_names}
         rules = self.rules
-        began = [int(step) for step in state.get("began", [0] * len(rules))]
+        steps = _count("steps", state["steps"])
+        listed = state.get("began", [0] * len(rules))
+        if not isinstance(listed, Iterable):
+            raise ValueError(  # noqa: TRY004, as all that a state_dict may say
+                f"began in this state_dict is {listed!r:.40}; pass what state_dict returned."
+            )
+        began = [_count("began", step, steps) for step in listed]
         if len(began) != len(rules):
             raise ValueError(
                 f"this state_dict is of {len(began)} groups of parameters and the optimiser has "
                 f"{len(rules)}; add the same groups first."
             )
-        for name, column in numbers.items():
-            self.state[name] = column
+        self.state.update(numbers)
         for rule, step in zip(rules, began, strict=True):
             rule.began = step
-        self.steps = int(state["steps"])
+        self.steps = steps
+
+
+def _count(name: str, x: Any, most: int = 2**53) -> int:
+    """Return a number of steps."""
+    try:
+        count = index(x)
+    except TypeError:
+        count = -1
+    if not 0 <= count <= most:
+        raise ValueError(
+            f"{name} in this state_dict is {x!r:.40} and not a number of steps up to {most}; pass "
+            "what state_dict returned."
+        )
+    return count
+
+
+def _column(name: str, column: Any, params: Sequence[Any]) -> list[float]:
+    """Return a state's number for each parameter."""
+    try:
+        numbers = [to_float(x) for x in column]
+    except TypeError:
+        raise ValueError(
+            f"{name} in this state_dict is not a list of numbers; pass what state_dict returned."
+        ) from None
+    if len(numbers) != len(params):
+        raise ValueError(
+            f"this state_dict is of {len(numbers)} parameters and the optimiser has "
+            f"{len(params)}; build the model with the same sizes first."
+        )
+    return numbers
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -41,7 +41,7 @@ class ParamGroup(MutableMapping[str, Any]):
                 f"{name}={setting!r} needs other state than {name}={self[name]!r}; make a new "
                 "optimiser."
             )
-        setattr(rule, name, setting)
+        setattr(rule, name, getattr(like, name))
 
     def __delitem__(self, name: str) -> None:
         """Refuse."""

@@ -1,11 +1,12 @@
 """Schedules of the learning rate: functions from the number of steps taken before to the rate.
 
 Any function of that kind will do; these are the usual ones. After its last step a schedule stays
-where it is.
+where it is. They are partial functions of the module's own, which can be pickled.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from liftgrad.optim.checks import check
@@ -22,7 +23,7 @@ def constant(rate: float) -> Schedule:
 
     """
     check("rate", rate)
-    return lambda step: rate
+    return partial(_constant, rate)
 
 
 def linear(start: float, end: float, steps: int) -> Schedule:
@@ -39,7 +40,7 @@ def linear(start: float, end: float, steps: int) -> Schedule:
     check("start", start)
     check("end", end)
     _check_steps("linear", steps)
-    return lambda step: start - (start - end) * step / steps if step < steps else end
+    return partial(_linear, start, end, steps)
 
 
 def step(start: float, every: int, gamma: float = 0.1) -> Schedule:
@@ -57,7 +58,7 @@ def step(start: float, every: int, gamma: float = 0.1) -> Schedule:
     check("gamma", gamma)
     if every < 1:
         raise ValueError(f"a step schedule falls every 1 step or more; got every={every}.")
-    return lambda step: start * gamma ** (step // every)
+    return partial(_stepwise, start, every, gamma)
 
 
 def exponential(start: float, gamma: float) -> Schedule:
@@ -72,7 +73,7 @@ def exponential(start: float, gamma: float) -> Schedule:
     """
     check("start", start)
     check("gamma", gamma)
-    return lambda step: start * gamma**step
+    return partial(_stepwise, start, 1, gamma)
 
 
 def cosine(start: float, end: float, steps: int) -> Schedule:
@@ -91,7 +92,7 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
     check("start", start)
     check("end", end)
     _check_steps("cosine", steps)
-    return lambda step: _half_cosine(start, end, step / steps) if step < steps else end
+    return partial(_cosine, start, end, steps)
 
 
 def one_cycle(
@@ -128,14 +129,7 @@ def one_cycle(
             f"{top:g} and {last:g}: pass more steps, or a pct_start further from 0 and 1."
         )
     low = peak / div_factor
-    end = low / final_div_factor
-
-    def rate(step: int) -> float:
-        if step <= top:
-            return _half_cosine(low, peak, step / top)
-        return _half_cosine(peak, end, (step - top) / (last - top)) if step < last else end
-
-    return rate
+    return partial(_one_cycle, low, peak, low / final_div_factor, top, last)
 
 
 def warm_up(start: float, steps: int, then: float | Schedule) -> Schedule:
@@ -154,9 +148,33 @@ def warm_up(start: float, steps: int, then: float | Schedule) -> Schedule:
     check("start", start)
     _check_steps("warm-up", steps)
     after = then if callable(then) else constant(then)
-    first = after(0)
-    rising = linear(start, first, steps)
-    return lambda step: rising(step) if step < steps else after(step - steps)
+    return partial(_warm_up, linear(start, after(0), steps), steps, after)
+
+
+def _constant(rate: float, _step: int) -> float:
+    return rate
+
+
+def _linear(start: float, end: float, steps: int, step: int) -> float:
+    return start - (start - end) * step / steps if step < steps else end
+
+
+def _stepwise(start: float, every: int, gamma: float, step: int) -> float:
+    return start * gamma ** (step // every)
+
+
+def _cosine(start: float, end: float, steps: int, step: int) -> float:
+    return _half_cosine(start, end, step / steps) if step < steps else end
+
+
+def _one_cycle(low: float, peak: float, end: float, top: float, last: float, step: int) -> float:
+    if step <= top:
+        return _half_cosine(low, peak, step / top)
+    return _half_cosine(peak, end, (step - top) / (last - top)) if step < last else end
+
+
+def _warm_up(rising: Schedule, steps: int, after: Schedule, step: int) -> float:
+    return rising(step) if step < steps else after(step - steps)
 
 
 def _half_cosine(start: float, end: float, part: float) -> float:

@@ -64,6 +64,8 @@ class Evaluation:
         self.validates = validation is not None
         self.data = Samples(validation if isinstance(validation, tuple) else args)
         """What is evaluated."""
+        if isinstance(validation, tuple):
+            check_rows(loss.arguments(validation, {}))
         if validation is None or isinstance(validation, tuple):
             return
         if not is_number(validation):
@@ -103,7 +105,8 @@ def rows_of(arguments: dict[str, Any]) -> int:
 
     """
     arrays = [x for x in arguments.values() if isinstance(x, np.ndarray) and x.ndim]
-    if not arrays or not len(arrays[0]):
+    check_rows(arguments)
+    if not arrays:
         raise LiftError("batch_size needs data to cut batches from; pass it as NumPy arrays.")
     rows = len(arrays[0])
     for name, x in arguments.items():
@@ -114,6 +117,19 @@ def rows_of(arguments: dict[str, Any]) -> int:
                 "pass it as an array of floats or integers."
             )
     return rows
+
+
+def check_rows(arguments: Mapping[str, Any]) -> None:
+    """Refuse data without samples, whose mean loss would be nan.
+
+    Raises:
+        LiftError: naming the first array, if it has no rows.
+
+    """
+    arrays = {name: x for name, x in arguments.items() if isinstance(x, np.ndarray) and x.ndim}
+    for name, x in list(arrays.items())[:1]:
+        if not len(x):
+            raise LiftError(f"{name} has no rows, of which there is no loss; pass one or more.")
 
 
 def _split(

@@ -39,6 +39,8 @@ class History:
     nan before a group was added; `seconds` that the epoch took."""
     interrupted: bool = False
     """Whether Ctrl-C ended the last fit."""
+    stopped: bool = False
+    """Whether early stopping or a callback ended the last fit, also after the last epoch of it."""
 
     def table(self) -> dict[str, NDArray[Any]]:
         """Return the epochs' columns, as `pandas.DataFrame` takes them."""
@@ -135,7 +137,7 @@ class Log:
         self.rows.append(row)
         self.epoch = []
 
-    def history(self, *, interrupted: bool = False) -> History:
+    def history(self, *, interrupted: bool = False, stopped: bool = False) -> History:
         """Return all that was noted."""
         losses = np.concatenate(self.losses) if self.losses else np.zeros(0)
         names = dict.fromkeys(name for row in self.rows for name in row)
@@ -144,4 +146,4 @@ class Log:
             # A fit may have validation where another had none.
             column = np.array([row.get(name, math.nan) for row in self.rows], np.float64)
             epochs[name] = column.astype(np.int64) if name in ("epoch", "step") else column
-        return History(losses, epochs, interrupted)
+        return History(losses, epochs, interrupted, stopped)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.numbers import is_whole
+
 
 @dataclass(frozen=True)
 class EarlyStopping:
@@ -32,8 +34,8 @@ class EarlyStopping:
     mode: Literal["min", "max"] = "min"
 
     def __post_init__(self) -> None:
-        if self.patience < 1:
-            raise ValueError(f"patience is a number of epochs, 1 or more; got {self.patience}.")
+        if not is_whole(self.patience) or self.patience < 1:
+            raise ValueError(f"patience is a number of epochs, 1 or more; got {self.patience!r}.")
         if not 0.0 <= self.min_delta < math.inf:
             raise ValueError(f"min_delta is a finite number, 0 or more; got {self.min_delta}.")
         if self.mode not in ("min", "max"):

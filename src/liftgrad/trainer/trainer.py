@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,22 +16,16 @@ from liftgrad.lift.clipping import Clipping
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.training import Training
-from liftgrad.numbers import is_number
+from liftgrad.numbers import is_number, is_whole
 from liftgrad.optim import Optimizer
 from liftgrad.trainer.batches import Batches, Order
-from liftgrad.trainer.checkpoint import (
-    Checkpoint,
-    Writer,
-    names_digest,
-    other_names,
-    pack,
-    unpack,
-)
-from liftgrad.trainer.evaluation import Evaluation, Metric, rows_of
+from liftgrad.trainer.checkpoint import Checkpoint, Writer
+from liftgrad.trainer.evaluation import Evaluation, Metric, check_rows, rows_of
 from liftgrad.trainer.failure import Snapshot, fail
 from liftgrad.trainer.history import EpochState, History, Log
 from liftgrad.trainer.interruption import deferred
 from liftgrad.trainer.progress import shown
+from liftgrad.trainer.state import names_digest, other_names, pack, unpack
 from liftgrad.trainer.stopping import Best, EarlyStopping
 
 Callback = Callable[[EpochState], Any]
@@ -72,8 +66,11 @@ class Trainer:
     ) -> None:
         if not isinstance(loss, LiftedFunction):
             raise LiftError("a Trainer needs a lifted loss; decorate the function with @lift.")
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}; pass 1 or more, or None for all samples.")
+        if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
+            raise ValueError(
+                f"batch_size={batch_size!r}; pass a whole number, 1 or more, or None for all "
+                "samples."
+            )
         for name, bound in (("max_norm", max_norm), ("clip_value", clip_value)):
             if bound is not None and not (is_number(bound) and 0.0 <= bound < math.inf):
                 raise ValueError(f"{name} is a finite number, 0 or more; got {name}={bound!r}.")
@@ -83,8 +80,12 @@ class Trainer:
             )
         self._clipping = Clipping(max_norm, clip_value)
         self.loss, self.optimizer = loss, optimizer
-        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        self._batches = None if batch_size is None else Batches(batch_size, shuffle, seed)
+        # NumPy's numbers, as a grid has them, would be others than Python's in a checkpoint.
+        self.batch_size = None if batch_size is None else int(batch_size)
+        self.shuffle, self.seed = bool(shuffle), int(seed) if is_whole(seed) else seed
+        self._batches = (
+            None if self.batch_size is None else Batches(self.batch_size, self.shuffle, self.seed)
+        )
         self._training: Training | None = None
         self._log = Log()
         self._best = Best()
@@ -106,8 +107,8 @@ class Trainer:
             LiftError: if there is no data to cut batches from.
 
         """
-        if steps < 0:
-            raise ValueError(f"{steps} steps; pass 0 or more.")
+        if not is_whole(steps) or steps < 0:
+            raise ValueError(f"{steps!r} steps; pass a whole number, 0 or more.")
         training = self._prepared(args, kwargs)
         if training.rows is None or self._batches is None:
             losses = training.run(None, steps)
@@ -165,7 +166,7 @@ class Trainer:
             OSError: if a checkpoint cannot be written.
 
         """
-        if not isinstance(epochs, int) or epochs < 0:
+        if not is_whole(epochs) or epochs < 0:
             raise ValueError(f"{epochs!r} epochs; pass a whole number, 0 or more.")
         evaluation = Evaluation(
             self.loss, args, validation, metrics, self.seed, batched=self.batch_size is not None
@@ -177,16 +178,16 @@ class Trainer:
             )
         called = list(callbacks)
         writer = None if checkpoint is None else Writer(self, checkpoint)
-        interrupted = False
+        interrupted = stopped = False
         with shown(progress, epochs, evaluation.count) as show:
             try:
                 for _ in range(epochs):
                     state = self._epoch(evaluation, writer)
                     show(state)
-                    ends = self._ends(state, early_stopping, called)
+                    stopped = self._ends(state, early_stopping, called)
                     if writer is not None:
                         writer.epoch()
-                    if ends:
+                    if stopped:
                         break
             except KeyboardInterrupt:
                 interrupted = True
@@ -198,14 +199,15 @@ class Trainer:
             )
         else:
             self._put_back_best(early_stopping)
-        return self._log.history(interrupted=interrupted)
+        return self._log.history(interrupted=interrupted, stopped=stopped)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint: a safetensors file from which another trainer goes on to the bit.
 
         It holds parameters, the optimiser's state, the random state and the rest of the epoch's
         order, the history, the state of early stopping and, unless it is known that the loss draws
-        no random numbers, that of Python's `random`.
+        no random numbers, that of Python's `random`; and a digest of all this, by which `load`
+        knows a damaged file.
 
         Raises:
             OSError: if the file cannot be written; one that is there stays as it is.
@@ -219,13 +221,26 @@ class Trainer:
         Groups that were added to the optimiser are added again before.
 
         Raises:
-            CheckpointError: if the file is cut off, of another kind, of a newer version or of
-                another training; nothing is changed then. Other names of parameters are found out
-                when the loss's arguments are known, by the next fit or run.
+            CheckpointError: if the file is cut off, damaged, of another kind, of a newer version or
+                of another training; nothing is changed then. Other names of parameters are found
+                out when the loss's arguments are known, by the next fit or run.
             OSError: if it cannot be read.
 
         """
         unpack(self, path)
+
+    def __copy__(self) -> Self:
+        raise TypeError(
+            "a shallow copy of a Trainer would share its optimiser and its history; use "
+            "copy.deepcopy((model, trainer))."
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a deep copy or a pickle holds: all but the programs, which it makes anew."""
+        self._may_draw()
+        names = self._names()
+        expected = self._expected_names if names is None else (names, len(self.optimizer.params))
+        return {**vars(self), "_expected_names": expected, "_training": None, "_numbers": None}
 
     def _epoch(self, evaluation: Evaluation, writer: Writer | None) -> EpochState:
         """Take the steps of an epoch, or what is left of one, and evaluate."""
@@ -301,7 +316,7 @@ class Trainer:
             number = state.row()[rule.monitor]
             ends = self._best.see(rule, state.epoch, number, self._parameters().numbers())
         # Every callback hears of every epoch.
-        return any([ends, *[callback(state) is True for callback in callbacks]])
+        return any([ends, *[_is_true(callback(state)) for callback in callbacks]])
 
     def _put_back_best(self, rule: EarlyStopping | None) -> None:
         """Set the parameters of the best epoch, if that is wanted."""
@@ -364,6 +379,7 @@ class Trainer:
         if training is not None and ours and training.repeats(self.loss.arguments(args, kwargs)):
             return training
         arguments, reading = self.loss.read(args, kwargs)
+        check_rows(arguments)
         rows = None if self.batch_size is None else rows_of(arguments)
         if training is not None and ours and training.serves(arguments, reading, rows):
             return training
@@ -372,7 +388,16 @@ class Trainer:
             self.loss, self.optimizer, arguments, reading, rows, self._clipping
         )
         self._best.join(self.optimizer.params)
-        expected, self._expected_names = self._expected_names, None
-        if expected is not None and expected[0] != self._names(expected[1]):
-            raise other_names("the checkpoint")
+        if self._expected_names is not None:
+            expected, count = self._expected_names
+            # Where the loss sees none of the parameters, the training says so.
+            if self._names(count) not in (expected, names_digest([""] * count)):
+                self._training = None  # so that the next attempt is refused, too
+                raise other_names("the checkpoint")
+            self._expected_names = None
         return self._training
+
+
+def _is_true(answer: Any) -> bool:
+    """Tell whether it is True, Python's or NumPy's, and not anything that counts as true."""
+    return isinstance(answer, bool | np.bool_) and bool(answer)

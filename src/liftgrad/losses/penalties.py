@@ -1,0 +1,25 @@
+"""Penalties, to add to a loss."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from liftgrad.functional import dot, total
+
+
+def l1(parameters: Iterable[Any], factor: float = 1e-4) -> Any:
+    """Return factor·Σ|p|, which draws the parameters p to zero, many of them all the way.
+
+    >>> l1([3.0, -4.0], factor=0.5)
+    3.5
+    """
+    return factor * total([abs(p) for p in parameters])
+
+
+def l2(parameters: Iterable[Any], factor: float = 1e-4) -> Any:
+    """Return factor·Σp², which draws the parameters p towards zero.
+
+    >>> l2([3.0, 4.0], factor=0.5)
+    12.5
+    """
+    parameters = list(parameters)
+    return factor * dot(parameters, parameters)

@@ -1,0 +1,77 @@
+"""Reduction: the losses of single numbers or rows, paired with targets, as one loss."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from liftgrad.functional import mean, total, where
+from liftgrad.numbers import is_number, to_float
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def pairs(name: str, what: str, a: Any, b: Any) -> list[tuple[Any, Any]]:
+    """Return the elements of `a`, each with that of `b`."""
+    if is_scalar(a) or is_scalar(b):
+        raise ValueError(
+            f"{name} needs a target for each {what}; one of the two is a number and the other a "
+            "list: give them one shape."
+        )
+    for x in (a, b):
+        # The characters of a text are texts again.
+        if isinstance(x, str | bytes) or not hasattr(x, "__iter__"):
+            raise TypeError(
+                f"{name} takes numbers or lists of numbers, and this is of type "
+                f"{type(x).__name__}; pass one of them."
+            )
+    left, right = list(a), list(b)
+    if len(left) != len(right):
+        raise ValueError(
+            f"{name} needs a target for each {what}; got {len(left)} {what}s and "
+            f"{len(right)} targets."
+        )
+    return list(zip(left, right, strict=True))
+
+
+def share(weight: Any, loss: Any) -> Any:
+    """Return weight·loss, 0 where the weight is 0, also of an infinite loss."""
+    product = weight * loss
+    return where(weight == 0.0, where(loss == math.inf, 0.0, product), product)
+
+
+def reduced(losses: list[Any], reduction: Reduction) -> Any:
+    """Return the losses' mean or sum, or the losses."""
+    if reduction == "none":
+        return losses
+    flat = list(flattened(losses))
+    return mean(flat) if reduction == "mean" else total(flat)
+
+
+def check_reduction(reduction: str) -> None:
+    """Refuse what is no reduction.
+
+    Raises:
+        ValueError: if it is none.
+
+    """
+    if not isinstance(reduction, str) or reduction not in {"mean", "sum", "none"}:
+        raise ValueError(f"reduction is 'mean', 'sum' or 'none'; got reduction={reduction!r}.")
+
+
+def flattened(losses: list[Any]) -> Iterator[Any]:
+    """Yield the numbers of lists within lists."""
+    for loss in losses:
+        if isinstance(loss, list):
+            yield from flattened(loss)
+        else:
+            yield loss
+
+
+def is_scalar(x: Any) -> bool:
+    """Tell whether it is one number, a Value or a traced one, too."""
+    return hasattr(x, "_apply") or is_number(x)
+
+
+def number(x: Any) -> Any:
+    """Return a Value or traced value as it is, and any number as a float."""
+    return x if hasattr(x, "_apply") else to_float(x)

@@ -1,0 +1,146 @@
+"""Sealed files: arrays and JSON in a safetensors file, with a digest by which damage shows.
+
+The metadata's entry is JSON; beside it stands the SHA-256 of this text and of all arrays, with
+their names, types and shapes. Whatever else differs in the file has no bearing on what is read.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+_DIGEST = "liftgrad.digest"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of sealed file."""
+
+    entry: str
+    """The name of its JSON in the metadata."""
+    name: str
+    """What users call such a file."""
+    writer: str
+    """What of liftgrad writes it."""
+    version: int
+    """The newest that is known."""
+
+
+def seal(kind: Kind, arrays: Mapping[str, Array], entry: Mapping[str, Any]) -> bytes:
+    """Return a file of a kind; equal contents are equal to the byte.
+
+    Args:
+        kind: of the file.
+        arrays: by name.
+        entry: what else is in it, made of what JSON knows and NumPy's numbers, with its "version".
+
+    Raises:
+        TypeError: if something else is in the entry.
+
+    """
+    from safetensors.numpy import save  # noqa: PLC0415, imported at use
+
+    text = json.dumps(entry, default=_plain)
+    whole = {name: np.ascontiguousarray(x) for name, x in arrays.items()}
+    file = save(whole, {kind.entry: text})
+    # Of two names in the metadata, safetensors writes now one first and now the other.
+    length = int.from_bytes(file[:8], "little")
+    header = json.loads(file[8 : 8 + length])
+    header["__metadata__"][_DIGEST] = _digest(whole, text)
+    line = json.dumps(header, separators=(",", ":")).encode()
+    line += b" " * (-len(line) % 8)  # arrays begin at multiples of 8
+    return len(line).to_bytes(8, "little") + line + file[8 + length :]
+
+
+def unseal(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return the arrays and the entry of a file of a kind, as they were written.
+
+    What they say is not looked at: a file may be made up with the right digest, and files that
+    liftgrad wrote before there were digests have none.
+
+    Raises:
+        ValueError: in one sentence, if the file is cut off, damaged, of another kind or of a
+            newer version.
+        OSError: if it cannot be read.
+
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no {kind.name} '{path}'; check the name.")
+    if not os.access(path, os.R_OK):  # which safetensors would take for a missing file
+        raise PermissionError(f"'{path}' cannot be read; change its permissions.")
+    arrays, metadata = _parts(kind, path)
+    text = metadata.get(kind.entry)
+    if text is None:
+        raise ValueError(
+            f"'{path}' is a safetensors file that no liftgrad {kind.writer} wrote; choose another "
+            f"{kind.name}, or load it with safetensors itself."
+        )
+    try:
+        entry = json.loads(text)
+        version = entry["version"]
+        if type(version) is not int or version < 1:
+            raise TypeError  # noqa: TRY301, one sentence for all of it
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise damaged(kind, path, "its entry is not what liftgrad writes") from None
+    if version > kind.version:
+        raise ValueError(
+            f"'{path}' was written by a newer liftgrad ({kind.name} version "
+            f"{shown(version, 20)}, known is {kind.version}); update liftgrad."
+        )
+    # An older file's metadata has nothing but the entry; another name may be a damaged digest's.
+    older = len(metadata) == 1
+    if not older and metadata.get(_DIGEST) != _digest(arrays, text):
+        raise damaged(kind, path, "its digest is not that of its contents")
+    return arrays, entry
+
+
+def damaged(kind: Kind, path: str | os.PathLike[str], why: object) -> ValueError:
+    """Return the refusal of a damaged file."""
+    said = shown(why, 200)
+    return ValueError(f"'{path}' is a damaged {kind.name} ({said}); choose another one.")
+
+
+def shown(x: object, letters: int) -> str:
+    """Return what a file says on one line, and no more of it than so many letters."""
+    said = str(x)
+    said = said if said.isprintable() else said.encode("unicode_escape").decode()
+    return said if len(said) <= letters else f"{said[:letters]}..."
+
+
+def _parts(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415, imported at use
+
+    try:
+        with safe_open(path, "numpy") as file:
+            # Copies: the file may be replaced, and a training changes its arrays.
+            arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            return arrays, file.metadata() or {}
+    except (SafetensorError, ValueError, TypeError, AttributeError):
+        raise ValueError(
+            f"'{path}' is no safetensors file, or one that was cut off; choose another {kind.name}."
+        ) from None
+
+
+def _digest(arrays: Mapping[str, Array], text: str) -> str:
+    described = [[name, arrays[name].dtype.str, arrays[name].shape] for name in sorted(arrays)]
+    digest = hashlib.sha256(json.dumps([text, described]).encode())
+    for name in sorted(arrays):
+        digest.update(arrays[name].reshape(-1).data)
+    return digest.hexdigest()
+
+
+def _plain(x: Any) -> Any:
+    """Return a number of NumPy's as JSON has it."""
+    number = x.item() if isinstance(x, np.generic) else None
+    if not isinstance(number, bool | int | float):
+        raise TypeError(
+            f"a file cannot hold {x!r:.40}, a {type(x).__name__}; pass a number, a text or a list."
+        )
+    return number
