@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -672,6 +673,10 @@ class Other(LiftClassifier):
     """A user's own."""
 
 
+def halved(sizes, **settings):
+    return LiftClassifier(sizes, alpha=Fraction(1, 2), **settings)
+
+
 @pytest.mark.parametrize(
     ("kind", "classes", "metadata", "error", "words"),
     [
@@ -685,6 +690,7 @@ class Other(LiftClassifier):
             TypeError,
             "classes_ are of a type",
         ),
+        (halved, [0, 1, 2], {}, TypeError, r"cannot hold Fraction\(1, 2\), a Fraction; pass a"),
         (Other, [0, 1, 2], {}, TypeError, "class Other would not be one again"),
     ],
 )

@@ -82,11 +82,13 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
         OSError: if it cannot be read.
 
     """
+    # What is wrong with the trainer is not the file's fault.
+    ours, _ = _identity(trainer), _rates(trainer, 0)
     try:
         arrays, entry = unseal(KIND, path)
         try:
             steps = whole("steps", entry["steps"])
-            _check(trainer, path, entry, steps)
+            _check(trainer, ours, path, entry, steps)
             state = _state(trainer, arrays, entry, steps)
         except KeyError as error:
             raise damaged(KIND, path, f"its {error} is not there") from None
@@ -157,19 +159,20 @@ def _state(
     began = listed("began", entry.get("began", older), lambda n, x: whole(n, x, most=steps))
     if len(began) != len(older):
         raise ValueError(f"its began is not of {len(optimizer.rules)} groups")
-    digest = entry["names"]
+    digest, parameters = entry["names"], arrays["parameters"]
+    columns = {name: arrays[f"state.{name}"] for name in optimizer.state}
     return _State(
-        parameters=_numbers(trainer, "parameters", arrays["parameters"]),
+        parameters=_numbers(trainer, "parameters", floats("parameters", parameters, count)),
         columns={
-            name: _numbers(trainer, f"state.{name}", arrays[f"state.{name}"])
-            for name in optimizer.state
+            name: _numbers(trainer, f"state.{name}", floats(f"state.{name}", column, count))
+            for name, column in columns.items()
         },
         steps=steps,
         began=began,
         losses=floats("history.loss", arrays["history.loss"]),
         epoch=floats("epoch.loss", arrays["epoch.loss"]),
         rows=_rows({name: arrays[f"epochs.{name}"] for name in names}),
-        best=_best(fields("best", entry["best"]), arrays.get("best.parameters"), count),
+        best=_best(trainer, fields("best", entry["best"]), arrays.get("best.parameters")),
         names=digest if digest is None else text("names", digest),
         draws=_draws(entry["draws"]),
         batches=_batches(trainer._batches, entry, arrays.get("order")),
@@ -177,8 +180,7 @@ def _state(
 
 
 def _numbers(trainer: "Trainer", name: str, x: Array) -> Array:
-    """Return a number for each parameter."""
-    floats(name, x, len(trainer.optimizer.params))
+    """Return numbers of parameters, in the range of the loss's type."""
     with np.errstate(over="ignore"):
         if (np.isfinite(x) != np.isfinite(x.astype(trainer.loss.dtype))).any():
             raise ValueError(f"its {name} are beyond {trainer.loss.dtype}")
@@ -201,9 +203,12 @@ def _rows(columns: dict[str, Array]) -> list[dict[str, float]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
-def _best(best: dict[str, Any], parameters: Array | None, count: int) -> Best:
-    if parameters is not None and len(floats("best.parameters", parameters)) > count:
-        raise ValueError(f"its best.parameters are not {count} or fewer")
+def _best(trainer: "Trainer", best: dict[str, Any], parameters: Array | None) -> Best:
+    if parameters is not None:
+        count = len(trainer.optimizer.params)
+        if len(floats("best.parameters", parameters)) > count:
+            raise ValueError(f"its best.parameters are not {count} or fewer")
+        _numbers(trainer, "best.parameters", parameters)
     return Best(
         monitored=text("best.monitored", best["monitored"]),
         number=real("best.number", best["number"]),
@@ -285,11 +290,15 @@ def _set(trainer: "Trainer", state: _State) -> None:
 
 
 def _check(
-    trainer: "Trainer", path: str | os.PathLike[str], entry: dict[str, Any], steps: int
+    trainer: "Trainer",
+    identity: dict[str, Any],
+    path: str | os.PathLike[str],
+    entry: dict[str, Any],
+    steps: int,
 ) -> None:
     """Refuse the state of another training."""
     theirs = fields("is", entry["is"])
-    for name, ours in _identity(trainer).items():
+    for name, ours in identity.items():
         if theirs.get(name) != ours:
             was = shown(theirs.get(name), _LETTERS)
             raise CheckpointError(

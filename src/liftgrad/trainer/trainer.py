@@ -236,7 +236,8 @@ class Trainer:
 
         It holds parameters, the optimiser's state, the random state and the rest of the epoch's
         order, the history, the state of early stopping and, unless it is known that the loss draws
-        no random numbers, that of Python's `random`.
+        no random numbers, that of Python's `random`; and a digest of all this, by which `load`
+        knows a damaged file.
 
         >>> from liftgrad import Value, lift, optim
         >>> w = [Value(0.0)]
@@ -267,9 +268,9 @@ class Trainer:
         (2.625, 3)
 
         Raises:
-            CheckpointError: if the file is cut off, of another kind, of a newer version or of
-                another training; nothing is changed then. Other names of parameters are found out
-                when the loss's arguments are known, by the next fit or run.
+            CheckpointError: if the file is cut off, damaged, of another kind, of a newer version or
+                of another training; nothing is changed then. Other names of parameters are found
+                out when the loss's arguments are known, by the next fit or run.
             OSError: if it cannot be read.
 
         """
