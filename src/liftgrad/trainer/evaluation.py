@@ -85,6 +85,19 @@ class Evaluation:
         """The numbers that can be monitored."""
         return ["loss", *(["validation_loss"] if self.validates else []), *self.metrics]
 
+    def check_monitor(self, what: str, name: str) -> None:
+        """Refuse to monitor what is not there.
+
+        Raises:
+            ValueError: saying who asked for it.
+
+        """
+        if name not in self.columns:
+            raise ValueError(
+                f"{what} monitors {name!r}, and there is only {', '.join(self.columns)}; pass "
+                "validation= or another monitor."
+            )
+
     def __call__(self) -> tuple[float | None, dict[str, float]]:
         """Return the validation loss and the metrics."""
         if not self.validates and not self.metrics:

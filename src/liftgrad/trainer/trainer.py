@@ -157,7 +157,8 @@ class Trainer:
 
         Raises:
             ValueError: if `epochs` is negative, the fraction leaves no row on one side, a metric
-                has a column's name, or what early stopping monitors is not there.
+                has a column's name, or what early stopping or a schedule of the rate monitors is
+                not there.
             TypeError: if a metric returns something else than a number.
             LiftError: if there is no data to cut batches from, or to hold rows out of.
             NonFiniteLossError: if the loss or a parameter becomes nan or infinite: it names the
@@ -171,11 +172,10 @@ class Trainer:
         evaluation = Evaluation(
             self.loss, args, validation, metrics, self.seed, batched=self.batch_size is not None
         )
-        if early_stopping is not None and early_stopping.monitor not in evaluation.columns:
-            raise ValueError(
-                f"early stopping monitors {early_stopping.monitor!r}, and there is only "
-                f"{', '.join(evaluation.columns)}; pass validation= or another monitor."
-            )
+        if early_stopping is not None:
+            evaluation.check_monitor("early stopping", early_stopping.monitor)
+        for plateau in self.optimizer.plateaus():
+            evaluation.check_monitor("ReduceLROnPlateau", plateau.monitor)
         called = list(callbacks)
         writer = None if checkpoint is None else Writer(self, checkpoint)
         interrupted = stopped = False
@@ -309,8 +309,10 @@ class Trainer:
     def _ends(
         self, state: EpochState, rule: EarlyStopping | None, callbacks: list[Callback]
     ) -> bool:
-        """Tell callbacks and early stopping of an epoch; return whether one ends the fit."""
+        """Tell all who wait for it of an epoch; return whether one of them ends the fit."""
         ends = False
+        for plateau in self.optimizer.plateaus():
+            plateau.step(state.row()[plateau.monitor])
         if rule is not None:
             number = state.row()[rule.monitor]
             ends = self._best.see(rule, state.epoch, number, self._parameters().numbers())
