@@ -71,7 +71,8 @@ def check_loss(loss: Any) -> None:
     if isinstance(loss, Module | Optimizer | str) or not callable(loss):
         raise LiftError(
             "a Trainer needs a lifted loss first, and this is of type "
-            f"{type(loss).__name__}; write a function of model and data that returns the loss, and decorate it with @lift."
+            f"{type(loss).__name__}; write a function of model and data that returns "
+            "the loss, and decorate it with @lift."
         )
     if getattr(loss, "__module__", "").startswith("liftgrad.losses"):
         raise LiftError(
