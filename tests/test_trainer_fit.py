@@ -362,6 +362,18 @@ def test_a_fit_that_restores_nothing_does_not_restore_what_an_earlier_one_kept()
     assert numbers(model) == seen[3]
 
 
+def test_a_number_that_is_never_one_ends_a_fit_with_a_warning():
+    """Since nothing is known of what came of it."""
+    model, trainer = make()
+    rule = EarlyStopping(3, monitor="m", mode="max")
+    with pytest.warns(RuntimeWarning, match="since m was nan in each of 3 epochs") as caught:
+        history = trainer.fit(
+            9, model, *make_data(), metrics={"m": lambda *_: math.nan}, early_stopping=rule
+        )
+    assert caught[0].filename == __file__
+    assert len(history.epochs["epoch"]) == 3
+
+
 def test_what_is_not_there_cannot_be_monitored():
     """The message lists what is."""
     model, trainer = make()
