@@ -22,6 +22,7 @@ from liftgrad.lift.parameters import Store
 from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
 from liftgrad.lift.reading import Reading, describe
+from liftgrad.lift.recent import Recent
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.tape import Tape
@@ -29,6 +30,9 @@ from liftgrad.lift.update import store_update
 
 DType = Literal["float64", "float32"]
 _MANY_STRUCTURES = 16
+_MEMORY, _FEW_PROGRAMS = 64 * 2**20, 8
+"""Bytes that a function's programs may take, and how many are kept in any case."""
+_MOST_RANKS = 1024
 # Parameters of lifted functions move together, natively, when their optimiser steps.
 Store.make_update = staticmethod(store_update)
 
@@ -118,8 +122,12 @@ class LiftedFunction(Wrapper):
         self._plain = len(kinds) if set(kinds) <= {inspect.Parameter.POSITIONAL_OR_KEYWORD} else -1
         """How many arguments there are, if a call can give all of them by position."""
         self._captured = Captured(function, frozenset(self._signature.parameters))
-        self._programs: dict[tuple[Any, ...], Executable] = {}
-        self._batched: dict[tuple[Any, ...], set[int]] = {}
+        self._programs = Recent[tuple[Any, ...], Executable](
+            Executable.size, Executable.release, limit=_MEMORY, few=_FEW_PROGRAMS
+        )
+        self._batched: OrderedDict[tuple[Any, ...], set[int]] = OrderedDict()
+        self._structures = 0
+        """How many structures programs were built for."""
         self.lock = threading.RLock()
         given_up(self)
         self.recipes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
@@ -199,7 +207,8 @@ class LiftedFunction(Wrapper):
 
     def forget(self) -> None:
         """Begin anew, in a forked process whose parent was calling this in another thread."""
-        self._programs.clear()
+        self._programs.values.clear()
+        self._structures = 0
         self.recipes.clear()
         self._repeat = None
         self._captured.look_around()
@@ -220,9 +229,10 @@ class LiftedFunction(Wrapper):
         built = self.build(arguments, reading)
         differentiate(built, self.stats, unit_seed=built.single)
         executable = Executable(built, self.dtype, self.backend, self.stats)
-        self._programs[self.structure(reading)] = executable
+        self._programs.add(self.structure(reading), executable)
         self._last = executable
-        if len(self._programs) == _MANY_STRUCTURES + 1:
+        self._structures += 1
+        if self._structures == _MANY_STRUCTURES + 1:
             self._warn_of_many()
         return executable
 
@@ -233,6 +243,8 @@ class LiftedFunction(Wrapper):
         """
         built = trace(self._run, arguments, reading, self.stats, tape)
         self._batched[_ranks(reading)] = built.open_groups
+        if len(self._batched) > _MOST_RANKS:
+            self._batched.popitem(last=False)
         return built
 
     def structure(self, reading: Reading) -> tuple[Any, ...]:
@@ -263,7 +275,7 @@ class LiftedFunction(Wrapper):
         return listing(self.__name__, signature, built, program, update)
 
     def _warn_of_many(self) -> None:
-        earlier, later = list(self._programs)[-2:]
+        earlier, later = list(self._programs.values)[-2:]
         first = next(i for i, (a, b) in enumerate(zip(earlier, later, strict=False)) if a != b)
         argument = next(part for part in reversed(later[: first + 1]) if isinstance(part, str))
         a, b = describe(earlier[first]), describe(later[first])
@@ -271,7 +283,7 @@ class LiftedFunction(Wrapper):
         if argument == CODE:
             what = "a function, class or module that it uses was replaced by another"
         warnings.warn(
-            f"{self.__name__} was built for {len(self._programs)} structures of arguments; of the "
+            f"{self.__name__} was built for {self._structures} structures of arguments; of the "
             f"last two, {what}. {_advice(later[first])}",
             RuntimeWarning,
             stacklevel=4,

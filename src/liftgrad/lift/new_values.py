@@ -1,5 +1,6 @@
 """New Values: what `Value(x)` means in a function that is being traced."""
 
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,8 @@ def value_class(tape: Tape) -> type:
     gradient flows on, as none flows on from an eager Value to the float it was made of. Both are
     Values to `isinstance`.
     """
+    # Classes refer to themselves and wait for the collector; the tape must not wait with them.
+    reference = weakref.ref(tape)
 
     class Kind(type):
         def __call__(
@@ -37,6 +40,8 @@ def value_class(tape: Tape) -> type:
                 )
             if isinstance(data, Operators) and not isinstance(data, Value):
                 return ops.detach(data)
+            tape = reference()
+            assert tape is not None
             return Traced(tape, tape.constant(to_float(data)))
 
         def __instancecheck__(cls, x: Any) -> bool:
