@@ -26,6 +26,7 @@ from liftgrad.lift.parting import where_they_part
 from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
 from liftgrad.lift.reading import Reading, describe, is_among_integers
+from liftgrad.lift.recent import Recent
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.stand_ins import stand_ins
@@ -48,6 +49,9 @@ DType = Literal["float64", "float32"]
 _MANY_STRUCTURES = 16
 _MANY_LISTS = 3
 """After so many programs, lists of integers that vary are likely to go on like that."""
+_MEMORY, _FEW_PROGRAMS = 64 * 2**20, 8
+"""Bytes that a function's programs may take, and how many are kept in any case."""
+_MOST_RANKS = 1024
 # Parameters of lifted functions move together, natively, when their optimiser steps.
 Store.make_update = staticmethod(store_update)
 
@@ -156,8 +160,12 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._plain = len(kinds) if set(kinds) <= {inspect.Parameter.POSITIONAL_OR_KEYWORD} else -1
         """How many arguments there are, if a call can give all of them by position."""
         self._captured = Captured(function, frozenset(self._signature.parameters))
-        self._programs: dict[tuple[Any, ...], Executable] = {}
-        self._batched: dict[tuple[Any, ...], set[int]] = {}
+        self._programs = Recent[tuple[Any, ...], Executable](
+            Executable.size, Executable.release, limit=_MEMORY, few=_FEW_PROGRAMS
+        )
+        self._batched: OrderedDict[tuple[Any, ...], set[int]] = OrderedDict()
+        self._structures = 0
+        """How many structures programs were built for."""
         self.lock = threading.RLock()
         given_up(self)
         self.recipes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
@@ -263,7 +271,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
     def forget(self) -> None:
         """Begin anew, in a forked process whose parent was calling this in another thread."""
-        self._programs.clear()
+        self._programs.values.clear()
+        self._structures = 0
         self.recipes.clear()
         self._repeat = None
         self._captured.look_around()
@@ -311,7 +320,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             if checking.done(arguments, reading, result):
                 executable.checking = None
         except LiftError:
-            self._programs = {k: x for k, x in self._programs.items() if x is not executable}
+            self._programs.remove(executable)
             self._repeat = self._last = None
             raise
         if executable.checking is None and self._repeat is not None:
@@ -338,9 +347,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         executable = Executable(built, self.dtype, self.backend, self.stats)
         if is_checked(self.check, built, reading.groups):
             executable.checking = self._checking()
-        self._programs[self.structure(reading)] = executable
+        self._programs.add(self.structure(reading), executable)
         self._last = executable
-        if len(self._programs) > _MANY_LISTS and not self._warned:
+        self._structures += 1
+        if self._structures > _MANY_LISTS and not self._warned:
             self._warn_of_many()
         return executable
 
@@ -351,6 +361,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """
         built = trace(self._run, arguments, reading, self.stats, tape)
         self._batched[_ranks(reading)] = built.open_groups
+        if len(self._batched) > _MOST_RANKS:
+            self._batched.popitem(last=False)
         return built
 
     def structure(self, reading: Reading) -> tuple[Any, ...]:
@@ -386,10 +398,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         return listing(self.__name__, signature, built, program, update)
 
     def _warn_of_many(self) -> None:
-        earlier, later = list(self._programs)[-2:]
+        earlier, later = list(self._programs.values)[-2:]
         first = next(i for i, (a, b) in enumerate(zip(earlier, later, strict=False)) if a != b)
         tokens = is_among_integers(later, first)
-        if not tokens and len(self._programs) <= _MANY_STRUCTURES:
+        if not tokens and self._structures <= _MANY_STRUCTURES:
             return
         self._warned = True
         argument = next(part for part in reversed(later[: first + 1]) if isinstance(part, str))
@@ -398,7 +410,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         if argument == CODE:
             what = "a function, class or module that it uses was replaced by another"
         warnings.warn(
-            f"{self.__name__} was built for {len(self._programs)} structures of arguments; of the "
+            f"{self.__name__} was built for {self._structures} structures of arguments; of the "
             f"last two, {what}. {_OF_TOKENS if tokens else _advice(later[first])}",
             RuntimeWarning,
             stacklevel=4,

@@ -10,6 +10,7 @@ does rebinding a name to another function, class or module.
 """
 
 import builtins
+import itertools
 import operator
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -61,8 +62,9 @@ class Captured:
         """Whose methods the function may call."""
         self.passed: dict[int, Any] = {}
         """Functions, methods and classes among its arguments, which it may call, too, by id."""
-        self.states: list[list[Any]] = []
-        """What code the variables stood for, whenever that changed."""
+        self.states: dict[int, list[Any]] = {}
+        """What code the variables stood for, whenever that changed, by the number of the change."""
+        self._numbers = itertools.count()
         self.look_around()
 
     def values(self) -> dict[str, Any]:
@@ -243,10 +245,12 @@ class Captured:
             )
             """All names in the user's functions."""
             found, code = self._found()
-            same = [i for i, state in enumerate(self.states) if _same(code, state)]
-            self.state = same[0] if same else len(self.states)
-            if not same:
-                self.states.append(code)
+            same = [i for i, state in self.states.items() if _same(code, state)]
+            self.state = same[0] if same else next(self._numbers)
+            self.states[self.state] = code
+            if len(self.states) > _MOST_STATES:
+                # Its number is never given again: programs that were built for it are not found.
+                del self.states[next(iter(self.states))]
             every = [*self.sources.values(), *self.statics.values()]
             # What is static is looked into at each call; without any, names that are bound to the
             # same objects as now stand for the same data. It must not keep that data alive.
@@ -366,6 +370,7 @@ class Captured:
 
 
 _looking = waited_for()
+_MOST_STATES = 64
 _CONSTRUCTION = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__repr__")
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 

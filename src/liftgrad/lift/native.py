@@ -35,7 +35,9 @@ class NativeProgram:
     ) -> None:
         self.program, self.constants, self.code, self.dtype = program, constants, code, dtype
         self.kernels = [kernel(nest, program.buffers, code.target, dtype) for nest in program.nests]
-        self.addresses = code.kernels(self.kernels)
+        self.loaded = code.kernels(self.kernels)
+        """What keeps the code in memory that is at the addresses."""
+        self.addresses = [one.address for one in self.loaded]
 
     def bind(
         self, samples: int, arrays: Mapping[int, Array], without: Collection[int] = ()
