@@ -15,7 +15,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
-from liftgrad.lift.checks import Checking, computed, eagerly, is_checked
+from liftgrad.lift.checks import Seen, computed, difference, eagerly, flat, is_checked
 from liftgrad.lift.executable import Backend, Executable
 from liftgrad.lift.forks import given_up
 from liftgrad.lift.liftable import why_not_liftable
@@ -218,7 +218,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 self._compare(executable, arguments, reading, result)
                 like = Repeat.of(arguments, reading, self._forget)
                 if like is not None:
-                    self._repeat = like, prepared, reading if executable.checking else None
+                    self._repeat = like, prepared, reading if executable.seen else None
                 return result  # type: ignore[no-any-return]
         except Exception as error:
             hide_own_frames(error)
@@ -293,10 +293,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         bound = inspect.BoundArguments(self._signature, arguments)
         return self._captured.call_again(captured, bound.args, bound.kwargs, stand_ins)
 
-    def _checking(self) -> Checking:
-        def explain(
-            arguments: dict[str, Any], reading: Reading, eager: list[Any], lifted: list[Any]
-        ) -> str:
+    def _check(self, arguments: dict[str, Any], reading: Reading, results: list[Any]) -> None:
+        """Raise LiftError if a program's results are not what the function itself gives."""
+
+        def explain(eager: list[Any], lifted: list[Any]) -> str:
             tape = LinedTape(reading.groups)
             return where_they_part(
                 tape,
@@ -307,24 +307,28 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 self.dtype,
             )
 
-        return Checking(self.__name__, self.dtype, self._run_eagerly, explain)
+        how = difference(self._run_eagerly, explain, self.dtype, arguments, reading.groups, results)
+        if how:
+            raise LiftError(f"{self.__name__} {how}")
 
     def _compare(
         self, executable: Executable, arguments: dict[str, Any], reading: Reading, result: Any
     ) -> None:
         """Compare a call's result with the function's own, if that is still to be done."""
-        checking = executable.checking
-        if checking is None or not is_checked(self.check, executable.built, reading.groups):
+        seen = executable.seen
+        if seen is None or not is_checked(self.check, executable.built, reading.groups):
             return
         try:
-            if checking.done(arguments, reading, result):
-                executable.checking = None
+            if seen.is_new(reading.groups):
+                self._check(arguments, reading, flat(result))
         except LiftError:
             self._programs.remove(executable)
             self._repeat = self._last = None
             raise
-        if executable.checking is None and self._repeat is not None:
-            self._repeat = *self._repeat[:2], None
+        if seen.enough:
+            executable.seen = None
+            if self._repeat is not None:
+                self._repeat = *self._repeat[:2], None
 
     def compare_built(self, built: Built, arguments: dict[str, Any], reading: Reading) -> None:
         """Compare what a program that was built gives with what the function itself does.
@@ -334,7 +338,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
         """
         if is_checked(self.check, built, reading.groups):
-            self._checking().compare(arguments, reading, computed(built, reading, self.dtype))
+            self._check(arguments, reading, computed(built, reading, self.dtype))
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
         found = self._programs.get(self.structure(reading))
@@ -346,7 +350,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         differentiate(built, self.stats, unit_seed=built.single)
         executable = Executable(built, self.dtype, self.backend, self.stats)
         if is_checked(self.check, built, reading.groups):
-            executable.checking = self._checking()
+            executable.seen = Seen()
         self._programs.add(self.structure(reading), executable)
         self._last = executable
         self._structures += 1

@@ -26,7 +26,7 @@ from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
 
 if TYPE_CHECKING:
-    from liftgrad.lift.checks import Checking
+    from liftgrad.lift.checks import Seen
 
 Array = NDArray[Any]
 Backend = Literal["native", "numpy"]
@@ -45,8 +45,8 @@ class Executable:
 
     def __init__(self, built: Built, dtype: str, backend: Backend, stats: Stats) -> None:
         self.built, self.dtype = built, dtype
-        self.checking: Checking | None = None
-        """The comparison of its first results with the eager engine's, until that is done."""
+        self.seen: Seen | None = None
+        """The numbers that its results were compared for with the eager engine's, until enough."""
         rolled = built.rolled
         self.results = rolled.outputs[: built.outputs]
         rolled.outputs = [*self.results, *built.gradients]
