@@ -280,6 +280,33 @@ def test_what_has_an_answer_is_answered(name):
     assert (lifted.data, v.grad) == (eager.data, expected)
 
 
+@pytest.mark.parametrize(
+    "product",
+    [
+        np.dot,
+        lambda W, X: W @ X,
+        lambda W, X: X @ W,
+        lambda W, X: W * X + X,
+        lambda W, X: X - W,
+        lambda W, X: np.outer(X, W),
+    ],
+)
+def test_arrays_of_values_meet_arrays_of_numbers(product):
+    """NumPy computes with objects there, one by one."""
+    X = np.array([[1.0, 2.0], [3.0, 4.0]])
+
+    def program(W, X):
+        return sum((product(W, X) ** 2).ravel().tolist())
+
+    outcomes = []
+    for function in (program, lift(program)):
+        W = np.array([[Value(1.0), Value(-2.0)], [Value(0.5), Value(3.0)]])
+        result = function(W, X)
+        result.backward()
+        outcomes.append([result.data, *[w.grad for w in W.ravel()]])
+    assert outcomes[1] == pytest.approx(outcomes[0], rel=1e-14)
+
+
 def test_a_refusal_that_the_program_catches_is_a_refusal_still():
     """However it is caught, and whatever is raised instead."""
 

@@ -176,7 +176,8 @@ class Instance:
         if buffer.role == "constant":
             constants = self.native.constants[buffer.group]
             array = zeros(constants.shape, kind)
-            array[...] = constants
+            with np.errstate(over="ignore"):
+                array[...] = constants
             return array
         shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
         return zeros(shape, kind)

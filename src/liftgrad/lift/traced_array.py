@@ -139,9 +139,19 @@ class TracedArray:
             "before the call and pass it."
         )
 
-    def __array_ufunc__(self, function: Any, *_: Any, **__: Any) -> Any:
-        """Refuse arithmetic with NumPy's arrays, and NumPy's functions."""
+    def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
+        """Refuse NumPy's arithmetic and functions but with arrays of Values, which are objects."""
+        if method == "__call__" and not options and any(map(_is_of_objects, operands)):
+            return function(*map(_as_objects, operands))
         raise refused(_AS_WHOLE if function.nin == 2 else _IN_NUMPY)
+
+    def __array_function__(
+        self, function: Any, _types: Any, operands: Any, options: dict[str, Any]
+    ) -> Any:
+        """Refuse NumPy's functions but products with arrays of Values."""
+        if function in _PRODUCTS and not options and any(map(_is_of_objects, operands)):
+            return function(*map(_as_objects, operands))
+        raise refused(_IN_NUMPY)
 
     def __copy__(self) -> "TracedArray":
         return self
@@ -351,6 +361,32 @@ for _name in dir(Operators):
         setattr(TracedIndex, _name, unknown(_name))
 
 
+def _is_of_objects(x: Any) -> bool:
+    return type(x) is np.ndarray and x.dtype == object
+
+
+def _as_objects(x: Any) -> Any:
+    """Return an array of the elements' stand-ins."""
+    if type(x) is not TracedArray:
+        return x
+    objects = np.empty(x.shape, object)
+    for i, element in enumerate(x.ravel()):
+        objects.flat[i] = element
+    return objects
+
+
+def _with_objects(name: str) -> Any:
+    def apply(self: TracedArray, other: Any) -> Any:
+        if not _is_of_objects(other):
+            raise refused(_AS_WHOLE)
+        return getattr(_as_objects(self), name)(other)
+
+    return apply
+
+
+_PRODUCTS = frozenset({np.dot, np.inner, np.outer})
+
+
 def _kind_of_rows(rows: list[Any]) -> type:
     kinds = {x._kind if hasattr(x, "_kind") else type(x) for x in rows}
     return kinds.pop() if len(kinds) == 1 else float
@@ -388,7 +424,9 @@ refuse(TracedArray, (*ARITHMETIC, *COMPARISONS), _AS_WHOLE)
 refuse(TracedArray, (*CONVERSIONS, "bool", "hash"), _AS_WHOLE)
 refuse(TracedArray, ("contains",), _CONTAINED)
 refuse(TracedArray, ("setitem", "delitem"), _CHANGED)
-refuse(TracedArray, ("array", "array_function"), _IN_NUMPY)
+for _name in ("add", "sub", "mul", "truediv", "matmul", "pow"):
+    setattr(TracedArray, f"__{_name}__", _with_objects(f"__{_name}__"))
+refuse(TracedArray, ("array",), _IN_NUMPY)
 refuse(TracedArray, TEXT, AS_TEXT)
 refuse(TracedArray, PICKLING, AS_PICKLE)
 refuse(TracedIndex, CONVERSIONS, AS_INTEGER)
