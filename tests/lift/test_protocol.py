@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from liftgrad import Value
-from liftgrad.errors import TraceError
+from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import where
 from liftgrad.lift.api import lift
 
@@ -169,7 +169,7 @@ def compare(choose, ask):
     refused = isinstance(lifted, type) and issubclass(lifted, Exception)
     if isinstance(eager, type):
         assert refused, (eager, lifted)
-    elif not (refused and issubclass(lifted, TraceError)):
+    elif not (refused and issubclass(lifted, LiftError)):
         assert lifted == pytest.approx(eager, rel=1e-15, nan_ok=True)
     return lifted
 
@@ -232,7 +232,7 @@ def test_every_attribute_is_there_or_not_as_eagerly(kind):
     protocols = {f"__{n}__" for n in ("len", "iter", "next", "getitem", "setitem", "call", "enter")}
     for name in sorted({*names, *protocols, "something", "_x"}):
         lifted = outcome(lift(_has(choose, name)), *arguments())
-        if not (isinstance(lifted, type) and issubclass(lifted, TraceError)):
+        if not (isinstance(lifted, type) and issubclass(lifted, LiftError)):
             there = hasattr(example(), name)
             assert lifted == (4.0 if there else 3.0), f"{name} of {kind}: {lifted}, {there}"
 

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.derivatives import Variable
 from liftgrad.lift.tape import LEAF, TABLE, TAKE, Tape
-from liftgrad.lift.trace import ASKED_BY_NUMPY, Condition, Node, Traced, TracedNumber, unknown
+from liftgrad.lift.trace import (
+    ASKED_BY_NUMPY,
+    PUBLIC_OF_NUMBERS,
+    Condition,
+    Node,
+    Traced,
+    TracedNumber,
+    known,
+)
 from liftgrad.lift.user_code import (
     ARITHMETIC,
     AS_INTEGER,
@@ -332,13 +340,17 @@ class TracedIndex(Operators):
 
     __hash__ = TracedNumber.__hash__
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what is known of a number without the number."""
-        return self if name in ("real", "conjugate") else getattr(self._number(), name)
-
-    def item(self) -> "TracedIndex":
-        """Return it as a Python integer."""
-        return TracedIndex(self._tape, *self._place, int)
+    def _known(self, name: str) -> Any:
+        """Return an attribute that is known of a number without the number."""
+        match name:
+            case "real":
+                return self
+            case "conjugate":
+                return lambda: self
+            case "item":
+                return lambda: TracedIndex(self._tape, *self._place, int)
+            case _:
+                return self._number()._known(name)
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
@@ -356,9 +368,8 @@ class TracedIndex(Operators):
 
 
 # An integer has none of a Value's methods.
-for _name in dir(Operators):
-    if not _name.startswith("_"):
-        setattr(TracedIndex, _name, unknown(_name))
+for _name in PUBLIC_OF_NUMBERS:
+    setattr(TracedIndex, _name, known(_name))
 
 
 def _is_of_objects(x: Any) -> bool:
