@@ -5,12 +5,13 @@ import time
 import warnings
 from collections import OrderedDict
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
+from liftgrad.lift import Backend
 from liftgrad.lift.build import Built, Stats, constants_of
 from liftgrad.lift.forks import waited_for
 from liftgrad.lift.groups import View
@@ -25,7 +26,6 @@ from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
 
 Array = NDArray[Any]
-Backend = Literal["native", "numpy"]
 Seeds = tuple[float, ...]
 ONE: Seeds = (1.0,)
 
