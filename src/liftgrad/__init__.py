@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from liftgrad import data, plot
-    from liftgrad.lift.api import lift
+    from liftgrad.lift import lift
     from liftgrad.lift.portions import get_num_threads, set_num_threads
     from liftgrad.lift.recording import recording
     from liftgrad.lift.vmap import vmap

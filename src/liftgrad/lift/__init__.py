@@ -6,15 +6,77 @@ native, or numpy_executor; parameters, build, executable and api around them.
 
 Python binds a package's name in its parent, whoever imports it first, and `liftgrad.lift` is to be
 the decorator. So the function stands for the package, too: it has what imports ask a package for,
-and it is a function to `help`, to editors and to whoever calls it.
+and it is a function to `help`, to editors and to whoever calls it. The package imports no module of
+its own: threads that import several of them would wait for each other.
 """
 
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from liftgrad.lift.api import lift
+if TYPE_CHECKING:
+    from liftgrad.lift.api import LiftedFunction, P, R_co
 
-__all__ = ["lift"]
+DType = Literal["float64", "float32"]
+Backend = Literal["native", "numpy"]
 
-vars(lift).update({**vars(sys.modules[__name__]), "__doc__": lift.__doc__})
+
+@overload
+def lift(
+    function: "Callable[P, R_co]",
+    /,
+    *,
+    dtype: DType = "float64",
+    backend: Backend = "native",
+    check: bool | None = None,
+) -> "LiftedFunction[P, R_co]": ...
+@overload
+def lift(
+    *, dtype: DType = "float64", backend: Backend = "native", check: bool | None = None
+) -> "Callable[[Callable[P, R_co]], LiftedFunction[P, R_co]]": ...
+def lift(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    dtype: DType = "float64",
+    backend: Backend = "native",
+    check: bool | None = None,
+) -> Any:
+    """Return the function lifted from scalars to tensors: traced once, rolled up and compiled.
+
+    It runs on copies of what it is given. Results that it notes down in new attributes of objects
+    (`self.out = ...`) are not there after the call, nor in the next one, also for `hasattr`; any
+    other change of what outlives the call is refused.
+
+    Args:
+        function: a scalar program; see `LiftedFunction` for what it may take and return.
+        dtype: the type to compute in; with float32, parameters are rounded to it, too.
+        backend: "native" (LLVM) or "numpy".
+        check: whether the first result of each program, and the first one for other numbers, are
+            compared with the function's own, run eagerly on copies: True, always; False, never;
+            None, if that takes 20,000 operations at most. LIFTGRAD_CHECK=1 or =0 in the environment
+            decides where this is None. What draws random numbers is not compared.
+
+    Raises:
+        LiftError: if it is not a function; when called, if the lifted program would give another
+            result than the function itself.
+
+    >>> from liftgrad import Value
+    >>> @lift
+    ... def energy(xs):
+    ...     return sum(x * x for x in xs)
+    >>> xs = [Value(1.0), Value(2.0)]
+    >>> total = energy(xs)
+    >>> total.backward()
+    >>> total.data, xs[1].grad
+    (5.0, 4.0)
+
+    """
+    from liftgrad.lift import api  # noqa: PLC0415, which needs NumPy
+
+    return api.lifted(function, dtype, backend, check)
+
+
+vars(lift).update(vars(sys.modules[__name__]))
 lift.__module__, lift.__name__ = "liftgrad", __name__
 sys.modules[__name__] = lift  # type: ignore[assignment]

@@ -9,14 +9,15 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Self, overload
 
 from liftgrad.errors import LiftError
+from liftgrad.lift import Backend, DType, lift
 from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.checks import Seen, computed, difference, eagerly, flat, is_checked
-from liftgrad.lift.executable import Backend, Executable
+from liftgrad.lift.executable import Executable
 from liftgrad.lift.forks import given_up
 from liftgrad.lift.liftable import why_not_liftable
 from liftgrad.lift.lined_tape import LinedTape
@@ -31,8 +32,10 @@ from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.stand_ins import stand_ins
 from liftgrad.lift.tape import Tape
-from liftgrad.lift.tracebacks import hide_own_frames
+from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
 from liftgrad.lift.update import store_update
+
+__all__ = ["LiftedFunction", "lift", "lifted"]
 
 if TYPE_CHECKING:  # where defaults are known before Python 3.13
     from typing_extensions import ParamSpec, TypeVar
@@ -45,7 +48,6 @@ else:
     P, R_co = ParamSpec("P"), TypeVar("R_co", covariant=True)
 Rest = ParamSpec("Rest")
 Instance = TypeVar("Instance")
-DType = Literal["float64", "float32"]
 _MANY_STRUCTURES = 16
 _MANY_LISTS = 3
 """After so many programs, lists of integers that vary are likely to go on like that."""
@@ -56,57 +58,9 @@ _MOST_RANKS = 1024
 Store.make_update = staticmethod(store_update)
 
 
-@overload
-def lift(
-    function: Callable[P, R_co],
-    /,
-    *,
-    dtype: DType = "float64",
-    backend: Backend = "native",
-    check: bool | None = None,
-) -> "LiftedFunction[P, R_co]": ...
-@overload
-def lift(
-    *, dtype: DType = "float64", backend: Backend = "native", check: bool | None = None
-) -> Callable[[Callable[P, R_co]], "LiftedFunction[P, R_co]"]: ...
-def lift(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    dtype: DType = "float64",
-    backend: Backend = "native",
-    check: bool | None = None,
-) -> Any:
-    """Return the function lifted from scalars to tensors: traced once, rolled up and compiled.
-
-    It runs on copies of what it is given. Results that it notes down in new attributes of objects
-    (`self.out = ...`) are not there after the call, nor in the next one, also for `hasattr`; any
-    other change of what outlives the call is refused.
-
-    Args:
-        function: a scalar program; see `LiftedFunction` for what it may take and return.
-        dtype: the type to compute in; with float32, parameters are rounded to it, too.
-        backend: "native" (LLVM) or "numpy".
-        check: whether the first result of each program, and the first one for other numbers, are
-            compared with the function's own, run eagerly on copies: True, always; False, never;
-            None, if that takes 20,000 operations at most. LIFTGRAD_CHECK=1 or =0 in the environment
-            decides where this is None. What draws random numbers is not compared.
-
-    Raises:
-        LiftError: if it is not a function; when called, if the lifted program would give another
-            result than the function itself.
-
-    >>> from liftgrad import Value
-    >>> @lift
-    ... def energy(xs):
-    ...     return sum(x * x for x in xs)
-    >>> xs = [Value(1.0), Value(2.0)]
-    >>> total = energy(xs)
-    >>> total.backward()
-    >>> total.data, xs[1].grad
-    (5.0, 4.0)
-
-    """
+@with_short_tracebacks
+def lifted(function: Any, dtype: DType, backend: Backend, check: bool | None) -> Any:
+    """Return what `lift` returns."""
     if dtype not in ("float64", "float32"):
         raise LiftError(f"lift(dtype={dtype!r}): choose 'float64' or 'float32'.")
     if backend not in ("native", "numpy"):

@@ -6,12 +6,13 @@ import warnings
 import weakref
 from collections import OrderedDict
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
+from liftgrad.lift import Backend
 from liftgrad.lift.build import Built, Stats, constants_of
 from liftgrad.lift.forks import waited_for
 from liftgrad.lift.groups import View
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from liftgrad.lift.checks import Seen
 
 Array = NDArray[Any]
-Backend = Literal["native", "numpy"]
 Seeds = tuple[float, ...]
 ONE: Seeds = (1.0,)
 _MOST_INSTANCES = 8
