@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import Outcome, arrays, backward, compare, leaves, mapped, weights_of
+from agreement import Outcome, arrays, backward, compare, leaves, weights_of
 from formulas import Reader, flat
 from hypothesis import given, settings
 from strategies import Program, programs
@@ -186,7 +186,7 @@ def test_carried_out_as_it_is_printed_a_program_gives_the_results_and_gradients(
 @given(programs(largest=40, samples=5))
 def test_so_does_any_program(program: Program) -> None:
     function = lift(backend="numpy")(program.function())
-    arguments = mapped(Value, program.p), *arrays(program)
+    arguments = program.parameters(Value), *arrays(program)
     results = leaves(function(*arguments))
     scalars = [x for x in results if isinstance(x, Value)]
     weights = weights_of(program, len(scalars))

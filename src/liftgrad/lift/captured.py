@@ -14,7 +14,7 @@ import itertools
 import operator
 import types
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from liftgrad.lift.static import Static, is_sized, is_users, is_users_class, sna
 from liftgrad.lift.unchanged import Watched
 from liftgrad.lift.variables import (
     Default,
+    Mentioned,
     Source,
     attributes_of_class,
     attributes_of_function,
@@ -207,17 +208,21 @@ class Captured:
             kind: Any = value.__class__
             if _is_data(kind) or _changes(kind):
                 found[name] = value
-            else:
-                code.append(value)
+                continue
+            code.append(value)
+            if _has_state(kind):
+                found[f"{name}'s attributes"] = Static(snapshot(vars(value)))
         for name, source in self.statics.items():
             value = source.value()
             kind = value.__class__
             if _is_data(kind) or (_changes(kind) and is_sized(kind)):
                 found[name] = Static(snapshot(value))
-            elif _changes(kind) and source.name in self.mentioned:
+            elif _changes(kind) and source.name in self.mentioned.names:
                 found[name] = value  # which is refused where it is an argument, and here
             else:
                 code.append(value)
+                if _has_state(kind):
+                    found[f"{name}'s attributes"] = Static(snapshot(vars(value)))
         return found, code
 
     def look_around(self) -> None:
@@ -240,10 +245,8 @@ class Captured:
             self._visit(self.function)
             for code in [*self.classes, *self.passed.values()]:
                 self._watch(code)
-            self.mentioned = frozenset[str]().union(
-                *(names_in(f.__code__) for f in self.code.values())
-            )
-            """All names in the user's functions."""
+            self.mentioned = Mentioned.by(self.code.values())
+            """What the user's functions mention."""
             found, code = self._found()
             same = [i for i, state in self.states.items() if _same(code, state)]
             self.state = same[0] if same else next(self._numbers)
@@ -391,6 +394,17 @@ def _is_data(kind: Any) -> bool:
 def _changes(kind: Any) -> bool:
     """Tell whether objects of a class, of which there is no copy, are made to be changed."""
     return not issubclass(kind, type) and (kind.__hash__ is None or is_iterator(kind))
+
+
+@lru_cache(maxsize=1024)
+def _has_state(kind: Any) -> bool:
+    """Tell whether objects of a class of some library have attributes that may be set."""
+    package = kind.__module__.partition(".")[0]
+    if package == "liftgrad" or hasattr(kind, "__get__"):
+        return False
+    if issubclass(kind, type | types.ModuleType | partial):
+        return False
+    return kind.__dictoffset__ != 0 or issubclass(kind, threading.local)
 
 
 def _same(a: list[Any], b: list[Any]) -> bool:
