@@ -66,7 +66,7 @@ class Value(Operators, Copied):
         self.data = data if data.__class__ is float else to_float(data)
         self.grad = 0.0
         self._prev = _children if _children.__class__ is tuple else tuple(_children)
-        self._operation = own.operation(_op, self._prev) if _op else ""
+        self._operation = own.operation(_op, self._prev) if _op or _children else ""
         if label:
             self.label = label
 
