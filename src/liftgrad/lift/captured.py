@@ -12,6 +12,7 @@ does rebinding a name to another function, class or module.
 import builtins
 import itertools
 import operator
+import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
