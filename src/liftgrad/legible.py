@@ -1,4 +1,4 @@
-"""Text for outputs whose encoding has not all its letters."""
+"""Text for outputs: without what terminals obey, and in letters that their encoding has."""
 
 import re
 
@@ -9,6 +9,19 @@ _SPELLED = {
 }  # fmt: skip
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿᵏ", "0123456789+-nk")
 _SIGN = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿᵏ]+|[^\x00-\x7f]", re.DOTALL)
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys and does not show; also what turns the direction of writing around."""
+
+
+def visible(text: str) -> str:
+    r"""Return text with what a terminal obeys written out, line breaks among it.
+
+    >>> visible("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def legible(text: str, encoding: str | None) -> str:

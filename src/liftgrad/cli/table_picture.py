@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from liftgrad import data, plot
-from liftgrad.cli.display import say, without_control
+from liftgrad.cli.display import say
 from liftgrad.cli.options import writes
+from liftgrad.legible import visible
 from liftgrad.plot.classes import plain_text
 
 _LONG_NAME, _LONG_TITLE = 28, 48
@@ -76,7 +77,7 @@ def _title(encoder: data.TableEncoder, score: str) -> str:
 
 def _shown(name: str) -> str:
     """Return a name for a picture, which has little room."""
-    name = without_control(" ".join(name.split()))
+    name = visible(" ".join(name.split()))
     if len(name) > _LONG_NAME:
         # Long names of classes are often alike in the beginning.
         name = f"{name[: _LONG_NAME // 2]}…{name[-_LONG_NAME // 2 + 1 :]}"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftgradError
+from liftgrad.legible import visible
 
 Kind = Literal["number", "boolean", "category", "text"]
 """What a column holds; "text" are categories among which None or NA is one, too."""
@@ -35,8 +36,8 @@ class TableError(LiftgradError, ValueError):
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """Return the sentences, one for each thing that is wrong."""
-        return self.args
+        """Return the sentences, one for each thing that is wrong, whatever names are in them."""
+        return tuple(visible(text) for text in self.args)
 
 
 @dataclass(frozen=True, eq=False)
