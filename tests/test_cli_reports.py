@@ -88,6 +88,17 @@ def test_one_class_in_two_spellings_is_asked_about(call, tmp_path):
     assert (status, json.loads(out)["classes"]) == (0, ["1", "1.0", "2"])
 
 
+def test_classes_that_differ_in_capitals_or_spaces_are_noted(call, tmp_path):
+    """They stay apart, and it is said that they do."""
+    write_blobs(tmp_path / "t.csv", ["yes", "Yes", "no", "yes "])
+    status, out, err = call("train", "t.csv", "--target", "y", "--l2", "1", "--json")
+    assert (status, len(json.loads(out)["classes"])) == (0, 4)
+    assert err == (
+        "Classes 'Yes' and 'yes' and 'yes ' differ in capitals or spaces only; if they are one, "
+        "write them in one way.\n"
+    )
+
+
 def test_probabilities_have_other_names_than_the_target(call, tmp_path):
     """Else they would stand in its place."""
     write_blobs(tmp_path / "t.csv", ["no", "yes"], name="probability of yes")
@@ -400,3 +411,12 @@ def test_the_penalty_follows_the_noise():
     assert fitting.chosen_penalty(X, clear) < 3.0 <= fitting.chosen_penalty(X, noisy)
     assert fitting.chosen_penalty(X[:4], np.array([0, 1, 2, 3])) in PENALTIES
     assert fitting.chosen_penalty(X[:2], np.array([0, 1])) == 1.0
+
+
+def test_predictions_are_printed_where_only_text_can_be(call, tmp_path, monkeypatch):
+    """As for a caller who puts a StringIO in standard output's place."""
+    write_blobs(tmp_path / "t.csv", ["x", "y"])
+    assert call("train", "t.csv", "--target", "y", "--epochs", "60", "--l2", "1")[0] == 0
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    call("predict", "model.safetensors", "t.csv")
+    assert sys.stdout.getvalue().startswith("y,probability of x,probability of y\nx,")

@@ -23,7 +23,12 @@ from liftgrad.cli.options import (
     writes,
 )
 from liftgrad.cli.table_picture import picture_of, picture_of_numbers, save_picture
-from liftgrad.cli.table_reading import identifiers, read_and_fit, words_for_missing
+from liftgrad.cli.table_reading import (
+    classes_spelt_alike,
+    identifiers,
+    read_and_fit,
+    words_for_missing,
+)
 from liftgrad.cli.tables import (
     TABLE,
     delimiter_option,
@@ -216,7 +221,8 @@ def train(
         click.echo(json.dumps(said))
     else:
         tell(said)
-    for sentence in [*identifiers(rows), *words_for_missing(rows), judged["warning"]]:
+    notes = [*identifiers(rows), *words_for_missing(rows), *classes_spelt_alike(encoder)]
+    for sentence in [*notes, judged["warning"]]:
         if sentence:
             say(sentence, err=True)
     if estimator.interrupted_:
