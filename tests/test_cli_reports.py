@@ -420,3 +420,18 @@ def test_predictions_are_printed_where_only_text_can_be(call, tmp_path, monkeypa
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     call("predict", "model.safetensors", "t.csv")
     assert sys.stdout.getvalue().startswith("y,probability of x,probability of y\nx,")
+
+
+def test_complaints_that_are_alike_do_not_hide_others(call, tmp_path):
+    """Of 300 columns with gaps a few are named, and the column of dates all the same."""
+    lines = [",".join([*(f"c{i}" for i in range(300)), "day", "y"])]
+    for j in range(1, 21):
+        numbers = ["" if (i + j) % 9 == 0 else f"{i * j}" for i in range(300)]
+        lines.append(",".join([*numbers, f"2020-1-{j}", "ab"[j % 2]]))
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    status, _, err = call("train", "t.csv", "--target", "y")
+    first, *gaps, last = err.splitlines()
+    assert (status, len(gaps)) == (1, 5)
+    assert "column 'day'" in first
+    assert all(line.endswith("fill them, or pass --missing mean.") for line in gaps)
+    assert last == "Error: the same is wrong with 295 more."
