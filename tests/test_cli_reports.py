@@ -12,7 +12,7 @@ from liftgrad import data
 from liftgrad.cli import main
 from liftgrad.cli.display import terminal
 from liftgrad.cli.fitting import PENALTIES, Fitting
-from liftgrad.cli.judgement import judged_classes, judged_numbers, lines_of_classes
+from liftgrad.cli.judgement import judged_classes, judged_numbers, lines_of_classes, warning_of
 from liftgrad.cli.table_reading import identifiers
 
 metrics = pytest.importorskip("sklearn.metrics")
@@ -252,6 +252,27 @@ def test_a_network_that_always_says_one_thing_is_told_of(call, tmp_path):
     )
 
 
+def test_classes_that_a_network_never_says_are_named():
+    """Though it is better than one answer for all; not those of which there is hardly a row."""
+
+    def warning(*counts, balanced=False):
+        y = np.repeat(np.arange(len(counts)), counts)
+        probabilities = np.eye(len(counts))[np.where(y < 2, y, 0)]
+        said = judged_classes(y, probabilities)
+        said["most_frequent_class_accuracy"] = counts[0] / sum(counts)
+        return warning_of(said, [*"abcdefgh"], "a", balanced=balanced)
+
+    assert warning(50, 20, 4, 2) == (
+        "Of the rows kept apart the network calls none 'c' (which 4 are); pass --class-weight "
+        "balanced to give each class the same weight."
+    )
+    assert "'c' (which 4 are), 'd' (which 5 are), 'e' (which 6 are) and 2 more" in warning(
+        *(90, 20, 4, 5, 6, 7, 8)
+    )
+    assert warning(50, 20, 2) is None
+    assert warning(50, 20, 4, balanced=True) is None
+
+
 def test_figures_are_scikit_learns():
     """AUC with ties, F1 and the confusion matrix, also of classes that do not occur."""
     random = np.random.default_rng(0)
@@ -316,7 +337,7 @@ def test_a_regression_is_drawn_as_predicted_against_true(call, tmp_path, monkeyp
     """In the target's own units, for the rows kept apart."""
     drawn = []
     module = sys.modules["liftgrad.cli.train"]  # the package has the command of this name
-    monkeypatch.setattr(module, "save_picture", lambda figure, _path: drawn.append(figure))
+    monkeypatch.setattr(module, "save_picture", lambda draw, _path: drawn.append(draw()))
     prices = {f"{a:.4f}": round(5000 * a, 1) for a in np.random.default_rng(0).uniform(0, 9, 80)}
     (tmp_path / "t.csv").write_text("a,price\n" + "".join(f"{a},{p}\n" for a, p in prices.items()))
     assert call("train", "t.csv", "--target", "price", "--l2", "0.3")[0] == 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,11 @@ def picture_of_numbers(encoder: data.TableEncoder, true: Any, predicted: Any, sc
     ).figure_
 
 
-def save_picture(figure: Any, picture: Path) -> None:
-    """Write the picture, and tell in one sentence what matplotlib tells of each letter."""
+def save_picture(drawn: Callable[[], Any], picture: Path) -> None:
+    """Draw and write a figure, and tell in one sentence what matplotlib tells of each letter."""
     with writes(picture), warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
-        plot.save(figure, picture)
+        plot.save(drawn(), picture)
     if any("missing from font" in str(warning.message) for warning in noted):
         say(
             "The picture's font lacks letters of the names, which are boxes there; the model does "

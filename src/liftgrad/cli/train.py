@@ -12,7 +12,7 @@ import numpy as np
 from liftgrad import data
 from liftgrad.cli.display import say
 from liftgrad.cli.fitting import MOST_APART, Fitting, kept_apart
-from liftgrad.cli.judgement import judged_classes, judged_numbers, never_better
+from liftgrad.cli.judgement import judged_classes, judged_numbers, warning_of
 from liftgrad.cli.options import (
     Finite,
     check_outputs,
@@ -198,7 +198,7 @@ def train(
         with writes(output):
             metadata = {"table": encoder.to_dict(), "scale": None if classes else scaling}
             estimator.save(output, metadata)
-        save_picture(_drawn(estimator, encoder, X, y, held, judged, scaling), picture)
+        save_picture(lambda: _drawn(estimator, encoder, X, y, held, judged, scaling), picture)
     said = {
         "task": encoder.task,
         "target": target,
@@ -277,7 +277,8 @@ def _judged(
     judged["most_frequent_class_accuracy"] = float(np.mean(y[held] == usual))
     judged["unjudged_classes"] = [c for i, c in enumerate(encoder.classes) if i not in y[held]]
     balanced = estimator.class_weight == "balanced"
-    judged["warning"] = never_better(judged, str(encoder.classes[usual]), balanced=balanced)
+    names = [str(label) for label in encoder.classes]
+    judged["warning"] = warning_of(judged, names, names[usual], balanced=balanced)
     return judged
 
 
