@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 
+from liftgrad.legible import visible
+
 Array = NDArray[Any]
 
 _NO_BETTER = "On the rows kept apart the network is no better than"
@@ -162,5 +164,5 @@ def _confused(matrix: Array, names: list[str]) -> list[str]:
 
 def _cut(name: str) -> str:
     """Return a name for a table, where there is little room."""
-    name = " ".join(name.split())
+    name = visible(" ".join(name.split()))
     return name if cell_len(name) <= _LONGEST else f"{set_cell_size(name, _LONGEST - 1)}…"
