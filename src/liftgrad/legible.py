@@ -1,6 +1,7 @@
 """Text for outputs: without what terminals obey, and in letters that their encoding has."""
 
 import re
+import sys
 
 _SPELLED = {
     "→": "->", "Σ": "sum", "∂": "d", "·": "*", "×": "x", "−": "-", "≤": "<=", "≥": ">=",
@@ -43,6 +44,14 @@ def legible(text: str, encoding: str | None) -> str:
         return _SPELLED.get(found) or found.encode("unicode_escape").decode()
 
     return text if _can_write(text, encoding) else _SIGN.sub(spelled, text)
+
+
+def printable(text: str) -> str:
+    """Return text that standard output can write.
+
+    For what is made to be printed: `print` calls str() and then fails at a sign that is lacking.
+    """
+    return legible(text, getattr(sys.stdout, "encoding", None))
 
 
 def _can_write(text: str, encoding: str | None) -> bool:
