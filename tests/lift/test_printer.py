@@ -379,7 +379,7 @@ def test_a_program_can_be_printed_where_signs_are_lacking(monkeypatch, encoding,
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding, write_through=True))
     print(loss.program)  # noqa: T201, that is what this is about
     first, second = raw.getvalue().decode(encoding), repr(loss.program)
-    second.encode(encoding)
+    (second + str(loss.stats)).encode(encoding)
     for said in (first, second):
         assert line in said
         assert len({text.rindex("    ") for text in said.splitlines() if "k<2" in text}) == 1

@@ -13,6 +13,7 @@ import numpy as np
 from liftgrad import ops
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, trace_errors
+from liftgrad.legible import printable
 from liftgrad.lift.adjoint import adjoint
 from liftgrad.lift.arguments import flatten_result, substitute
 from liftgrad.lift.draws import Draws
@@ -47,7 +48,7 @@ class Stats:
         traces = "1 trace" if self.traces == 1 else f"{self.traces:,} traces"
         calls = "1 call" if self.cache_hits == 1 else f"{self.cache_hits:,} calls"
         seconds = ", ".join(f"{stage} {s:.3f} s" for stage, s in self.seconds.items())
-        return (
+        return printable(
             f"{traces}, {calls} served by a program that was there already\n"
             f"{self.scalar_operations:,} scalar operations → {self.tensor_operations:,} tensor "
             f"operations (with the gradient), {self.kernels:,} kernels\n{seconds}"
