@@ -727,6 +727,10 @@ def test_other_files_are_refused(tmp_path):
     ("settings", "named"),
     [
         ({"activation": "step"}, "activation"),
+        ({"activation": ["relu"]}, "activation"),
+        ({"early_stopping": 10}, "early_stopping=10; pass True or False"),
+        ({"shuffle": None}, "shuffle=None; pass True or False"),
+        ({"warm_start": "yes"}, "warm_start='yes'; pass True or False"),
         ({"alpha": -1.0}, "alpha"),
         ({"max_iter": 0}, "max_iter"),
         ({"batch_size": 1.5}, "batch_size"),
