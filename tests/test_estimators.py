@@ -179,6 +179,19 @@ def test_a_batch_whose_rows_all_weigh_nothing_teaches_nothing():
     assert ours.predict_proba(X).tolist() == same.predict_proba(X).tolist()
 
 
+def test_pipelines_and_searches_hand_weights_on():
+    """As scikit-learn's own estimators take them."""
+    X, y = iris()
+    weights = np.where(y == 2, 0.0, 1.0)
+    expected = quick(random_state=0).fit(X, y, weights).predict(X)
+    assert set(expected) == {0, 1}
+    pipeline = make_pipeline(quick(random_state=0))
+    pipeline.fit(X, y, liftclassifier__sample_weight=weights)
+    search = GridSearchCV(quick(random_state=0), {"alpha": [1e-4]}, cv=2)
+    for fitted in (pipeline, search.fit(X, y, sample_weight=weights)):
+        assert (fitted.predict(X) == expected).all()
+
+
 def test_rows_that_weigh_nothing_do_not_decide_when_to_stop():
     """The validation score is weighted."""
     X, y = iris()

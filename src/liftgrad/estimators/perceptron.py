@@ -91,6 +91,9 @@ class Perceptron(BaseEstimator):
     def save(self, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         """Write the fitted estimator to a safetensors file, which `load` reads.
 
+        It holds what predicts; `partial_fit` of one that was loaded starts Adam's means anew, where
+        a pickle holds them, too.
+
         Args:
             path: of the file, which is written whole or not at all.
             metadata: whatever else shall be in it, made of what JSON knows.
