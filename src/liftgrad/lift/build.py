@@ -151,9 +151,7 @@ def trace(
     finally:
         tracing.depth -= 1
         if collecting:
-            if (
-                gc.get_freeze_count() < _PYTHONS_OWN
-            ):  # else the user has frozen objects that must stay so
+            if gc.get_freeze_count() < _PYTHONS_OWN:  # else the user's own would thaw, too
                 gc.freeze()
                 gc.unfreeze()  # into the oldest generation, past the collections of the young ones
             gc.enable()
