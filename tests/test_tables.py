@@ -250,7 +250,9 @@ def test_a_damaged_parquet_file_is_refused(tmp_path):
 def test_all_kinds_of_text_in_parquet_files_are_categories(tmp_path):
     """Arrow knows three of them, and dictionaries."""
     texts = arrow.array(["x", None, "w", "x"])
-    kinds = [arrow.string(), arrow.large_string(), arrow.string_view()]
+    kinds = [arrow.string(), arrow.large_string()]
+    if int(arrow.__version__.split(".")[0]) >= 22:  # which older ones read, but cannot write
+        kinds.append(arrow.string_view())
     columns = {str(kind): texts.cast(kind) for kind in kinds}
     columns["dictionary"] = texts.dictionary_encode()
     parquet.write_table(arrow.table(columns), tmp_path / "t.parquet")

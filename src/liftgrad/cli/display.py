@@ -30,13 +30,16 @@ def terminal(text: str, *, err: bool = False) -> str:
 def progress_bar() -> Progress:
     """Return a progress bar that shows on a terminal only, and vanishes at the end."""
     console = Console(highlight=False)
+    shown = console.file.isatty()
+    if not shown:
+        console.is_interactive = True  # else Rich before 14.3 ends a hidden bar with an empty line
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.file.isatty(),
+        disable=not shown,
         transient=True,
     )
 

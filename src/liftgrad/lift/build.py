@@ -162,7 +162,7 @@ def trace(
     finally:
         tracing.depth -= 1
         if collecting:
-            if not gc.get_freeze_count():  # else the user has frozen objects that must stay so
+            if gc.get_freeze_count() < _PYTHONS_OWN:  # else the user's own would thaw, too
                 gc.freeze()
                 gc.unfreeze()  # into the oldest generation, past the collections of the young ones
             gc.enable()
@@ -198,6 +198,10 @@ def trace(
         names=names,
         single=isinstance(result, Operators | Condition),
     )
+
+
+_PYTHONS_OWN = 1000
+"""More objects than Python 3.12 has frozen when it begins, and fewer than a program would."""
 
 
 def _run(
