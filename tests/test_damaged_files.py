@@ -56,7 +56,8 @@ def fitted(name):
         layers.insert(2, nn.Dropout(0.5))
     model = nn.Sequential(*layers)
     loss = squared32 if name == "dropout" else squared
-    make = in_groups if name == "groups" else lambda ps: optim.Adam(ps, lr=0.01)
+    rate = optim.ReduceLROnPlateau(0.01, monitor="loss")
+    make = in_groups if name == "groups" else lambda ps: optim.Adam(ps, lr=rate)
     batch_size = None if name == "groups" else 12
     trainer = Trainer(loss, make(model.parameters()), batch_size=batch_size, seed=2)
     rule = EarlyStopping(5, monitor="loss")

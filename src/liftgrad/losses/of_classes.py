@@ -14,7 +14,7 @@ from liftgrad.losses.reduction import (
     reduced,
     share,
 )
-from liftgrad.numbers import is_number, is_whole
+from liftgrad.numbers import is_number, is_whole, plain
 from liftgrad.ops import divide
 
 
@@ -63,11 +63,15 @@ def cross_entropy(
         IndexError: if a target is no index of its row.
 
     """
-    known = is_number(label_smoothing)
+    known, label_smoothing = is_number(label_smoothing), plain(label_smoothing)
     if known and not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"label_smoothing is from 0 to 1; got label_smoothing={label_smoothing}.")
 
     weights = _weights("cross_entropy", weight)
+
+    def smoothed(x: Any) -> Any:
+        # Without smoothing a class of -inf costs nothing, but 0 times it would be nan.
+        return x if known else where((abs(x) < math.inf) | (label_smoothing > 0.0), x, 0.0)
 
     def rule(row: list[Any], at: At) -> Any:
         shifted, normaliser = shifted_scores(row, "cross_entropy")
@@ -75,16 +79,13 @@ def cross_entropy(
         if weights is None:
             if known and not label_smoothing:
                 return normaliser - own
-            average = mean(shifted)
-            if not known:
-                # Without smoothing a class of -inf costs nothing, but 0 times it would be nan.
-                average = where((average > -math.inf) | (label_smoothing > 0.0), average, 0.0)
+            average = smoothed(mean(shifted))
             return normaliser - (1.0 - label_smoothing) * own - label_smoothing * average
         loss = share(at(weights), normaliser - own)
         if known and not label_smoothing:
             return loss
         costs = [share(w, normaliser - x) for w, x in zip(weights, shifted, strict=True)]
-        return share(1.0 - label_smoothing, loss) + share(label_smoothing, mean(costs))
+        return share(1.0 - label_smoothing, loss) + label_smoothing * smoothed(mean(costs))
 
     return _of_rows("cross_entropy", rule, scores, targets, reduction, weights, ignore_index)
 
@@ -125,6 +126,7 @@ def multi_margin_loss(
     >>> multi_margin_loss([0.5, 2.0, 1.25, -3.0], 1)
     0.0625
     """
+    margin = plain(margin)
 
     def rule(row: list[Any], at: At) -> Any:
         own, target = at(row), at.target

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from liftgrad.numbers import plain, to_float
 from liftgrad.optim.checks import check
 from liftgrad.optim.param_groups import ParamGroup, read_params, refuse_unknown
+from liftgrad.optim.plateau import ReduceLROnPlateau, plateaus
 from liftgrad.optim.schedules import Schedule
 
 
@@ -206,6 +207,11 @@ class Optimizer:
     def rates(self, step: int) -> list[float]:
         """Return the learning rate of each group after `step` steps of the whole optimiser."""
         return [rule.rate(step - rule.began) for rule in self.rules]
+
+    def plateaus(self) -> list[ReduceLROnPlateau]:
+        """Return the schedules of the groups' rates that are to be told of each epoch."""
+        found = [plateau for rule in self.rules for plateau in plateaus(rule.lr)]
+        return list({id(plateau): plateau for plateau in found}.values())
 
     def step(self) -> None:
         """Move every parameter once."""

@@ -5,6 +5,7 @@ the entry is JSON with the rest.
 """
 
 import hashlib
+import math
 import os
 import random
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import CheckpointError
 from liftgrad.fields import MOST, fields, floats, listed, one_of, real, text, whole
+from liftgrad.optim.plateau import plateaus
 from liftgrad.sealed import Kind, damaged, seal, shown, unseal
 from liftgrad.trainer.interruption import deferred
 from liftgrad.trainer.stopping import Best
@@ -64,6 +66,7 @@ def pack(trainer: "Trainer") -> bytes:
         "names": trainer._names(),
         "steps": optimizer.steps,
         "rates": _rates(trainer, optimizer.steps),
+        "plateaus": [plateau.state_dict() for plateau in optimizer.plateaus()],
         "columns": list(log.history().epochs),
         "best": {k: x for k, x in asdict(best).items() if k != "parameters"},
         "rows": 0 if batches is None else batches.rows,
@@ -123,6 +126,7 @@ class _State:
     columns: dict[str, Array]
     steps: int
     began: list[int]
+    plateaus: list[dict[str, Any]]
     losses: Array
     epoch: Array
     rows: list[dict[str, float]]
@@ -159,6 +163,9 @@ def _state(
     began = listed("began", entry.get("began", older), lambda n, x: whole(n, x, most=steps))
     if len(began) != len(older):
         raise ValueError(f"its began is not of {len(optimizer.rules)} groups")
+    told = listed("plateaus", entry.get("plateaus", []), _plateau)
+    if len(told) != len(optimizer.plateaus()):
+        raise ValueError("its plateaus are not those of the optimiser's schedules")
     digest, parameters = entry["names"], arrays["parameters"]
     columns = {name: arrays[f"state.{name}"] for name in optimizer.state}
     return _State(
@@ -169,6 +176,7 @@ def _state(
         },
         steps=steps,
         began=began,
+        plateaus=told,
         losses=floats("history.loss", arrays["history.loss"]),
         epoch=floats("epoch.loss", arrays["epoch.loss"]),
         rows=_rows({name: arrays[f"epochs.{name}"] for name in names}),
@@ -177,6 +185,20 @@ def _state(
         draws=_draws(entry["draws"]),
         batches=_batches(trainer._batches, entry, arrays.get("order")),
     )
+
+
+def _plateau(name: str, state: Any) -> dict[str, Any]:
+    """Return what a schedule that is told of each epoch was told."""
+    said = fields(name, state)
+    rate = real(f"{name}.rate", said["rate"])
+    if not 0.0 <= rate < math.inf:
+        raise ValueError(f"its {name}.rate is {rate:g}")
+    return {
+        "rate": rate,
+        "best": real(f"{name}.best", said["best"]),
+        "waited": whole(f"{name}.waited", said["waited"]),
+        "cooling": whole(f"{name}.cooling", said["cooling"]),
+    }
 
 
 def _numbers(trainer: "Trainer", name: str, x: Array) -> Array:
@@ -277,6 +299,8 @@ def _set(trainer: "Trainer", state: _State) -> None:
     optimizer.steps = state.steps
     for rule, step in zip(optimizer.rules, state.began, strict=True):
         rule.began = step
+    for plateau, said in zip(optimizer.plateaus(), state.plateaus, strict=True):
+        plateau.load_state_dict(said)
     log.losses, log.epoch = [state.losses], [state.epoch] if len(state.epoch) else []
     log.rows = state.rows
     trainer._best = state.best
@@ -345,6 +369,14 @@ def _identity(trainer: "Trainer") -> dict[str, Any]:
 
 
 def _rates(trainer: "Trainer", steps: int) -> list[float]:
-    """Return the learning rates of the first step and of the next, of each group."""
-    first, following = trainer.optimizer.rates(0), trainer.optimizer.rates(steps)
-    return [float(rate) for rates in zip(first, following, strict=True) for rate in rates]
+    """Return the learning rates of the first step and of the next, of each group.
+
+    Of a schedule that learns of the loss it is where that begins.
+    """
+    optimizer = trainer.optimizer
+    first, following = optimizer.rates(0), optimizer.rates(steps)
+    found: list[float] = []
+    for rule, rates in zip(optimizer.rules, zip(first, following, strict=True), strict=True):
+        learning = [plateau.start for plateau in plateaus(rule.lr)]
+        found += learning or rates
+    return [float(rate) for rate in found]
