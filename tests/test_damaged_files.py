@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+pytest.importorskip("sklearn")
+
 from damage import Trial, crafted, cut, flipped, made_up, no_longer_than
 from liftgrad import EarlyStopping, Trainer, data, gpt, lift, nn, optim, vmap
 from liftgrad.cli import main
@@ -24,8 +26,6 @@ from liftgrad.estimators import LiftClassifier, LiftRegressor, load, packing
 from liftgrad.functional import mean
 from liftgrad.sealed import seal, unseal
 from liftgrad.trainer import state
-
-pytest.importorskip("sklearn")
 
 COUNT = 10_000 if os.environ.get("LIFTGRAD_SOAK") else 60
 X = np.random.default_rng(5).normal(size=(40, 2))
