@@ -37,8 +37,8 @@ class Trainer:
 
     What the loss draws at random, as in dropout, it draws anew at each step from Python's `random`.
 
-    `copy.deepcopy((model, trainer))` and the like of pickles go on as the original does; a copy of the
-    trainer alone has parameters that are no model's.
+    `copy.deepcopy((model, trainer))` goes on as the original does, and so does a pickle; a copy of
+    the trainer alone has parameters that are no model's.
 
     Args:
         loss: a lifted function that returns one Value.
