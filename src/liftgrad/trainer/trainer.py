@@ -137,6 +137,7 @@ class Trainer:
         interrupted is finished first. Ctrl-C ends a fit after a whole step: it says so on standard
         error and returns with `interrupted` set in the history; the model stays as it is then, and
         the next fit goes on from there. (One of 0 epochs puts the best epoch's parameters back.)
+        A `ReduceLROnPlateau` among the rates is told of each epoch.
 
         Args:
             epochs: how many more.
