@@ -16,7 +16,16 @@ from liftgrad.lift import Backend, DType, lift
 from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
-from liftgrad.lift.checks import Seen, computed, difference, eagerly, flat, is_checked
+from liftgrad.lift.checks import (
+    Outcome,
+    Seen,
+    computed,
+    difference,
+    eagerly,
+    flat,
+    is_checked,
+    is_differentiated,
+)
 from liftgrad.lift.executable import Executable
 from liftgrad.lift.forks import given_up
 from liftgrad.lift.liftable import why_not_liftable
@@ -29,7 +38,7 @@ from liftgrad.lift.program import Program
 from liftgrad.lift.reading import Reading, describe, is_among_integers
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.repeat import Repeat
-from liftgrad.lift.results import Prepared
+from liftgrad.lift.results import Prepared, gradients_of
 from liftgrad.lift.stand_ins import stand_ins
 from liftgrad.lift.tape import Tape
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
@@ -247,21 +256,22 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         bound = inspect.BoundArguments(self._signature, arguments)
         return self._captured.call_again(captured, bound.args, bound.kwargs, stand_ins)
 
-    def _check(self, arguments: dict[str, Any], reading: Reading, results: list[Any]) -> None:
-        """Raise LiftError if a program's results are not what the function itself gives."""
+    def _check(self, arguments: dict[str, Any], reading: Reading, lifted: Outcome) -> None:
+        """Raise LiftError if what a program gives is not what the function itself gives."""
 
-        def explain(eager: list[Any], lifted: list[Any]) -> str:
+        def explain(eager: Outcome, lifted: Outcome) -> str:
             tape = LinedTape(reading.groups)
-            return where_they_part(
-                tape,
-                lambda: self.build(dict(arguments), reading, tape),
-                lambda: eagerly(self._run_eagerly, arguments, reading.groups),
-                eager,
-                lifted,
-                self.dtype,
-            )
 
-        how = difference(self._run_eagerly, explain, self.dtype, arguments, reading.groups, results)
+            def run(jitter: float, seed: int) -> Outcome:
+                of = lifted.gradients
+                return eagerly(self._run_eagerly, arguments, reading.groups, of, jitter, seed)
+
+            def trace() -> Built:
+                return self.build(dict(arguments), reading, tape)
+
+            return where_they_part(tape, trace, run, eager, lifted, self.dtype)
+
+        how = difference(self._run_eagerly, explain, self.dtype, arguments, reading.groups, lifted)
         if how:
             raise LiftError(f"{self.__name__} {how}")
 
@@ -274,7 +284,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             return
         try:
             if seen.is_new(reading.groups):
-                self._check(arguments, reading, flat(result))
+                outcome = Outcome(flat(result))
+                if is_differentiated(executable.built, reading.groups):
+                    outcome.gradients = gradients_of(result)
+                self._check(arguments, reading, outcome)
         except LiftError:
             self._programs.remove(executable)
             self._repeat = self._last = None
@@ -292,7 +305,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
         """
         if is_checked(self.check, built, reading.groups):
-            self._check(arguments, reading, computed(built, reading, self.dtype))
+            self._check(arguments, reading, Outcome(computed(built, reading, self.dtype)))
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
         found = self._programs.get(self.structure(reading))

@@ -8,8 +8,10 @@ engine's, and the first one for other numbers, where that is cheap. What differs
 import gc
 import math
 import os
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Collection, Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
@@ -27,8 +29,8 @@ from liftgrad.lift.results import checked_numbers, samples_of
 
 Run = Callable[[dict[str, Any], dict[Any, Any]], Any]
 """Calls the function with arguments by name, and what stands for other objects in its copies."""
-_MOST_OPERATIONS = 20_000
-"""Of programs that are checked: the eager engine takes some 10 ms for so many."""
+_MOST_OPERATIONS, _MOST_DIFFERENTIATED = 20_000, 8_000
+"""Of programs that are checked, and with their gradients: some 10 ms of the eager engine."""
 _PATIENCE = 1000
 """Calls with the same numbers after which no others are waited for."""
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
@@ -55,8 +57,17 @@ def is_checked(check: bool | None, built: Built, groups: Sequence[LeafGroup]) ->
     several = any(built.batched_outputs) and built.outputs + len(built.fixed) > 1
     if wanted is False or built.draws or several:
         return False
-    samples = samples_of(list(groups), built.batched_groups)
-    return bool(wanted) or built.scalar_operations * samples <= _MOST_OPERATIONS
+    return bool(wanted) or _operations(built, groups) <= _MOST_OPERATIONS
+
+
+def is_differentiated(built: Built, groups: Sequence[LeafGroup]) -> bool:
+    """Tell whether a checked program's gradient is compared, too: of one Value, if it is cheap."""
+    of_value = built.single and not built.plain_outputs[0] and not built.batched_outputs[0]
+    return of_value and _operations(built, groups) <= _MOST_DIFFERENTIATED
+
+
+def _operations(built: Built, groups: Sequence[LeafGroup]) -> int:
+    return built.scalar_operations * samples_of(list(groups), built.batched_groups)
 
 
 class Seen:
@@ -85,48 +96,91 @@ class Seen:
         return self.same >= _PATIENCE
 
 
+@dataclass
+class Outcome:
+    """What one call gave, eagerly or lifted."""
+
+    results: list[Any]
+    """Its numbers, and what else it returned, one after another."""
+    gradients: dict[int, list[float]] | None = None
+    """The gradient of the one result by each parameter, by their leaf groups, if it was taken."""
+
+
 def difference(
     run: Run,
-    explain: Callable[[list[Any], list[Any]], str],
+    explain: Callable[[Outcome, Outcome], str],
     dtype: str,
     arguments: dict[str, Any],
     groups: Sequence[LeafGroup],
-    lifted: list[Any],
+    lifted: Outcome,
 ) -> str:
-    """Return how a program's results are not what the function itself gives; "": they are.
+    """Return how what a program gives is not what the function itself gives; "": it is.
 
     Args:
         run: calls the function eagerly.
-        explain: says where the two part, from the eager and the lifted results.
+        explain: says where the two part, from the eager and the lifted outcome, if they do.
         dtype: that the program computes in.
         arguments: of the function, by name.
         groups: their numbers.
-        lifted: the program's results.
+        lifted: what the program gave.
 
     """
     try:
-        eager = flat(eagerly(run, arguments, groups))
+        eager = eagerly(run, arguments, groups, lifted.gradients)
     except ArithmeticError:
         return ""  # of Python's numbers, where ours go on with infinity as IEEE 754 has it
-    if len(eager) == len(lifted) and all(
-        _is_close(a, b, _TOLERANCE[dtype]) for a, b in zip(eager, lifted, strict=True)
-    ):
-        return ""
-    place = explain(eager, lifted)
+    tolerance = _TOLERANCE[dtype]
+    what, a, b = "", eager.results, lifted.results
+    alike = len(a) == len(b) and all(_is_close(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    if alike and eager.gradients is not None and lifted.gradients is not None:
+        what = "the gradient "
+        a, b = (
+            [x for part in outcome.gradients.values() for x in part]  # type: ignore[union-attr]
+            for outcome in (eager, lifted)
+        )
+        largest = max((abs(x) for x in a if math.isfinite(x)), default=0.0)
+        alike = all(
+            abs(x - y) <= 1e3 * tolerance * largest or not math.isfinite(x) or not math.isfinite(y)
+            for x, y in zip(a, b, strict=True)
+        )
+    place = "" if alike else explain(eager, lifted)
     if not place:
         return ""
+    if what:  # those that differ, and not the first ones
+        pairs = [(x, y) for x, y in zip(a, b, strict=True) if not _is_close(x, y, tolerance)]
+        a, b = [x for x, _ in pairs], [y for _, y in pairs]
     return (
-        f"gives {_shown(eager)}, and {_shown(lifted)} when it is lifted, for the same arguments: "
+        f"gives {what}{_shown(a)}, and {_shown(b)} when it is lifted, for the same arguments: "
         f"{place}"
     )
 
 
-def eagerly(run: Run, arguments: dict[str, Any], groups: Sequence[LeafGroup]) -> Any:
-    """Return what the function itself gives, on copies of its arguments."""
+def eagerly(
+    run: Run,
+    arguments: dict[str, Any],
+    groups: Sequence[LeafGroup],
+    differentiated: Collection[int] | None = None,
+    jitter: float = 0.0,
+    seed: int = 0,
+) -> Outcome:
+    """Return what the function itself gives, on copies of its arguments.
+
+    The gradient is taken by these groups of parameters, if any are given and it returns one Value.
+    With a jitter, parameters are off by up to that, relatively.
+    """
+    uniform = random.Random(seed).uniform
+    copied: dict[int, list[Value]] = {i: [] for i in range(len(groups))}
 
     def leaves(group: int, first: int, count: int) -> list[Any]:
         values = groups[group].values[first : first + count]
-        return [_copy(v) for v in values] if groups[group].kind == "parameter" else values
+        if groups[group].kind != "parameter":
+            return values
+        made = list(map(_copy, values))
+        if jitter:
+            for value in made:
+                value.data *= 1.0 + uniform(-jitter, jitter)
+        copied[group] += made
+        return made
 
     def array(group: int, _kind: Kind) -> Any:
         of_group = groups[group].array
@@ -140,7 +194,12 @@ def eagerly(run: Run, arguments: dict[str, Any], groups: Sequence[LeafGroup]) ->
     try:
         copies, _ = substitute(arguments, leaves, array)
         with np.errstate(all="ignore"), redirect_stdout(StringIO()):
-            return run(copies, {})
+            result = run(copies, {})
+        outcome = Outcome(flat(result))
+        if differentiated is not None and isinstance(result, Value):
+            result.backward()
+            outcome.gradients = {i: [v.grad for v in copied[i]] for i in differentiated}
+        return outcome
     finally:
         tracing.depth -= 1
         if collecting:

@@ -9,25 +9,16 @@ they computed.
 import math
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import FrameType
 from typing import Any
 
-from liftgrad import ops
 from liftgrad.engine import Value
 from liftgrad.lift.build import Built
+from liftgrad.lift.checks import Outcome
 from liftgrad.lift.lined_tape import LinedTape
-from liftgrad.lift.reading import LeafGroup
-from liftgrad.lift.tape import (
-    BATCH_TOTAL,
-    CONSTANT,
-    LEAF,
-    SAMPLES_LEAF,
-    TABLE,
-    TAKE,
-    Tape,
-    number_of,
-)
+from liftgrad.lift.tape import Tape
+from liftgrad.lift.tape_numbers import as_eagerly, computed, each, floats, forward, shaken
 from liftgrad.lift.user_code import is_users_file, user_line
 
 _JITTER = {"float64": 1e-10, "float32": 1e-3}
@@ -38,9 +29,9 @@ _SHAKES = 3
 def where_they_part(
     tape: LinedTape,
     trace: Callable[[], Built],
-    run: Callable[[], Any],
-    eager: Sequence[Any],
-    lifted: Sequence[Any],
+    run: Callable[[float, int], Outcome],
+    eager: Outcome,
+    lifted: Outcome,
     dtype: str,
 ) -> str:
     """Return where a program and the function itself part, "" if only rounding differs.
@@ -48,27 +39,29 @@ def where_they_part(
     Args:
         tape: an empty one, for the arguments of the call.
         trace: traces the function on that tape.
-        run: calls the function itself.
-        eager: its results.
-        lifted: those of the program.
+        run: calls the function itself, with parameters off by a relative jitter from a seed.
+        eager: what that gave.
+        lifted: what the program gave.
         dtype: that the program computes in.
 
     """
     built: list[Built] = []
     traced_lines = _lines(lambda: built.append(trace()))
-    numbers = _computed(tape)
-    if _same(_results(tape, built[0], numbers), eager):
+    numbers = computed(tape, floats(tape), forward)
+    taken = eager.gradients
+    same = _same(_results(tape, built[0], numbers), eager.results)
+    if same and (taken is None or _is_gradient(tape, taken, run, _JITTER[dtype])):
         return "" if _is_rounding(tape, built[0], eager, lifted, dtype) else _MISCOMPILED
-    eager_lines = _lines(run)
+    eager_lines = _lines(lambda: run(0.0, 0))
     for place, (a, b) in enumerate(zip(eager_lines, traced_lines, strict=False)):
         if a != b and place:
             return f"the two part after {eager_lines[place - 1]}. {_ADVICE}"
     known = {
         (getattr(node[0], "name", ""), _rounded(x))
         for node, its in zip(tape.nodes, numbers, strict=True)
-        for x in _each(its)
+        for x in each(its)
     }
-    for line, name, number in _operations(run):
+    for line, name, number in _operations(lambda: run(0.0, 0)):
         if (name, _rounded(number)) not in known:
             return f"{name} gives {number:.12g} in {line}, but not when it is lifted. {_ADVICE}"
     return f"it cannot be told where the two part. {_ADVICE}"
@@ -89,7 +82,7 @@ def _results(tape: Tape, built: Built, numbers: list[Any]) -> list[Any]:
     nodes = iter(tape.outputs)
     results: list[Any] = []
     for place in range(built.outputs + len(built.fixed)):
-        results += [built.fixed[place]] if place in built.fixed else _each(numbers[next(nodes)])
+        results += [built.fixed[place]] if place in built.fixed else each(numbers[next(nodes)])
     return results
 
 
@@ -100,20 +93,61 @@ def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
     )
 
 
-def _is_rounding(
-    tape: Tape, built: Built, eager: Sequence[Any], lifted: Sequence[Any], dtype: str
-) -> bool:
+def _is_rounding(tape: Tape, built: Built, eager: Outcome, lifted: Outcome, dtype: str) -> bool:
     """Tell whether the results differ by no more than they do for operands a little off."""
-    shaken = [
-        _results(tape, built, _computed(tape, _JITTER[dtype], seed)) for seed in range(_SHAKES)
+    nearby = [
+        _results(tape, built, computed(tape, floats(tape), shaken(_JITTER[dtype], seed)))
+        for seed in range(_SHAKES)
     ]
-    for a, b, *others in zip(eager, lifted, *shaken, strict=True):
+    for a, b, *others in zip(eager.results, lifted.results, *nearby, strict=True):
         if not isinstance(a, float) or not math.isfinite(a) or not math.isfinite(b):
             continue  # in overflow the order of operations decides
         spread = max(abs(float(x) - a) for x in others)
         if abs(float(b) - a) > 10.0 * spread:
             return False
     return True
+
+
+def _is_gradient(
+    tape: Tape,
+    gradients: dict[int, list[float]],
+    run: Callable[[float, int], Outcome],
+    jitter: float,
+) -> bool:
+    """Tell whether a tape has the function's gradient, but for rounding.
+
+    The eager engine takes it from the tape, and both for parameters a little off, since terms that
+    cancel do so exactly on a tape, where equal operations are one.
+    """
+    own, exact = _flat(gradients), _gradient(tape, gradients, 0.0, 0)
+    shakes = range(1, _SHAKES + 1)
+    of_tape = [_gradient(tape, gradients, jitter, seed) for seed in shakes]
+    of_function = [_flat(run(jitter, seed).gradients or {}) for seed in shakes]
+    largest = max((abs(x) for x in own if math.isfinite(x)), default=0.0)
+    for a, b, *others in zip(own, exact, *of_function, *of_tape, strict=True):
+        if all(map(math.isfinite, (a, b, *others))):
+            spread = max(
+                *(abs(x - a) for x in others[:_SHAKES]), *(abs(x - b) for x in others[_SHAKES:])
+            )
+            if abs(a - b) > max(1e-9 * largest, 100.0 * spread):
+                return False
+    return True
+
+
+def _flat(gradients: dict[int, list[float]]) -> list[float]:
+    return [x for part in gradients.values() for x in part]
+
+
+def _gradient(tape: Tape, groups: Collection[int], jitter: float, seed: int) -> list[float]:
+    """Return the gradient of a tape's one result by these groups' leaves, all off by a jitter."""
+    uniform = random.Random(seed).uniform
+    leaves = floats(tape)
+    for i in groups:
+        leaves[i] = [Value(x * (1.0 + uniform(-jitter, jitter))) for x in leaves[i]]
+    result = computed(tape, leaves, as_eagerly)[tape.outputs[0]]
+    if isinstance(result, Value):
+        result.backward()
+    return [v.grad for i in groups for v in leaves[i]]
 
 
 def _lines(run: Callable[[], Any]) -> list[str]:
@@ -154,68 +188,6 @@ def _operations(run: Callable[[], Any]) -> list[tuple[str, str, float]]:
     finally:
         sys.setprofile(before)
     return found
-
-
-def _computed(tape: Tape, jitter: float = 0.0, seed: int = 0) -> list[Any]:
-    """Return each node's number, or the list of its numbers for all samples, as eagerly.
-
-    With a jitter, all operands of operations are off by up to that, relatively.
-    """
-    groups = tape.given
-    samples = max((len(groups[i].array) for i in tape.batched), default=1)  # type: ignore[arg-type]
-    leaves = [_leaf_numbers(group, i in tape.batched) for i, group in enumerate(groups)]
-    uniform = random.Random(seed).uniform
-    numbers: list[Any] = []
-
-    def apply(forward: Callable[..., float], given: Sequence[float]) -> float:
-        if jitter:
-            given = [x * (1.0 + uniform(-jitter, jitter)) for x in given]
-        return forward(*given)
-
-    for operation, *operands in tape.nodes:
-        if operation is LEAF:
-            group, position = operands
-            numbers.append(float(samples) if group == SAMPLES_LEAF else leaves[group][position])
-        elif operation is CONSTANT:
-            numbers.append(number_of(operands[0]))
-        elif operation is BATCH_TOTAL:
-            each = numbers[operands[0]]
-            terms = each if isinstance(each, list) else [each] * samples
-            numbers.append(apply(ops.total.forward, terms))
-        elif operation is TABLE:
-            numbers.append(0.0)
-        elif operation is TAKE:
-            rows = [numbers[i] for i in (operands[0], *tape.nodes[operands[1]][1:])]
-            numbers.append(_for_samples(lambda i, *row: row[int(i)], rows, samples))
-        else:
-            forward = operation.forward
-            given = [numbers[i] for i in operands]
-            exact = operation in ops.CONDITIONS or operation is ops.from_index
-
-            def run(*x: float, exact: bool = exact, forward: Any = forward) -> float:
-                return forward(*x) if exact else apply(forward, x)
-
-            numbers.append(_for_samples(run, given, samples))
-    return numbers
-
-
-def _for_samples(function: Callable[..., float], given: list[Any], samples: int) -> Any:
-    """Return a function's result, or the list of its results for all samples."""
-    if not any(isinstance(x, list) for x in given):
-        return function(*given)
-    rows = [x if isinstance(x, list) else [x] * samples for x in given]
-    return [function(*row) for row in zip(*rows, strict=True)]
-
-
-def _leaf_numbers(group: LeafGroup, batched: bool) -> list[Any]:
-    if batched:
-        assert group.array is not None
-        return group.array.reshape(len(group.array), -1).T.astype(float).tolist()
-    return group.numbers().astype(float).tolist()  # type: ignore[no-any-return]
-
-
-def _each(x: Any) -> list[float]:
-    return x if isinstance(x, list) else [x]
 
 
 def _rounded(x: Any) -> str:

@@ -309,6 +309,20 @@ def _no_graph() -> LiftError:
     )
 
 
+def gradients_of(result: LiftedValue) -> dict[int, list[float]]:
+    """Return the gradient of a call's one result by each parameter, by the arguments' groups.
+
+    The parameters' own gradients stay as they are.
+    """
+    call = result._call
+    run, groups = call.run, call.prepared.executable.built.parameter_groups
+    foreseen = isinstance(run, NativeRun) and run.foreseen
+    gradients = [part.tolist() for part in call.backward(ONE)]
+    if isinstance(run, NativeRun):
+        run.foreseen = foreseen  # nobody asked for it yet
+    return dict(zip(groups, gradients, strict=False))
+
+
 def samples_of(groups: list[LeafGroup], batched: set[int]) -> int:
     """Return the size of the batch, 1 where nothing is mapped over."""
     sizes = {len(groups[i].array) for i in batched}  # type: ignore[arg-type]
