@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +15,14 @@ settings.register_profile(
     "soak", deadline=None, max_examples=5000, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile("soak" if os.environ.get("LIFTGRAD_SOAK") else "repeatable")
+
+
+@pytest.fixture
+def folder_of_all():
+    """A folder that another user can reach and write to, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
 
 
 @pytest.fixture

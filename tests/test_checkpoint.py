@@ -342,6 +342,28 @@ def test_other_groups_are_refused(optimizer, words, tmp_path):
     assert numbers(model) == before
 
 
+def test_what_is_wrong_with_the_optimiser_is_not_the_file_s_fault(tmp_path):
+    """It is said as everywhere else."""
+    path = saved(tmp_path, optimizer="groups")
+    _, trainer = make("groups")
+    trainer.optimizer.lr = 0.1
+    with pytest.raises(ValueError, match="each group has its own lr"):
+        trainer.load(path)
+    _, trainer = make("groups")
+    trainer.optimizer.param_groups[0]["lr"] = [].__getitem__
+    with pytest.raises(IndexError):
+        trainer.load(path)
+
+
+def test_steps_without_a_rate_are_damage(tmp_path):
+    """A schedule may have one for so many steps only."""
+    path = saved(tmp_path, optimizer="SGD")
+    _, trainer = make("SGD")
+    trainer.optimizer.lr = [0.1, 0.1].__getitem__
+    with pytest.raises(CheckpointError, match="its steps are 8, for which there is no learning"):
+        trainer.load(path)
+
+
 def test_other_names_of_as_many_parameters_are_refused(tmp_path):
     """Once they are known: by the first fit, or at once after one."""
     path = saved(tmp_path, sizes=(4, 1))

@@ -12,7 +12,7 @@ from liftgrad import data
 from liftgrad.cli import main
 from liftgrad.cli.display import terminal
 from liftgrad.cli.fitting import PENALTIES, Fitting
-from liftgrad.cli.judgement import judged_classes, lines_of_classes
+from liftgrad.cli.judgement import judged_classes, judged_numbers, lines_of_classes
 from liftgrad.cli.table_reading import identifiers
 
 metrics = pytest.importorskip("sklearn.metrics")
@@ -262,6 +262,20 @@ def test_figures_are_scikit_learns():
     alone = judged_classes(np.zeros(3, np.int64), np.array([[0.9, 0.1]] * 3))
     assert (alone["auc"], alone["f1"], alone["f1_of_classes"]) == (None, 1.0, [1.0, None])
     assert json.loads(json.dumps(said)) == said
+
+
+def test_errors_of_numbers_are_in_their_unit():
+    """Beside R², which is scikit-learn's."""
+    random = np.random.default_rng(0)
+    y, predicted = random.normal(size=(2, 50))
+    said = judged_numbers(y, y + 0.1 * predicted, 20.0)
+    assert said["validation_r2"] == pytest.approx(metrics.r2_score(y, y + 0.1 * predicted))
+    assert said["validation_rmse"] == pytest.approx(2.0 * np.sqrt(np.mean(predicted**2)))
+    assert said["mean_rmse"] == pytest.approx(20.0 * np.sqrt(np.mean(y**2)))
+    assert said["warning"] is None
+    alike = judged_numbers(np.ones(3), np.zeros(3), 1.0)
+    assert alike["validation_r2"] == 0.0
+    assert "no better than always saying the mean" in alike["warning"]
 
 
 def test_the_report_shows_what_is_confused():

@@ -152,7 +152,7 @@ def test_a_damaged_model_is_refused_or_is_what_was_written(name, tmp_path):
         return "as it was" if says(loaded) == expected else "other numbers in silence"
 
     def used(loaded):
-        with np.errstate(all="ignore"), contextlib.suppress(OverflowError):
+        with np.errstate(all="ignore"), contextlib.suppress(ValueError):  # beyond all numbers
             loaded.predict(X.astype(loaded._dtype))
         return "made up"
 
@@ -293,14 +293,46 @@ def crafted_json(path, rng):
     return json.dumps({"digest": gpt._digest(saved), **saved}).encode()
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"", "is no safetensors file"),
+        (b"[]", "is no safetensors file"),
+        (b"{" * 50_000, "is no safetensors file"),
+        (b'{"__metadata__":{"liftgrad":1}}', "is no safetensors file"),
+        (b'{"a":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}', "is no safetensors file"),
+        (b'{"a":{"dtype":"F64","shape":[-1],"data_offsets":[0,0]}}', "is no safetensors file"),
+        (b'{"a":{"dtype":"F64","shape":[4611686018427387904],"data_offsets":[0,0]}}', "is no safe"),
+        (b"{}", "no liftgrad trainer wrote"),
+        (b'{"__metadata__":{"liftgrad":"[1"}}', "its entry is not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"null"}}', "its entry is not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"' + b"[" * 99_999 + b'"}}', "not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"{\\"version\\":true}"}}', "not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"{\\"version\\":0}"}}', "not what liftgrad writes"),
+        (b'{"__metadata__":{"liftgrad":"{\\"version\\":' + b"9" * 5000 + b'}"}}', "not what lift"),
+        (
+            b'{"__metadata__":{"liftgrad":"{\\"version\\":' + b"9" * 99 + b'}"}}',
+            r"9\.\.\., known is 2",
+        ),
+        (b'{"__metadata__":{"liftgrad":"{\\"version\\":1}"}}', "its 'steps' is not there"),
+    ],
+)
+def test_whatever_a_header_says_one_error_comes_of_it(header, words, tmp_path):
+    """Also of one that nobody wrote with safetensors."""
+    path = tmp_path / "run.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    _, trainer = fitted("plain")
+    with pytest.raises(CheckpointError, match=words) as caught:
+        trainer.load(path)
+    assert len(str(caught.value)) < len(str(path)) + 200
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="it becomes another")
-def test_a_file_that_must_not_be_read_is_not_called_missing(tmp_path):
+def test_a_file_that_must_not_be_read_is_not_called_missing(folder_of_all):
     """The sentence says what to do."""
-    path = tmp_path / "private"
+    path = folder_of_all / "private"
     path.write_bytes(b"secret")
     path.chmod(0o600)
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -364,3 +396,13 @@ def test_a_checkpoint_s_fields_are_looked_at_although_its_digest_is_right(
         trainer.load(path)
     assert str(caught.value).isprintable()
     assert contents(trainer, path) == before
+
+
+@pytest.mark.parametrize("field", ["parameters", "state.mean", "best.parameters"])
+def test_numbers_beyond_float32_are_refused_where_it_is_trained_in(field, tmp_path):
+    """They would become infinite."""
+    _, trainer = fitted("dropout")
+    path = tmp_path / "run.safetensors"
+    resaved(trainer, path, **{field: np.full(17, 1e39)})
+    with pytest.raises(CheckpointError, match=f"its {field} are beyond float32"):
+        trainer.load(path)

@@ -1,6 +1,7 @@
 """Tables as matrices of numbers."""
 
 import json
+import re
 import time
 
 import numpy as np
@@ -262,3 +263,20 @@ def test_twenty_thousand_columns_are_encoded_in_seconds():
     start = time.process_time()
     assert TableEncoder().fit(table(*columns)).transform(table(*columns)).shape == (3, 20_000)
     assert time.process_time() - start < 8.0
+
+
+def test_codes_that_are_too_many_may_be_numbers():
+    """Padded with zeros: the option that says so is named beside the one that drops them."""
+    for rows in (12, 1002):
+        codes = text("n", *(f"{i:05}" for i in range(rows)), *["00000"] * (rows > 12))
+        advice = "pass drop=['n'], or kinds={'n': \"number\"} if these are numbers."
+        with pytest.raises(TableError, match=re.escape(advice)):
+            TableEncoder().fit(table(codes))
+
+
+def test_all_columns_that_cannot_be_encoded_are_told():
+    """Also in a table to predict for."""
+    encoder = TableEncoder().fit(table(number("a", 1, 2), number("b", 1, 2), number("c", 1, 2)))
+    with pytest.raises(TableError) as refused:
+        encoder.transform(table(text("a", "x"), number("c", NAN)))
+    assert len(refused.value.complaints) == 3

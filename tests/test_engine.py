@@ -1,7 +1,9 @@
 """The engine: what a Value is, what its operators take, what backward leaves behind."""
 
+import ast
 import copy
 import gc
+import inspect
 import io
 import math
 import operator
@@ -17,7 +19,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from liftgrad import Value, ops
+from liftgrad import Value, operators, ops
 from liftgrad import functional as F  # noqa: N812
 from liftgrad.nn import MLP
 
@@ -249,6 +251,16 @@ def test_methods_are_the_functions():
             others = [0.4] * (operation.arity - 1)
             assert getattr(x, name)(*others).data == operation(x, *others).data
             assert getattr(Value, name).__doc__.startswith("Return ")
+
+
+def test_type_checkers_know_the_methods():
+    """Those of the table, which are made when liftgrad is imported, and no others."""
+    tree = ast.parse(inspect.getsource(operators))
+    (known,) = [x for x in ast.walk(tree) if isinstance(x, ast.If) and "CHECKING" in ast.unparse(x)]
+    names = [x.name for x in known.body if isinstance(x, ast.FunctionDef)]
+    names += [t.id for x in known.body if isinstance(x, ast.Assign) for t in x.targets]
+    table = [name for name, x in ops.OPERATIONS.items() if x.arity is not None]
+    assert sorted(names) == sorted([*table, "leaky_relu", "elu", "gelu", "silu"])
 
 
 # --- backward --------------------------------------------------------------------------------

@@ -21,11 +21,14 @@ from liftgrad import files
 posix = pytest.mark.skipif(os.name != "posix", reason="of POSIX")
 
 
-@pytest.fixture(params=["without a name", "beside"], autouse=True)
+@pytest.fixture(params=["without a name", "beside", "without links"], autouse=True)
 def temporary(request, monkeypatch):
-    """Write by way of a file without a name, and as where the system has none."""
+    """Write by way of a file without a name, and as where there are none, or none can be named."""
     if request.param == "beside":
         monkeypatch.setattr(files, "_UNNAMED", None)
+    if request.param == "without links":
+        # The directory is there, and what is in it cannot be linked to.
+        monkeypatch.setattr(files, "_DESCRIPTORS", Path("/proc/self/fdinfo"))
     return request.param
 
 
@@ -128,6 +131,18 @@ def test_hard_links_stay(content, tmp_path):
     assert other.read_bytes() == path.read_bytes() == content
     assert path.samefile(other)
     assert names(tmp_path) == ["a", "b"]
+
+
+@posix
+def test_ctrl_c_while_a_file_is_written_over_waits_for_its_end(tmp_path, press_ctrl_c):
+    """Else it would be a half of each."""
+    path, content = tmp_path / "a", os.urandom(3_000_000)
+    path.write_bytes(b"old")
+    (tmp_path / "b").hardlink_to(path)
+    press_ctrl_c("copyfileobj")
+    with pytest.raises(KeyboardInterrupt):
+        files.write(path, content)
+    assert path.read_bytes() == content
 
 
 @posix
@@ -249,14 +264,11 @@ def test_a_full_device_is_said():
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="it becomes another")
-def test_what_must_not_be_written_is_not_replaced(tmp_path):
+def test_what_must_not_be_written_is_not_replaced(folder_of_all):
     """Although the directory may be written to."""
-    path = tmp_path / "a"
+    path = folder_of_all / "a"
     path.write_bytes(b"old")
     path.chmod(0o444)
-    tmp_path.chmod(0o777)
-    for folder in (tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
     program = (
         "import os, sys; from liftgrad import files; os.setuid(12345)\n"
         f"files._UNNAMED = {files._UNNAMED}\n"
@@ -330,8 +342,8 @@ def test_a_file_may_be_written_out_of_order(tmp_path):
 
 
 WRITING = ("write_text", "write_bytes", "savefig", "save_file", "tofile")
-KEEPERS = {"files.py", "kernel_cache.py"}
-"""Who may open files to write; the cache's entries are nobody's outputs."""
+KEEPERS = {"files.py", "kernel_cache.py", "tables.py"}
+"""Who may open files to write: the cache's entries and standard input's copy are no outputs."""
 
 
 def writers(tree):

@@ -262,6 +262,25 @@ def test_nested_lists_are_one_long_list():
     assert l1_loss([], [], reduction="sum") == 0.0
 
 
+def test_settings_of_float32_leave_floats_in_float64():
+    """NumPy's number would make all others such, in silence."""
+    some = np.float32(0.25)
+    for got, expected in (
+        (
+            cross_entropy([0.1, 0.7], 1, label_smoothing=some),
+            cross_entropy([0.1, 0.7], 1, "mean", 0.25),
+        ),
+        (
+            multi_margin_loss([0.1, 0.7], 0, margin=some),
+            multi_margin_loss([0.1, 0.7], 0, "mean", 0.25),
+        ),
+        (huber_loss([0.1], [0.7], delta=some), huber_loss([0.1], [0.7], "mean", 0.25)),
+        (l1([0.1, 0.7], some), l1([0.1, 0.7], 0.25)),
+        (l2([0.1, 0.7], some), l2([0.1, 0.7], 0.25)),
+    ):
+        assert (type(got), got) == (float, expected)
+
+
 def test_small_integers_do_not_wrap_around():
     """Pictures are of bytes, in which 1 - 2 is 255."""
     assert mse_loss(np.array([1], np.uint8), np.array([2], np.uint8)) == 1.0

@@ -4,6 +4,7 @@ import json
 import math
 import random
 import statistics
+from collections import deque
 
 import numpy as np
 import pytest
@@ -412,6 +413,13 @@ def test_names_that_coincide_are_refused(parts):
         model.state_dict()
     with pytest.raises(ValueError, match="would name two parameters of this module"):
         model.load_state_dict({})
+
+
+def test_values_in_a_deque_are_parameters():
+    """In the deque's order."""
+    model = Module()
+    model.recent = deque([Value(1.0), Value(2.0)], maxlen=2)
+    assert [name for name, _ in model.named_parameters()] == ["recent.0", "recent.1"]
 
 
 def test_names_with_dots_and_one_parameter_twice_are_fine():

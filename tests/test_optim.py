@@ -168,6 +168,33 @@ def test_schedules_are_pytorchs(case):
     assert [rate(k) for k in range(30)] == pytest.approx(case["rates"], rel=1e-12)
 
 
+@cases("plateaus")
+def test_rates_on_a_plateau_are_pytorchs(case):
+    """After each of thirty numbers, one of them nan."""
+    schedule = optim.ReduceLROnPlateau(0.5, **case["arguments"])
+    rates = []
+    for number in TORCH["losses"]:
+        schedule.step(number)
+        rates.append(schedule(0))
+    assert rates == pytest.approx(case["rates"], rel=1e-12)
+
+
+def test_a_plateau_goes_on_from_a_state_dict():
+    """As any schedule with a memory; what is no state_dict is refused."""
+    first, second = (optim.ReduceLROnPlateau(0.5, patience=1, cooldown=1) for _ in range(2))
+    for number in TORCH["losses"][:9]:
+        first.step(number)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    for number in TORCH["losses"][9:]:
+        first.step(number)
+        second.step(number)
+        assert first.state_dict() == pytest.approx(second.state_dict(), nan_ok=True)
+    for wrong in ({}, {**first.state_dict(), "waited": -1}, {**first.state_dict(), "rate": -1.0}):
+        with pytest.raises(ValueError, match=r"rate|number of epochs|needs"):
+            second.load_state_dict(wrong)
+    assert first.state_dict() == second.state_dict()
+
+
 def test_schedules_stay_where_they_end():
     """And what follows a warm-up starts there."""
     assert optim.cosine(1.0, 0.25, steps=4)(9) == 0.25
@@ -328,6 +355,16 @@ def test_plain_descent_keeps_no_state():
         (lambda p: optim.step(1.0, every=0), "a step schedule falls every 1 step or more"),
         (lambda p: optim.exponential(1.0, gamma=-0.5), "gamma is a finite number"),
         (lambda p: optim.cosine(1.0, 0.0, steps=0), "a cosine schedule takes at least 1 step"),
+        (lambda p: optim.warm_restarts(1.0, 0.0, steps=0), "steps is a whole number, 1 or more"),
+        (lambda p: optim.warm_restarts(1.0, 0.0, 5, 1.5), "factor is a whole number, 1 or more"),
+        (lambda p: optim.ReduceLROnPlateau(0.1, factor=1.0), "factor is from 0 up to, but not, 1"),
+        (lambda p: optim.ReduceLROnPlateau(0.1, "best"), "mode is 'min' or 'max'; got 'best'"),
+        (lambda p: optim.ReduceLROnPlateau(0.1, patience=-1), "patience is a number of epochs"),
+        (lambda p: optim.ReduceLROnPlateau(-0.1), "start is a finite number, 0 or more"),
+        (
+            lambda p: optim.ReduceLROnPlateau(0.1, threshold_mode="x"),
+            "threshold_mode is 'rel' or 'abs'; got 'x'",
+        ),
         (lambda p: optim.one_cycle(1.0, steps=3), "a cycle rises up to step pct_start·steps - 1"),
         (lambda p: optim.one_cycle(1.0, 9, pct_start=1.0), "a cycle rises up to step"),
         (lambda p: optim.one_cycle(1.0, 9, div_factor=0.0), "div_factor divides a rate"),

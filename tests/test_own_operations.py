@@ -4,6 +4,7 @@ import contextlib
 import copy
 import math
 import pickle
+import random
 
 import pytest
 
@@ -87,10 +88,61 @@ def test_an_operation_with_derivatives_of_its_own(mode):
         assert y._prev[1]._op == ""
 
 
+def own_sum(a, b):
+    """As the lecture writes +."""
+    out = Value(a.data + b.data, (a, b), "+")
+
+    def _backward():
+        a.grad += out.grad
+        b.grad += out.grad
+
+    out._backward = _backward
+    return out
+
+
+def product_by_derivatives(a, b):
+    """As microgpt writes *."""
+    return Value(a.data * b.data, (a, b), (b.data, a.data))
+
+
+OPERATIONS = [
+    (sin, lambda a, _: a.sin()),
+    (own_sum, lambda a, b: a + b),
+    (product, lambda a, b: a * b),
+    (product_by_derivatives, lambda a, b: a * b),
+    (lambda a, b: (a - b).tanh(), lambda a, b: (a - b).tanh()),
+]
+
+
+def grown(seed, which):
+    """Grow a graph by random operations, of the program's own (0) or of ours (1)."""
+    choose = random.Random(seed)
+    leaves = [Value(choose.uniform(-1, 1)) for _ in range(3)]
+    values = list(leaves)
+    for _ in range(choose.randrange(1, 25)):
+        operation = choose.choice(OPERATIONS)[which]
+        a, b = choose.choice(values[-6:]), choose.choice(values)
+        values.append(operation(a) if operation is sin else operation(a, b))
+    root = values[-1] * 1.0
+    root.backward()
+    return [root.data, *[v.grad for v in values]]
+
+
+@modes
+def test_graphs_that_mix_all_kinds_have_the_gradients_of_ours(mode):
+    """In any order, with operands used twice, for leaves and inner values."""
+    for seed in range(200):
+        with mode():
+            mixed = grown(seed, 0)
+        assert mixed == pytest.approx(grown(seed, 1), rel=1e-10, abs=1e-12)
+
+
 def test_derivatives_are_as_many_as_operands():
     """Else a sentence says how they are given; microgpt's leaf has none of both."""
     with pytest.raises(TypeError, match="2 operands with 1 derivatives; give one for each"):
         Value(1.0, (Value(1.0), Value(2.0)), (1.0,))
+    with pytest.raises(TypeError, match="a Value is made of Values, and this one of a float as"):
+        Value(2.0, (Value(1.0), 2.0), "*")
     with pytest.raises(TypeError, match="is a Value already"):
         Value(1.0, (Value(1.0),), (Value(2.0),))
     leaf = Value(1.0, (), ())

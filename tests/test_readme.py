@@ -1,5 +1,6 @@
-"""The README: its programs run, and its commands are the ones that CI runs."""
+"""The README: its programs run and print what it says, and its commands are those that CI runs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,26 +10,82 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+PROGRAMS = [
+    (code, following if kind == "text" else "")
+    for (language, code), (kind, following) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True)
+    if language == "python"
+]
+OUTPUTS = [code for language, code in BLOCKS if language == "text"]
+OF_MOONS = next(said for said in OUTPUTS if "Number of parameters: 625" in said)
+OF_GPT = next(said for said in OUTPUTS if "Number of names" in said)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_its_programs_run(program, tmp_path):
-    """As they stand, without a word of complaint."""
+def printed_by(folder, *arguments):
+    """What Python prints when run so, with each warning an error."""
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=tmp_path,
+        [sys.executable, "-W", "error", *arguments],
+        cwd=folder,
         capture_output=True,
-        text=True,
         check=False,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )
     assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def assert_printed(printed, said):
+    """Assert that this was printed: "..." stands for anything, and so do times of a step.
+
+    Spaces and line ends are alike, and long decimals may differ by what rounding comes to.
+    """
+    said, printed = " ".join(said.split()), " ".join(printed.split())
+    pattern = re.escape(re.sub(r"[\d.]+ µs", "... µs", said)).replace(r"\.\.\.", ".*?")
+    pattern = re.sub(r"\d+\\\.\d{5,}", r"(\\d+\\.\\d{5,})", pattern)
+    found = re.fullmatch(pattern, printed)
+    assert found, f"the README says\n{said}\nand printed is\n{printed}"
+    expected = [float(number) for number in re.findall(r"\d+\.\d{5,}", said)]
+    assert [float(number) for number in found.groups()] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("program", "said"), PROGRAMS)
+def test_its_programs_print_what_it_says(program, said, tmp_path):
+    """As they stand, without a word of complaint."""
+    assert_printed(printed_by(tmp_path, "-c", program), said)
+
+
+def test_its_command_prints_what_it_says(tmp_path):
+    """`liftgrad moons`: the losses and the size of the program."""
+    assert_printed(printed_by(tmp_path, "-m", "liftgrad", "moons"), OF_MOONS)
+
+
+@pytest.mark.skipif("LIFTGRAD_NAMES" not in os.environ, reason="needs the path of names.txt")
+def test_its_transformer_prints_what_it_says(tmp_path):
+    """`liftgrad gpt names.txt`: microgpt's losses and names."""
+    names = os.environ["LIFTGRAD_NAMES"]
+    assert_printed(printed_by(tmp_path, "-m", "liftgrad", "gpt", names), OF_GPT)
+
+
+def test_every_output_it_shows_is_checked():
+    """Each belongs to a program before it, or to one of the two commands."""
+    of_programs = [said for _, said in PROGRAMS if said]
+    assert sorted([*of_programs, OF_MOONS, OF_GPT]) == sorted(OUTPUTS)
+
+
+def test_a_wrong_output_would_be_noticed():
+    """Another number, another word, a line too many; but not another rounding or time."""
+    said = "a 0.1234568 ... c 7 µs"
+    assert_printed("a 0.1234567 b\n c 3.5 µs", said)
+    for wrong in ("a 0.2234567 b c 7 µs", "a 0.1234567 c 7 µs d", "x 0.1234567 b c 7 µs"):
+        with pytest.raises(AssertionError):
+            assert_printed(wrong, said)
 
 
 def test_its_programs_are_typed(tmp_path):
     """mypy --strict accepts them, and knows what lifted functions take and return."""
     pytest.importorskip("mypy")
-    more = [TYPED, *PROGRAMS]
+    more = [TYPED, *[program for program, _ in PROGRAMS]]
     files = [tmp_path / f"program{i}.py" for i in range(len(more))]
     for file, program in zip(files, more, strict=True):
         file.write_text(program, encoding="utf-8")

@@ -96,4 +96,6 @@ def test_what_cannot_be_encoded_leaves_the_files_as_they_were(stream, tmp_path):
         store(encoder, [], tmp_path)
     with pytest.raises(ValueError, match='pass "float32" or "float64"'):
         store(encoder, stream, tmp_path, dtype="int8")
+    with pytest.raises(OSError, match=r"X\.npy' cannot be made a directory \(File exists"):
+        store(encoder, stream, tmp_path / "X.npy")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

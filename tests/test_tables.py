@@ -184,6 +184,7 @@ def test_a_delimiter_that_is_given_or_usual_comes_first(write):
         ("1 234", "2 500,5"),
         ("1'234.50", "-20"),
         ("1.5 €", "- £2"),
+        ("1_000", "2_500"),
     ],
 )
 def test_numbers_as_people_write_them_are_no_categories(write, texts):
@@ -482,3 +483,11 @@ def test_the_target_is_never_advised_to_be_dropped(write):
 def test_a_delimiter_is_one_character(write, delimiter):
     with pytest.raises(ValueError, match="pass one character, such as ';'"):
         read_table(write("a\n1\n"), delimiter=delimiter)
+
+
+def test_dates_can_be_said_to_be_categories(tmp_path):
+    """In Parquet files, too, where they have a type of their own."""
+    days = arrow.array([18262, 18263, 18262], arrow.date32())
+    parquet.write_table(arrow.table({"day": days}), tmp_path / "t.parquet")
+    column = read_table(tmp_path / "t.parquet", kinds={"day": "category"}).column("day")
+    assert column.categories == ("2020-01-01", "2020-01-02")

@@ -362,6 +362,18 @@ def test_a_fit_that_restores_nothing_does_not_restore_what_an_earlier_one_kept()
     assert numbers(model) == seen[3]
 
 
+def test_a_number_that_is_never_one_ends_a_fit_with_a_warning():
+    """Since nothing is known of what came of it."""
+    model, trainer = make()
+    rule = EarlyStopping(3, monitor="m", mode="max")
+    with pytest.warns(RuntimeWarning, match="since m was nan in each of 3 epochs") as caught:
+        history = trainer.fit(
+            9, model, *make_data(), metrics={"m": lambda *_: math.nan}, early_stopping=rule
+        )
+    assert caught[0].filename == __file__
+    assert len(history.epochs["epoch"]) == 3
+
+
 def test_what_is_not_there_cannot_be_monitored():
     """The message lists what is."""
     model, trainer = make()
@@ -402,6 +414,67 @@ def test_a_callback_sees_each_epoch_and_may_end_the_fit():
     assert [s.step for s in states] == [5, 10, 15]
     assert [s.loss for s in states] == history.table()["loss"].tolist()
     assert states[0].trainer.optimizer.params[0] is model.parameters()[0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("monitor", ["validation_loss", "loss", "m"])
+def test_the_rate_falls_on_a_plateau(monitor, warm, backend):
+    """Of whatever is monitored, also after a warm-up; all groups have the one schedule."""
+    X, y = make_data()
+    model = make_model()
+    schedule = optim.ReduceLROnPlateau(0.5, factor=0.5, patience=1, monitor=monitor)
+    groups = [{"params": model.layers[0].parameters()}, {"params": model.layers[1].parameters()}]
+    optimizer = optim.SGD(groups, lr=optim.warm_up(0.25, 5, schedule) if warm else schedule)
+    trainer = Trainer(lift(backend=backend)(squared), optimizer, batch_size=8)
+    numbers = iter([3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0])
+    metrics = {"m": lambda *_: next(numbers)}
+    table = trainer.fit(7, model, X, y, validation=0.5, metrics=metrics).table()
+    expected = optim.ReduceLROnPlateau(0.5, factor=0.5, patience=1)
+    rates = []
+    for i, number in enumerate(table[monitor]):
+        rates.append(expected(0) if i or not warm else 0.25 + 0.25 * 2 / 5)
+        expected.step(number)
+    assert table["lr_0"].tolist() == table["lr_1"].tolist() == pytest.approx(rates)
+    if monitor == "m":
+        assert table["lr"].tolist()[2:] == [0.5, 0.5, 0.25, 0.25, 0.125]
+
+
+@pytest.mark.parametrize("told", [1, 5])
+def test_a_plateau_goes_on_from_a_checkpoint(told, tmp_path):
+    """In a trainer made as the first one, whose schedule knows nothing yet."""
+    X, y = make_data()
+
+    def trained():
+        model = make_model()
+        schedule = optim.ReduceLROnPlateau(0.5, factor=0.5, patience=0, monitor="m")
+        optimizer = optim.Adam(model.parameters(), lr=optim.warm_up(0.1, 3, schedule))
+        return model, Trainer(lift(squared), optimizer, batch_size=8)
+
+    def fit(model, trainer, numbers):
+        told = iter(numbers)
+        return trainer.fit(len(numbers), model, X, y, metrics={"m": lambda *_: next(told)})
+
+    series = [3.0, 3.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0]
+    whole, whole_trainer = trained()
+    expected = fit(whole, whole_trainer, series)
+    first, first_trainer = trained()
+    fit(first, first_trainer, series[:told])
+    first_trainer.save(tmp_path / "c")
+    second, second_trainer = trained()
+    second_trainer.load(tmp_path / "c")
+    got = fit(second, second_trainer, series[told:])
+    assert got.table()["lr"].tolist() == expected.table()["lr"].tolist()
+    assert numbers(second) == numbers(whole)
+
+
+def test_a_plateau_of_what_is_not_there_is_refused():
+    """Before the first step."""
+    model = make_model()
+    optimizer = optim.SGD(model.parameters(), lr=optim.ReduceLROnPlateau(0.1))
+    with pytest.raises(ValueError, match="ReduceLROnPlateau monitors 'validation_loss'"):
+        Trainer(lift(squared), optimizer).fit(1, model, *make_data())
+    assert optimizer.steps == 0
 
 
 @pytest.mark.parametrize("answer", [True, np.True_, np.isfinite(1.0)])

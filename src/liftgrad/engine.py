@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from liftgrad import own
+from liftgrad import ops, own
 from liftgrad.copying import copy_value, deepcopy_value, reduce_value, restore_value
 from liftgrad.numbers import is_number, to_float
 from liftgrad.operators import Operators
@@ -47,11 +47,11 @@ class Value(Operators):
         label: a name for pictures and messages.
 
     Raises:
-        TypeError: if `data` is not one real number, or there are more or fewer derivatives.
+        TypeError: if `data` is not one real number, or what is given of an operation does not fit.
 
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_operation", "_prev", "data", "grad")
+    __slots__ = ("__dict__", "__weakref__", "_numbers", "_operation", "_prev", "data", "grad")
 
     data: float
     """The number."""
@@ -61,6 +61,8 @@ class Value(Operators):
     """A name for pictures and messages."""
     _prev: tuple["Value", ...]
     """The operands; none for a leaf."""
+    _numbers: tuple[float, ...]
+    """The number that was computed and those of the operands then, whatever was set since."""
 
     def __init__(
         self,
@@ -72,9 +74,11 @@ class Value(Operators):
         self.data = data if type(data) is float else to_float(data)
         self.grad = 0.0
         self._prev = _children if _children.__class__ is tuple else tuple(_children)
-        self._operation = own.operation(_op, len(self._prev)) if _op else ""
+        self._operation = own.operation(_op, self._prev) if _op else ""
         if label:
             self.label = label
+        if self._prev:
+            self._numbers = (self.data, *[x.data for x in self._prev])
 
     def _apply(self, operation: Operation, *operands: Any) -> Any:
         data = [x.data for x in operands if type(x) is Value]
@@ -92,6 +96,7 @@ class Value(Operators):
         made.grad = 0.0
         made._prev = operands
         made._operation = operation
+        made._numbers = (made.data, *data)
         return made
 
     def _constant(self, number: float) -> "Value":
@@ -99,6 +104,9 @@ class Value(Operators):
 
     def backward(self, *, create_graph: bool = False) -> None:
         """Set `grad` of every Value that this one was made of to the derivative of this by it.
+
+        The derivative is taken where this was computed, at the numbers that its operands had then:
+        to set a parameter's `data` in between, as an optimiser's step does, does not change it.
 
         Gradients of leaves accumulate over calls until they are set to zero; gradients of inner
         values are fresh at every call. With `create_graph` the gradients are Values themselves,
@@ -154,8 +162,8 @@ class Value(Operators):
                 "with operations that have one, or set its _backward, as in micrograd."
             )
         if not create_graph:
-            return pullback(self.grad, self.data, *[x.data for x in self._prev])  # type: ignore[no-any-return]
-        adjoints = pullback(self.grad, self, *self._prev)
+            return pullback(self.grad, *self._numbers)  # type: ignore[no-any-return]
+        adjoints = pullback(self.grad, *map(_as_it_was, (self, *self._prev), self._numbers))
         return [x if isinstance(x, Value) else Value(x) for x in adjoints]
 
     @property
@@ -208,3 +216,11 @@ def _compare(order: Callable[[Any, Any], Any], value: Value, other: Any) -> Any:
     if not isinstance(other, Value) and not is_number(other):
         return NotImplemented
     return bool(order(value.data, other.data if isinstance(other, Value) else other))
+
+
+def _as_it_was(value: Value, number: float) -> Value:
+    """Return a Value with the number that it had; of its derivatives, they are those of `value`."""
+    now = value.data
+    if now is number or repr(now) == repr(number):  # which tells zeros apart, and not nans
+        return value
+    return Value(number, (value,), ops.total)  # a sum of one term passes its gradient on

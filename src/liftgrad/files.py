@@ -75,6 +75,21 @@ def check_writable(path: str | os.PathLike[str]) -> None:
                 pass
 
 
+def make_directory(path: str | os.PathLike[str]) -> None:
+    """Make a directory, and those that it is in, unless it is there.
+
+    Raises:
+        OSError: if it cannot be made.
+
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(
+            f"'{path}' cannot be made a directory ({error.strerror}); choose another place."
+        ) from None
+
+
 def identity(path: str | os.PathLike[str]) -> tuple[int, int] | str:
     """Return what two paths of one file have in common, also where links lead to it.
 
@@ -223,16 +238,28 @@ def _named(between: Path) -> BinaryIO:
 
 def _place(file: BinaryIO, between: Path, target: Path, *, nameless: bool) -> None:
     """Give a complete file the target's name."""
-    if nameless:
-        # Only so does link() follow what stands for the descriptor.
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.link(_DESCRIPTORS / str(file.fileno()), between.name, dst_dir_fd=folder)
-        finally:
-            os.close(folder)
-    elif os.name == "nt":
+    if nameless and not _linked(file, between):
+        with _named(between) as copy:
+            _like_the_old(copy.fileno(), target)
+            _copy(file, copy)
+            between.replace(target)
+        return
+    if os.name == "nt":
         file.close()  # Windows renames no open file
     between.replace(target)
+
+
+def _linked(file: BinaryIO, between: Path) -> bool:
+    """Give a file without a name one; tell whether its file system can do that."""
+    # Only so does link() follow what stands for the descriptor.
+    folder = os.open(between.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        os.link(_DESCRIPTORS / str(file.fileno()), between.name, dst_dir_fd=folder)
+    except OSError:
+        return False
+    finally:
+        os.close(folder)
+    return True
 
 
 def _like_the_old(descriptor: int, target: Path) -> bool:
@@ -273,8 +300,18 @@ def _write_over(target: Path, file: BinaryIO) -> None:
             except OSError:
                 old.truncate(before)
                 raise
-        file.seek(0)
-        shutil.copyfileobj(file, old)
-        old.truncate(size)
-        old.flush()
-        os.fsync(old.fileno())
+        try:
+            _copy(file, old)
+        except KeyboardInterrupt:
+            _copy(file, old)  # a half of each would be worse than to wait
+            raise
+
+
+def _copy(file: BinaryIO, other: BinaryIO) -> None:
+    """Make another file's content that of a file, on the disk, too."""
+    file.seek(0)
+    other.seek(0)
+    shutil.copyfileobj(file, other)
+    other.truncate()
+    other.flush()
+    os.fsync(other.fileno())

@@ -84,15 +84,27 @@ class Operators:
 
     __int__ = __float__
 
-    leaky_relu = functional.leaky_relu
-    elu = functional.elu
-    gelu = functional.gelu
-    silu = functional.silu
-
     if TYPE_CHECKING:
+        # What the table of operations and `functional` give, for type checkers and editors.
 
-        def __getattr__(self, name: str) -> Any:
-            """Methods come from the table of operations, where the type checker cannot look."""
+        def negate(self) -> Self:
+            """Return -self."""
+
+        def add(self, other: Any) -> Self:
+            """Return self + other."""
+
+        def leaky_relu(self, negative_slope: float = 0.01) -> Self:
+            """Return self where it is positive, else negative_slope·self."""
+
+        def elu(self, alpha: float = 1.0) -> Self:
+            """Return self where it is positive, else alpha·(exp(self) - 1)."""
+
+        absolute = exp = expm1 = log = log1p = sqrt = sin = cos = tanh = erf = negate
+        sigmoid = softplus = relu = gelu = silu = negate
+        subtract = multiply = divide = power = maximum = minimum = add
+    else:
+        leaky_relu, elu = functional.leaky_relu, functional.elu
+        gelu, silu = functional.gelu, functional.silu
 
 
 _OPERATORS_OF_NUMPY = {

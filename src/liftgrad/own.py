@@ -58,16 +58,24 @@ def by_function(name: str, backward: Callable[[], Any]) -> Operation:
     return _ByFunction(name, _no_forward, pullback, name, name, None)
 
 
-def operation(given: Operation | str | Sequence[float], operands: int) -> Operation | str:
-    """Return what made a Value: an operation, its name, or derivatives by so many operands.
+def operation(
+    given: Operation | str | Sequence[float], operands: tuple[Any, ...]
+) -> Operation | str:
+    """Return what made a Value of these operands: an operation, its name, or its derivatives.
 
     Derivatives are microgpt's `local_grads`.
 
     Raises:
-        TypeError: if there is not one number for each of the operands.
+        TypeError: if an operand is no Value, or there is not one derivative for each of them.
 
     """
-    return given if isinstance(given, Operation | str) else by_derivatives(given, operands)
+    for x in operands:
+        if not hasattr(x, "_prev"):
+            raise TypeError(
+                f"a Value is made of Values, and this one of a {type(x).__name__} as well; "
+                "leave that out, or make a Value of it."
+            )
+    return given if isinstance(given, Operation | str) else by_derivatives(given, len(operands))
 
 
 def by_derivatives(derivatives: Sequence[float], operands: int) -> Operation:

@@ -41,10 +41,13 @@ def seal(kind: Kind, arrays: Mapping[str, Array], entry: Mapping[str, Any]) -> b
         arrays: by name.
         entry: what else is in it, made of what JSON knows and NumPy's numbers, with its "version".
 
+    Raises:
+        TypeError: if something else is in the entry.
+
     """
     from safetensors.numpy import save  # noqa: PLC0415, imported at use
 
-    text = json.dumps(entry, default=lambda x: x.item())
+    text = json.dumps(entry, default=_plain)
     whole = {name: np.ascontiguousarray(x) for name, x in arrays.items()}
     file = save(whole, {kind.entry: text})
     # Of two names in the metadata, safetensors writes now one first and now the other.
@@ -82,14 +85,14 @@ def unseal(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], 
     try:
         entry = json.loads(text)
         version = entry["version"]
-        if type(version) is not int:
+        if type(version) is not int or version < 1:
             raise TypeError  # noqa: TRY301, one sentence for all of it
     except (KeyError, TypeError, ValueError, RecursionError):
         raise damaged(kind, path, "its entry is not what liftgrad writes") from None
     if version > kind.version:
         raise ValueError(
-            f"'{path}' was written by a newer liftgrad ({kind.name} version {version}, known is "
-            f"{kind.version}); update liftgrad."
+            f"'{path}' was written by a newer liftgrad ({kind.name} version "
+            f"{shown(version, 20)}, known is {kind.version}); update liftgrad."
         )
     # An older file's metadata has nothing but the entry; another name may be a damaged digest's.
     older = len(metadata) == 1
@@ -131,3 +134,13 @@ def _digest(arrays: Mapping[str, Array], text: str) -> str:
     for name in sorted(arrays):
         digest.update(arrays[name].reshape(-1).data)
     return digest.hexdigest()
+
+
+def _plain(x: Any) -> Any:
+    """Return a number of NumPy's as JSON has it."""
+    number = x.item() if isinstance(x, np.generic) else None
+    if not isinstance(number, bool | int | float):
+        raise TypeError(
+            f"a file cannot hold {x!r:.40}, a {type(x).__name__}; pass a number, a text or a list."
+        )
+    return number

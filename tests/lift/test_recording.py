@@ -207,19 +207,6 @@ def test_leaves_that_are_set_between_count_with_the_number_they_had():
         assert [y.data for y in results] == [4.0, 9.0, 16.0, 25.0]
 
 
-def test_derivatives_are_taken_at_the_leaves_numbers_of_now():
-    """As in eager, whose rules read them when backward() runs."""
-    grads = []
-    for mode in (False, True):
-        x = Value(2.0)
-        with recording() if mode else memoryview(b""):
-            y = x * x
-            x.data = 5.0
-            y.backward()
-        grads.append(x.grad)
-    assert grads == [10.0, 10.0]
-
-
 def test_gradients_accumulate_in_leaves_and_are_fresh_within():
     a, b = Value(2.0), Value(-3.0)
     with recording():

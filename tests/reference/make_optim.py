@@ -91,6 +91,30 @@ SCHEDULES = {
         ),
     ),
 }
+RESTARTS = {
+    "warm_restarts": (
+        [0.5, 0.02, 7],
+        0.5,
+        lambda o: schedulers.CosineAnnealingWarmRestarts(o, 7, eta_min=0.02),
+    ),
+    "warm_restarts ": (
+        [0.5, 0.0, 3, 2],
+        0.5,
+        lambda o: schedulers.CosineAnnealingWarmRestarts(o, 3, 2),
+    ),
+}
+LOSSES = [3.0, 2.0, 2.0, 1.9999, 2.1, 2.0, 1.5, 1.4999, 1.6, 1.7, math.nan, 1.2, 1.3, 1.4, 1.2, 1.3]
+LOSSES += [1.1999, 1.25, 1.2, 1.1, -0.5, -0.50001, -0.4, -0.6, -0.5, -0.5, -0.5, -0.5, -0.5, -0.5]
+PLATEAUS = [
+    {"patience": 1},
+    {"patience": 0, "factor": 0.5},
+    {"patience": 2, "factor": 0.3, "threshold": 0.01, "threshold_mode": "abs"},
+    {"patience": 1, "factor": 0.5, "cooldown": 2},
+    {"patience": 0, "factor": 0.5, "min_lr": 0.03},
+    {"patience": 0, "factor": 0.5, "eps": 0.02},
+    {"patience": 1, "factor": 0.5, "mode": "max"},
+    {"patience": 2, "factor": 0.7, "mode": "max", "threshold_mode": "abs", "threshold": 0.1},
+]
 CLIPPING = [
     ("clip_grad_norm_", {"max_norm": 1.0}),
     ("clip_grad_norm_", {"max_norm": 100.0}),
@@ -164,6 +188,17 @@ def rates(first: float, make: object) -> list[float]:
     return seen
 
 
+def reduced(arguments: dict) -> list[float]:
+    """Return a rate after each of the LOSSES."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.5)
+    schedule = schedulers.ReduceLROnPlateau(optimizer, **arguments)
+    seen = []
+    for loss in LOSSES:
+        schedule.step(loss)
+        seen.append(optimizer.param_groups[0]["lr"])
+    return seen
+
+
 def clipped(name: str, arguments: dict) -> dict:
     """Return the norm and the clipped gradients."""
     parameters = [torch.zeros((), dtype=torch.float64) for _ in GRADIENTS]
@@ -207,7 +242,11 @@ if __name__ == "__main__":
         ],
         "schedules": [
             {"name": name.strip(), "arguments": arguments, "rates": rates(first, make)}
-            for name, (arguments, first, make) in SCHEDULES.items()
+            for name, (arguments, first, make) in {**SCHEDULES, **RESTARTS}.items()
+        ],
+        "losses": LOSSES,
+        "plateaus": [
+            {"arguments": arguments, "rates": reduced(arguments)} for arguments in PLATEAUS
         ],
         "gradients": GRADIENTS,
         "clipping": [

@@ -14,6 +14,8 @@ Array = NDArray[Any]
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0)
 """From nearly none to nearly a linear model; on 20 tables the best was among them."""
+MOST_APART = 0.9
+"""The largest part of the rows that can be kept apart."""
 _FOLDS = 3
 _MOST_ROWS = 5000
 """The penalty counts against the sum over all rows, so that a sample of them tells as well."""
@@ -105,3 +107,31 @@ class Fitting:
         if self.class_weight == "balanced":
             losses /= np.bincount(y)[y[held]]
         return float(np.sum(losses))
+
+
+def kept_apart(y: Array, part: float, seed: int, *, classes: bool) -> tuple[Array, Array]:
+    """Return the rows to train with and those kept apart, of each class its part.
+
+    Raises:
+        click.ClickException: if there are too few rows.
+
+    """
+    random = np.random.default_rng(seed)
+    kinds = (
+        [np.flatnonzero(y == label) for label in np.unique(y)] if classes else [np.arange(len(y))]
+    )
+    # Of each class one row at least is there to train with, and there are two quantities.
+    least = 1 if classes else 2
+    held = []
+    for rows in kinds:
+        order = random.permutation(rows)
+        held.append(order[: min(round(part * len(rows)), len(rows) - least)])
+    apart = np.sort(np.concatenate(held))
+    if len(apart) < 2:
+        possible = sum(min(round(MOST_APART * len(rows)), len(rows) - least) for rows in kinds)
+        raise click.ClickException(
+            f"{len(y)} rows{f' of {len(kinds)} classes' if classes else ''} are too few to keep "
+            f"{part:.0%} of them apart; add rows"
+            f"{', or pass a larger --validation' if possible > 1 else ''}."
+        )
+    return np.setdiff1d(np.arange(len(y)), apart), apart

@@ -8,6 +8,8 @@ from rich.cells import cell_len, set_cell_size
 
 Array = NDArray[Any]
 
+_NO_BETTER = "On the rows kept apart the network is no better than"
+_CURE = "give it columns that tell more, or more rows"
 _WIDEST = 100
 _LONGEST = 16
 
@@ -42,6 +44,25 @@ def judged_classes(y: Array, probabilities: Array) -> dict[str, Any]:
     }
 
 
+def judged_numbers(y: Array, predicted: Array, std: float) -> dict[str, Any]:
+    """Return the typical error and R² of a regression for rows with numbers y (n,).
+
+    Args:
+        y: the true numbers, standardised.
+        predicted: the predicted ones, likewise.
+        std: what one of their units is in the table's.
+
+    """
+    rmse, mean_rmse = (float(np.sqrt(np.mean(error**2))) for error in (predicted - y, y))
+    spread = float(np.std(y))
+    return {
+        "validation_r2": 1.0 - (rmse / spread) ** 2 if spread else 0.0,
+        "validation_rmse": rmse * std,
+        "mean_rmse": mean_rmse * std,
+        "warning": None if rmse < mean_rmse else f"{_NO_BETTER} always saying the mean; {_CURE}.",
+    }
+
+
 def lines_of_classes(said: dict[str, Any], names: list[str]) -> list[str]:
     """Return AUC, F1 and the confusion matrix as text, or what is confused most in a large one."""
     each = " (means of the classes)" if len(names) > 2 else ""
@@ -61,7 +82,7 @@ def never_better(said: dict[str, Any], usual: str, *, balanced: bool) -> str | N
     matrix = np.array(said["confusion_matrix"])
     found = matrix.sum(axis=1) > 0
     right, rows = np.diag(matrix)[found], matrix.sum(axis=1)[found]
-    cure = "give it columns that tell more, or more rows"
+    cure = _CURE
     if balanced:
         better = float(np.mean(right / rows)) > 1.0 / len(rows)
         than = "chance"
@@ -73,7 +94,7 @@ def never_better(said: dict[str, Any], usual: str, *, balanced: bool) -> str | N
             cure = "pass --class-weight balanced to give each class the same weight, or " + cure
     if better:
         return None
-    return f"On the rows kept apart the network is no better than {than}; {cure}."
+    return f"{_NO_BETTER} {than}; {cure}."
 
 
 def _auc(positive: Array, score: Array) -> float | None:

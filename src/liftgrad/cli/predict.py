@@ -25,7 +25,7 @@ from liftgrad.cli.trained_model import read_model
 
 
 @click.command(short_help="Predict with a saved network for the rows of a table.")
-@click.argument("model", type=TABLE)
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("table", type=TABLE)
 @click.option(
     "-o",

@@ -10,9 +10,9 @@ import click
 import numpy as np
 
 from liftgrad import data
-from liftgrad.cli.display import duration, say
-from liftgrad.cli.fitting import Fitting
-from liftgrad.cli.judgement import judged_classes, lines_of_classes, never_better
+from liftgrad.cli.display import say
+from liftgrad.cli.fitting import MOST_APART, Fitting, kept_apart
+from liftgrad.cli.judgement import judged_classes, judged_numbers, never_better
 from liftgrad.cli.options import (
     Finite,
     check_outputs,
@@ -29,12 +29,15 @@ from liftgrad.cli.tables import (
     delimiter_option,
     refusals,
     skip_option,
-    some,
     table_file,
 )
+from liftgrad.cli.train_report import tell
 from liftgrad.data.table import Kind
 
-_MOST_APART = 0.9
+Rows = tuple[Any, Any]
+"""Those to train with and those kept apart."""
+Scaling = tuple[float, float]
+"""The mean and the deviation that numbers are learnt with."""
 
 
 @click.command(short_help="Train a network on a table and save it.")
@@ -102,7 +105,7 @@ _MOST_APART = 0.9
 )
 @click.option(
     "--validation",
-    type=Finite(0.01, _MOST_APART),
+    type=Finite(0.01, MOST_APART),
     default=0.2,
     metavar="X",
     help="Part of the rows kept apart, to judge the network by.",
@@ -175,23 +178,22 @@ def train(
         rows = read_and_fit(stream, encoder)
         X, y = encoder.transform(rows), encoder.transform_target(rows)
         check_parameters(X.shape[1], hidden, max(len(encoder.classes), 1))
-        training, held = _split(y, validation, seed, classes=encoder.task == "classification")
+        classes = encoder.task == "classification"
+        training, held = kept_apart(y, validation, seed, classes=classes)
         weight = None if class_weight == "none" else class_weight
         fitting = Fitting(encoder.task, tuple(hidden), epochs, rate, seed, weight)
-        classes = encoder.task == "classification"
         start = time.perf_counter()
         scaling = (0.0, 1.0) if classes else _scaling(y[training])
-        scaled = y if classes else (y - scaling[0]) / scaling[1]
+        learnt = y[training] if classes else (y[training] - scaling[0]) / scaling[1]
         if l2 is None:
-            l2 = fitting.chosen_penalty(X[training], scaled[training])
-        estimator = fitting.fit(X[training], scaled[training], l2, verbose=not as_json)
+            l2 = fitting.chosen_penalty(X[training], learnt)
+        estimator = fitting.fit(X[training], learnt, l2, verbose=not as_json)
         seconds = time.perf_counter() - start
-        judge = _judged_classes if classes else _judged_numbers
-        result, drawn = judge(estimator, encoder, X, y, training, held, scaling)
-        learnt = {"table": encoder.to_dict(), "scale": None if classes else scaling}
+        judged = _judged(estimator, encoder, X, y, (training, held), scaling)
         with writes(output):
-            estimator.save(output, learnt)
-        save_picture(drawn, picture)
+            metadata = {"table": encoder.to_dict(), "scale": None if classes else scaling}
+            estimator.save(output, metadata)
+        save_picture(_drawn(estimator, encoder, X, y, held, judged, scaling), picture)
     said = {
         "task": encoder.task,
         "target": target,
@@ -206,17 +208,17 @@ def train(
         "seconds": seconds,
         "training_rows": len(training),
         "validation_rows": len(held),
-        **result,
+        **judged,
         "model": str(output),
         "picture": str(picture),
     }
     if as_json:
         click.echo(json.dumps(said))
     else:
-        _say(said)
-    warning = said.get("warning")
-    for sentence in [*identifiers(rows), *words_for_missing(rows), *([warning] if warning else [])]:
-        say(sentence, err=True)
+        tell(said)
+    for sentence in [*identifiers(rows), *words_for_missing(rows), judged["warning"]]:
+        if sentence:
+            say(sentence, err=True)
     if estimator.interrupted_:
         raise click.exceptions.Exit(130)
 
@@ -239,7 +241,7 @@ def _kinds(said: dict[Kind, tuple[str, ...]]) -> dict[str, Kind]:
     return kinds
 
 
-def _scaling(y: Any) -> tuple[float, float]:
+def _scaling(y: Any) -> Scaling:
     """Return the mean and the deviation that numbers are learnt with.
 
     A network starts near 0 and learns in steps of some size: targets are standardised, too.
@@ -253,104 +255,44 @@ def _scaling(y: Any) -> tuple[float, float]:
     return mean, std
 
 
-def _judged_classes(
-    estimator: Any, encoder: Any, X: Any, y: Any, training: Any, held: Any, _unscaled: Any
-) -> tuple[dict[str, Any], Any]:
-    """Return what the rows kept apart say of a classifier, and a picture."""
-    judged = judged_classes(y[held], estimator.predict_proba(X[held]))
+def _judged(
+    estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, rows: Rows, scaling: Scaling
+) -> dict[str, Any]:
+    """Return what the rows kept apart say of a network, and what they say of none."""
+    training, held = rows
+    if encoder.task == "regression":
+        mean, std = scaling
+        judged = judged_numbers((y[held] - mean) / std, estimator.predict(X[held]), std)
+        judged["training_r2"] = float(estimator.score(X[training], (y[training] - mean) / std))
+        return judged
     usual = int(np.bincount(y[training]).argmax())
+    judged = judged_classes(y[held], estimator.predict_proba(X[held]))
     judged["training_accuracy"] = float(estimator.score(X[training], y[training]))
     judged["most_frequent_class_accuracy"] = float(np.mean(y[held] == usual))
-    unjudged = [c for i, c in enumerate(encoder.classes) if i not in y[held]]
-    judged["unjudged_classes"] = unjudged
+    judged["unjudged_classes"] = [c for i, c in enumerate(encoder.classes) if i not in y[held]]
     balanced = estimator.class_weight == "balanced"
     judged["warning"] = never_better(judged, str(encoder.classes[usual]), balanced=balanced)
-    score = f"accuracy {judged['validation_accuracy']:.1%} on {len(held):,} rows kept apart"
+    return judged
+
+
+def _drawn(
+    estimator: Any,
+    encoder: data.TableEncoder,
+    X: Any,
+    y: Any,
+    held: Any,
+    judged: dict[str, Any],
+    scaling: Scaling,
+) -> Any:
+    """Return a picture of the result for the rows kept apart."""
+    apart = f"on {len(held):,} rows kept apart"
+    if encoder.task == "regression":
+        mean, std = scaling
+        predicted = estimator.predict(X[held]) * std + mean
+        return picture_of_numbers(
+            encoder, y[held], predicted, f"R² {judged['validation_r2']:.3f} {apart}"
+        )
     # All rows where one of the classes is too rare to be kept apart.
-    shown = slice(None) if unjudged else held
-    return judged, picture_of(estimator, encoder, X[shown], y[shown], score)
-
-
-def _judged_numbers(
-    estimator: Any, encoder: Any, X: Any, y: Any, training: Any, held: Any, scaling: Any
-) -> tuple[dict[str, Any], Any]:
-    """Return what the rows kept apart say of a regression, and a picture."""
-    mean, std = scaling
-    predicted = estimator.predict(X[held]) * std + mean
-    rmse = float(np.sqrt(np.mean(((predicted - y[held]) / std) ** 2)) * std)
-    mean_rmse = float(np.sqrt(np.mean(((y[held] - mean) / std) ** 2)) * std)
-    r2 = float(estimator.score(X[held], (y[held] - mean) / std))
-    judged = {
-        "training_r2": float(estimator.score(X[training], (y[training] - mean) / std)),
-        "validation_r2": r2,
-        "validation_rmse": rmse,
-        "mean_rmse": mean_rmse,
-        "warning": None
-        if rmse < mean_rmse
-        else "On the rows kept apart the network is no better than always saying the mean; give "
-        "it columns that tell more, or more rows.",
-    }
-    score = f"R² {r2:.3f} on {len(held):,} rows kept apart"
-    return judged, picture_of_numbers(encoder, y[held], predicted, score)
-
-
-def _split(y: Any, part: float, seed: int, *, classes: bool) -> tuple[Any, Any]:
-    """Return the rows to train with and those kept apart, of each class its part."""
-    random = np.random.default_rng(seed)
-    kinds = (
-        [np.flatnonzero(y == label) for label in np.unique(y)] if classes else [np.arange(len(y))]
-    )
-    # Of each class one row at least is there to train with, and there are two quantities.
-    least = 1 if classes else 2
-    held = []
-    for rows in kinds:
-        order = random.permutation(rows)
-        held.append(order[: min(round(part * len(rows)), len(rows) - least)])
-    apart = np.sort(np.concatenate(held))
-    if len(apart) < 2:
-        possible = sum(min(round(_MOST_APART * len(rows)), len(rows) - least) for rows in kinds)
-        raise click.ClickException(
-            f"{len(y)} rows{f' of {len(kinds)} classes' if classes else ''} are too few to keep "
-            f"{part:.0%} of them apart; add rows"
-            f"{', or pass a larger --validation' if possible > 1 else ''}."
-        )
-    return np.setdiff1d(np.arange(len(y)), apart), apart
-
-
-def _say(said: dict[str, Any]) -> None:
-    """Print what was done."""
-    broken = said["skipped_rows"]
-    skipped = f", {broken:,} broken {'one' if broken == 1 else 'ones'} left out" if broken else ""
-    count = len(said["features"])
-    inputs = f"{count} input{'' if count == 1 else 's'}: {some(said['features'])}"
-    say(f"Rows: {said['rows']:,}{skipped}; {inputs}")
-    if said["left_out"]:
-        say(f"Left out, having one value only: {some(said['left_out'])}")
-    if said["task"] == "classification":
-        say(f"Task: tell {len(said['classes'])} classes of {said['target']!r} apart")
-    else:
-        say(f"Task: predict the number {said['target']!r}")
-    say(
-        f"Trained {said['parameters']:,} parameters on {said['training_rows']:,} rows for "
-        f"{said['epochs']:,} epoch{'' if said['epochs'] == 1 else 's'} in "
-        f"{duration(said['seconds'])}, with --l2 {said['l2']:g}"
-    )
-    if said["task"] == "classification":
-        say(
-            f"Accuracy on {said['validation_rows']:,} rows kept apart: "
-            f"{said['validation_accuracy']:.1%} (always the most frequent class: "
-            f"{said['most_frequent_class_accuracy']:.1%}; on the training rows: "
-            f"{said['training_accuracy']:.1%})"
-        )
-        for line in lines_of_classes(said, [str(label) for label in said["classes"]]):
-            say(line)
-        if said["unjudged_classes"]:
-            named = some([str(label) for label in said["unjudged_classes"]])
-            say(f"Not judged, having too few rows to keep one apart: {named}")
-    else:
-        say(
-            f"On {said['validation_rows']:,} rows kept apart: typical error "
-            f"{said['validation_rmse']:.4g} (always the mean: {said['mean_rmse']:.4g}), "
-            f"R² {said['validation_r2']:.3f} (on the training rows: {said['training_r2']:.3f})"
-        )
-    say(f"Model saved as '{said['model']}', picture as '{said['picture']}'")
+    shown = slice(None) if judged["unjudged_classes"] else held
+    score = f"accuracy {judged['validation_accuracy']:.1%} {apart}"
+    return picture_of(estimator, encoder, X[shown], y[shown], score)

@@ -14,9 +14,11 @@ from liftgrad.data.table import Column, Kind, TableError
 
 CODE = r"^\s*0[0-9]+\s*$"
 """A number with a leading zero is a code, such as 01069, and another than 1069."""
-_GROUPS = r"\d{1,3}(?:([,.'\u2019 \u00a0\u202f])\d{3})(?:\1\d{3})*(?:[.,]\d+)?"
+_GROUPS = r"\d{1,3}(?:([,.'\u2019 \u00a0\u202f_])\d{3})(?:\1\d{3})*(?:[.,]\d+)?"
 _WRITTEN = re.compile(rf"[-+]?\s*[$€£¥]?\s*[-+]?(?:{_GROUPS}|\d+[.,]\d+|\d+)\s*[$€£¥%]?")
-"""Numbers as people write them: 1,234.50 or 1.234,50 or 3,5 or $20 or 15%."""
+"""Numbers as people write them: 1,234.50 or 1.234,50 or 3,5 or $20 or 15% or +2."""
+_NUMBER = re.compile(r"\s*-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII)
+"""A number as pyarrow reads it."""
 _DATE = re.compile(
     r"(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}|\d{1,2}/\d{1,2}/\d{2})"
     r"(?:[T ,].*)?"
@@ -56,21 +58,7 @@ def column_of(
     """
     arrow, compute = pyarrow(), pyarrow("compute")
     types = arrow.types
-    if types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if str(values.type) == "string_view":
-        values = values.cast(arrow.string())
-    if types.is_binary(values.type) or types.is_large_binary(values.type):
-        raise TableError(f"{place} is not text in UTF-8; save the file in that encoding.")
-    if types.is_temporal(values.type):
-        raise TableError(
-            f"{place} holds dates or times ({values.type}); turn them into numbers, such as days "
-            f"since a date{place.or_drop}"
-        )
-    if types.is_null(values.type):
-        if kind is None:
-            raise TableError(f"{place} has no values at all; {place.only_drop}")
-        values = values.cast(arrow.float64() if kind == "number" else arrow.string())
+    values = _plain(place, values, kind)
     if types.is_boolean(values.type) and kind in ("boolean", None):
         codes = compute.fill_null(values.cast(arrow.int8()), -1).to_numpy(zero_copy_only=False)
         return Column(place.name, "boolean", codes.astype(np.int32), ("false", "true"))
@@ -85,6 +73,35 @@ def column_of(
     return Column(place.name, "number", _numbers(place, values, first))
 
 
+def _plain(place: Place, values: Any, kind: Kind | None) -> Any:
+    """Return values without dictionaries, views, times and nulls.
+
+    Raises:
+        TableError: if they are bytes, times that are not said to be categories, or nothing at all.
+
+    """
+    arrow = pyarrow()
+    types = arrow.types
+    if types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if str(values.type) == "string_view":
+        values = values.cast(arrow.string())
+    if types.is_binary(values.type) or types.is_large_binary(values.type):
+        raise TableError(f"{place} is not text in UTF-8; save the file in that encoding.")
+    if types.is_temporal(values.type):
+        if kind in ("category", "text"):
+            return values.cast(arrow.string())
+        raise TableError(
+            f"{place} holds dates or times ({values.type}); turn them into numbers, such as days "
+            f"since a date{place.or_drop}"
+        )
+    if types.is_null(values.type):
+        if kind is None:
+            raise TableError(f"{place} has no values at all; {place.only_drop}")
+        return values.cast(arrow.float64() if kind == "number" else arrow.string())
+    return values
+
+
 def refuse_large(place: Place, numbers: NDArray[np.float64]) -> None:
     """Refuse whole numbers that were read as floats and may be others than in the file.
 
@@ -92,18 +109,13 @@ def refuse_large(place: Place, numbers: NDArray[np.float64]) -> None:
         TableError: if there are numbers beyond 2^53.
 
     """
-    if beyond_floats(numbers):
+    if np.any(np.abs(numbers[np.isfinite(numbers)]) >= 2.0**53):
         cure = "" if place.is_target else f"{place.drop}, or "
         raise TableError(
             f"{place} holds whole numbers beyond 2^53, which float64 cannot tell apart; pass "
             f"{cure}{place.as_kind('category')}, or {place.as_kind('number')} if their last digits "
             "do not matter."
         )
-
-
-def beyond_floats(numbers: NDArray[np.float64]) -> bool:
-    """Tell whether there are numbers so large that whole ones next to them are not told apart."""
-    return bool(np.any(np.abs(numbers[np.isfinite(numbers)]) >= 2.0**53))
 
 
 def _numbers(place: Place, values: Any, first: int) -> NDArray[np.float64]:
@@ -155,7 +167,7 @@ def _refuse_spoiled_numbers(place: Place, column: Column, first: int) -> None:
 
     """
     different = column.categories
-    odd = [text for text in different if not _is_numeric(text)]
+    odd = [text for text in different if not _NUMBER.fullmatch(text)]
     written = [text for text in odd if _WRITTEN.fullmatch(text.strip())]
     dates = [text for text in different if _DATE.fullmatch(text.strip())]
     spoiled = odd and 2 * (len(odd) - len(written)) < len(different)
@@ -181,11 +193,3 @@ def _refuse_spoiled_numbers(place: Place, column: Column, first: int) -> None:
         f"{place} holds dates, such as {found}; turn them into numbers, such as days since a date"
         f"{place.or_drop}"
     )
-
-
-def _is_numeric(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -3,10 +3,11 @@
 import contextlib
 import csv
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from liftgrad.data.arrow import pyarrow
 from liftgrad.data.table import TableError
@@ -28,16 +29,26 @@ class Glance:
 
 def glance(source: str, delimiter: str) -> Glance:
     """Look at each byte of a CSV file, which may be compressed, and at nothing twice."""
-    # To begin with what is rare makes the search four times as fast.
-    code = re.compile(rb'0[0-9](?<=[\n\r" ' + re.escape(delimiter.encode()) + rb"]..)")
     quotes, returns, codes, before = 0, False, False, b""
     with pyarrow().input_stream(source, compression="detect") as raw:
         while block := raw.read(BLOCK_BYTES):
             quotes += block.count(b'"')
             returns = returns or b"\r" in block
-            codes = codes or bool(code.search(block) or code.search(before[-2:] + block[:2]))
+            codes = (
+                codes
+                or _has_code(block, delimiter)
+                or _has_code(before[-2:] + block[:2], delimiter)
+            )
             before = block
     return Glance(quotes % 2 == 1, bool(quotes) and returns, codes)
+
+
+def _has_code(block: bytes, delimiter: str) -> bool:
+    """Tell whether a zero and a digit follow a byte with which fields may begin."""
+    every = np.frombuffer(block, np.uint8)
+    # Line breaks, spaces and quotes are less than "#".
+    begins = (every[:-2] < ord("#")) | (every[:-2] == ord(delimiter))
+    return bool((begins & (every[1:-1] == ord("0")) & (every[2:] - ord("0") < 10)).any())
 
 
 class WholeBreaks(io.RawIOBase):

@@ -152,15 +152,17 @@ class ColumnStatistics:
             return ColumnEncoding(
                 name, self.kind, mean, 1.0 if constant else std, (), has_missing, constant
             )
+        codes = all(text.strip().isdecimal() for text in self.categories)
+        or_number = f", or {self.place.as_kind('number')} if these are numbers" if codes else ""
         if len(self.categories) == found >= _SURELY_IDENTIFIERS:
             raise TableError(
                 f"{self.place} is different in each row, so it names the rows and teaches nothing; "
-                f"{self.place.only_drop}"
+                f"pass {self.place.drop}{or_number}."
             )
         if len(self.categories) > MOST_CATEGORIES:
             raise TableError(
                 f"{self.place} has {len(self.categories):,} different values, more than "
-                f"{MOST_CATEGORIES:,}; group them{self.place.or_drop}"
+                f"{MOST_CATEGORIES:,}; group them, or pass {self.place.drop}{or_number}."
             )
         categories = tuple(sorted(self.categories))
         constant = len(categories) == 1

@@ -115,23 +115,31 @@ class TableEncoder:
         """
         self._require_fit()
         X = np.zeros((len(table), len(self.feature_names)))
-        start = 0
+        start, complaints = 0, list[str]()
         for encoding in self._encodings:
-            column = table.column(encoding.name)
-            where = Place(table.source, column.name)
-            require_kind(where, column, encoding.kind)
-            if self.missing == "refuse":
-                refuse_missing(where, int(column.missing.sum()), column.missing_as)
             end = start + len(encoding.names())
-            with np.errstate(over="ignore"):
-                encoding.apply(column, X[:, start:end])
-            if not np.isfinite(X[:, start:end]).all():
-                row = int(np.argmin(np.isfinite(X[:, start:end]).all(axis=1))) + 1
-                raise TableError(
-                    f"{where} has a number in row {row} that is too large; correct it."
-                )
+            try:
+                self._fill(X[:, start:end], encoding, table)
+            except TableError as error:
+                complaints += error.complaints
             start = end
+        if complaints:
+            raise TableError(*complaints)
         return X
+
+    def _fill(self, X: Array, encoding: ColumnEncoding, table: Table) -> None:
+        """Fill a column's columns of X, or refuse it."""
+        column = table.column(encoding.name)
+        place = Place(table.source, column.name)
+        require_kind(place, column, encoding.kind)
+        if self.missing == "refuse":
+            refuse_missing(place, int(column.missing.sum()), column.missing_as)
+        with np.errstate(over="ignore"):
+            encoding.apply(column, X)
+        finite = np.isfinite(X).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite)) + 1
+            raise TableError(f"{place} has a number in row {row} that is too large; correct it.")
 
     def transform_target(self, table: Table) -> NDArray[Any]:
         """Return y (rows,): class numbers as int64, or the numbers themselves as float64.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from liftgrad.data.arrow import CODE, beyond_floats, pyarrow
+from liftgrad.data.arrow import CODE, pyarrow
 from liftgrad.data.blocks import (
     BLOCK_BYTES,
     Glance,
@@ -213,7 +213,7 @@ class CsvFile:
             pyarrow().types.is_floating(number.type)
             and number.name not in kinds
             and number.name not in self.whole
-            and beyond_floats(values.to_numpy(zero_copy_only=False))
+            and _is_large(values)
             and self._matches(number.name, r"^\s*[-+]?[0-9]{16,}\s*$")
         ):
             self.whole.add(number.name)
@@ -356,6 +356,12 @@ class ParquetFile:
             raise TableError(
                 f"'{self.source}' is no Parquet file, or a damaged one; write it again."
             ) from None
+
+
+def _is_large(values: Any) -> bool:
+    """Tell whether there are numbers so large that whole ones next to them are not told apart."""
+    ends = pyarrow("compute").min_max(values).as_py()
+    return bool(max(abs(ends["min"] or 0.0), abs(ends["max"] or 0.0)) >= 2.0**53)
 
 
 def _is_number(arrow_type: Any) -> bool:

@@ -59,7 +59,7 @@ def store(
     if dtype not in ("float32", "float64"):
         raise ValueError(f'dtype={dtype!r}; pass "float32" or "float64".')
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_directory(folder)
     with contextlib.ExitStack() as stack:
         points = _Rows(stack.enter_context(files.writing(folder / "X.npy")))
         targets = None

@@ -263,7 +263,7 @@ class Perceptron(BaseEstimator):
             shuffle=self.shuffle,
             seed=int(seeds.randint(2**31 - 1)),
         )
-        data = (self._model, X, y, weights, 0.5 * self.alpha)
+        data = (self._model, X, y, weights, self._penalty())
         try:
             history = trainer.fit(epochs, *data, progress=self.verbose, **rules)
             if history.interrupted and len(history.loss) and "metrics" in rules:
@@ -284,6 +284,10 @@ class Perceptron(BaseEstimator):
         self.loss_curve_ += curve
         self.loss_, self.n_iter_ = curve[-1], len(curve)
         return history
+
+    def _penalty(self) -> float:
+        """Return the factor of the sum of squares."""
+        return 0.5 * float(self.alpha)
 
     def _moments_now(self) -> Mapping[str, Any] | None:
         """Return the state of the optimiser, if there is one to go on with."""

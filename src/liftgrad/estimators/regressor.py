@@ -17,7 +17,8 @@ class LiftRegressor(RegressorMixin, Perceptron):
     """A multi-layer perceptron that predicts numbers, with `MLPRegressor`'s arguments.
 
     It minimises half the mean squared error; arguments and attributes are `LiftClassifier`'s,
-    without the classes, and the validation score is R².
+    without the classes, and the validation score is R². Of k numbers a row, `alpha` counts 1/k as
+    much in that mean, as it does for `MLPRegressor`.
 
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
     >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
@@ -106,6 +107,10 @@ class LiftRegressor(RegressorMixin, Perceptron):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    def _penalty(self) -> float:
+        # scikit-learn's gradient is that of the sum over the numbers of a row, not of the mean.
+        return super()._penalty() / self.n_outputs_
 
     @staticmethod
     def _cost(outputs: Any, targets: Any) -> Any:

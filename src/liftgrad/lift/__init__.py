@@ -23,11 +23,16 @@ Backend = Literal["native", "numpy"]
 
 @overload
 def lift(
-    function: "Callable[P, R_co]", /, *, dtype: DType = "float64", backend: Backend = "native"
+    function: "Callable[P, R_co]",
+    /,
+    *,
+    dtype: DType = "float64",
+    backend: Backend = "native",
+    check: bool | None = None,
 ) -> "LiftedFunction[P, R_co]": ...
 @overload
 def lift(
-    *, dtype: DType = "float64", backend: Backend = "native"
+    *, dtype: DType = "float64", backend: Backend = "native", check: bool | None = None
 ) -> "Callable[[Callable[P, R_co]], LiftedFunction[P, R_co]]": ...
 def lift(
     function: Callable[..., Any] | None = None,
@@ -35,6 +40,7 @@ def lift(
     *,
     dtype: DType = "float64",
     backend: Backend = "native",
+    check: bool | None = None,
 ) -> Any:
     """Return the function lifted from scalars to tensors: traced once, rolled up and compiled.
 
@@ -46,9 +52,14 @@ def lift(
         function: a scalar program; see `LiftedFunction` for what it may take and return.
         dtype: the type to compute in; with float32, parameters are rounded to it, too.
         backend: "native" (LLVM) or "numpy".
+        check: whether the first result of each program, and the first one for other numbers, are
+            compared with the function's own, run eagerly on copies: True, always; False, never;
+            None, if that takes 20,000 operations at most. LIFTGRAD_CHECK=1 or =0 in the environment
+            decides where this is None. What draws random numbers is not compared.
 
     Raises:
-        LiftError: if it is not a function.
+        LiftError: if it is not a function; when called, if the lifted program would give another
+            result than the function itself.
 
     >>> from liftgrad import Value
     >>> @lift
@@ -63,7 +74,7 @@ def lift(
     """
     from liftgrad.lift import api  # noqa: PLC0415, which needs NumPy
 
-    return api.lifted(function, dtype, backend)
+    return api.lifted(function, dtype, backend, check)
 
 
 vars(lift).update(vars(sys.modules[__name__]))

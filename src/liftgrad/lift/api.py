@@ -8,6 +8,7 @@ import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Self, overload
 
 from liftgrad.errors import LiftError
@@ -15,11 +16,14 @@ from liftgrad.lift import Backend, DType, lift
 from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
+from liftgrad.lift.checks import Checking, computed, eagerly, is_checked
 from liftgrad.lift.executable import Executable
 from liftgrad.lift.forks import given_up
 from liftgrad.lift.liftable import why_not_liftable
+from liftgrad.lift.lined_tape import LinedTape
 from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Store
+from liftgrad.lift.parting import where_they_part
 from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
 from liftgrad.lift.reading import Reading, describe, is_among_integers
@@ -51,20 +55,20 @@ Store.make_update = staticmethod(store_update)
 
 
 @with_short_tracebacks
-def lifted(function: Any, dtype: DType, backend: Backend) -> Any:
+def lifted(function: Any, dtype: DType, backend: Backend, check: bool | None) -> Any:
     """Return what `lift` returns."""
     if dtype not in ("float64", "float32"):
         raise LiftError(f"lift(dtype={dtype!r}): choose 'float64' or 'float32'.")
     if backend not in ("native", "numpy"):
         raise LiftError(f"lift(backend={backend!r}): choose 'native' or 'numpy'.")
     if function is None:
-        return functools.partial(lift, dtype=dtype, backend=backend)
+        return functools.partial(lift, dtype=dtype, backend=backend, check=check)
     if isinstance(function, LiftedFunction):
         function = function.function
     refusal = why_not_liftable(function)
     if refusal is not None:
         raise LiftError(refusal)
-    return LiftedFunction(function, dtype, backend)
+    return LiftedFunction(function, dtype, backend, check)
 
 
 class LiftedFunction(Wrapper, Generic[P, R_co]):
@@ -92,8 +96,11 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
     __name__: str
 
-    def __init__(self, function: Callable[P, R_co], dtype: DType, backend: Backend) -> None:
+    def __init__(
+        self, function: Callable[P, R_co], dtype: DType, backend: Backend, check: bool | None
+    ) -> None:
         functools.update_wrapper(self, function)
+        self.check = check
         self.function: Callable[P, R_co] = function
         self.dtype, self.backend = dtype, backend
         self.stats = Stats()
@@ -111,7 +118,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """What trainers of one structure share."""
         self._warned = False
         self._last: Executable | None = None
-        self._repeat: tuple[Repeat, Prepared] | None = None
+        self._repeat: tuple[Repeat, Prepared, Reading | None] | None = None
+        """The last call, what it was prepared with, and what it was given, until it is compared."""
         reference = weakref.ref(self)
 
         def forget(_: Any) -> None:
@@ -128,7 +136,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 return self.function(*args, **kwargs)
             with self.lock:
                 if self._repeat is not None:
-                    last, prepared = self._repeat
+                    last, prepared, unchecked = self._repeat
                     captured = self._captured.values()
                     given: Sequence[Any] = args
                     known = (
@@ -140,7 +148,12 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                     groups = last.taken(given) if known else None
                     if groups is not None:
                         self.stats.cache_hits += 1
-                        return prepared.call(groups)  # type: ignore[no-any-return]
+                        result = prepared.call(groups)
+                        if unchecked is not None:
+                            now = replace(unchecked, groups=groups)
+                            called = dict(zip(last.names, given, strict=True))
+                            self._compare(prepared.executable, called, now, result)
+                        return result  # type: ignore[no-any-return]
                     self._repeat = None
                 arguments, reading = self.read(args, kwargs)
                 if reading.nested:
@@ -148,8 +161,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 executable = self._executable(arguments, reading)
                 prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
                 result = prepared.call(reading.groups)
+                self._compare(executable, arguments, reading, result)
                 like = Repeat.of(arguments, reading, self._forget)
-                self._repeat = None if like is None else (like, prepared)
+                if like is not None:
+                    self._repeat = like, prepared, reading if executable.checking else None
                 return result  # type: ignore[no-any-return]
         except Exception as error:
             hide_own_frames(error)
@@ -216,6 +231,56 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             captured, bound.args, bound.kwargs, stand_ins(tape), reading.others
         )
 
+    def _run_eagerly(self, arguments: dict[str, Any], stand_ins: dict[Any, Any]) -> Any:
+        """Call the function itself with such arguments, and captured values in their places."""
+        names = [name for name in arguments if name not in self._signature.parameters]
+        captured = {name: arguments.pop(name) for name in names}
+        bound = inspect.BoundArguments(self._signature, arguments)
+        return self._captured.call_again(captured, bound.args, bound.kwargs, stand_ins)
+
+    def _checking(self) -> Checking:
+        def explain(
+            arguments: dict[str, Any], reading: Reading, eager: list[Any], lifted: list[Any]
+        ) -> str:
+            tape = LinedTape(reading.groups)
+            return where_they_part(
+                tape,
+                lambda: self.build(dict(arguments), reading, tape),
+                lambda: eagerly(self._run_eagerly, arguments, reading.groups),
+                eager,
+                lifted,
+                self.dtype,
+            )
+
+        return Checking(self.__name__, self.dtype, self._run_eagerly, explain)
+
+    def _compare(
+        self, executable: Executable, arguments: dict[str, Any], reading: Reading, result: Any
+    ) -> None:
+        """Compare a call's result with the function's own, if that is still to be done."""
+        checking = executable.checking
+        if checking is None or not is_checked(self.check, executable.built, reading.groups):
+            return
+        try:
+            if checking.done(arguments, reading, result):
+                executable.checking = None
+        except LiftError:
+            self._programs = {k: x for k, x in self._programs.items() if x is not executable}
+            self._repeat = self._last = None
+            raise
+        if executable.checking is None and self._repeat is not None:
+            self._repeat = *self._repeat[:2], None
+
+    def compare_built(self, built: Built, arguments: dict[str, Any], reading: Reading) -> None:
+        """Compare what a program that was built gives with what the function itself does.
+
+        Raises:
+            LiftError: if they differ.
+
+        """
+        if is_checked(self.check, built, reading.groups):
+            self._checking().compare(arguments, reading, computed(built, reading, self.dtype))
+
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
         found = self._programs.get(self.structure(reading))
         if found is not None:
@@ -225,6 +290,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         built = self.build(arguments, reading)
         differentiate(built, self.stats, unit_seed=built.single)
         executable = Executable(built, self.dtype, self.backend, self.stats)
+        if is_checked(self.check, built, reading.groups):
+            executable.checking = self._checking()
         self._programs[self.structure(reading)] = executable
         self._last = executable
         if len(self._programs) > _MANY_LISTS and not self._warned:

@@ -148,6 +148,7 @@ def trace(
                 plain.append(hasattr(leaf, "_kind"))
             else:
                 fixed[place] = _known(leaf)
+        tape.outputs = outputs
         since = stats.time("trace", since)
         stats.traces += 1
         groups = [

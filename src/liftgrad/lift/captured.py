@@ -115,6 +115,51 @@ class Captured:
         paths.
         """
         values = {name: x for name, x in values.items() if name in self.sources}
+        copies, cells, spaces = self._copies(values, stand_ins)
+        names = {
+            id(cell): name
+            for function in self.functions.values()
+            for name, cell in zip(
+                function.__code__.co_freevars, function.__closure__ or (), strict=True
+            )
+        }
+        watched = Watched(
+            [
+                *((names[number], cell) for number, cell in cells.items()),
+                *(("", space) for space in spaces.values()),
+                *(("", vars(copy)) for copy in copies.values()),
+            ]
+        )
+        sources = list(self.statics.items())
+        # The originals of what these functions have copies of: others see them.
+        shared = len(self.code) > len(self.functions)
+        sources += [x for x in self.sources.items() if shared or x[0] not in values]
+        known = [
+            *((name, source.value()) for name, source in sources),
+            *((name, source.cell) for name, source in sources if isinstance(source, Source)),
+        ]
+        live = self.spaces.values()
+        with running_once(self.function, others, known, live, self.mentioned):
+            result = copies[id(self.function)](*args, **kwargs)
+        watched.check()
+        return result
+
+    def call_again(
+        self,
+        values: dict[str, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        stand_ins: Mapping[Any, Any],
+    ) -> Any:
+        """Call the function as `call` does, once it is known to change nothing."""
+        values = {name: x for name, x in values.items() if name in self.sources}
+        copies, *_ = self._copies(values, stand_ins)
+        return copies[id(self.function)](*args, **kwargs)
+
+    def _copies(
+        self, values: dict[str, Any], stand_ins: Mapping[Any, Any]
+    ) -> tuple[dict[int, types.FunctionType], dict[int, types.CellType], dict[int, dict[str, Any]]]:
+        """Return copies of the functions, by id, with the variables of closures and modules."""
         cells: dict[int, types.CellType] = {}
         spaces: dict[int, dict[str, Any]] = {}
         copies: dict[int, types.FunctionType] = {}
@@ -149,33 +194,7 @@ class Captured:
                 spaces[id(source.space)][source.name] = value
             else:
                 cells[id(source.cell)].cell_contents = value
-        names = {
-            id(cell): name
-            for function in self.functions.values()
-            for name, cell in zip(
-                function.__code__.co_freevars, function.__closure__ or (), strict=True
-            )
-        }
-        watched = Watched(
-            [
-                *((names[number], cell) for number, cell in cells.items()),
-                *(("", space) for space in spaces.values()),
-                *(("", vars(copy)) for copy in copies.values()),
-            ]
-        )
-        sources = list(self.statics.items())
-        # The originals of what these functions have copies of: others see them.
-        shared = len(self.code) > len(self.functions)
-        sources += [x for x in self.sources.items() if shared or x[0] not in values]
-        known = [
-            *((name, source.value()) for name, source in sources),
-            *((name, source.cell) for name, source in sources if isinstance(source, Source)),
-        ]
-        live = self.spaces.values()
-        with running_once(self.function, others, known, live, self.mentioned):
-            result = copies[id(self.function)](*args, **kwargs)
-        watched.check()
-        return result
+        return copies, cells, spaces
 
     def _found(self) -> tuple[dict[str, Any], list[Any]]:
         """Return the data that the variables stand for, and the code."""

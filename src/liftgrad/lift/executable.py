@@ -5,7 +5,7 @@ import time
 import warnings
 from collections import OrderedDict
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from liftgrad.lift.portions import Portions, staged
 from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
 
+if TYPE_CHECKING:
+    from liftgrad.lift.checks import Checking
+
 Array = NDArray[Any]
 Seeds = tuple[float, ...]
 ONE: Seeds = (1.0,)
@@ -39,6 +42,8 @@ class Executable:
 
     def __init__(self, built: Built, dtype: str, backend: Backend, stats: Stats) -> None:
         self.built, self.dtype = built, dtype
+        self.checking: Checking | None = None
+        """The comparison of its first results with the eager engine's, until that is done."""
         rolled = built.rolled
         self.results = rolled.outputs[: built.outputs]
         rolled.outputs = [*self.results, *built.gradients]
@@ -85,9 +90,10 @@ class NativeRun:
         }
         # The stores are kept alive: the kernels hold their addresses.
         self.stores = [p.store for p in parameters.values()]
-        for store in self.stores:
-            if store is not None:
-                store.native = True
+        self.own_stores = [store for store in self.stores if store is not None]
+        for store in self.own_stores:
+            store.native = True
+            store.runs.add(self)
         self.executable = executable
         self.owner: Any = nobody
         """The call whose numbers the memory holds."""
@@ -115,6 +121,8 @@ class NativeRun:
         """The results' adjoints that the gradient was computed for, if it was."""
         self.scale = 1.0
         """What the gradient has to be multiplied with."""
+        self.outdated = False
+        """Whether parameters were set after the results were computed from them."""
         if built.sizes is not None:
             self.instance.set(built.sizes, np.array([samples]))
         self.result: memoryview | None = None
@@ -152,7 +160,9 @@ class NativeRun:
             self.forward_part.run()
         else:
             self.forward_portions.run()
-        self.seeds = None
+        self.seeds, self.outdated = None, False
+        for store in self.own_stores:
+            store.settled = False
 
     def backward(self, seeds: Seeds) -> None:
         """Compute the gradients."""
@@ -164,6 +174,11 @@ class NativeRun:
             seeds = ONE
         if self.seeds == seeds:
             return
+        if self.outdated:
+            raise LiftError(
+                "backward() of one of several results of a lifted function after its parameters "
+                "were set; call backward() before."
+            )
         if seed is not None:
             self.instance.set(seed, np.array(seeds))
         if self.all_portions is None:
@@ -192,7 +207,7 @@ class NativeRun:
 
     def _adding(self) -> tuple[Any, list[Store]] | None:
         """Return what adds the gradients to those of the stores, and these, if all have one."""
-        stores = [s for s in self.stores if s is not None]
+        stores = self.own_stores
         parts = [p for p in self.gradient_parts if p is not None]
         if not stores or len(stores) < len(self.stores) or len(parts) < len(stores):
             return None

@@ -5,7 +5,6 @@ and the tape is evaluated node by node.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.lift.api import LiftedFunction
 from liftgrad.lift.draws import drawing
+from liftgrad.lift.lined_tape import LinedTape
 from liftgrad.lift.numpy_executor import function_of
 from liftgrad.lift.reading import LeafGroup, Reading
 from liftgrad.lift.tape import (
@@ -24,11 +24,9 @@ from liftgrad.lift.tape import (
     SAMPLES_LEAF,
     TABLE,
     TAKE,
-    Node,
     Tape,
     number_of,
 )
-from liftgrad.lift.user_code import user_line
 
 Array = NDArray[Any]
 _SMOOTH = frozenset(
@@ -38,26 +36,6 @@ _SMOOTH = frozenset(
     }
 )
 """Operations whose derivatives are finite wherever their operands are."""
-
-
-class _LinedTape(Tape):
-    """A tape that knows where in the user's code each node was recorded first."""
-
-    def __init__(self, given: Sequence[LeafGroup]) -> None:
-        super().__init__(given)
-        self.lines: list[str] = []
-        self.results: list[int] = []
-
-    def record(self, node: Node) -> int:
-        index = super().record(node)
-        if len(self.lines) < len(self.nodes):  # leaves are recorded many at a time
-            self.lines += [user_line()] * (len(self.nodes) - len(self.lines))
-        return index
-
-    def result_of(self, x: Any) -> int:
-        node = super().result_of(x)
-        self.results.append(node)
-        return node
 
 
 def explain(
@@ -77,11 +55,11 @@ def explain(
         rows: the numbers of the batch's samples in the whole data.
 
     """
-    tape = _LinedTape(reading.groups)
+    tape = LinedTape(reading.groups)
     with function.lock:
         function.build(dict(arguments), reading, tape)
     numbers = _evaluate(tape, reading.groups, function.dtype)
-    (loss,) = tape.results
+    (loss,) = tape.outputs
     if np.isfinite(numbers[loss]).all():
         return _derivative(tape, numbers)
     return _cause(tape, numbers, reading.groups, loss, rows)
@@ -140,7 +118,7 @@ def _aligned(table: Array, index: Array) -> tuple[Array, Array]:
 
 
 def _cause(
-    tape: _LinedTape, numbers: list[Array], groups: list[LeafGroup], node: int, rows: Array | None
+    tape: LinedTape, numbers: list[Array], groups: list[LeafGroup], node: int, rows: Array | None
 ) -> str:
     """Follow what is not finite from a node down to where it comes from."""
     sample: int | None = None
@@ -184,7 +162,7 @@ def _product(given: list[float], number: float) -> tuple[ops.Operation, list[flo
     return ops.dot, given, number
 
 
-def _derivative(tape: _LinedTape, numbers: list[Array]) -> str | None:
+def _derivative(tape: LinedTape, numbers: list[Array]) -> str | None:
     """Return which operation has no finite derivative, the last one first, as in backward()."""
     for node in range(len(tape.nodes) - 1, -1, -1):
         operation, *operands = tape.nodes[node]

@@ -40,6 +40,10 @@ class Store:
         self.gradient_view = self.gradients.data
         self.zeros = np.zeros(len(values) if len(values) <= _FEW else 0, dtype).data
         """As many zeros, if they are few: copying them is twice as quick as filling an array."""
+        self.runs: weakref.WeakSet[Any] = weakref.WeakSet()
+        """The native instances that compute with these numbers."""
+        self.settled = True
+        """Whether none of them holds a result whose gradient is still to be computed from them."""
         self.native = False
         """Whether a native program uses it; without one, LLVM is not loaded for its sake."""
         self.graphs: dict[int, Any] = {}
@@ -61,6 +65,14 @@ class Store:
             pass
         for _ in map(_POSITION.__set__, values, range(len(values))):
             pass
+
+    def settle(self) -> None:
+        """Let gradients of results that are still there be computed before the numbers change."""
+        self.settled = True
+        for run in list(self.runs):
+            call = run.owner()
+            if call is not None:
+                call.settle()
 
     def update_of(self, optimizer: Any) -> Any:
         """Return the native update of an optimiser that holds all of this store, else None."""
@@ -101,7 +113,10 @@ class Window(Value):
 
     @data.setter
     def data(self, number: float) -> None:
-        _STORE.__get__(self).number_view[_POSITION.__get__(self)] = number
+        store = _STORE.__get__(self)
+        if not store.settled:
+            store.settle()
+        store.number_view[_POSITION.__get__(self)] = number
 
     @property
     def grad(self) -> Any:
@@ -131,6 +146,8 @@ class Window(Value):
             update = store.update_of(optimizer)
             if update is None:
                 return False
+        if not store.settled:
+            store.settle()
         update.step(optimizer)
         return True
 
@@ -180,8 +197,14 @@ class Parameters:
                 for value, gradient in zip(self.values, gradients.tolist(), strict=True):
                     value.grad += gradient
 
+    def settle(self) -> None:
+        """Let gradients of results that are still there be computed before the numbers change."""
+        if self.store is not None and not self.store.settled:
+            self.store.settle()
+
     def set_numbers(self, numbers: NDArray[Any]) -> None:
         """Set the parameters' numbers."""
+        self.settle()
         if self.store is not None:
             self.store.numbers[...] = numbers
         else:

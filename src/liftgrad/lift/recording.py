@@ -29,7 +29,8 @@ def recording() -> Iterator[None]:
     thirty operations are faster without.
 
     Results are Values of a class of their own. Where graphs are walked, `_prev` gives for a node
-    always the same object, which may be another one than yours; hash and label are the same.
+    always the same object, which may be another one than yours; they are equal, with one hash and
+    label, but attributes that you set are with the one that you set them on.
 
     One graph holds at most 8,388,608 operations; a longer one raises LiftError when a number of it
     is asked for.

@@ -81,7 +81,6 @@ def _number(tape: Tape, x: Any) -> float:
     if isinstance(x, Value):
         # Others are read each time that they are used.
         tape.mixed |= bool(x._prev)
-        tape.changed = True
         return tape.leaf(x)
     if kind is int and x == 0:
         return ZERO

@@ -40,7 +40,7 @@ class Tape:
 
     __slots__ = (
         *("__weakref__", "_computing", "_inputs", "_machine", "_nodes", "_noted", "_noted_inputs"),
-        *("_noted_sequences", "_sequences", "_values", "carried", "changed", "done", "foreign"),
+        *("_noted_sequences", "_sequences", "_values", "carried", "done", "foreign"),
         *("grads", "labels", "leaves", "links", "lock", "mixed", "objects", "open", "own_grads"),
         *("pending", "serial", "size", "view"),
     )
@@ -68,8 +68,6 @@ class Tape:
         """Values from outside by number, once for each time that they were read."""
         self.carried: list[Any] = []
         """The leaves that got a gradient, which the next tape will see again, most likely."""
-        self.changed = False
-        """Whether a leaf may have got another number since it was read."""
         self.foreign: dict[int, Any] = {}
         """Results on older tapes that this one goes on with, by their numbers here."""
         self.links: dict[tuple[int, float], float] = {}
@@ -119,11 +117,9 @@ class Tape:
                 place += 1.0
                 self.leaves[node] = value
                 plain = value.__class__ is Value
-                if plain:
+                if plain:  # else another thread's tape was faster
                     value.__class__ = kind
                     value._tape, value._index = self, node
-                else:  # another thread's tape was faster
-                    self.changed = True
             return self.size
 
     def link(self, result: Any, tape: "Tape", number: float) -> float:
@@ -157,7 +153,6 @@ class Tape:
         with self.lock:
             if self.open:
                 self.open = False
-                self.changed = True  # for all that is known once the leaves are plain
                 self.pending = _Closed
                 for leaf in self.leaves.values():
                     if getattr(leaf, "_tape", None) is self:
@@ -217,10 +212,6 @@ class Tape:
         with self.lock:
             self.compute()
             leaves, places = self.leaves.values(), np.array(list(self.leaves), np.int64)
-            if self.changed:
-                # As in eager, derivatives are taken at the numbers that leaves have now.
-                self._values[places] = [leaf.data for leaf in leaves]
-            self.changed = True  # for all that is known from here on
             adjoints, reached = np.zeros(self.done), np.zeros(self.done, np.uint8)
             for node, seed in seeds.items():
                 adjoints[node], reached[node] = seed, 1

@@ -57,7 +57,6 @@ class Adopted(Value):
     def _set_data(self, number: Any) -> None:
         tape = getattr(self, "_tape", None)
         if tape is not None:
-            tape.changed = True
             self._release()
         self.data = number
 
@@ -108,9 +107,14 @@ class Recorded(Value):
 
     @data.setter
     def data(self, number: float) -> None:
-        tape, node = self._tape, int(self._index)
-        tape.compute()
-        tape.view[node] = number
+        # From here on it is a Value of its own, through which gradients go to what it was.
+        was: Any = Recorded()
+        was._tape, was._index = self._tape, self._index
+        was._tape.objects.pop(int(was._index), None)
+        grad, label, own = self.grad, self.label, cast("Any", self)
+        own.__class__ = Value
+        own._prev, own._operation, own._numbers = (was,), ops.total, (number, was.data)
+        own.data, own.grad, own.label = number, grad, label
 
     @property
     def grad(self) -> Any:
@@ -134,10 +138,7 @@ class Recorded(Value):
         """Set the gradients of all that this was made of; see `Value.backward`."""
         tape, node = self._tape, int(self._index)
         tape.compute()
-        unchanged = not tape.changed
         tape.close()
-        if unchanged:
-            tape.changed = False
         if create_graph or tape.mixed or self._made_by.constant:
             super().backward(create_graph=create_graph)
         else:
@@ -174,14 +175,24 @@ class Recorded(Value):
     @property
     def _prev(self) -> tuple[Value, ...]:  # type: ignore[override]
         tape = self._tape
-        node = unpack(tape.node(int(self._index)))
-        operation = OPERATION_OF[node.code]
-        if operation.constant:
+        if self._made_by.constant:
             return ()
-        numbers = operands(node, tape.sequences)
-        if operation is power_by:  # whose exponent is part of the operation for others
+        return tuple([_at(tape, number) for number in self._operands])
+
+    @property
+    def _operands(self) -> list[int]:
+        """The numbers of the nodes that it was made of."""
+        node = unpack(self._tape.node(int(self._index)))
+        numbers = operands(node, self._tape.sequences)
+        if (
+            OPERATION_OF[node.code] is power_by
+        ):  # whose exponent is part of the operation for others
             numbers.pop()
-        return tuple([_at(tape, number) for number in numbers])
+        return numbers
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:  # type: ignore[override]
+        return tuple([self._tape.view[n] for n in (int(self._index), *self._operands)])
 
 
 def as_value(x: Any) -> Value:

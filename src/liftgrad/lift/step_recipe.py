@@ -61,6 +61,7 @@ class StepRecipe:
                 f"{function.__name__} returns a number for each sample; a loss to train with "
                 "returns one: their total() or mean()."
             )
+        function.compare_built(built, dict(arguments), reading)
         differentiate(built, function.stats, unit_seed=True)
         self.built, self.dtype = built, function.dtype
         self.loss = built.rolled.outputs[0]

@@ -54,6 +54,8 @@ class Tape:
         """How many vmaps began."""
         self.draws: list[Draws] = []
         """The random numbers drawn so far."""
+        self.outputs: list[int] = []
+        """The nodes of the results that depend on an argument, once the function has returned."""
         self.known = bytearray()
         """Whether each node depends on something that is mapped over, as far as it was asked."""
 

@@ -332,6 +332,7 @@ class _NativeSteps:
         """Take steps; return the losses."""
         owner, instance, update = self.owner, self.instance, self.owner.update
         for leaf, parameters in update.parameters.items():
+            parameters.settle()
             if parameters.store is None:
                 instance.set(leaf, parameters.numbers())
         for number, numbers in update.fetch().items():

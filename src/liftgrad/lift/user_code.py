@@ -4,6 +4,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,12 +25,20 @@ def user_line() -> str:
     line = ""
     while frame is not None:
         filename = frame.f_code.co_filename
-        if not filename.startswith(_PACKAGE):
-            line = line or f"{filename}:{frame.f_lineno}"
-            if not filename.startswith(_PYTHON) and not any(x in filename for x in _LIBRARIES):
-                return f"{filename}:{frame.f_lineno}"
+        if is_users_file(filename):
+            return f"{filename}:{frame.f_lineno}"
+        if not line and not filename.startswith(_PACKAGE):
+            line = f"{filename}:{frame.f_lineno}"
         frame = frame.f_back
     return line
+
+
+@lru_cache(maxsize=1024)
+def is_users_file(filename: str) -> bool:
+    """Tell whether code in a file is the user's, not liftgrad's, Python's or a library's."""
+    return not filename.startswith((_PACKAGE, _PYTHON, "<frozen ")) and not any(
+        part in filename for part in _LIBRARIES
+    )
 
 
 def refused(advice: str) -> TraceError:

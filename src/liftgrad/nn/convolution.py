@@ -180,7 +180,7 @@ def _pair(size: int | Pair, what: str, least: int = 1) -> Pair:
     for number in (a, b):
         if not hasattr(number, "__index__") or number < least:
             raise ValueError(f"a layer cannot have {number} {what}; pass {least} or more.")
-    return a, b
+    return int(a), int(b)
 
 
 def _picture(x: Any, layer: str) -> list[list[list[Any]]]:

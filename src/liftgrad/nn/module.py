@@ -1,6 +1,7 @@
 """Module: anything with parameters; how they and inner modules are found, saved and named."""
 
 import reprlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class Module:
     """Anything with parameters, which are the leaf Values among its attributes.
 
-    They are found through lists, tuples, dicts, NumPy arrays of objects and other Modules, in the
-    order in which the attributes were set. A module takes one sample; a batch is a loop over
+    They are found through lists, tuples, deques, dicts, NumPy arrays of objects and other Modules,
+    in the order in which the attributes were set. A module takes one sample; a batch is a loop over
     samples, or `vmap`.
 
     What calling it does is written as `forward`, as in PyTorch, or as `__call__`.
@@ -247,7 +248,8 @@ def _leaves(x: Any, name: str, names: list[str], leaves: list[Any]) -> None:
     for inner, item in _items(vars(x) if isinstance(x, Module) else x, name):
         if not isinstance(item, Operators):
             _leaves(item, inner, names, leaves)
-        elif not item._prev:  # a Value, or its stand-in while a function is lifted; else a result
+        # A Value, or its stand-in while a function is lifted; else a result.
+        elif not item._prev:  # type: ignore[attr-defined]
             names.append(inner)
             leaves.append(item)
 
@@ -259,7 +261,7 @@ def _named(x: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         for inner, parameter in x.named_parameters():
             yield dot + inner, parameter
     elif isinstance(x, Operators):
-        if not x._prev:
+        if not x._prev:  # type: ignore[attr-defined]
             yield name, x
     else:
         for inner, item in _items(vars(x) if isinstance(x, Module) else x, name):
@@ -278,7 +280,7 @@ def _items(x: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Yield the items of a list, tuple, dict or array of objects, with names."""
     if getattr(getattr(x, "dtype", None), "kind", "") == "O":
         x = x.tolist() if x.ndim else [x.item()]
-    if isinstance(x, list | tuple):
+    if isinstance(x, list | tuple | deque):
         x = dict(enumerate(x))
     if isinstance(x, dict):
         for key, item in x.items():

@@ -20,6 +20,7 @@ from liftgrad.optim.adam import Adam, AdamW
 from liftgrad.optim.clip import clip_grad_norm_, clip_grad_value_
 from liftgrad.optim.optimizer import Optimizer
 from liftgrad.optim.param_groups import ParamGroup
+from liftgrad.optim.plateau import ReduceLROnPlateau
 from liftgrad.optim.rmsprop import RMSprop
 from liftgrad.optim.schedules import (
     Schedule,
@@ -29,6 +30,7 @@ from liftgrad.optim.schedules import (
     linear,
     one_cycle,
     step,
+    warm_restarts,
     warm_up,
 )
 from liftgrad.optim.sgd import SGD
@@ -41,6 +43,7 @@ __all__ = [
     "Optimizer",
     "ParamGroup",
     "RMSprop",
+    "ReduceLROnPlateau",
     "Schedule",
     "clip_grad_norm_",
     "clip_grad_value_",
@@ -50,5 +53,6 @@ __all__ = [
     "linear",
     "one_cycle",
     "step",
+    "warm_restarts",
     "warm_up",
 ]

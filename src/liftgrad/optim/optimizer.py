@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from liftgrad.numbers import as_python, plain, to_float
 from liftgrad.optim.checks import check
 from liftgrad.optim.param_groups import ParamGroup, read_params, refuse_unknown
+from liftgrad.optim.plateau import ReduceLROnPlateau, plateaus
 from liftgrad.optim.schedules import Schedule
 
 
@@ -257,6 +258,17 @@ class Optimizer:
         [0.5, 0.1]
         """
         return [rule.rate(step - rule.began) for rule in self.rules]
+
+    def plateaus(self) -> list[ReduceLROnPlateau]:
+        """Return the schedules of the groups' rates that are to be told of each epoch.
+
+        >>> from liftgrad import Value, optim
+        >>> optimizer = optim.SGD([Value(1.0)], lr=optim.ReduceLROnPlateau(0.5))
+        >>> [plateau.rate for plateau in optimizer.plateaus]
+        [0.5]
+        """
+        found = [plateau for rule in self.rules for plateau in plateaus(rule.lr)]
+        return list({id(plateau): plateau for plateau in found}.values())
 
     def step(self) -> None:
         """Move every parameter once.

@@ -1,7 +1,8 @@
 """Schedules of the learning rate: functions from the number of steps taken before to the rate.
 
-Any function of that kind will do; these are the usual ones. After its last step a schedule stays
-where it is. They are partial functions of the module's own, which can be pickled.
+Any function of that kind will do; these are the usual ones, beside `ReduceLROnPlateau`, which
+learns of the loss. After its last step a schedule stays where it is. They are partial functions of
+the module's own, which can be pickled.
 """
 
 import math
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from liftgrad.numbers import is_whole
 from liftgrad.optim.checks import check
 
 Schedule = Callable[[int], float]
@@ -99,6 +101,29 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
     return partial(_cosine, start, end, steps)
 
 
+def warm_restarts(start: float, end: float, steps: int, factor: int = 1) -> Schedule:
+    """Return PyTorch's `CosineAnnealingWarmRestarts`: half cosines, one after the other.
+
+    Each goes from `start` to `end`: the first in `steps` steps (T_0), and each other in `factor`
+    (T_mult) times as many as the one before it (Loshchilov & Hutter, 2017).
+
+    >>> rate = warm_restarts(1.0, 0.0, steps=2, factor=2)
+    >>> [round(rate(k), 6) for k in range(8)]
+    [1.0, 0.5, 1.0, 0.853553, 0.5, 0.146447, 1.0, 0.96194]
+
+    Raises:
+        ValueError: if a rate is negative, or `steps` or `factor` is not a whole number of 1 or
+            more.
+
+    """
+    check("start", start)
+    check("end", end)
+    for name, count in (("steps", steps), ("factor", factor)):
+        if not is_whole(count) or count < 1:
+            raise ValueError(f"{name} is a whole number, 1 or more; got {name}={count!r}.")
+    return partial(_warm_restarts, start, end, int(steps), int(factor))
+
+
 def one_cycle(
     peak: float,
     steps: int,
@@ -169,6 +194,14 @@ def _stepwise(start: float, every: int, gamma: float, step: int) -> float:
 
 def _cosine(start: float, end: float, steps: int, step: int) -> float:
     return _half_cosine(start, end, step / steps) if step < steps else end
+
+
+def _warm_restarts(start: float, end: float, steps: int, factor: int, step: int) -> float:
+    if factor == 1:
+        step %= steps
+    while step >= steps:
+        step, steps = step - steps, steps * factor
+    return _half_cosine(start, end, step / steps)
 
 
 def _one_cycle(low: float, peak: float, end: float, top: float, last: float, step: int) -> float:

@@ -120,7 +120,9 @@ class ConfusionMatrix:
         self.ax_, self.figure_ = ax, ax.get_figure(root=True)
         ax.imshow(self.shares, cmap="Blues", vmin=0.0, vmax=1.0)
         turned = 60 if count > 2 and max(len(name) for name in self.class_names) > 3 else 0
-        ax.set_xticks(range(count), self.class_names, rotation=turned, fontsize="small")
+        # A turned name ends below its column.
+        end: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor"} if turned else {}
+        ax.set_xticks(range(count), self.class_names, rotation=turned, fontsize="small", **end)
         ax.set_yticks(range(count), self.class_names, fontsize="small")
         ax.tick_params(length=0.0)
         right, total = int(np.trace(self.counts)), int(self.counts.sum())

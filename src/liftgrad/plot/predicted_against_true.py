@@ -110,7 +110,7 @@ class PredictedAgainstTrue:
             *(self.y_true, self.y_pred),
             s=float(np.clip(420.0 / np.sqrt(count), 6.0, 30.0)),
             color="#2a5ea8",
-            alpha=float(np.clip(12.0 / np.sqrt(count), 0.1, 0.75)),
+            alpha=float(np.clip(16.0 / np.sqrt(count), 0.25, 0.75)),
             edgecolor="none",
             rasterized=count > 5000,
             zorder=2,

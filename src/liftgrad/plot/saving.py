@@ -25,7 +25,7 @@ def save(figure: "Figure | None", path: str | os.PathLike[str], *, dpi: float = 
 
     """
     if figure is None:
-        raise ValueError("there is no figure to save, since nothing was drawn; call plot() first.")
+        raise ValueError("there is no figure to save yet; call plot() of the picture first.")
     extension = _checked_extension(path)
     picture = io.BytesIO()
     figure.savefig(picture, format=extension, dpi=dpi)

@@ -36,6 +36,10 @@ class Batches:
         """Return the sizes that batches have."""
         return sorted({min(self.size, rows), rows % self.size} - {0})
 
+    def share_of_last(self) -> float:
+        """Return how large the last batch of an epoch is, in relation to the others."""
+        return (self.rows % self.size or self.size) / self.size
+
     def rest(self, rows: int) -> list[Order]:
         """Return the batches that are left of the epoch, without taking them."""
         self._begin(rows)

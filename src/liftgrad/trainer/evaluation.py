@@ -46,6 +46,11 @@ class Evaluation:
         batched: bool,
     ) -> None:
         self.loss = loss
+        if metrics is not None and not isinstance(metrics, Mapping):
+            raise TypeError(
+                f"metrics is a {type(metrics).__name__}; pass a dictionary of functions of the "
+                'loss\'s arguments that return a number, such as metrics={"accuracy": accuracy}.'
+            )
         self.metrics = dict(metrics or {})
         for name, metric in self.metrics.items():
             if name in COLUMNS or is_rate(name):
@@ -85,6 +90,19 @@ class Evaluation:
         """The numbers that can be monitored."""
         return ["loss", *(["validation_loss"] if self.validates else []), *self.metrics]
 
+    def check_monitor(self, what: str, name: str) -> None:
+        """Refuse to monitor what is not there.
+
+        Raises:
+            ValueError: saying who asked for it.
+
+        """
+        if name not in self.columns:
+            raise ValueError(
+                f"{what} monitors {name!r}, and there is only {', '.join(self.columns)}; pass "
+                "validation= or another monitor."
+            )
+
     def __call__(self) -> tuple[float | None, dict[str, float]]:
         """Return the validation loss and the metrics."""
         if not self.validates and not self.metrics:
@@ -106,6 +124,12 @@ def rows_of(arguments: dict[str, Any]) -> int:
     """
     arrays = [x for x in arguments.values() if isinstance(x, np.ndarray) and x.ndim]
     check_rows(arguments)
+    for name, x in arguments.items():
+        if not arrays and hasattr(x, "to_numpy"):
+            raise LiftError(
+                f"batch_size needs data to cut batches from, and {name} is of type "
+                f"{type(x).__name__}; pass {name}.to_numpy()."
+            )
     if not arrays:
         raise LiftError("batch_size needs data to cut batches from; pass it as NumPy arrays.")
     rows = len(arrays[0])

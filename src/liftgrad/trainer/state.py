@@ -5,6 +5,7 @@ the entry is JSON with the rest.
 """
 
 import hashlib
+import math
 import os
 import random
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import CheckpointError
 from liftgrad.fields import MOST, fields, floats, listed, one_of, real, text, whole
+from liftgrad.optim.plateau import plateaus
 from liftgrad.sealed import Kind, damaged, seal, shown, unseal
 from liftgrad.trainer.interruption import deferred
 from liftgrad.trainer.stopping import Best
@@ -64,6 +66,7 @@ def pack(trainer: "Trainer") -> bytes:
         "names": trainer._names(),
         "steps": optimizer.steps,
         "rates": _rates(trainer, optimizer.steps),
+        "plateaus": [plateau.state_dict() for plateau in optimizer.plateaus()],
         "columns": list(log.history().epochs),
         "best": {k: x for k, x in asdict(best).items() if k != "parameters"},
         "rows": 0 if batches is None else batches.rows,
@@ -82,11 +85,13 @@ def unpack(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
         OSError: if it cannot be read.
 
     """
+    # What is wrong with the trainer is not the file's fault.
+    ours, _ = _identity(trainer), _rates(trainer, 0)
     try:
         arrays, entry = unseal(KIND, path)
         try:
             steps = whole("steps", entry["steps"])
-            _check(trainer, path, entry, steps)
+            _check(trainer, ours, path, entry, steps)
             state = _state(trainer, arrays, entry, steps)
         except KeyError as error:
             raise damaged(KIND, path, f"its {error} is not there") from None
@@ -121,6 +126,7 @@ class _State:
     columns: dict[str, Array]
     steps: int
     began: list[int]
+    plateaus: list[dict[str, Any]]
     losses: Array
     epoch: Array
     rows: list[dict[str, float]]
@@ -157,28 +163,45 @@ def _state(
     began = listed("began", entry.get("began", older), lambda n, x: whole(n, x, most=steps))
     if len(began) != len(older):
         raise ValueError(f"its began is not of {len(optimizer.rules)} groups")
-    digest = entry["names"]
+    if len(entry.get("plateaus", [])) != len(optimizer.plateaus()):
+        raise ValueError("its plateaus are not those of the optimiser's schedules")
+    digest, parameters = entry["names"], arrays["parameters"]
+    columns = {name: arrays[f"state.{name}"] for name in optimizer.state}
     return _State(
-        parameters=_numbers(trainer, "parameters", arrays["parameters"]),
+        parameters=_numbers(trainer, "parameters", floats("parameters", parameters, count)),
         columns={
-            name: _numbers(trainer, f"state.{name}", arrays[f"state.{name}"])
-            for name in optimizer.state
+            name: _numbers(trainer, f"state.{name}", floats(f"state.{name}", column, count))
+            for name, column in columns.items()
         },
         steps=steps,
         began=began,
+        plateaus=listed("plateaus", entry.get("plateaus", []), _plateau),
         losses=floats("history.loss", arrays["history.loss"]),
         epoch=floats("epoch.loss", arrays["epoch.loss"]),
         rows=_rows({name: arrays[f"epochs.{name}"] for name in names}),
-        best=_best(fields("best", entry["best"]), arrays.get("best.parameters"), count),
+        best=_best(trainer, fields("best", entry["best"]), arrays.get("best.parameters")),
         names=digest if digest is None else text("names", digest),
         draws=_draws(entry["draws"]),
         batches=_batches(trainer._batches, entry, arrays.get("order")),
     )
 
 
+def _plateau(name: str, state: Any) -> dict[str, Any]:
+    """Return what a schedule that is told of each epoch was told."""
+    said = fields(name, state)
+    rate = real(f"{name}.rate", said["rate"])
+    if not 0.0 <= rate < math.inf:
+        raise ValueError(f"its {name}.rate is {rate:g}")
+    return {
+        "rate": rate,
+        "best": real(f"{name}.best", said["best"]),
+        "waited": whole(f"{name}.waited", said["waited"]),
+        "cooling": whole(f"{name}.cooling", said["cooling"]),
+    }
+
+
 def _numbers(trainer: "Trainer", name: str, x: Array) -> Array:
-    """Return a number for each parameter."""
-    floats(name, x, len(trainer.optimizer.params))
+    """Return numbers of parameters, in the range of the loss's type."""
     with np.errstate(over="ignore"):
         if (np.isfinite(x) != np.isfinite(x.astype(trainer.loss.dtype))).any():
             raise ValueError(f"its {name} are beyond {trainer.loss.dtype}")
@@ -201,9 +224,12 @@ def _rows(columns: dict[str, Array]) -> list[dict[str, float]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
-def _best(best: dict[str, Any], parameters: Array | None, count: int) -> Best:
-    if parameters is not None and len(floats("best.parameters", parameters)) > count:
-        raise ValueError(f"its best.parameters are not {count} or fewer")
+def _best(trainer: "Trainer", best: dict[str, Any], parameters: Array | None) -> Best:
+    if parameters is not None:
+        count = len(trainer.optimizer.params)
+        if len(floats("best.parameters", parameters)) > count:
+            raise ValueError(f"its best.parameters are not {count} or fewer")
+        _numbers(trainer, "best.parameters", parameters)
     return Best(
         monitored=text("best.monitored", best["monitored"]),
         number=real("best.number", best["number"]),
@@ -272,6 +298,8 @@ def _set(trainer: "Trainer", state: _State) -> None:
     optimizer.steps = state.steps
     for rule, step in zip(optimizer.rules, state.began, strict=True):
         rule.began = step
+    for plateau, said in zip(optimizer.plateaus(), state.plateaus, strict=True):
+        plateau.load_state_dict(said)
     log.losses, log.epoch = [state.losses], [state.epoch] if len(state.epoch) else []
     log.rows = state.rows
     trainer._best = state.best
@@ -285,11 +313,15 @@ def _set(trainer: "Trainer", state: _State) -> None:
 
 
 def _check(
-    trainer: "Trainer", path: str | os.PathLike[str], entry: dict[str, Any], steps: int
+    trainer: "Trainer",
+    identity: dict[str, Any],
+    path: str | os.PathLike[str],
+    entry: dict[str, Any],
+    steps: int,
 ) -> None:
     """Refuse the state of another training."""
     theirs = fields("is", entry["is"])
-    for name, ours in _identity(trainer).items():
+    for name, ours in identity.items():
         if theirs.get(name) != ours:
             was = shown(theirs.get(name), _LETTERS)
             raise CheckpointError(
@@ -336,6 +368,14 @@ def _identity(trainer: "Trainer") -> dict[str, Any]:
 
 
 def _rates(trainer: "Trainer", steps: int) -> list[float]:
-    """Return the learning rates of the first step and of the next, of each group."""
-    first, following = trainer.optimizer.rates(0), trainer.optimizer.rates(steps)
-    return [float(rate) for rates in zip(first, following, strict=True) for rate in rates]
+    """Return the learning rates of the first step and of the next, of each group.
+
+    Of a schedule that learns of the loss it is where that begins.
+    """
+    optimizer = trainer.optimizer
+    first, following = optimizer.rates(0), optimizer.rates(steps)
+    found: list[float] = []
+    for rule, rates in zip(optimizer.rules, zip(first, following, strict=True), strict=True):
+        learning = [plateau.start for plateau in plateaus(rule.lr)]
+        found += learning or rates
+    return [float(rate) for rate in found]

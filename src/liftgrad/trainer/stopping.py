@@ -1,6 +1,7 @@
 """Early stopping: the end of training once the validation loss has not fallen for a while."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,7 +77,15 @@ class Best:
             self.parameters = parameters.copy() if rule.restore_best else None
         else:
             self.waited += 1
-        return self.waited >= rule.patience
+        ends = self.waited >= rule.patience
+        if ends and math.isnan(self.number):
+            warnings.warn(
+                f"early stopping ended the fit, since {rule.monitor} was nan in each of "
+                f"{self.waited} epochs; monitor another number, or other data.",
+                RuntimeWarning,
+                stacklevel=4,  # the caller of fit()
+            )
+        return ends
 
     def join(self, params: Sequence[Any]) -> None:
         """Take in what the optimiser holds since the best epoch, before it moves.

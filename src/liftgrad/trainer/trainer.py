@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Never, Self
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from liftgrad.lift.tracebacks import with_short_tracebacks
 from liftgrad.lift.training import Training
 from liftgrad.numbers import is_number, is_whole
 from liftgrad.optim import Optimizer
+from liftgrad.trainer import habits
 from liftgrad.trainer.batches import Batches, Order
 from liftgrad.trainer.checkpoint import Checkpoint, Writer
 from liftgrad.trainer.evaluation import Evaluation, Metric, check_rows, rows_of
@@ -61,6 +62,7 @@ class Trainer:
 
     Raises:
         LiftError: if `loss` is not lifted.
+        TypeError: if `optimizer` is none.
         ValueError: if `batch_size` is not positive, or `max_norm` or `clip_value` is negative, or
             both are given.
 
@@ -77,8 +79,8 @@ class Trainer:
         max_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
-        if not isinstance(loss, LiftedFunction):
-            raise LiftError("a Trainer needs a lifted loss; decorate the function with @lift.")
+        habits.check_loss(loss)
+        habits.check_optimizer(optimizer)
         if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
             raise ValueError(
                 f"batch_size={batch_size!r}; pass a whole number, 1 or more, or None for all "
@@ -128,8 +130,7 @@ class Trainer:
             LiftError: if there is no data to cut batches from.
 
         """
-        if not is_whole(steps) or steps < 0:
-            raise ValueError(f"{steps!r} steps; pass a whole number, 0 or more.")
+        habits.check_count(steps, "steps", self.loss, "run")
         training = self._prepared(args, kwargs)
         if training.rows is None or self._batches is None:
             losses = training.run(None, steps)
@@ -150,6 +151,7 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         checkpoint: Checkpoint | None = None,
         progress: bool = False,
+        **unknown: Never,
     ) -> History:
         """Train for epochs on the loss of these arguments; return the history of all fits so far.
 
@@ -184,11 +186,13 @@ class Trainer:
             callbacks: called after each epoch with an `EpochState`; True ends the fit.
             checkpoint: where and how often to write one.
             progress: whether to show loss, rate and time left, on a terminal.
+            unknown: arguments of other libraries, which are refused with what to write instead.
 
         Raises:
             ValueError: if `epochs` is negative, the fraction leaves no row on one side, a metric
-                has a column's name, or what early stopping monitors is not there.
-            TypeError: if a metric returns something else than a number.
+                has a column's name, or what early stopping or a schedule of the rate monitors is
+                not there.
+            TypeError: if an argument is of another kind, or a metric returns no number.
             LiftError: if there is no data to cut batches from, or to hold rows out of.
             NonFiniteLossError: if the loss or a parameter becomes nan or infinite: it names the
                 operation, its line and the step. Model, optimiser and history are left as they
@@ -196,17 +200,17 @@ class Trainer:
             OSError: if a checkpoint cannot be written.
 
         """
-        if not is_whole(epochs) or epochs < 0:
-            raise ValueError(f"{epochs!r} epochs; pass a whole number, 0 or more.")
+        habits.check_unknown(unknown, self.loss, self.fit)
+        habits.check_count(epochs, "epochs", self.loss, "fit")
+        habits.check_arguments(args, self.loss, validation)
+        called = habits.checked_callbacks(early_stopping, checkpoint, callbacks)
         evaluation = Evaluation(
             self.loss, args, validation, metrics, self.seed, batched=self.batch_size is not None
         )
-        if early_stopping is not None and early_stopping.monitor not in evaluation.columns:
-            raise ValueError(
-                f"early stopping monitors {early_stopping.monitor!r}, and there is only "
-                f"{', '.join(evaluation.columns)}; pass validation= or another monitor."
-            )
-        called = list(callbacks)
+        if early_stopping is not None:
+            evaluation.check_monitor("early stopping", early_stopping.monitor)
+        for plateau in self.optimizer.plateaus():
+            evaluation.check_monitor("ReduceLROnPlateau", plateau.monitor)
         writer = None if checkpoint is None else Writer(self, checkpoint)
         interrupted = stopped = False
         with shown(progress, epochs, evaluation.count) as show:
@@ -236,7 +240,8 @@ class Trainer:
 
         It holds parameters, the optimiser's state, the random state and the rest of the epoch's
         order, the history, the state of early stopping and, unless it is known that the loss draws
-        no random numbers, that of Python's `random`.
+        no random numbers, that of Python's `random`; and a digest of all this, by which `load`
+        knows a damaged file.
 
         >>> from liftgrad import Value, lift, optim
         >>> w = [Value(0.0)]
@@ -267,13 +272,18 @@ class Trainer:
         (2.625, 3)
 
         Raises:
-            CheckpointError: if the file is cut off, of another kind, of a newer version or of
-                another training; nothing is changed then. Other names of parameters are found out
-                when the loss's arguments are known, by the next fit or run.
+            CheckpointError: if the file is cut off, damaged, of another kind, of a newer version or
+                of another training; nothing is changed then. Other names of parameters are found
+                out when the loss's arguments are known, by the next fit or run.
             OSError: if it cannot be read.
 
         """
         unpack(self, path)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Never:
+            raise AttributeError(habits.missing(name), name=name, obj=self)
 
     def __copy__(self) -> Self:
         raise TypeError(
@@ -298,7 +308,7 @@ class Trainer:
         state = EpochState(
             epoch=len(self._log.rows) + 1,
             step=optimizer.steps,
-            loss=self._log.mean(self._share_of_last(evaluation.count)),
+            loss=self._log.mean(self._batches.share_of_last() if self._batches else 1.0),
             validation_loss=validation_loss,
             metrics=metrics,
             rates=optimizer.rates(optimizer.steps - 1),
@@ -307,12 +317,6 @@ class Trainer:
         )
         self._log.close(state.row())
         return state
-
-    def _share_of_last(self, rows: int | None) -> float:
-        """Return how large the last batch of an epoch of so many rows is, to the others."""
-        if rows is None or self.batch_size is None:
-            return 1.0
-        return (rows % self.batch_size or self.batch_size) / self.batch_size
 
     def _portion(self, args: tuple[Any, ...], chosen: Order | None, writer: Writer | None) -> bool:
         """Take steps up to the end of the epoch or the next checkpoint; tell whether it ended.
@@ -356,13 +360,15 @@ class Trainer:
     def _ends(
         self, state: EpochState, rule: EarlyStopping | None, callbacks: list[Callback]
     ) -> bool:
-        """Tell callbacks and early stopping of an epoch; return whether one ends the fit."""
+        """Tell all who wait for it of an epoch; return whether one of them ends the fit."""
         ends = False
+        for plateau in self.optimizer.plateaus():
+            plateau.step(state.row()[plateau.monitor])
         if rule is not None:
             number = state.row()[rule.monitor]
             ends = self._best.see(rule, state.epoch, number, self._parameters().numbers())
         # Every callback hears of every epoch.
-        return any([ends, *[_is_true(callback(state)) for callback in callbacks]])
+        return any([ends, *[habits.is_true(callback(state)) for callback in callbacks]])
 
     def _put_back_best(self, rule: EarlyStopping | None) -> None:
         """Set the parameters of the best epoch, if that is wanted."""
@@ -449,8 +455,3 @@ class Trainer:
                 raise other_names("the checkpoint")
             self._expected_names = None
         return self._training
-
-
-def _is_true(answer: Any) -> bool:
-    """Tell whether it is True, Python's or NumPy's, and not anything that counts as true."""
-    return isinstance(answer, bool | np.bool_) and bool(answer)

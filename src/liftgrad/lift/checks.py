@@ -1,0 +1,197 @@
+"""Checks: a program's first results are compared with those of the function itself, run eagerly.
+
+A function is traced once for many calls, and there is no end of what it may do meanwhile that
+decides its way without our seeing it. So the first result of a program is compared with the eager
+engine's, and the first one for other numbers, where that is cheap. What differs is refused.
+"""
+
+import gc
+import math
+import os
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.copying import copy_value
+from liftgrad.engine import Value
+from liftgrad.errors import LiftError
+from liftgrad.lift.arguments import flatten_result, substitute
+from liftgrad.lift.build import Built, tracing
+from liftgrad.lift.numpy_executor import execute
+from liftgrad.lift.reading import Kind, LeafGroup, Reading
+from liftgrad.lift.results import checked_numbers, samples_of
+
+Run = Callable[[dict[str, Any], dict[Any, Any]], Any]
+"""Calls the function with arguments by name, and what stands for other objects in its copies."""
+_MOST_OPERATIONS = 20_000
+"""Of programs that are checked: the eager engine takes some 10 ms for so many."""
+_PATIENCE = 1000
+"""Calls with the same numbers after which no others are waited for."""
+_TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
+"""What rounding is let differ without a closer look, relative to the result."""
+
+
+def is_checked(check: bool | None, built: Built, groups: Sequence[LeafGroup]) -> bool:
+    """Tell whether a program is compared with the eager engine: always, never, or if it is cheap.
+
+    Random numbers cannot be drawn twice; and of results for each sample only the numbers that a
+    function returns alone are in the same order.
+
+    Raises:
+        LiftError: if LIFTGRAD_CHECK is something else than 0 or 1.
+
+    """
+    said = os.environ.get("LIFTGRAD_CHECK", "")
+    if said not in ("", "0", "1"):
+        raise LiftError(
+            f"LIFTGRAD_CHECK={said!r}: set it to 1 to compare all lifted programs with the eager "
+            "engine, to 0 for none, or not at all for those that are quick to compare."
+        )
+    wanted = check if check is not None else {"0": False, "1": True}.get(said)
+    several = any(built.batched_outputs) and built.outputs + len(built.fixed) > 1
+    if wanted is False or built.draws or several:
+        return False
+    samples = samples_of(list(groups), built.batched_groups)
+    return bool(wanted) or built.scalar_operations * samples <= _MOST_OPERATIONS
+
+
+class Checking:
+    """The calls of a program that are still to be compared.
+
+    Args:
+        name: of the function.
+        dtype: that it computes in.
+        run: calls the function eagerly.
+        explain: says where a function and its program part, from arguments, what they consist of
+            and both results; "" if they do not.
+
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dtype: str,
+        run: Run,
+        explain: Callable[[dict[str, Any], Reading, list[Any], list[Any]], str],
+    ) -> None:
+        self.name, self.dtype, self.run, self.explain = name, dtype, run, explain
+        self.numbers: list[NDArray[Any]] | None = None
+        """Those of the first call."""
+        self.same = 0
+        """How many calls had these."""
+
+    def done(self, arguments: dict[str, Any], reading: Reading, results: Any) -> bool:
+        """Compare a call's results, unless its numbers were seen; tell whether it was the last one.
+
+        Raises:
+            LiftError: if they are not what the function itself gives.
+
+        """
+        first = self.numbers is None
+        if self.numbers is not None and _alike(self.numbers, reading.groups):
+            self.same += 1
+            return self.same == _PATIENCE
+        if first:
+            self.numbers = [group.numbers().copy() for group in reading.groups]
+        self.compare(arguments, reading, flat(results))
+        return not first
+
+    def compare(self, arguments: dict[str, Any], reading: Reading, lifted: list[Any]) -> None:
+        """Raise LiftError if a program's results are not what the function itself gives."""
+        try:
+            eager = flat(eagerly(self.run, arguments, reading.groups))
+        except ArithmeticError:
+            return  # of Python's numbers, where ours go on with infinity as IEEE 754 has it
+        if len(eager) == len(lifted) and all(
+            _is_close(a, b, _TOLERANCE[self.dtype]) for a, b in zip(eager, lifted, strict=True)
+        ):
+            return
+        place = self.explain(arguments, reading, eager, lifted)
+        if place:
+            raise LiftError(
+                f"{self.name} gives {_shown(eager)}, and {_shown(lifted)} when it is lifted, for "
+                f"the same arguments: {place}"
+            )
+
+
+def eagerly(run: Run, arguments: dict[str, Any], groups: Sequence[LeafGroup]) -> Any:
+    """Return what the function itself gives, on copies of its arguments."""
+
+    def leaves(group: int, first: int, count: int) -> list[Any]:
+        values = groups[group].values[first : first + count]
+        return [_copy(v) for v in values] if groups[group].kind == "parameter" else values
+
+    def array(group: int, _kind: Kind) -> Any:
+        of_group = groups[group].array
+        assert of_group is not None
+        usual = of_group.dtype.kind != "f" or of_group.dtype == np.float64
+        return of_group if usual else of_group.astype(np.float64)  # as a program computes
+
+    collecting = gc.isenabled()
+    gc.disable()  # a graph has no cycles
+    tracing.depth += 1  # other lifted functions are plain ones meanwhile
+    try:
+        copies, _ = substitute(arguments, leaves, array)
+        with np.errstate(all="ignore"), redirect_stdout(StringIO()):
+            return run(copies, {})
+    finally:
+        tracing.depth -= 1
+        if collecting:
+            gc.enable()
+
+
+def computed(built: Built, reading: Reading, dtype: str) -> list[Any]:
+    """Return a program's results without machine code."""
+    groups = reading.groups
+    leaves = {number: checked_numbers(groups[i], i, built) for i, number in built.leaf_of.items()}
+    leaves = {i: x.astype(dtype) if x.dtype.kind == "f" else x for i, x in leaves.items()}
+    if built.sizes is not None:
+        leaves[built.sizes] = np.array([samples_of(groups, built.batched_groups)], dtype)
+    arrays = execute(built.rolled.groups[: built.forward], leaves, dtype)
+    views = built.rolled.outputs[: built.outputs]
+    return [float(x) for view in views for x in arrays[view.group][view.positions].ravel()]
+
+
+def flat(result: Any) -> list[Any]:
+    """Return the numbers of a result, and what else is in it, one after another."""
+    leaves, _ = flatten_result(result)
+    items: list[Any] = []
+    for leaf in leaves:
+        if isinstance(leaf, np.ndarray):
+            items += leaf.ravel().tolist()
+        else:
+            items.append(leaf.data if isinstance(leaf, Value) else leaf)
+    return items
+
+
+def _copy(value: Any) -> Any:
+    plain = type(value) is Value or hasattr(value, "_copied_as")
+    return Value(value.data) if plain and not value._prev else copy_value(value)
+
+
+def _alike(numbers: list[NDArray[Any]], groups: Sequence[LeafGroup]) -> bool:
+    now = [group.numbers() for group in groups]
+    return all(
+        np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        for a, b in zip(numbers, now, strict=True)
+    )
+
+
+def _is_close(eager: Any, lifted: Any, tolerance: float) -> bool:
+    """Tell whether two results are one number, or one of what is no number."""
+    try:
+        a, b = float(eager), float(lifted)
+    except (TypeError, ValueError):
+        return type(eager) is type(lifted) and bool(eager == lifted)
+    if a == b or (math.isnan(a) and math.isnan(b)):
+        return True
+    return abs(a - b) <= tolerance * max(abs(a), abs(b))
+
+
+def _shown(results: list[Any]) -> str:
+    numbers = [f"{x:.12g}" if isinstance(x, float) else str(x) for x in results]
+    return ", ".join(numbers[:4]) + (", ..." if len(numbers) > 4 else "")

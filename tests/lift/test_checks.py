@@ -1,0 +1,201 @@
+"""A program's first results are compared with the eager engine's; what differs is refused."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from liftgrad import Trainer, Value, nn, optim
+from liftgrad.errors import LiftError
+from liftgrad.functional import mean, uniform
+from liftgrad.lift import checks
+from liftgrad.lift.api import lift
+from liftgrad.lift.vmap import vmap
+
+
+class Gate:
+    """A method, which the lift does not copy, decides by what no stand-in can answer."""
+
+    def __call__(self, v, x):  # noqa: D102
+        if type(x) is float:
+            v = v * 2.0
+        return v + x
+
+
+def by_method(v, x):
+    return Gate()(v, x)
+
+
+def by_identity(v, x):
+    return v * 2.0 if (x > 0.0) is True else v
+
+
+def by_class(v, x):
+    return v * (2.0 if x.__class__ is float else 3.0)
+
+
+@pytest.mark.parametrize("function", [by_method, by_identity])
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_another_program_than_the_functions_own_is_refused(function, backend):
+    """At each call, with both results and the line at which they part."""
+    lifted = lift(function, backend=backend)
+    for _ in range(2):
+        with pytest.raises(LiftError, match=rf"{function.__name__} gives \d+, and \d+ when") as e:
+            lifted(Value(3.0), 2.0)
+        assert re.search(r"test_checks\.py:\d+", str(e.value))
+    unchecked = lift(function, backend=backend, check=False)
+    assert unchecked(Value(3.0), 2.0).data != function(Value(3.0), 2.0).data
+
+
+def test_the_line_is_that_of_the_branch():
+    with pytest.raises(LiftError) as caught:
+        lift(by_method)(Value(3.0), 2.0)
+    first = Gate.__call__.__code__.co_firstlineno
+    assert f"part after {__file__}:{first + 1}" in str(caught.value)
+
+
+def test_a_program_of_the_first_numbers_is_refused_when_others_come():
+    """What was right by chance is compared once more, in a call like the last one, too."""
+
+    def clipped(v, xs):
+        return v * sum(1.0 for x in xs if (x > 0.0) is not np.False_)
+
+    lifted = lift(clipped)
+    v = Value(2.0)
+    for _ in range(3):
+        assert lifted(v, np.array([1.0, 2.0])).data == 4.0
+    with pytest.raises(LiftError, match=r"clipped gives 2, and 4 when it is lifted"):
+        lifted(v, np.array([1.0, -2.0]))
+
+
+def test_two_calls_of_different_numbers_are_compared_and_no_more():
+    """From then on a call pays nothing for it; equal numbers are waited out."""
+    runs = []
+
+    def square(v, x, note):
+        note()
+        return v * v * x
+
+    def note():
+        runs.append(1)
+
+    lifted = lift(lambda v, x: square(v, x, _Counted(runs)))
+    v = Value(2.0)
+    for x in (1.0, 1.0, 1.0, 3.0, 4.0, 5.0):
+        lifted(v, x)
+    assert lifted._last.checking is None
+
+
+class _Counted:
+    """Something to call."""
+
+    def __init__(self, runs):
+        self.runs = len(runs)
+
+    def __call__(self):
+        return self.runs
+
+
+def test_large_programs_are_compared_only_if_asked(monkeypatch):
+    monkeypatch.setattr(checks, "_MOST_OPERATIONS", -1)
+    assert lift(by_identity)(Value(3.0), 2.0).data == 3.0
+    with pytest.raises(LiftError, match="when it is lifted"):
+        lift(by_identity, check=True)(Value(3.0), 2.0)
+
+
+@pytest.mark.parametrize("said", ["0", "1", "yes"])
+def test_the_environment_decides_for_functions_that_do_not(said, monkeypatch):
+    monkeypatch.setenv("LIFTGRAD_CHECK", said)
+    monkeypatch.setattr(checks, "_MOST_OPERATIONS", -1)
+    if said == "0":
+        assert lift(by_identity)(Value(3.0), 2.0).data == 3.0
+    else:
+        match = "LIFTGRAD_CHECK='yes': set it to 1" if said == "yes" else "when it is lifted"
+        with pytest.raises(LiftError, match=match):
+            lift(by_identity)(Value(3.0), 2.0)
+
+
+def test_a_trainers_program_is_compared_too():
+    w = Value(3.0)
+    trainer = Trainer(lift(lambda w, x: by_identity(w, x) * w), optim.SGD([w], lr=0.1))
+    with pytest.raises(LiftError, match="when it is lifted"):
+        trainer.run(1, w, 2.0)
+    assert w.data == 3.0
+    fine = Trainer(lift(lambda w, x: w * w * x), optim.SGD([w], lr=0.1))
+    fine.run(1, w, 2.0)
+    assert w.data == pytest.approx(1.8)
+
+
+def test_to_compare_leaves_no_trace(capsys):
+    """It runs on copies: no gradient, no attribute, no second text."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            self.w = [Value(1.0), Value(2.0)]
+
+        def __call__(self, x):
+            print("called")  # noqa: T201
+            self.out = sum(w * x for w in self.w)
+            return self.out
+
+    net = Net()
+    result = lift(lambda net, x: net(x))(net, 3.0)
+    assert result.data == 9.0
+    assert not hasattr(net, "out")
+    assert [w.grad for w in net.w] == [0.0, 0.0]
+    assert capsys.readouterr().out == "called\n"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_rounding_is_no_other_program(dtype, backend):
+    """Sums in another order, cancellation, overflow, nan: none is refused."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200) * 10.0 ** rng.integers(-8, 9, 200)
+    programs = (
+        lambda w, x: sum(w * a for a in x) - sum(a * w for a in reversed(list(x))),
+        lambda w, x: sum((w * a) ** 2 for a in x) / sum(w * a for a in x),
+        lambda w, x: 1.0 / (sum(w * a for a in x) - sum(w * a for a in reversed(list(x)))),
+        lambda w, x: sum(w * 1e308 * a for a in x),
+        lambda w, x: (w - w) / (w - w) + x[0],
+    )
+    for program in programs:
+        lift(program, dtype=dtype, backend=backend, check=True)(Value(1.1), x)
+
+
+def test_a_fault_of_the_machine_code_is_told_from_rounding(monkeypatch):
+    """Planted: the native result is off in the sixth digit."""
+    flat = checks.flat
+    monkeypatch.setattr(
+        checks,
+        "flat",
+        lambda result: [x * 1.000001 if hasattr(result, "_call") else x for x in flat(result)],
+    )
+    with pytest.raises(LiftError, match="machine code is not, which is a fault of liftgrad's"):
+        lift(lambda w, x: w * x)(Value(3.0), 2.0)
+
+
+def test_all_that_a_function_returns_is_compared():
+    """Of nested results, of samples, and of what depends on no argument."""
+    X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    fine = lift(lambda v, X: {"a": [v, v * 2.0], "b": (3.0, "text", None)}, check=True)
+    assert fine(Value(1.0), X)["b"] == (3.0, "text", None)
+    rows = lift(lambda v, X: vmap(lambda x: v * x[0] - x[1])(X), check=True)
+    assert rows(Value(2.0), X).tolist() == [0.0, 2.0, 4.0]
+    assert rows(Value(2.0), X[:2]).tolist() == [0.0, 2.0]
+    total = lift(lambda v, X: mean(vmap(lambda x: v * x[0] - x[1])(X)), check=True)
+    assert total(Value(2.0), X).data == 2.0
+    with pytest.raises(LiftError, match="when it is lifted"):
+        lift(lambda v, x: [v * 1.0, 1.0 if (x > 0.0) is True else 2.0])(Value(1.0), 2.0)
+
+
+def test_random_numbers_are_not_drawn_for_it():
+    lifted = lift(lambda v: v * uniform(v), check=True)
+    assert lifted(Value(1.0)).data != lifted(Value(1.0)).data
+
+
+def test_what_python_cannot_compute_and_ieee_754_can_is_not_refused():
+    """Python's floats raise where Values, and lifted programs, give infinity."""
+    lifted = lift(lambda v, x: v + 1.0 / x)
+    assert lifted(Value(1.0), 0.0).data == math.inf
