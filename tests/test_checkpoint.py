@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from liftgrad import Checkpoint, EarlyStopping, Trainer, lift, nn, optim, vmap
+from liftgrad import Checkpoint, EarlyStopping, Trainer, files, lift, nn, optim, vmap
 from liftgrad.errors import CheckpointError
 from liftgrad.functional import mean
 
@@ -430,10 +430,32 @@ def test_earlier_checkpoints_are_of_earlier_moments(tmp_path):
     """The end of a fit does not repeat the last epoch's, and so pushes none out."""
     model, trainer = make()
     rule = Checkpoint(tmp_path / "run.safetensors", every_epochs=1, keep=3)
-    for epochs in (5, 1):
+    for epochs in (5, 1, 0):
         trainer.fit(epochs, model, *make_data(), checkpoint=rule)
-    steps = [json.loads(entry_of(path))["steps"] for path in tmp_path.iterdir()]
-    assert sorted(steps) == [16, 20, 24]
+    assert steps_of(tmp_path) == {"run": 24, "run.1": 20, "run.2": 16}
+
+
+def steps_of(folder):
+    return {path.stem: json.loads(entry_of(path))["steps"] for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3])
+def test_ctrl_c_while_a_checkpoint_is_written_pushes_none_out(writes, tmp_path, monkeypatch):
+    """Whichever of the files it comes at: the end of the fit writes what was not written."""
+    model, trainer = make()
+    rule = Checkpoint(tmp_path / "run.safetensors", every_epochs=1, keep=3)
+    trainer.fit(3, model, *make_data(), checkpoint=rule)
+    whole, written = files.write, []
+
+    def interrupted(path, content):
+        written.append(path)
+        if len(written) == writes:
+            raise KeyboardInterrupt
+        whole(path, content)
+
+    monkeypatch.setattr(files, "write", interrupted)
+    assert trainer.fit(1, model, *make_data(), checkpoint=rule).interrupted
+    assert steps_of(tmp_path) == {"run": 16, "run.1": 12, "run.2": 8}
 
 
 @pytest.mark.parametrize("bad", [{"every_seconds": 0}, {"every_epochs": 0}, {"keep": 0}])

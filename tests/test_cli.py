@@ -196,6 +196,28 @@ def test_an_interrupted_run(tmp_path, moment):
     assert old.read_text() == "the old one"
 
 
+@pytest.mark.parametrize("module", ["click.core", "numpy.lib", "liftgrad.cli.display"])
+def test_an_interruption_while_libraries_are_loaded(tmp_path, module):
+    """Ends the command with status 130 and that one word, not with where Python was."""
+    command = [sys.executable, "-X", "importtime", "-m", "liftgrad", "moons"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:
+        for line in process.stderr:
+            if line.split()[-1].startswith(module):
+                process.send_signal(signal.SIGINT)
+                break
+        lines = [line for line in process.stderr if not line.startswith("import time:")]
+        assert process.wait() == 130
+    assert lines == ["Interrupted.\n"]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_terminal_shows_a_progress_bar(tmp_path):
     """While the steps run; a pipe sees plain lines, whatever the environment says."""
     main, end = pty.openpty()

@@ -12,7 +12,7 @@ from liftgrad import data
 from liftgrad.cli import main
 from liftgrad.cli.display import terminal
 from liftgrad.cli.fitting import PENALTIES, Fitting
-from liftgrad.cli.judgement import judged_classes, judged_numbers, lines_of_classes
+from liftgrad.cli.judgement import judged_classes, judged_numbers, lines_of_classes, warning_of
 from liftgrad.cli.table_reading import identifiers
 
 metrics = pytest.importorskip("sklearn.metrics")
@@ -86,6 +86,17 @@ def test_one_class_in_two_spellings_is_asked_about(call, tmp_path):
     )
     status, out, _ = call(*train, "--categorical", "y")
     assert (status, json.loads(out)["classes"]) == (0, ["1", "1.0", "2"])
+
+
+def test_classes_that_differ_in_capitals_or_spaces_are_noted(call, tmp_path):
+    """They stay apart, and it is said that they do."""
+    write_blobs(tmp_path / "t.csv", ["yes", "Yes", "no", "yes "])
+    status, out, err = call("train", "t.csv", "--target", "y", "--l2", "1", "--json")
+    assert (status, len(json.loads(out)["classes"])) == (0, 4)
+    assert err == (
+        "Classes 'Yes' and 'yes' and 'yes ' differ in capitals or spaces only; if they are one, "
+        "write them in one way.\n"
+    )
 
 
 def test_probabilities_have_other_names_than_the_target(call, tmp_path):
@@ -241,6 +252,27 @@ def test_a_network_that_always_says_one_thing_is_told_of(call, tmp_path):
     )
 
 
+def test_classes_that_a_network_never_says_are_named():
+    """Though it is better than one answer for all; not those of which there is hardly a row."""
+
+    def warning(*counts, balanced=False):
+        y = np.repeat(np.arange(len(counts)), counts)
+        probabilities = np.eye(len(counts))[np.where(y < 2, y, 0)]
+        said = judged_classes(y, probabilities)
+        said["most_frequent_class_accuracy"] = counts[0] / sum(counts)
+        return warning_of(said, [*"abcdefgh"], "a", balanced=balanced)
+
+    assert warning(50, 20, 4, 2) == (
+        "Of the rows kept apart the network calls none 'c' (which 4 are); pass --class-weight "
+        "balanced to give each class the same weight."
+    )
+    assert "'c' (which 4 are), 'd' (which 5 are), 'e' (which 6 are) and 2 more" in warning(
+        *(90, 20, 4, 5, 6, 7, 8)
+    )
+    assert warning(50, 20, 2) is None
+    assert warning(50, 20, 4, balanced=True) is None
+
+
 def test_figures_are_scikit_learns():
     """AUC with ties, F1 and the confusion matrix, also of classes that do not occur."""
     random = np.random.default_rng(0)
@@ -305,7 +337,7 @@ def test_a_regression_is_drawn_as_predicted_against_true(call, tmp_path, monkeyp
     """In the target's own units, for the rows kept apart."""
     drawn = []
     module = sys.modules["liftgrad.cli.train"]  # the package has the command of this name
-    monkeypatch.setattr(module, "save_picture", lambda figure, _path: drawn.append(figure))
+    monkeypatch.setattr(module, "save_picture", lambda draw, _path: drawn.append(draw()))
     prices = {f"{a:.4f}": round(5000 * a, 1) for a in np.random.default_rng(0).uniform(0, 9, 80)}
     (tmp_path / "t.csv").write_text("a,price\n" + "".join(f"{a},{p}\n" for a, p in prices.items()))
     assert call("train", "t.csv", "--target", "price", "--l2", "0.3")[0] == 0
@@ -400,3 +432,27 @@ def test_the_penalty_follows_the_noise():
     assert fitting.chosen_penalty(X, clear) < 3.0 <= fitting.chosen_penalty(X, noisy)
     assert fitting.chosen_penalty(X[:4], np.array([0, 1, 2, 3])) in PENALTIES
     assert fitting.chosen_penalty(X[:2], np.array([0, 1])) == 1.0
+
+
+def test_predictions_are_printed_where_only_text_can_be(call, tmp_path, monkeypatch):
+    """As for a caller who puts a StringIO in standard output's place."""
+    write_blobs(tmp_path / "t.csv", ["x", "y"])
+    assert call("train", "t.csv", "--target", "y", "--epochs", "60", "--l2", "1")[0] == 0
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    call("predict", "model.safetensors", "t.csv")
+    assert sys.stdout.getvalue().startswith("y,probability of x,probability of y\nx,")
+
+
+def test_complaints_that_are_alike_do_not_hide_others(call, tmp_path):
+    """Of 300 columns with gaps a few are named, and the column of dates all the same."""
+    lines = [",".join([*(f"c{i}" for i in range(300)), "day", "y"])]
+    for j in range(1, 21):
+        numbers = ["" if (i + j) % 9 == 0 else f"{i * j}" for i in range(300)]
+        lines.append(",".join([*numbers, f"2020-1-{j}", "ab"[j % 2]]))
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    status, _, err = call("train", "t.csv", "--target", "y")
+    first, *gaps, last = err.splitlines()
+    assert (status, len(gaps)) == (1, 5)
+    assert "column 'day'" in first
+    assert all(line.endswith("fill them, or pass --missing mean.") for line in gaps)
+    assert last == "Error: the same is wrong with 295 more."

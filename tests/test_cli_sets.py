@@ -6,7 +6,8 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from liftgrad.cli import liftgrad, main
+from liftgrad.cli import main
+from liftgrad.cli.commands import liftgrad
 
 
 def run(*arguments):

@@ -21,6 +21,7 @@ SCHEDULES = {
     "exponential": optim.exponential(0.1, 0.9),
     "cosine": optim.cosine(0.1, 0.0, 30),
     "one_cycle": optim.one_cycle(0.1, 30),
+    "plateau": optim.ReduceLROnPlateau(0.1, monitor="loss", patience=0),
     "warm_up": optim.warm_up(0.0, 5, optim.cosine(0.1, 0.0, 30)),
 }
 OPTIMIZERS = {

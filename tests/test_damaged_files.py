@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+pytest.importorskip("sklearn")
+
 from damage import Trial, crafted, cut, flipped, made_up, no_longer_than
 from liftgrad import EarlyStopping, Trainer, data, gpt, lift, nn, optim, vmap
 from liftgrad.cli import main
@@ -24,8 +26,6 @@ from liftgrad.estimators import LiftClassifier, LiftRegressor, load, packing
 from liftgrad.functional import mean
 from liftgrad.sealed import seal, unseal
 from liftgrad.trainer import state
-
-pytest.importorskip("sklearn")
 
 COUNT = 10_000 if os.environ.get("LIFTGRAD_SOAK") else 60
 X = np.random.default_rng(5).normal(size=(40, 2))
@@ -56,7 +56,8 @@ def fitted(name):
         layers.insert(2, nn.Dropout(0.5))
     model = nn.Sequential(*layers)
     loss = squared32 if name == "dropout" else squared
-    make = in_groups if name == "groups" else lambda ps: optim.Adam(ps, lr=0.01)
+    rate = optim.ReduceLROnPlateau(0.01, monitor="loss")
+    make = in_groups if name == "groups" else lambda ps: optim.Adam(ps, lr=rate)
     batch_size = None if name == "groups" else 12
     trainer = Trainer(loss, make(model.parameters()), batch_size=batch_size, seed=2)
     rule = EarlyStopping(5, monitor="loss")

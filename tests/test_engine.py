@@ -211,6 +211,18 @@ def test_equality_of_values_is_identity():
     assert 0.0 in [a, b]
 
 
+def test_equality_with_an_array_is_that_with_its_elements():
+    """So that `in` finds a Value in an array of objects, and a number in one of numbers."""
+    a, b = Value(1.0), Value(1.0)
+    pair = np.array([[b, a]])
+    assert (pair == a).tolist() == (a == pair).tolist() == [[False, True]]
+    assert (pair != a).tolist() == (a != pair).tolist() == [[True, False]]
+    assert a in pair
+    assert a not in np.array([b])
+    assert a in np.array([1.0, 2.0])
+    assert a not in np.array(["1.0"])
+
+
 def test_a_layer_is_frozen_without_the_others():
     """The idiom with `in`: biases of other layers start at 0, too, and are trained."""
     model = MLP(2, [16, 2, 1])

@@ -180,6 +180,19 @@ def test_a_batch_whose_rows_all_weigh_nothing_teaches_nothing():
     assert ours.predict_proba(X).tolist() == same.predict_proba(X).tolist()
 
 
+def test_pipelines_and_searches_hand_weights_on():
+    """As scikit-learn's own estimators take them."""
+    X, y = iris()
+    weights = np.where(y == 2, 0.0, 1.0)
+    expected = quick(random_state=0).fit(X, y, weights).predict(X)
+    assert set(expected) == {0, 1}
+    pipeline = make_pipeline(quick(random_state=0))
+    pipeline.fit(X, y, liftclassifier__sample_weight=weights)
+    search = GridSearchCV(quick(random_state=0), {"alpha": [1e-4]}, cv=2)
+    for fitted in (pipeline, search.fit(X, y, sample_weight=weights)):
+        assert (fitted.predict(X) == expected).all()
+
+
 def test_rows_that_weigh_nothing_do_not_decide_when_to_stop():
     """The validation score is weighted."""
     X, y = iris()
@@ -733,6 +746,10 @@ def test_other_files_are_refused(tmp_path):
     ("settings", "named"),
     [
         ({"activation": "step"}, "activation"),
+        ({"activation": ["relu"]}, "activation"),
+        ({"early_stopping": 10}, "early_stopping=10; pass True or False"),
+        ({"shuffle": None}, "shuffle=None; pass True or False"),
+        ({"warm_start": "yes"}, "warm_start='yes'; pass True or False"),
         ({"alpha": -1.0}, "alpha"),
         ({"max_iter": 0}, "max_iter"),
         ({"batch_size": 1.5}, "batch_size"),

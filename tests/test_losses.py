@@ -342,6 +342,20 @@ def test_no_smoothing_known_at_run_time_only(backend):
     assert loss(row, 1, 0.1).data == math.inf
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("impossible", [-math.inf, math.inf])
+def test_smoothing_by_weights_known_at_run_time_only(impossible, backend):
+    """Without smoothing it is the loss without it, whatever another class's score is."""
+    weight = [1.0, 2.0, 3.0]
+
+    def loss(rows, smoothing):
+        return cross_entropy(rows, [1, 2], "sum", smoothing, weight=weight)
+
+    rows = [to_values([impossible, 0.0, 0.0]), to_values([1.0, 2.0, 3.0])]
+    expected = cross_entropy([[x.data for x in row] for row in rows], [1, 2], "sum", weight=weight)
+    assert lift(backend=backend)(loss)(rows, 0.0).data == pytest.approx(expected)
+
+
 def test_the_derivative_by_the_smoothing():
     """At 0 it is not that of no smoothing."""
     scores = [0.3, -0.8, 2.5]

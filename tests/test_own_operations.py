@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from liftgrad import Value, lift, recording
+from liftgrad import Value, grad, lift, recording
 from liftgrad.engine import Value as EngineValue
 from liftgrad.lift.recording_values import Recorded
 
@@ -209,6 +209,15 @@ def test_what_has_nothing_to_pass_on_gets_no_backward():
     for result in (recorded, lift(lambda w: w * w)(Value(2.0))):
         with pytest.raises(TypeError, match="has a derivative already; make a Value of your own"):
             result._backward = lambda: None
+
+
+@pytest.mark.parametrize("operation", [sin, safe_log, lambda x: Value(x.data, (x,))])
+def test_grad_refuses_them(operation):
+    """They would be constants to it, and the derivative wrong."""
+    with pytest.raises(TypeError, match=r"takes Values, and grad\(\) and its like pass something"):
+        grad(operation)(0.5)
+    with recording(), pytest.raises(TypeError, match=r"takes Values, and grad\(\)"):
+        grad(operation)(Value(0.5) * 1.0)
 
 
 @pytest.mark.parametrize("operation", [sin, safe_log])

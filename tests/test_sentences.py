@@ -248,7 +248,7 @@ def test_numbers_of_numpy_on_the_left_of_a_value(number):
     ],
 )
 def test_arrays_beside_a_value(use):
-    with pytest.raises(TypeError, match=r"this array has shape \(2,\); make a Value of each"):
+    with pytest.raises(TypeError, match=r"an array of shape \(2,\); make a Value of each"):
         use(np.ones(2), Value(1.0))
 
 

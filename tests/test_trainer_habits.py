@@ -147,6 +147,14 @@ HABITS = {
     "train": (lambda t, m: t.train(3), "a Trainer has no 'train'; it trains by fit()"),
     "evaluate": (lambda t, m: t.evaluate(X, Y), "pass validation= and metrics= to fit()."),
     "what is nowhere": (lambda t, m: t.banana, "a Trainer has no 'banana'."),
+    "a scheduler of PyTorch's": (
+        lambda t, m: optim.CosineAnnealingWarmRestarts(t.optimizer, 10),
+        "pass lr=optim.warm_restarts(0.1, 0.0, steps=100) to the optimiser.",
+    ),
+    "a loss of PyTorch's": (
+        lambda t, m: losses.CrossEntropyLoss(),
+        "losses are functions; call losses.cross_entropy.",
+    ),
     "a schedule of an optimiser": (
         lambda t, m: optim.ReduceLROnPlateau(t.optimizer),
         "make the schedule first and pass it to the optimiser as lr=schedule.",
@@ -166,6 +174,26 @@ def test_a_habit_gets_a_sentence(habit):
     assert cure in str(caught.value)
     assert str(caught.value).endswith(".")
     assert [p.data for p in model.parameters()] == before
+
+
+@pytest.mark.parametrize("schedule", optim._SCHEDULES.values())
+def test_the_schedule_that_is_advised_is_one(schedule):
+    """The text runs as it stands."""
+    assert eval(f"optim.{schedule}")(0) >= 0.0
+
+
+@pytest.mark.parametrize("advised", losses._ELSEWHERE.values())
+def test_the_loss_that_is_advised_is_there(advised):
+    """By the name that the sentence says."""
+    assert callable(getattr(losses, advised.split(",")[0]))
+
+
+@pytest.mark.parametrize("module", [optim, losses])
+def test_other_names_are_missed_as_anywhere(module):
+    """And `hasattr` works."""
+    assert not hasattr(module, "banana")
+    with pytest.raises(AttributeError, match="has no attribute 'banana'"):
+        module.banana  # noqa: B018
 
 
 def test_values_to_train_are_missed_in_the_validation_data():

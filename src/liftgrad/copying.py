@@ -105,3 +105,13 @@ def _set_state(value: Any, state: tuple[dict[str, Any] | None, dict[str, Any]]) 
         setattr(value, name, x)
     if attributes:
         vars(value).update(attributes)
+
+
+class Copied:
+    """What is copied and pickled as a graph."""
+
+    __slots__ = ()
+    __copy__ = copy_value
+    __deepcopy__ = deepcopy_value
+    __reduce__ = reduce_value
+    __setstate__ = restore_value

@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from liftgrad import ops, own
-from liftgrad.copying import copy_value, deepcopy_value, reduce_value, restore_value
-from liftgrad.numbers import is_number, to_float
+from liftgrad.copying import Copied
+from liftgrad.numbers import equal_elements, is_number, to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
 
 _new = object.__new__
 
 
-class Value(Operators):
+class Value(Operators, Copied):
     """A number, its gradient, the operands it was made of, and the operation that made it.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
@@ -74,7 +74,7 @@ class Value(Operators):
         self.data = data if type(data) is float else to_float(data)
         self.grad = 0.0
         self._prev = _children if _children.__class__ is tuple else tuple(_children)
-        self._operation = own.operation(_op, self._prev) if _op else ""
+        self._operation = own.operation(_op, self._prev) if _op or _children else ""
         if label:
             self.label = label
         if self._prev:
@@ -94,8 +94,7 @@ class Value(Operators):
         made = _new(Value)  # __init__ would look for what only people pass
         made.data = result if result.__class__ is float else to_float(result)
         made.grad = 0.0
-        made._prev = operands
-        made._operation = operation
+        made._prev, made._operation = operands, operation
         made._numbers = (made.data, *data)
         return made
 
@@ -187,10 +186,14 @@ class Value(Operators):
     def __format__(self, specification: str) -> str:
         return format(self.data, specification) if specification else repr(self)
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> Any:
         if isinstance(other, Value):
             return self is other
-        return bool(self.data == other) if is_number(other) else NotImplemented
+        return bool(self.data == other) if is_number(other) else equal_elements(self, other)
+
+    def __ne__(self, other: object) -> Any:
+        equal = self == other
+        return not equal if isinstance(equal, bool) else ~equal
 
     __hash__ = object.__hash__
 
@@ -205,11 +208,6 @@ class Value(Operators):
 
     def __ge__(self, other: Any) -> Any:
         return _compare(operator.ge, self, other)
-
-    __copy__ = copy_value
-    __deepcopy__ = deepcopy_value
-    __reduce__ = reduce_value
-    __setstate__ = restore_value
 
 
 def _compare(order: Callable[[Any, Any], Any], value: Value, other: Any) -> Any:

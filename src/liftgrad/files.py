@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import itertools
 import os
 import secrets
 import shutil
@@ -22,6 +23,8 @@ _UNNAMED = getattr(os, "O_TMPFILE", None)
 """How to open a file without a name; None where there is no such thing."""
 _DESCRIPTORS = Path("/proc/self/fd")
 """Where a file without a name can be given one."""
+_WRITERS = 8
+"""So many may write one file at the same time and leave nothing that is not found."""
 
 
 def write(path: str | os.PathLike[str], content: bytes) -> None:
@@ -173,17 +176,29 @@ def _device(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def _beside(target: Path) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
     """Yield a new file in the target's directory, and what gives it the target's name.
 
-    Nothing else remains in the end. A name in between is locked for as long as its writer lives, so
-    that the next one can tell what was left behind.
+    Nothing else remains in the end.
     """
     _remove_left(target)
-    between = target.with_name(f".{_mark(target)}.{secrets.token_hex(8)}.part")
     nameless = _without_a_name(target.parent)
-    try:
-        with _named(between) if nameless is None else nameless as file:
-            yield file, lambda: _place(file, between, target, nameless=nameless is not None)
-    finally:
-        between.unlink(missing_ok=True)
+    if nameless is None:
+        with _named(target) as (file, place):
+            yield file, place
+    else:
+        with nameless as file:
+            yield file, lambda: _link(file, target)
+
+
+def _between(target: Path) -> Iterator[Path]:
+    """Yield names for a file that will be the target, the first of which are always the same.
+
+    A file of such a name is locked for as long as its writer lives, so that the next one can tell
+    what was left behind.
+    """
+    mark = _mark(target)
+    for number in range(_WRITERS):
+        yield target.with_name(f".{mark}.{number}.part")
+    while True:
+        yield target.with_name(f".{mark}.{secrets.token_hex(8)}.part")
 
 
 def _mark(target: Path) -> str:
@@ -193,20 +208,23 @@ def _mark(target: Path) -> str:
 
 def _remove_left(target: Path) -> None:
     """Remove what processes left that were killed while they wrote the target."""
-    for left in target.parent.glob(f".{_mark(target)}.*.part"):
+    for left in itertools.islice(_between(target), _WRITERS):
         with contextlib.suppress(OSError), left.open("r+b") as file:
-            if _lock(file):
+            # The name may be another file's by now.
+            if _lock(file) and os.path.samestat(left.lstat(), os.fstat(file.fileno())):
                 left.unlink()
 
 
-def _lock(file: BinaryIO) -> bool:
-    """Lock a file for as long as it is open; tell whether nobody else had it locked."""
+def _lock(file: BinaryIO) -> bool | None:
+    """Lock a file for as long as it is open; tell whether it is, None: there are no locks here."""
     try:
         import fcntl  # noqa: PLC0415, Windows has none
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
+    except BlockingIOError:
         return False
+    except (ImportError, OSError):
+        return None
     return True
 
 
@@ -225,41 +243,64 @@ def _without_a_name(directory: Path) -> BinaryIO | None:
     return file
 
 
-def _named(between: Path) -> BinaryIO:
-    """Return a new file of that name."""
+@contextlib.contextmanager
+def _named(target: Path) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
+    """Yield a new file of a name in between, and what gives it the target's."""
+    file, between = _opened(target)
+    placed = False
+
+    def place() -> None:
+        nonlocal placed
+        if os.name == "nt":
+            file.close()  # Windows renames no open file
+        between.replace(target)
+        placed = True
+
+    with file:
+        try:
+            yield file, place
+        finally:
+            if not placed:
+                between.unlink()
+
+
+def _opened(target: Path) -> tuple[BinaryIO, Path]:
+    """Return a new file and its name in between."""
+    names = _between(target)
     while True:
-        file = between.open("x+b")
-        _lock(file)
-        # Before it was locked, another writer may have taken it for one that was left.
-        if os.fstat(file.fileno()).st_nlink:
-            return file
-        file.close()
+        between = next(names)
+        with contextlib.suppress(FileExistsError):
+            file = between.open("x+b")
+            # Before it is locked, another writer may take it for one that was left.
+            if _lock(file) is not False and os.fstat(file.fileno()).st_nlink:
+                return file, between
+            file.close()
 
 
-def _place(file: BinaryIO, between: Path, target: Path, *, nameless: bool) -> None:
-    """Give a complete file the target's name."""
-    if nameless and not _linked(file, between):
-        with _named(between) as copy:
-            _like_the_old(copy.fileno(), target)
-            _copy(file, copy)
-            between.replace(target)
-        return
-    if os.name == "nt":
-        file.close()  # Windows renames no open file
-    between.replace(target)
-
-
-def _linked(file: BinaryIO, between: Path) -> bool:
-    """Give a file without a name one; tell whether its file system can do that."""
-    # Only so does link() follow what stands for the descriptor.
-    folder = os.open(between.parent, os.O_PATH | os.O_DIRECTORY)
+def _link(file: BinaryIO, target: Path) -> None:
+    """Give a file without a name the target's."""
+    # Only with a directory does link() follow what stands for the descriptor.
+    folder = os.open(target.parent, os.O_PATH | os.O_DIRECTORY)
     try:
-        os.link(_DESCRIPTORS / str(file.fileno()), between.name, dst_dir_fd=folder)
-    except OSError:
-        return False
+        for between in _between(target):
+            try:
+                os.link(_DESCRIPTORS / str(file.fileno()), between.name, dst_dir_fd=folder)
+            except FileExistsError:
+                continue
+            except OSError:  # some file systems have files without names and no links
+                with _named(target) as (copy, place):
+                    _like_the_old(copy.fileno(), target)
+                    _copy(file, copy)
+                    place()
+                return
+            try:
+                between.replace(target)
+            except OSError:
+                between.unlink()
+                raise
+            return
     finally:
         os.close(folder)
-    return True
 
 
 def _like_the_old(descriptor: int, target: Path) -> bool:

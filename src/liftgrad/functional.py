@@ -112,6 +112,8 @@ def silu(x: Any) -> Any:
 def dot(a: Iterable[Any], b: Iterable[Any], start: Any = None) -> Any:
     """Return start + a[0]·b[0] + a[1]·b[1] + ..., as one operation.
 
+    In a lifted function each term may round once, not twice, and they are added up in any order.
+
     >>> dot([1.0, 2.0], [3.0, 4.0], start=0.5)
     11.5
 

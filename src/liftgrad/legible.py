@@ -1,6 +1,7 @@
-"""Text for outputs whose encoding has not all its letters."""
+"""Text for outputs: without what terminals obey, and in letters that their encoding has."""
 
 import re
+import sys
 
 _SPELLED = {
     "→": "->", "Σ": "sum", "∂": "d", "·": "*", "×": "x", "−": "-", "≤": "<=", "≥": ">=",
@@ -9,6 +10,19 @@ _SPELLED = {
 }  # fmt: skip
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿᵏ", "0123456789+-nk")
 _SIGN = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿᵏ]+|[^\x00-\x7f]", re.DOTALL)
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys and does not show; also what turns the direction of writing around."""
+
+
+def visible(text: str) -> str:
+    r"""Return text with what a terminal obeys written out, line breaks among it.
+
+    >>> visible("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def legible(text: str, encoding: str | None) -> str:
@@ -30,6 +44,14 @@ def legible(text: str, encoding: str | None) -> str:
         return _SPELLED.get(found) or found.encode("unicode_escape").decode()
 
     return text if _can_write(text, encoding) else _SIGN.sub(spelled, text)
+
+
+def printable(text: str) -> str:
+    """Return text that standard output can write.
+
+    For what is made to be printed: `print` calls str() and then fails at a sign that is lacking.
+    """
+    return legible(text, getattr(sys.stdout, "encoding", None))
 
 
 def _can_write(text: str, encoding: str | None) -> bool:

@@ -68,6 +68,15 @@ def as_python(x: Any) -> Any:
     return x.item() if is_number(x) and hasattr(x, "item") else x
 
 
+def equal_elements(value: Any, array: Any) -> Any:
+    """Return which elements of an array a value equals, and NotImplemented for anything else."""
+    elements: Any = array.astype(object) if hasattr(array, "flat") else None
+    if not hasattr(elements, "flat"):  # NumPy's texts look like arrays, but not their elements
+        return NotImplemented
+    elements.flat = [value == element for element in elements.flat]
+    return elements.astype(bool)
+
+
 def _is_scalar_array(x: Any) -> bool:
     kind = getattr(getattr(x, "dtype", None), "kind", "f")
     return getattr(x, "ndim", None) == 0 and kind in "fiub" and hasattr(type(x), "__float__")
@@ -79,16 +88,26 @@ def _refusal(x: Any) -> str:
         return "a Value is a real number, and this is complex; pass its .real or .imag part."
     if isinstance(x, str | bytes):
         return f"a Value is a number, and {x!r:.40} is text; convert it with float() first."
+    return f"a Value is one number, and this is {_not_one_number(x, kind)}"
+
+
+def _not_one_number(x: Any, kind: str) -> str:
+    """Return what something is that is no number, and what to do."""
+    if kind == "O":
+        return (
+            "an array of objects; compute with its elements one by one, as in "
+            "[v * x for x in array]."
+        )
     if getattr(x, "ndim", 0):
         return (
-            f"a Value is one number, and this array has shape {tuple(x.shape)}; "
-            "make a Value of each element, as in [Value(v) for v in array]."
+            f"an array of shape {tuple(x.shape)}; make a Value of each element, as in "
+            "[Value(v) for v in array]."
         )
     if isinstance(x, list | tuple):
-        return "a Value is one number, and this is a list; take an element of it, such as x[0]."
+        return "a list; take an element of it, such as x[0]."
     if hasattr(x, "_apply"):
-        return "a Value is one number, and this is a Value already; use it as it is."
-    return f"a Value is one number, and this is {kind_of(x)}; pass a float."
+        return "a Value already; use it as it is."
+    return f"{kind_of(x)}; pass a float."
 
 
 def kind_of(x: Any) -> str:

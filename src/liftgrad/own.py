@@ -69,13 +69,22 @@ def operation(
         TypeError: if an operand is no Value, or there is not one derivative for each of them.
 
     """
+    if isinstance(given, Operation):
+        return given
     for x in operands:
-        if not hasattr(x, "_prev"):
+        if hasattr(x, "primal"):
+            raise TypeError(
+                "an operation of your own takes Values, and grad() and its like pass something "
+                "else; call backward() of a result, or use operations that liftgrad has."
+            )
+        if not hasattr(x, "grad"):
             raise TypeError(
                 f"a Value is made of Values, and this one of a {type(x).__name__} as well; "
                 "leave that out, or make a Value of it."
             )
-    return given if isinstance(given, Operation | str) else by_derivatives(given, len(operands))
+    if isinstance(given, str):
+        return given
+    return by_derivatives(given, len(operands)) if given else ""
 
 
 def by_derivatives(derivatives: Sequence[float], operands: int) -> Operation:

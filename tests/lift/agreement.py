@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from bounds import FORMATS, Number, UnstableError, gradient, rounded
 from nests import Nests
-from strategies import Program
+from strategies import Program, distinct, made_of
 
 from liftgrad import Value
 from liftgrad.lift.api import lift
@@ -30,19 +30,10 @@ class Outcome:
     gradient: Sequence[float]
 
 
-def mapped(f: Callable[[Any], Any], nested: Any) -> Any:
-    """Return nested numbers with f applied to each."""
-    if isinstance(nested, dict):
-        return {k: mapped(f, v) for k, v in nested.items()}
-    if isinstance(nested, list | tuple):
-        return type(nested)(mapped(f, v) for v in nested)
-    return f(nested)
-
-
 def leaves(nested: Any) -> list[Any]:
     """Return what is in nested containers."""
     found: list[Any] = []
-    mapped(found.append, nested)
+    made_of(found.append, nested)
     return found
 
 
@@ -59,8 +50,8 @@ def run_eagerly(
     program: Program, kind: Callable[[float], Any]
 ) -> tuple[list[Any], list[Any], list[Any]]:
     """Return all results, those of which a gradient may be taken, and the parameters."""
-    p = mapped(kind, program.p)
-    x, X = mapped(kind, program.x), mapped(kind, program.X)
+    p = program.parameters(kind)
+    x, X = made_of(kind, program.x), made_of(kind, program.X)
     result = program.function()(p, x, kind(program.c), program.k, X, program.K)
     # Results for each sample are arrays when lifted, of which no gradient is taken.
     own = [x for x in result if not isinstance(x, list)] if isinstance(result, tuple) else result
@@ -77,8 +68,16 @@ def backward(scalars: Sequence[Any], weights: Sequence[float]) -> None:
 
 def eager_outcome(program: Program) -> Outcome:
     results, scalars, parameters = run_eagerly(program, Value)
+    numbers = [plain(x) for x in results]
+    move(program, parameters)
     backward(scalars, weights_of(program, len(scalars)))
-    return Outcome([plain(x) for x in results], [p.grad for p in parameters])
+    return Outcome(numbers, [p.grad for p in parameters])
+
+
+def move(program: Program, parameters: Sequence[Value]) -> None:
+    """Set the parameters to other numbers, if the program says so."""
+    for parameter in distinct(parameters) if program.moves else ():
+        parameter.data = 0.75 - parameter.data
 
 
 def bounds(program: Program, dtype: str) -> tuple[list[Number], list[Number]] | None:
@@ -106,18 +105,22 @@ def arrays(program: Program) -> tuple[Any, ...]:
 
 def lifted_outcome(program: Program, dtype: str = "float64") -> Outcome:
     """Run the program natively, as users do."""
-    p = mapped(Value, program.p)
+    p = program.parameters(Value)
     result = lift(dtype=dtype)(program.function())(p, *arrays(program))
     scalars = [x for x in leaves(result) if isinstance(x, Value)]
-    backward(scalars, weights_of(program, len(scalars)))
     numbers = [plain(n) for x in leaves(result) for n in np.atleast_1d(x)]
+    if not isinstance(result, list | tuple):  # of several, gradients are refused after that
+        move(program, leaves(p))
+    backward(scalars, weights_of(program, len(scalars)))
     return Outcome(numbers, [v.grad for v in leaves(p)])
 
 
 def stage_outcomes(program: Program) -> dict[str, Outcome]:
     """Return what the rolled program and its loop nests compute, by the names of the stages."""
     function = lift(program.function())
-    arguments = function.arguments((mapped(Value, program.p), *arrays(program)), {})
+    p = program.parameters(Value)
+    parameters = leaves(p)
+    arguments = function.arguments((p, *arrays(program)), {})
     reading = read(arguments)
     built = function.build(arguments, reading)
     differentiate(built, Stats(), unit_seed=False)
@@ -151,8 +154,9 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
             count = samples if batched else 1
             parts += np.broadcast_to(look(view).reshape(1, -1), (1, count))[0].tolist()
         gradient = [look(view) for view in built.gradients]
-        size = len(leaves(program.p))
-        return Outcome(parts, gradient[0].reshape(-1).tolist() if gradient else [0.0] * size)
+        own = iter(gradient[0].reshape(-1).tolist() if gradient else [0.0] * len(parameters))
+        parts_of = {id(v): next(own) for v in distinct(parameters)}
+        return Outcome(parts, [parts_of[id(v)] for v in parameters])
 
     return {
         "rolled": outcome(lambda view: computed[view.group][view.positions]),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad import ops
+from liftgrad import Value, ops
 
 TOKEN = re.compile(
     r"\s*(?:"
@@ -385,11 +385,12 @@ def _word_or_number(text: str) -> Any:
 
 
 def flat(x: Any) -> list[Any]:
-    """Return the numbers of a nested argument in order."""
+    """Return the numbers of a nested argument in order, Values once."""
     if hasattr(x, "parameters"):
         return list(x.parameters())
     if isinstance(x, dict):
         x = list(x.values())
     if isinstance(x, list | tuple):
-        return list(itertools.chain.from_iterable(map(flat, x)))
+        inner = list(itertools.chain.from_iterable(map(flat, x)))
+        return list({id(v) if isinstance(v, Value) else i: v for i, v in enumerate(inner)}.values())
     return [x]

@@ -10,7 +10,7 @@ import linecache
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from random import Random
@@ -89,9 +89,37 @@ def invert(condition: Any) -> Any:
     return condition ^ True
 
 
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Return each once, as parameters() does of what has several names."""
+    return list({id(x): x for x in values}.values())
+
+
+def made_of(kind: Callable[[float], Any], nested: Any) -> Any:
+    """Return nested numbers with each made something else."""
+    if isinstance(nested, dict):
+        return {k: made_of(kind, v) for k, v in nested.items()}
+    if isinstance(nested, list | tuple):
+        return type(nested)(made_of(kind, v) for v in nested)
+    return kind(nested)
+
+
+def first_list(p: Any) -> list[Any]:
+    """Return a list of parameters, or of rows of them."""
+    return p if isinstance(p, list) else p.get("w") or p["rows"]
+
+
+def tied(p: Any, ties: Iterable[tuple[int, int]]) -> Any:
+    """Let some places of its first list hold what others do; return it."""
+    first = first_list(p)
+    for i, j in ties:
+        first[j] = first[i]
+    return p
+
+
 NAMES: dict[str, Any] = {
     **{name: getattr(functional, name) for name in functional.__all__},
     **{f.__name__: f for f in (chain, chain_from_right, by_halves, fold_maximum, scan, invert)},
+    "distinct": distinct,
     "take": functional.take,
     "largest": ops.largest,
     "detach": ops.detach,
@@ -116,6 +144,14 @@ class Program:
     K: list[int]
     weights: list[float]
     """What the results' sum is weighted with whose gradient is taken; 0: not part of it."""
+    ties: Sequence[tuple[int, int]] = ()
+    """Which elements of the first list of parameters are one: Values or rows of them."""
+    moves: bool = False
+    """Whether the parameters are set to other numbers before the gradient is taken."""
+
+    def parameters(self, kind: Callable[[float], Any]) -> Any:
+        """Return p with numbers of some kind in it, some under several names."""
+        return tied(made_of(kind, self.p), self.ties)
 
     @property
     def source(self) -> str:
@@ -127,7 +163,7 @@ class Program:
         return compiled(self.source)
 
     def __repr__(self) -> str:
-        names = ("p", "x", "c", "k", "X", "K", "weights")
+        names = ("p", "x", "c", "k", "X", "K", "weights", "ties", "moves")
         return "\n".join(["", self.source, *[f"{n} = {getattr(self, n)!r}" for n in names], ""])
 
     def _repr_pretty_(self, printer: Any, _cycle: Any) -> None:
@@ -372,6 +408,15 @@ class _Writer:
 
 
 @st.composite
+def ties_among(draw: Any, count: int) -> list[tuple[int, int]]:
+    """Return pairs of places of a list, the second of which is to hold what the first does."""
+    if count < 2 or draw(st.integers(0, 2)):
+        return []
+    place = st.integers(0, count - 1)
+    return draw(st.lists(st.tuples(place, place), min_size=1, max_size=3))
+
+
+@st.composite
 def parameters(draw: Any, number: Callable[[], float]) -> tuple[Any, str, int]:
     """Return nested numbers, an expression for their list, and how many there are."""
     kind = draw(st.integers(0, 3))
@@ -419,6 +464,11 @@ def programs(draw: Any, *, largest: int = 130, samples: int = 40, statements: in
     X = [[number() for _ in range(d)] for _ in range(N)]
     K = [random.randrange(extent) for _ in range(N)]
 
+    ties = draw(ties_among(len(first_list(p))))
+    if ties and draw(st.booleans()):
+        values: list[Any] = []
+        made_of(values.append, tied(made_of(lambda _: object(), p), ties))
+        text, n = f"distinct({text})", len(distinct(values))
     writer = _Writer(draw, {}, largest, harsh=harsh)
     writer.let(text, n)
     if draw(st.booleans()):
@@ -435,7 +485,8 @@ def programs(draw: Any, *, largest: int = 130, samples: int = 40, statements: in
     results = _results(writer, mapped)
     weights = [draw(st.sampled_from((1.0, 0.0, 0.5, -2.0))) for _ in range(8)]
     c = number()
-    return Program("\n".join([*writer.lines, f"return {results}"]), p, x, c, k, X, K, weights)
+    body = "\n".join([*writer.lines, f"return {results}"])
+    return Program(body, p, x, c, k, X, K, weights, ties, draw(st.booleans()))
 
 
 def _mapped(writer: _Writer, d: int, extent: int, largest: int) -> str:

@@ -3,6 +3,7 @@
 import importlib
 import sys
 import textwrap
+import threading
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -460,6 +461,29 @@ def test_libraries_are_not_looked_into():
     )
     assert f(Value(0.0)).data == 4.0
     assert set(f.arguments((Value(0.0),), {})) == {"x"}
+
+
+def test_attributes_of_objects_of_libraries():
+    """A scaler that is fitted again, and a variable of a thread, also in methods."""
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415, it takes a second
+
+    scaler, own = StandardScaler().fit([[1.0], [3.0]]), threading.local()
+    own.factor = 1.0
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.w = Value(2.0)
+
+        def __call__(self, x):
+            return (x - scaler.mean_[0]) * self.w * own.factor
+
+    check = changes(lambda x: x * scaler.mean_[0] + own.factor, Value(3.0))
+    check_method = changes(lambda m, x: m(x), Scaled(), Value(3.0))
+    for data in ([[5.0], [7.0]], [[1.0], [3.0]]):
+        scaler.fit(data)
+        own.factor += 1.0
+        check()
+        check_method()
 
 
 def test_a_method_that_overrides_an_inherited_one_later_is_seen():

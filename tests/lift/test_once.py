@@ -140,8 +140,8 @@ def test_generators_passed_to_the_function_are_refused(make):
         assert "draws numbers from" in refusal(f, Value(1.0), argument)
 
 
-def test_the_sentence_names_the_generator_and_the_line():
-    """As the user calls it, and where it is used where that is known."""
+def test_the_sentence_names_the_generator_and_the_function():
+    """As the user calls them; and the line, where the function reads other things, too."""
 
     def noisy(x):
         y = x * 2.0
@@ -149,10 +149,18 @@ def test_the_sentence_names_the_generator_and_the_line():
 
     line = noisy.__code__.co_firstlineno
     assert refusal(noisy, Value(1.0)).startswith(
-        f"{__file__}:{line + 2}: the lifted function draws numbers from PYTHON, and runs once"
+        f"{__file__}:{line}: the lifted function draws numbers from PYTHON, and runs once"
     )
     message = refusal(lambda x, m: m.own(x), Value(1.0), _Noise(RNG))
     assert "draws numbers from m.rng, and" in message or "from RNG, and" in message
+
+    def timed(x):
+        y = x * 2.0
+        y = y + PYTHON.random()
+        return y * time.time()
+
+    line = timed.__code__.co_firstlineno
+    assert refusal(timed, Value(1.0)).startswith(f"{__file__}:{line + 2}: the lifted function")
 
 
 def test_generators_that_nobody_draws_from_are_allowed():
@@ -191,7 +199,7 @@ OUTSIDE = {
         lambda x: x * float(os.getenv("SCALE_OF_TEST", "1")),
         lambda x: x * float(os.environ.get("SCALE_OF_TEST", "1")),
         lambda x: x * len(dict(os.environ)),
-        lambda x: x * ("SCALE_OF_TEST" in ENVIRONMENT),
+        lambda x: x * ("SCALE_OF_TEST" in os.environ),
     ],
     "file": [
         lambda x: x * len(open(__file__).read()),  # noqa: PTH123, SIM115
@@ -233,6 +241,15 @@ def test_what_is_read_from_outside_is_refused(what, read, monkeypatch):
         message = refusal(read, Value(1.0))
     assert what in message
     assert "pass it as an argument" in message
+
+
+def test_an_environment_that_is_captured_is_looked_at_at_each_call(monkeypatch):
+    """As any other object that is."""
+    f = lift(lambda x: x * float(ENVIRONMENT["SCALE_OF_TEST"]))
+    for scale in ("2.0", "3.0"):
+        monkeypatch.setenv("SCALE_OF_TEST", scale)
+        for _ in range(2):
+            assert f(Value(5.0)).data == 5.0 * float(scale)
 
 
 def test_a_refusal_that_the_function_catches_stays_one():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import Outcome, arrays, backward, compare, leaves, mapped, weights_of
+from agreement import Outcome, arrays, backward, compare, leaves, weights_of
 from formulas import Reader, flat
 from hypothesis import given, settings
 from strategies import Program, programs
@@ -186,7 +186,7 @@ def test_carried_out_as_it_is_printed_a_program_gives_the_results_and_gradients(
 @given(programs(largest=40, samples=5))
 def test_so_does_any_program(program: Program) -> None:
     function = lift(backend="numpy")(program.function())
-    arguments = mapped(Value, program.p), *arrays(program)
+    arguments = program.parameters(Value), *arrays(program)
     results = leaves(function(*arguments))
     scalars = [x for x in results if isinstance(x, Value)]
     weights = weights_of(program, len(scalars))
@@ -379,7 +379,7 @@ def test_a_program_can_be_printed_where_signs_are_lacking(monkeypatch, encoding,
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding, write_through=True))
     print(loss.program)  # noqa: T201, that is what this is about
     first, second = raw.getvalue().decode(encoding), repr(loss.program)
-    second.encode(encoding)
+    (second + str(loss.stats)).encode(encoding)
     for said in (first, second):
         assert line in said
         assert len({text.rindex("    ") for text in said.splitlines() if "k<2" in text}) == 1

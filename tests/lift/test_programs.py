@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import leaves, mapped
+from agreement import leaves
+from strategies import made_of
 
 from liftgrad import Value, nn
 from liftgrad.data import make_moons
@@ -36,7 +37,7 @@ def numbers(shape: tuple[int, ...], seed: int = 0) -> Any:
 
 def outcome(function: Callable[..., Any], parameters: Any, *inputs: Any) -> tuple[Any, Any]:
     """Return a function's results, and the gradient of their sum."""
-    p = mapped(Value, parameters)
+    p = made_of(Value, parameters)
     results = leaves(function(p, *inputs))
     sum(results).backward()
     return [x.data for x in results], [v.grad for v in leaves(p)]
@@ -47,7 +48,7 @@ def eager_inputs(inputs: tuple[Any, ...]) -> list[Any]:
 
     def plain(x: Any) -> Any:
         if isinstance(x, np.ndarray):
-            return mapped(Value, x.tolist()) if x.dtype.kind == "f" else x.tolist()
+            return made_of(Value, x.tolist()) if x.dtype.kind == "f" else x.tolist()
         return Value(x) if isinstance(x, float) else x
 
     return [plain(x) for x in inputs]

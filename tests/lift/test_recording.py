@@ -13,7 +13,7 @@ import weakref
 
 import numpy as np
 import pytest
-from agreement import Outcome, backward, compare, eager_outcome, run_eagerly, weights_of
+from agreement import Outcome, backward, compare, eager_outcome, move, run_eagerly, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import Program, programs
@@ -41,8 +41,10 @@ def machine(request, monkeypatch):
 def recorded_outcome(program: Program) -> Outcome:
     with recording():
         results, scalars, parameters = run_eagerly(program, Value)
+        numbers = [plain(x) for x in results]
+        move(program, parameters)
         backward(scalars, weights_of(program, len(scalars)))
-        return Outcome([plain(x) for x in results], [p.grad for p in parameters])
+        return Outcome(numbers, [p.grad for p in parameters])
 
 
 @given(programs(statements=4))

@@ -51,6 +51,17 @@ def test_parameters_become_windows_and_stay_themselves(model):
     assert type(parameters[3].data) is type(parameters[3].grad) is float
 
 
+def test_attributes_stay(model):
+    """What a program has set on parameters, and what it sets later; in copies, too."""
+    first, second, *_ = model.parameters()
+    first.m = 1.0
+    lift(score)(model, [1.0, 2.0])
+    second.m = 2.0
+    twins = copy.deepcopy(model).parameters()
+    assert (first.m, second.m, twins[0].m, twins[1].m) == (1.0, 2.0, 1.0, 2.0)
+    assert not hasattr(twins[2], "m")
+
+
 @pytest.mark.parametrize("number", [2.5, 2, True, np.float32(2.5), np.float64(-1.0), np.int64(7)])
 def test_numbers_that_are_assigned_are_seen(number):
     """By the lifted function, whatever kind of number it is."""

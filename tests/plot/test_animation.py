@@ -166,3 +166,19 @@ def test_impossible_arguments(tmp_path, name, keywords, error, message):
     with pytest.raises(error, match=message):
         film.save(tmp_path / name, **keywords)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_legend_of_many_classes_leaves_the_regions_their_room(tmp_path):
+    """All frames are as wide as that takes."""
+    random = np.random.default_rng(0)
+    points, y = random.normal(size=(60, 2)), np.arange(60) % 30
+    names = [f"a class with the name {i}" for i in range(30)]
+    film = BoundaryAnimation(
+        lambda p: [p[0] * i - p[1] for i in range(30)], points, y, class_names=names, resolution=6
+    )
+    film()
+    film()
+    film.save(tmp_path / "a.gif")
+    assert film.ax_.get_window_extent().width > 0.4 * 4.8 * film.figure_.dpi
+    with Image.open(tmp_path / "a.gif") as picture:
+        assert picture.width > 1.5 * 480

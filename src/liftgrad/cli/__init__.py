@@ -1,38 +1,11 @@
 """The command line, `liftgrad`."""
 
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
-
-import click
-
-from liftgrad import __version__
-from liftgrad.cli.display import say
-from liftgrad.cli.gpt import gpt
-from liftgrad.cli.moons import moons
-from liftgrad.cli.predict import predict
-from liftgrad.cli.sets import blobs, circles, digits, spirals
-from liftgrad.cli.tables import Refused
-from liftgrad.cli.train import train
-
-
-@click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    invoke_without_command=True,
-)
-@click.version_option(__version__, message="%(prog)s %(version)s")
-@click.pass_context
-def liftgrad(context: click.Context) -> None:
-    """Networks written on single numbers.
-
-    To see one learn, run `liftgrad moons`; to train one on a table of your own, `liftgrad train
-    flowers.csv --target species`. `liftgrad train --help` says more, and so on for each command.
-    """
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
-
-
-for command in (moons, circles, spirals, blobs, digits, train, predict, gpt):
-    liftgrad.add_command(command)
+from types import FrameType
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,32 +14,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     The status is 0, or 1 for a failure, 2 for impossible options and 130 for an interruption,
     each with a sentence on standard error, or one for each thing that is wrong with a table.
     """
-    try:
-        status = liftgrad.main(arguments, prog_name="liftgrad", standalone_mode=False)
-    except Refused as error:
-        for complaint in error.complaints:
-            say(f"Error: {complaint}", err=True)
-        status = error.exit_code
-    except click.ClickException as error:
-        say(f"Error: {_sentence(error)}", err=True)
-        status = error.exit_code
-    except click.Abort:
-        say("Interrupted.", err=True)
-        status = 130
-    except OSError as error:  # commands have dealt with their own files
-        say(
-            f"Error: the output cannot be printed ({error.strerror}); print it elsewhere.", err=True
-        )
-        status = 1
-    sys.exit(status)
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        # Libraries that are half imported raise what they like.
+        signal.signal(signal.SIGINT, _end)
+    from liftgrad.cli.commands import run  # noqa: PLC0415, takes a third of a second
+
+    if ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    run(arguments)
 
 
-def _sentence(error: click.ClickException) -> str:
-    """Return what click says, ending in what to do."""
-    text = error.format_message()
-    if not isinstance(error, click.UsageError) or error.ctx is None or text.endswith("?"):
-        return text
-    vague = text.startswith(("No such", "Got unexpected"))
-    if vague or isinstance(error, click.MissingParameter):
-        return f"{text.rstrip('.')}; see '{error.ctx.command_path} --help'."
-    return text
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End the process at once; nothing has begun that would have to be ended in order."""
+    sys.stderr.write("Interrupted.\n")
+    sys.stderr.flush()
+    os._exit(130)

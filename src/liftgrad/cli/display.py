@@ -9,10 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from liftgrad.errors import NonFiniteLossError
-from liftgrad.legible import legible
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys and does not show; also what turns the direction of writing around."""
+from liftgrad.legible import legible, visible
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -27,24 +24,22 @@ def terminal(text: str, *, err: bool = False) -> str:
     'a\\x1b[31mb'
     """
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None)
-    return legible(without_control(text), encoding)
-
-
-def without_control(text: str) -> str:
-    """Return text with what a terminal obeys written out."""
-    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+    return legible(visible(text), encoding)
 
 
 def progress_bar() -> Progress:
     """Return a progress bar that shows on a terminal only, and vanishes at the end."""
     console = Console(highlight=False)
+    shown = console.file.isatty()
+    if not shown:
+        console.is_interactive = True  # else Rich before 14.3 ends a hidden bar with an empty line
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.file.isatty(),
+        disable=not shown,
         transient=True,
     )
 

@@ -17,6 +17,8 @@ PENALTIES = (0.3, 1.0, 3.0, 10.0)
 MOST_APART = 0.9
 """The largest part of the rows that can be kept apart."""
 _FOLDS = 3
+_MOST_WEIGHTS = 20_000
+"""Of larger first layers, which take long, only one fold is held out."""
 _MOST_ROWS = 5000
 """The penalty counts against the sum over all rows, so that a sample of them tells as well."""
 _LEAST_PROBABILITY = 1e-12
@@ -72,12 +74,13 @@ class Fitting:
         fold_of = np.zeros(len(y), np.int64)
         for rows in self._alike(y):  # each fold has its part of each class
             fold_of[random.permutation(rows)] = np.arange(len(rows)) % _FOLDS
+        folds = range(_FOLDS if X.shape[1] * self.hidden[0] <= _MOST_WEIGHTS else 1)
         with progress_bar() as bar:
-            task = bar.add_task("Choosing --l2", total=len(PENALTIES) * _FOLDS)
+            task = bar.add_task("Choosing --l2", total=len(PENALTIES) * len(folds))
             losses = []
             for l2 in PENALTIES:
                 total = 0.0
-                for fold in range(_FOLDS):
+                for fold in folds:
                     total += self._loss_of_unseen(X, y, fold_of == fold, l2)
                     bar.advance(task)
                 losses.append(total)

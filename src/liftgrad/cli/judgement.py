@@ -6,9 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 
+from liftgrad.legible import visible
+
 Array = NDArray[Any]
 
 _NO_BETTER = "On the rows kept apart the network is no better than"
+_SAME_WEIGHT = "pass --class-weight balanced to give each class the same weight"
+_SOME_ROWS = 3
+"""Of a class of fewer, none may be told by chance."""
 _CURE = "give it columns that tell more, or more rows"
 _WIDEST = 100
 _LONGEST = 16
@@ -77,24 +82,35 @@ def lines_of_classes(said: dict[str, Any], names: list[str]) -> list[str]:
     return lines + (table if cell_len(table[0]) <= _WIDEST else _confused(matrix, names))
 
 
-def never_better(said: dict[str, Any], usual: str, *, balanced: bool) -> str | None:
-    """Return a warning if a network is no better than one answer for all rows, else None."""
+def warning_of(said: dict[str, Any], names: list[str], usual: str, *, balanced: bool) -> str | None:
+    """Return a warning if a network is no better than one answer, or never gives some, else None.
+
+    Args:
+        said: what `judged_classes` said, and the "most_frequent_class_accuracy".
+        names: of the classes.
+        usual: the name of the most frequent one.
+        balanced: whether the classes had the same weight, and accuracy is not what counts.
+
+    """
     matrix = np.array(said["confusion_matrix"])
     found = matrix.sum(axis=1) > 0
     right, rows = np.diag(matrix)[found], matrix.sum(axis=1)[found]
-    cure = _CURE
     if balanced:
-        better = float(np.mean(right / rows)) > 1.0 / len(rows)
-        than = "chance"
-    else:
-        better = said["validation_accuracy"] > said["most_frequent_class_accuracy"]
-        share = said["most_frequent_class_accuracy"]
+        chance = float(np.mean(right / rows)) <= 1.0 / len(rows)
+        return f"{_NO_BETTER} chance; {_CURE}." if chance else None
+    share = said["most_frequent_class_accuracy"]
+    if said["validation_accuracy"] <= share:
+        uneven = f"{_SAME_WEIGHT}, or " if 2 * rows.min() < rows.max() else ""
         than = f"always saying '{usual}', which is right for {share:.1%}"
-        if 2 * rows.min() < rows.max():
-            cure = "pass --class-weight balanced to give each class the same weight, or " + cure
-    if better:
+        return f"{_NO_BETTER} {than}; {uneven}{_CURE}."
+    never = np.flatnonzero((matrix.sum(axis=1) >= _SOME_ROWS) & (matrix.sum(axis=0) == 0))
+    if not len(never):
         return None
-    return f"{_NO_BETTER} {than}; {cure}."
+    missed = [f"'{names[i]}' (which {matrix[i].sum():,} are)" for i in never[:3].tolist()]
+    more = f" and {len(never) - 3:,} more" if len(never) > 3 else ""
+    return (
+        f"Of the rows kept apart the network calls none {', '.join(missed)}{more}; {_SAME_WEIGHT}."
+    )
 
 
 def _auc(positive: Array, score: Array) -> float | None:
@@ -148,5 +164,5 @@ def _confused(matrix: Array, names: list[str]) -> list[str]:
 
 def _cut(name: str) -> str:
     """Return a name for a table, where there is little room."""
-    name = " ".join(name.split())
+    name = visible(" ".join(name.split()))
     return name if cell_len(name) <= _LONGEST else f"{set_cell_size(name, _LONGEST - 1)}…"

@@ -109,7 +109,7 @@ def _print(text: str) -> None:
         for line in text.removesuffix("\n").split("\n"):
             click.echo(terminal(line))
     else:
-        click.echo(text.encode(), nl=False)
+        click.echo(text.encode() if hasattr(sys.stdout, "buffer") else text, nl=False)
 
 
 def _csv(columns: dict[str, list[Any]]) -> str:

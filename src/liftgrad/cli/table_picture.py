@@ -2,14 +2,16 @@
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from liftgrad import data, plot
-from liftgrad.cli.display import say, without_control
+from liftgrad.cli.display import say
 from liftgrad.cli.options import writes
+from liftgrad.legible import visible
 from liftgrad.plot.classes import plain_text
 
 _LONG_NAME, _LONG_TITLE = 28, 48
@@ -43,11 +45,11 @@ def picture_of_numbers(encoder: data.TableEncoder, true: Any, predicted: Any, sc
     ).figure_
 
 
-def save_picture(figure: Any, picture: Path) -> None:
-    """Write the picture, and tell in one sentence what matplotlib tells of each letter."""
+def save_picture(drawn: Callable[[], Any], picture: Path) -> None:
+    """Draw and write a figure, and tell in one sentence what matplotlib tells of each letter."""
     with writes(picture), warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
-        plot.save(figure, picture)
+        plot.save(drawn(), picture)
     if any("missing from font" in str(warning.message) for warning in noted):
         say(
             "The picture's font lacks letters of the names, which are boxes there; the model does "
@@ -76,7 +78,7 @@ def _title(encoder: data.TableEncoder, score: str) -> str:
 
 def _shown(name: str) -> str:
     """Return a name for a picture, which has little room."""
-    name = without_control(" ".join(name.split()))
+    name = visible(" ".join(name.split()))
     if len(name) > _LONG_NAME:
         # Long names of classes are often alike in the beginning.
         name = f"{name[: _LONG_NAME // 2]}…{name[-_LONG_NAME // 2 + 1 :]}"

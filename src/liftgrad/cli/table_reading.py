@@ -69,6 +69,19 @@ def words_for_missing(rows: data.Table) -> list[str]:
     ]
 
 
+def classes_spelt_alike(encoder: data.TableEncoder) -> list[str]:
+    """Return a sentence for classes that differ in capitals or spaces only."""
+    alike: dict[str, list[str]] = {}
+    for label in map(str, encoder.classes):
+        alike.setdefault(" ".join(label.split()).casefold(), []).append(label)
+    return [
+        f"Classes {' and '.join(map(repr, labels))} differ in capitals or spaces only; if they are "
+        "one, write them in one way."
+        for labels in alike.values()
+        if len(labels) > 1
+    ]
+
+
 def _identifies(column: data.Column) -> str:
     """Return what a column of identifiers does, and "" of others."""
     values, count = column.values, len(column.values)

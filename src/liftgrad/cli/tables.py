@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -18,7 +18,9 @@ from liftgrad.errors import LiftgradError, NonFiniteLossError
 
 TABLE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 STANDARD_INPUT = "standard input"
-_MOST_COMPLAINTS = 20
+_MOST_ALIKE = 5
+"""So many complaints that differ in names and numbers only are shown."""
+_NAMES_AND_NUMBERS = re.compile(r"""'(?:[^'\\]|\\.)*'|"[^"]*"|\d[\d,]*""")
 _ARGUMENT = re.compile(
     r"""(?P<name>drop|kinds|missing|task|on_bad_rows|delimiter)="""
     r"""(?P<value>[\[{]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|: )+[\]}]?)"""
@@ -68,10 +70,7 @@ def refusals(*, training: bool) -> Iterator[None]:
         raise click.ClickException(failure(error)) from None
     except (LiftgradError, ImportError, ValueError, OSError) as error:
         complaints = getattr(error, "complaints", None) or (str(error),)
-        said = [_with_options(text, training=training) for text in complaints]
-        more = len(said) - _MOST_COMPLAINTS
-        if more > 1:
-            said[_MOST_COMPLAINTS:] = [f"there are {more:,} more of these; mend the first ones."]
+        said = [_with_options(text, training=training) for text in _without_repeats(complaints)]
         raise Refused(said) from None
 
 
@@ -111,6 +110,20 @@ def _delimiter(context: click.Context, option: click.Parameter, text: str | None
             f"{text!r} is not one character, such as ';', nor tab.", context, option
         )
     return text
+
+
+def _without_repeats(complaints: Sequence[str]) -> list[str]:
+    """Return complaints, the first of those that are alike, and how many more there are."""
+    alike: dict[str, list[str]] = {}
+    for text in complaints:
+        alike.setdefault(_NAMES_AND_NUMBERS.sub("", text), []).append(text)
+    said = []
+    for texts in alike.values():
+        more = len(texts) - _MOST_ALIKE
+        said += texts if more <= 1 else texts[:_MOST_ALIKE]
+        if more > 1:
+            said.append(f"the same is wrong with {more:,} more.")
+    return said
 
 
 def _with_options(text: str, *, training: bool) -> str:

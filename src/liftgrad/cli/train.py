@@ -12,7 +12,7 @@ import numpy as np
 from liftgrad import data
 from liftgrad.cli.display import say
 from liftgrad.cli.fitting import MOST_APART, Fitting, kept_apart
-from liftgrad.cli.judgement import judged_classes, judged_numbers, never_better
+from liftgrad.cli.judgement import judged_classes, judged_numbers, warning_of
 from liftgrad.cli.options import (
     Finite,
     check_outputs,
@@ -23,7 +23,12 @@ from liftgrad.cli.options import (
     writes,
 )
 from liftgrad.cli.table_picture import picture_of, picture_of_numbers, save_picture
-from liftgrad.cli.table_reading import identifiers, read_and_fit, words_for_missing
+from liftgrad.cli.table_reading import (
+    classes_spelt_alike,
+    identifiers,
+    read_and_fit,
+    words_for_missing,
+)
 from liftgrad.cli.tables import (
     TABLE,
     delimiter_option,
@@ -193,7 +198,7 @@ def train(
         with writes(output):
             metadata = {"table": encoder.to_dict(), "scale": None if classes else scaling}
             estimator.save(output, metadata)
-        save_picture(_drawn(estimator, encoder, X, y, held, judged, scaling), picture)
+        save_picture(lambda: _drawn(estimator, encoder, X, y, held, judged, scaling), picture)
     said = {
         "task": encoder.task,
         "target": target,
@@ -216,7 +221,8 @@ def train(
         click.echo(json.dumps(said))
     else:
         tell(said)
-    for sentence in [*identifiers(rows), *words_for_missing(rows), judged["warning"]]:
+    notes = [*identifiers(rows), *words_for_missing(rows), *classes_spelt_alike(encoder)]
+    for sentence in [*notes, judged["warning"]]:
         if sentence:
             say(sentence, err=True)
     if estimator.interrupted_:
@@ -271,7 +277,8 @@ def _judged(
     judged["most_frequent_class_accuracy"] = float(np.mean(y[held] == usual))
     judged["unjudged_classes"] = [c for i, c in enumerate(encoder.classes) if i not in y[held]]
     balanced = estimator.class_weight == "balanced"
-    judged["warning"] = never_better(judged, str(encoder.classes[usual]), balanced=balanced)
+    names = [str(label) for label in encoder.classes]
+    judged["warning"] = warning_of(judged, names, names[usual], balanced=balanced)
     return judged
 
 

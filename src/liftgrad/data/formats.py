@@ -60,7 +60,7 @@ class UnlikeColumnError(TableError):
     @property
     def complaints(self) -> tuple[str, ...]:
         """Return the sentence."""
-        return self.args[:1]
+        return super().complaints[:1]
 
     @property
     def column(self) -> str:
@@ -140,8 +140,15 @@ class CsvFile:
 
     def spellings(self, name: str) -> list[str]:
         """Return how a column's different values are written, without those that are missing."""
-        met = {text: None for texts in self._texts(name) for text in texts.unique().to_pylist()}
-        return [text for text in met if text not in self.missing]
+        return [text for text in self._different(name) if text not in self.missing]
+
+    def missing_as(self, name: str) -> list[str]:
+        """Return how a column's missing values are written."""
+        return sorted(text for text in self._different(name) if text in self.missing)
+
+    def _different(self, name: str) -> dict[str, None]:
+        """Return how a column's different values are written, in the order of the file."""
+        return {text: None for texts in self._texts(name) for text in texts.unique().to_pylist()}
 
     def _texts(self, name: str) -> Iterator[Any]:
         """Yield a column as it is written, in Arrow's arrays of text."""
@@ -324,6 +331,10 @@ class ParquetFile:
 
     def spellings(self, _name: str) -> list[str]:
         """Return nothing: values are not written out in such a file."""
+        return []
+
+    def missing_as(self, _name: str) -> list[str]:
+        """Return nothing: missing values are not written at all."""
         return []
 
     def chunks(self, names: list[str], _kinds: Mapping[str, Kind]) -> Iterator[Any]:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
@@ -131,6 +132,7 @@ class TableStream:
                 "it."
             )
         self.names = self._chosen(self.file.names(), only, drop)
+        self._target_missing_as: tuple[str, ...] | None = None
 
     def read(self) -> Table:
         r"""Return the whole file as one table.
@@ -171,6 +173,14 @@ class TableStream:
         ['01', '02']
         """
         return [] if self.target is None else self.file.spellings(self.target)
+
+    def _missing_as(self, target: Column) -> tuple[str, ...]:
+        """Return how a target's missing values are written: one may be a class, such as None."""
+        if target.kind in ("category", "text") or not target.missing.any():
+            return target.missing_as
+        if self._target_missing_as is None:  # one pass over the file tells
+            self._target_missing_as = tuple(filter(None, self.file.missing_as(target.name)))
+        return self._target_missing_as
 
     def __iter__(self) -> Iterator[Table]:
         """Yield the file's chunks."""
@@ -229,7 +239,7 @@ class TableStream:
                 complaints += unusable.complaints
                 continue
             if place.is_target:
-                target = column
+                target = replace(column, missing_as=self._missing_as(column))
             else:
                 columns.append(column)
         table = Table(self.source, tuple(columns), target, file.skipped)

@@ -1,8 +1,8 @@
 """Tables larger than memory, encoded once into files from which any row can be read."""
 
 import contextlib
+import os
 from collections.abc import Iterable
-from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 def store(
     encoder: TableEncoder,
     tables: Table | Iterable[Table],
-    folder: str | PathLike[str],
+    folder: str | os.PathLike[str],
     *,
     dtype: Literal["float32", "float64"] = "float32",
 ) -> tuple[Array, Array | None]:
@@ -100,3 +100,6 @@ class _Rows:
         self.file.seek(0)
         shape = (self.rows, *self.header["shape"][1:])
         np.lib.format.write_array_header_1_0(self.file, {**self.header, "shape": shape})
+        # Now, so that X and y take their places at once: a kill between would make a false pair.
+        self.file.flush()
+        os.fsync(self.file.fileno())

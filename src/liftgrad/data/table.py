@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftgradError
+from liftgrad.legible import visible
 
 Kind = Literal["number", "boolean", "category", "text"]
 """What a column holds; "text" are categories among which None or NA is one, too."""
@@ -35,12 +36,12 @@ class TableError(LiftgradError, ValueError):
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """Return the sentences, one for each thing that is wrong.
+        """Return the sentences, one for each thing that is wrong, whatever names are in them.
 
         >>> TableError("the column 'a' ...; drop it.", "the column 'b' ...; drop it.").complaints[1]
         "the column 'b' ...; drop it."
         """
-        return self.args
+        return tuple(visible(text) for text in self.args)
 
 
 @dataclass(frozen=True, eq=False)

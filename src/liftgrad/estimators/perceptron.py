@@ -19,15 +19,13 @@ from liftgrad.errors import NonFiniteLossError
 from liftgrad.estimators.packing import packed
 from liftgrad.estimators.programs import programs
 from liftgrad.estimators.rows import Array, Rows, split
+from liftgrad.estimators.settings import ACTIVATIONS, check_settings, hidden_sizes
 from liftgrad.lift.api import LiftedFunction
-from liftgrad.numbers import is_number, is_whole
 from liftgrad.trainer import EarlyStopping, History, Trainer
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 FLOATS = [np.float64, np.float32]
-_ACTIVATIONS = {"identity": "relu", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
-"""The network's name of each; a network without activations asks for none."""
 
 
 def unchanged_if_refused(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -92,6 +90,9 @@ class Perceptron(BaseEstimator):
 
     def save(self, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         """Write the fitted estimator to a safetensors file, which `load` reads.
+
+        It holds what predicts; `partial_fit` of one that was loaded starts Adam's means anew, where
+        a pickle holds them, too.
 
         >>> from liftgrad.estimators import LiftRegressor, load
         >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
@@ -319,7 +320,7 @@ class Perceptron(BaseEstimator):
         """Return a network with these parameters."""
         hidden, activation = self._trained
         sizes = [*hidden, self.n_outputs_]
-        name = _ACTIVATIONS[activation]
+        name = ACTIVATIONS[activation]
         model = nn.MLP(self.n_features_in_, sizes, name, init=lambda _in, _out: 0.0)
         if activation == "identity":
             for layer in model.layers:
@@ -367,29 +368,7 @@ class Perceptron(BaseEstimator):
             ValueError: for these.
 
         """
-        if incremental and self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        if self.activation not in _ACTIVATIONS:
-            raise ValueError(
-                f"activation={self.activation!r}; choose one of {', '.join(_ACTIVATIONS)}."
-            )
-        whole = {"max_iter": self.max_iter, "n_iter_no_change": self.n_iter_no_change}
-        if self.batch_size != "auto":
-            whole["batch_size"] = self.batch_size
-        for i, size in enumerate(hidden_sizes(self.hidden_layer_sizes)):
-            whole[f"hidden_layer_sizes[{i}]"] = size
-        for name, number in whole.items():
-            if not is_whole(number) or number < 1:
-                raise ValueError(f"{name}={number!r}; pass a whole number, 1 or more.")
-        for name in ("alpha", "tol", "learning_rate_init"):
-            number = getattr(self, name)
-            if not is_number(number) or not 0.0 <= number < math.inf:
-                raise ValueError(f"{name}={number!r}; pass a finite number, 0 or more.")
-        fraction, least = self.validation_fraction, 0.0 if self.early_stopping else -1.0
-        if not is_number(fraction) or not least < fraction < 1.0:
-            raise ValueError(
-                f"validation_fraction={fraction!r}; pass a number above 0 and below 1."
-            )
+        check_settings(self, incremental=incremental)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "parameters_" in vars(self)
@@ -408,8 +387,3 @@ class Perceptron(BaseEstimator):
 
     def _restore(self) -> None:
         self._model = self._network(self.parameters_)
-
-
-def hidden_sizes(sizes: Any) -> tuple[Any, ...]:
-    """Return the hidden layers' sizes; one number is one layer."""
-    return tuple(sizes) if isinstance(sizes, list | tuple | np.ndarray) else (sizes,)

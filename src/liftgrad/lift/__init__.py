@@ -48,6 +48,10 @@ def lift(
     (`self.out = ...`) are not there after the call, nor in the next one, also for `hasattr`; any
     other change of what outlives the call is refused.
 
+    Natively, sums of products are added up in another order than eagerly, and round once for each
+    term: they agree to some units in the last place of the sum of the terms' absolute values. Where
+    products overflow to both sides, eager's nan may be infinite or a number.
+
     Args:
         function: a scalar program; see `LiftedFunction` for what it may take and return.
         dtype: the type to compute in; with float32, parameters are rounded to it, too.

@@ -16,7 +16,7 @@ from liftgrad.lift import Backend, DType, lift
 from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
-from liftgrad.lift.checks import Checking, computed, eagerly, is_checked
+from liftgrad.lift.checks import Seen, computed, difference, eagerly, flat, is_checked
 from liftgrad.lift.executable import Executable
 from liftgrad.lift.forks import given_up
 from liftgrad.lift.liftable import why_not_liftable
@@ -27,6 +27,7 @@ from liftgrad.lift.parting import where_they_part
 from liftgrad.lift.printer import listing
 from liftgrad.lift.program import Program
 from liftgrad.lift.reading import Reading, describe, is_among_integers
+from liftgrad.lift.recent import Recent
 from liftgrad.lift.repeat import Repeat
 from liftgrad.lift.results import Prepared
 from liftgrad.lift.stand_ins import stand_ins
@@ -50,6 +51,9 @@ Instance = TypeVar("Instance")
 _MANY_STRUCTURES = 16
 _MANY_LISTS = 3
 """After so many programs, lists of integers that vary are likely to go on like that."""
+_MEMORY, _FEW_PROGRAMS = 64 * 2**20, 8
+"""Bytes that a function's programs may take, and how many are kept in any case."""
+_MOST_RANKS = 1024
 # Parameters of lifted functions move together, natively, when their optimiser steps.
 Store.make_update = staticmethod(store_update)
 
@@ -110,8 +114,12 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._plain = len(kinds) if set(kinds) <= {inspect.Parameter.POSITIONAL_OR_KEYWORD} else -1
         """How many arguments there are, if a call can give all of them by position."""
         self._captured = Captured(function, frozenset(self._signature.parameters))
-        self._programs: dict[tuple[Any, ...], Executable] = {}
-        self._batched: dict[tuple[Any, ...], set[int]] = {}
+        self._programs = Recent[tuple[Any, ...], Executable](
+            Executable.size, Executable.release, limit=_MEMORY, few=_FEW_PROGRAMS
+        )
+        self._batched: OrderedDict[tuple[Any, ...], set[int]] = OrderedDict()
+        self._structures = 0
+        """How many structures programs were built for."""
         self.lock = threading.RLock()
         given_up(self)
         self.recipes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
@@ -164,7 +172,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 self._compare(executable, arguments, reading, result)
                 like = Repeat.of(arguments, reading, self._forget)
                 if like is not None:
-                    self._repeat = like, prepared, reading if executable.checking else None
+                    self._repeat = like, prepared, reading if executable.seen else None
                 return result  # type: ignore[no-any-return]
         except Exception as error:
             hide_own_frames(error)
@@ -217,7 +225,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
     def forget(self) -> None:
         """Begin anew, in a forked process whose parent was calling this in another thread."""
-        self._programs.clear()
+        self._programs.values.clear()
+        self._structures = 0
         self.recipes.clear()
         self._repeat = None
         self._captured.look_around()
@@ -238,10 +247,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         bound = inspect.BoundArguments(self._signature, arguments)
         return self._captured.call_again(captured, bound.args, bound.kwargs, stand_ins)
 
-    def _checking(self) -> Checking:
-        def explain(
-            arguments: dict[str, Any], reading: Reading, eager: list[Any], lifted: list[Any]
-        ) -> str:
+    def _check(self, arguments: dict[str, Any], reading: Reading, results: list[Any]) -> None:
+        """Raise LiftError if a program's results are not what the function itself gives."""
+
+        def explain(eager: list[Any], lifted: list[Any]) -> str:
             tape = LinedTape(reading.groups)
             return where_they_part(
                 tape,
@@ -252,24 +261,28 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 self.dtype,
             )
 
-        return Checking(self.__name__, self.dtype, self._run_eagerly, explain)
+        how = difference(self._run_eagerly, explain, self.dtype, arguments, reading.groups, results)
+        if how:
+            raise LiftError(f"{self.__name__} {how}")
 
     def _compare(
         self, executable: Executable, arguments: dict[str, Any], reading: Reading, result: Any
     ) -> None:
         """Compare a call's result with the function's own, if that is still to be done."""
-        checking = executable.checking
-        if checking is None or not is_checked(self.check, executable.built, reading.groups):
+        seen = executable.seen
+        if seen is None or not is_checked(self.check, executable.built, reading.groups):
             return
         try:
-            if checking.done(arguments, reading, result):
-                executable.checking = None
+            if seen.is_new(reading.groups):
+                self._check(arguments, reading, flat(result))
         except LiftError:
-            self._programs = {k: x for k, x in self._programs.items() if x is not executable}
+            self._programs.remove(executable)
             self._repeat = self._last = None
             raise
-        if executable.checking is None and self._repeat is not None:
-            self._repeat = *self._repeat[:2], None
+        if seen.enough:
+            executable.seen = None
+            if self._repeat is not None:
+                self._repeat = *self._repeat[:2], None
 
     def compare_built(self, built: Built, arguments: dict[str, Any], reading: Reading) -> None:
         """Compare what a program that was built gives with what the function itself does.
@@ -279,7 +292,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
         """
         if is_checked(self.check, built, reading.groups):
-            self._checking().compare(arguments, reading, computed(built, reading, self.dtype))
+            self._check(arguments, reading, computed(built, reading, self.dtype))
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
         found = self._programs.get(self.structure(reading))
@@ -291,10 +304,11 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         differentiate(built, self.stats, unit_seed=built.single)
         executable = Executable(built, self.dtype, self.backend, self.stats)
         if is_checked(self.check, built, reading.groups):
-            executable.checking = self._checking()
-        self._programs[self.structure(reading)] = executable
+            executable.seen = Seen()
+        self._programs.add(self.structure(reading), executable)
         self._last = executable
-        if len(self._programs) > _MANY_LISTS and not self._warned:
+        self._structures += 1
+        if self._structures > _MANY_LISTS and not self._warned:
             self._warn_of_many()
         return executable
 
@@ -305,6 +319,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """
         built = trace(self._run, arguments, reading, self.stats, tape)
         self._batched[_ranks(reading)] = built.open_groups
+        if len(self._batched) > _MOST_RANKS:
+            self._batched.popitem(last=False)
         return built
 
     def structure(self, reading: Reading) -> tuple[Any, ...]:
@@ -340,10 +356,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         return listing(self.__name__, signature, built, program, update)
 
     def _warn_of_many(self) -> None:
-        earlier, later = list(self._programs)[-2:]
+        earlier, later = list(self._programs.values)[-2:]
         first = next(i for i, (a, b) in enumerate(zip(earlier, later, strict=False)) if a != b)
         tokens = is_among_integers(later, first)
-        if not tokens and len(self._programs) <= _MANY_STRUCTURES:
+        if not tokens and self._structures <= _MANY_STRUCTURES:
             return
         self._warned = True
         argument = next(part for part in reversed(later[: first + 1]) if isinstance(part, str))
@@ -352,7 +368,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         if argument == CODE:
             what = "a function, class or module that it uses was replaced by another"
         warnings.warn(
-            f"{self.__name__} was built for {len(self._programs)} structures of arguments; of the "
+            f"{self.__name__} was built for {self._structures} structures of arguments; of the "
             f"last two, {what}. {_OF_TOKENS if tokens else _advice(later[first])}",
             RuntimeWarning,
             stacklevel=4,

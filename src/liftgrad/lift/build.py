@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
+from liftgrad.engine import Value
 from liftgrad.errors import LiftError, trace_errors
+from liftgrad.legible import printable
 from liftgrad.lift.adjoint import adjoint
 from liftgrad.lift.arguments import flatten_result, substitute
 from liftgrad.lift.draws import Draws
@@ -20,7 +22,7 @@ from liftgrad.lift.naming import LeafNames
 from liftgrad.lift.reading import Kind, Reading
 from liftgrad.lift.roll import roll
 from liftgrad.lift.tape import Tape
-from liftgrad.lift.trace import Batch, Condition, Traced, TracedNumber
+from liftgrad.lift.trace import Batch, Condition, Traced, TracedNumber, know_attributes
 from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.unchanged import Watched
 from liftgrad.lift.user_code import refused
@@ -46,7 +48,7 @@ class Stats:
         traces = "1 trace" if self.traces == 1 else f"{self.traces:,} traces"
         calls = "1 call" if self.cache_hits == 1 else f"{self.cache_hits:,} calls"
         seconds = ", ".join(f"{stage} {s:.3f} s" for stage, s in self.seconds.items())
-        return (
+        return printable(
             f"{traces}, {calls} served by a program that was there already\n"
             f"{self.scalar_operations:,} scalar operations → {self.tensor_operations:,} tensor "
             f"operations (with the gradient), {self.kernels:,} kernels\n{seconds}"
@@ -121,12 +123,9 @@ def trace(
         traced = TracedArray(tape, group, of_group.shape, of_group.dtype)
         return traced if of_group.ndim else traced[()]
 
-    parameters: list[Traced] = []
-
     def numbers(group: int, first: int, count: int) -> list[Any]:
         if reading.groups[group].kind == "parameter":
-            parameters.extend(Traced(tape, i) for i in tape.leaves(group, first, count))
-            return parameters[-count:]
+            return [Traced(tape, i) for i in tape.leaves(group, first, count)]
         return [TracedNumber(tape, i, float) for i in tape.leaves(group, first, count)]
 
     # The tape is a great many small objects that all live: the collector would only look at them.
@@ -134,11 +133,12 @@ def trace(
     gc.disable()
     tracing.depth += 1
     try:
+        values = [v for g in reading.groups if g.kind == "parameter" for v in g.values]
+        know_attributes({Value, *map(type, values)})
         traced, made = substitute(arguments, numbers, array)
         watched = Watched(made)
         result = _run(function, traced, tape, reading)
         watched.check()
-        _check_attributes(parameters)
         leaves, rebuild = flatten_result(result)
         fixed, outputs, batched, plain = {}, [], [], []
         for place, leaf in enumerate(leaves):
@@ -162,7 +162,7 @@ def trace(
     finally:
         tracing.depth -= 1
         if collecting:
-            if not gc.get_freeze_count():  # else the user has frozen objects that must stay so
+            if gc.get_freeze_count() < _PYTHONS_OWN:  # else the user's own would thaw, too
                 gc.freeze()
                 gc.unfreeze()  # into the oldest generation, past the collections of the young ones
             gc.enable()
@@ -200,6 +200,10 @@ def trace(
     )
 
 
+_PYTHONS_OWN = 1000
+"""More objects than Python 3.12 has frozen when it begins, and fewer than a program would."""
+
+
 def _run(
     function: Callable[..., Any], arguments: dict[str, Any], tape: Tape, reading: Reading
 ) -> Any:
@@ -211,20 +215,15 @@ def _run(
             if refusals and not isinstance(error, LiftError):
                 raise refusals[0] from None
             _name_publicly(error)
+            if isinstance(error, AttributeError) and _IS_SET in str(error):
+                raise refused(
+                    f"{error} in a lifted function; what it set there would be lost after the "
+                    "call, so return it, or keep it in a variable."
+                ) from None
             raise
     if refusals:
         raise refusals[0]
     return result
-
-
-def _check_attributes(parameters: list[Traced]) -> None:
-    """Raise TraceError if an argument was given an attribute, which would be lost."""
-    for parameter in parameters:
-        for name in vars(parameter):
-            raise refused(
-                f"the attribute {name} of a Value among the arguments is set by the lifted "
-                "function, which runs once for many calls; set it outside of the function."
-            )
 
 
 def _name_publicly(error: Exception) -> None:
@@ -236,6 +235,7 @@ def _name_publicly(error: Exception) -> None:
         error.args = (message, *error.args[1:])
 
 
+_IS_SET = "'Value' object has no attribute"
 _PUBLIC = {
     "Traced": "Value",
     "TracedNumber": "float",

@@ -10,10 +10,12 @@ does rebinding a name to another function, class or module.
 """
 
 import builtins
+import itertools
 import operator
+import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from liftgrad.lift.static import Static, is_sized, is_users, is_users_class, sna
 from liftgrad.lift.unchanged import Watched
 from liftgrad.lift.variables import (
     Default,
+    Mentioned,
     Source,
     attributes_of_class,
     attributes_of_function,
@@ -61,8 +64,9 @@ class Captured:
         """Whose methods the function may call."""
         self.passed: dict[int, Any] = {}
         """Functions, methods and classes among its arguments, which it may call, too, by id."""
-        self.states: list[list[Any]] = []
-        """What code the variables stood for, whenever that changed."""
+        self.states: dict[int, list[Any]] = {}
+        """What code the variables stood for, whenever that changed, by the number of the change."""
+        self._numbers = itertools.count()
         self.look_around()
 
     def values(self) -> dict[str, Any]:
@@ -205,17 +209,21 @@ class Captured:
             kind: Any = value.__class__
             if _is_data(kind) or _changes(kind):
                 found[name] = value
-            else:
-                code.append(value)
+                continue
+            code.append(value)
+            if _has_state(kind):
+                found[f"{name}'s attributes"] = Static(snapshot(vars(value)))
         for name, source in self.statics.items():
             value = source.value()
             kind = value.__class__
             if _is_data(kind) or (_changes(kind) and is_sized(kind)):
                 found[name] = Static(snapshot(value))
-            elif _changes(kind) and source.name in self.mentioned:
+            elif _changes(kind) and source.name in self.mentioned.names:
                 found[name] = value  # which is refused where it is an argument, and here
             else:
                 code.append(value)
+                if _has_state(kind):
+                    found[f"{name}'s attributes"] = Static(snapshot(vars(value)))
         return found, code
 
     def look_around(self) -> None:
@@ -238,15 +246,15 @@ class Captured:
             self._visit(self.function)
             for code in [*self.classes, *self.passed.values()]:
                 self._watch(code)
-            self.mentioned = frozenset[str]().union(
-                *(names_in(f.__code__) for f in self.code.values())
-            )
-            """All names in the user's functions."""
+            self.mentioned = Mentioned.by(self.code.values())
+            """What the user's functions mention."""
             found, code = self._found()
-            same = [i for i, state in enumerate(self.states) if _same(code, state)]
-            self.state = same[0] if same else len(self.states)
-            if not same:
-                self.states.append(code)
+            same = [i for i, state in self.states.items() if _same(code, state)]
+            self.state = same[0] if same else next(self._numbers)
+            self.states[self.state] = code
+            if len(self.states) > _MOST_STATES:
+                # Its number is never given again: programs that were built for it are not found.
+                del self.states[next(iter(self.states))]
             every = [*self.sources.values(), *self.statics.values()]
             # What is static is looked into at each call; without any, names that are bound to the
             # same objects as now stand for the same data. It must not keep that data alive.
@@ -366,6 +374,7 @@ class Captured:
 
 
 _looking = waited_for()
+_MOST_STATES = 64
 _CONSTRUCTION = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__repr__")
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
@@ -386,6 +395,17 @@ def _is_data(kind: Any) -> bool:
 def _changes(kind: Any) -> bool:
     """Tell whether objects of a class, of which there is no copy, are made to be changed."""
     return not issubclass(kind, type) and (kind.__hash__ is None or is_iterator(kind))
+
+
+@lru_cache(maxsize=1024)
+def _has_state(kind: Any) -> bool:
+    """Tell whether objects of a class of some library have attributes that may be set."""
+    package = kind.__module__.partition(".")[0]
+    if package == "liftgrad" or hasattr(kind, "__get__"):
+        return False
+    if issubclass(kind, type | types.ModuleType | partial):
+        return False
+    return kind.__dictoffset__ != 0 or issubclass(kind, threading.local)
 
 
 def _same(a: list[Any], b: list[Any]) -> bool:

@@ -59,63 +59,66 @@ def is_checked(check: bool | None, built: Built, groups: Sequence[LeafGroup]) ->
     return bool(wanted) or built.scalar_operations * samples <= _MOST_OPERATIONS
 
 
-class Checking:
-    """The calls of a program that are still to be compared.
+class Seen:
+    """The numbers of a program's first call, until it is called with others."""
+
+    def __init__(self) -> None:
+        self.numbers: list[NDArray[Any]] | None = None
+        self.same = 0
+        """How many later calls had the same."""
+
+    def is_new(self, groups: Sequence[LeafGroup]) -> bool:
+        """Tell whether a call's numbers are the first ones, or other than these."""
+        if self.numbers is None:
+            self.numbers = [group.numbers().copy() for group in groups]
+            return True
+        now = [group.numbers() for group in groups]
+        if not all(map(_is_alike, self.numbers, now)):
+            self.same = _PATIENCE
+            return True
+        self.same += 1
+        return False
+
+    @property
+    def enough(self) -> bool:
+        """Whether there were others, or are unlikely to come."""
+        return self.same >= _PATIENCE
+
+
+def difference(
+    run: Run,
+    explain: Callable[[list[Any], list[Any]], str],
+    dtype: str,
+    arguments: dict[str, Any],
+    groups: Sequence[LeafGroup],
+    lifted: list[Any],
+) -> str:
+    """Return how a program's results are not what the function itself gives; "": they are.
 
     Args:
-        name: of the function.
-        dtype: that it computes in.
         run: calls the function eagerly.
-        explain: says where a function and its program part, from arguments, what they consist of
-            and both results; "" if they do not.
+        explain: says where the two part, from the eager and the lifted results.
+        dtype: that the program computes in.
+        arguments: of the function, by name.
+        groups: their numbers.
+        lifted: the program's results.
 
     """
-
-    def __init__(
-        self,
-        name: str,
-        dtype: str,
-        run: Run,
-        explain: Callable[[dict[str, Any], Reading, list[Any], list[Any]], str],
-    ) -> None:
-        self.name, self.dtype, self.run, self.explain = name, dtype, run, explain
-        self.numbers: list[NDArray[Any]] | None = None
-        """Those of the first call."""
-        self.same = 0
-        """How many calls had these."""
-
-    def done(self, arguments: dict[str, Any], reading: Reading, results: Any) -> bool:
-        """Compare a call's results, unless its numbers were seen; tell whether it was the last one.
-
-        Raises:
-            LiftError: if they are not what the function itself gives.
-
-        """
-        first = self.numbers is None
-        if self.numbers is not None and _alike(self.numbers, reading.groups):
-            self.same += 1
-            return self.same == _PATIENCE
-        if first:
-            self.numbers = [group.numbers().copy() for group in reading.groups]
-        self.compare(arguments, reading, flat(results))
-        return not first
-
-    def compare(self, arguments: dict[str, Any], reading: Reading, lifted: list[Any]) -> None:
-        """Raise LiftError if a program's results are not what the function itself gives."""
-        try:
-            eager = flat(eagerly(self.run, arguments, reading.groups))
-        except ArithmeticError:
-            return  # of Python's numbers, where ours go on with infinity as IEEE 754 has it
-        if len(eager) == len(lifted) and all(
-            _is_close(a, b, _TOLERANCE[self.dtype]) for a, b in zip(eager, lifted, strict=True)
-        ):
-            return
-        place = self.explain(arguments, reading, eager, lifted)
-        if place:
-            raise LiftError(
-                f"{self.name} gives {_shown(eager)}, and {_shown(lifted)} when it is lifted, for "
-                f"the same arguments: {place}"
-            )
+    try:
+        eager = flat(eagerly(run, arguments, groups))
+    except ArithmeticError:
+        return ""  # of Python's numbers, where ours go on with infinity as IEEE 754 has it
+    if len(eager) == len(lifted) and all(
+        _is_close(a, b, _TOLERANCE[dtype]) for a, b in zip(eager, lifted, strict=True)
+    ):
+        return ""
+    place = explain(eager, lifted)
+    if not place:
+        return ""
+    return (
+        f"gives {_shown(eager)}, and {_shown(lifted)} when it is lifted, for the same arguments: "
+        f"{place}"
+    )
 
 
 def eagerly(run: Run, arguments: dict[str, Any], groups: Sequence[LeafGroup]) -> Any:
@@ -173,12 +176,8 @@ def _copy(value: Any) -> Any:
     return Value(value.data) if plain and not value._prev else copy_value(value)
 
 
-def _alike(numbers: list[NDArray[Any]], groups: Sequence[LeafGroup]) -> bool:
-    now = [group.numbers() for group in groups]
-    return all(
-        np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-        for a, b in zip(numbers, now, strict=True)
-    )
+def _is_alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
 def _is_close(eager: Any, lifted: Any, tolerance: float) -> bool:

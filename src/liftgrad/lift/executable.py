@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+import weakref
 from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,11 +27,13 @@ from liftgrad.lift.schedule import schedule
 from liftgrad.lift.stages import stages
 
 if TYPE_CHECKING:
-    from liftgrad.lift.checks import Checking
+    from liftgrad.lift.checks import Seen
 
 Array = NDArray[Any]
 Seeds = tuple[float, ...]
 ONE: Seeds = (1.0,)
+_MOST_INSTANCES = 8
+_PROGRAM_BYTES, _OPERATION_BYTES = 90_000, 100
 
 
 def nobody() -> None:
@@ -42,8 +45,8 @@ class Executable:
 
     def __init__(self, built: Built, dtype: str, backend: Backend, stats: Stats) -> None:
         self.built, self.dtype = built, dtype
-        self.checking: Checking | None = None
-        """The comparison of its first results with the eager engine's, until that is done."""
+        self.seen: Seen | None = None
+        """The numbers that its results were compared for with the eager engine's, until enough."""
         rolled = built.rolled
         self.results = rolled.outputs[: built.outputs]
         rolled.outputs = [*self.results, *built.gradients]
@@ -62,15 +65,28 @@ class Executable:
         groups = [self.program.buffers[nest.out.buffer].group for nest in self.program.nests]
         self.forward_nests = sum(group < built.forward for group in groups)
 
+    def size(self) -> int:
+        """Return how many bytes it takes, roughly: as measured on sums and networks."""
+        each: list[int] = [run.bytes for run in list(self.instances.values())]
+        return _PROGRAM_BYTES + _OPERATION_BYTES * self.built.scalar_operations + sum(each)
+
+    def release(self) -> None:
+        """Let go of the memory to run in, which refers back to this, without the collector."""
+        self.instances.clear()
+
     def start(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
         """Return something to run the program in, for these parameters (by argument group)."""
         if self.native is None:
             return NumpyRun(self, samples, parameters)
-        key = (samples, *[id(p.store) for p in parameters.values()])
+        stores = [p.store for p in parameters.values()]
+        key = (samples, *map(id, stores))
         run = self.instances.get(key)
         if run is None:
             run = self.instances[key] = NativeRun(self, samples, parameters)
-            if len(self.instances) > 8:
+            # It goes with the parameters that it was made for.
+            known = [s for s in stores if s is not None]
+            run.ends = [weakref.ref(s, lambda _: self.instances.pop(key, None)) for s in known]
+            if len(self.instances) > _MOST_INSTANCES:
                 self.instances.popitem(last=False)
         self.instances.move_to_end(key)
         return run
@@ -88,12 +104,15 @@ class NativeRun:
         own = {
             built.leaf_of[i]: p.store.numbers for i, p in parameters.items() if p.store is not None
         }
-        # The stores are kept alive: the kernels hold their addresses.
-        self.stores = [p.store for p in parameters.values()]
-        self.own_stores = [store for store in self.stores if store is not None]
-        for store in self.own_stores:
+        # Whoever calls keeps the stores alive, of which the kernels hold the addresses.
+        stores = [p.store for p in parameters.values()]
+        known = [store for store in stores if store is not None]
+        for store in known:
             store.native = True
             store.runs.add(self)
+        self.stores = [weakref.ref(store) for store in known]
+        self.ends: list[weakref.ref[Store]] = []
+        """What lets go of it when its parameters are no more."""
         self.executable = executable
         self.owner: Any = nobody
         """The call whose numbers the memory holds."""
@@ -134,7 +153,8 @@ class NativeRun:
             self.result = part.reshape(-1).data  # of which indexing gives a float at once
         self.gradient_parts = [self.instance.part_of(v.group, v.positions) for v in built.gradients]
         """The gradients where they lie in memory, if they lie there in order."""
-        self.adding = self._adding()
+        self.adding = self._adding(stores)
+        self.bytes = sum(buffer.nbytes for buffer in self.instance.buffers)
 
     def feed(self, group: int, numbers: Array) -> None:
         """Set a leaf group of the rolled program."""
@@ -161,8 +181,10 @@ class NativeRun:
         else:
             self.forward_portions.run()
         self.seeds, self.outdated = None, False
-        for store in self.own_stores:
-            store.settled = False
+        for reference in self.stores:
+            store = reference()
+            if store is not None:
+                store.settled = False
 
     def backward(self, seeds: Seeds) -> None:
         """Compute the gradients."""
@@ -197,22 +219,25 @@ class NativeRun:
                 return False
         if self.adding is None:
             return False
-        plan, stores = self.adding
-        for store in stores:
-            if store.graphs:
+        plan, graphs = self.adding
+        for graph in graphs:
+            if graph:
                 return False
         with adding:
             plan.run()
         return True
 
-    def _adding(self) -> tuple[Any, list[Store]] | None:
-        """Return what adds the gradients to those of the stores, and these, if all have one."""
-        stores = self.own_stores
+    def _adding(self, stores: list[Store | None]) -> tuple[Any, list[dict[int, Any]]] | None:
+        """Return what adds the gradients to those of the stores, if all have one.
+
+        With it comes what the stores have of gradients that are graphs.
+        """
+        known = [s for s in stores if s is not None]
         parts = [p for p in self.gradient_parts if p is not None]
-        if not stores or len(stores) < len(self.stores) or len(parts) < len(stores):
+        if not known or len(known) < len(stores) or len(parts) < len(known):
             return None
-        sums = [(s.gradients, p) for s, p in zip(stores, parts, strict=True)]
-        return self.instance.sums(sums), stores
+        sums = [(s.gradients, p) for s, p in zip(known, parts, strict=True)]
+        return self.instance.sums(sums), [s.graphs for s in known]
 
     def numbers(self, view: View) -> Array:
         """Return a result's numbers."""

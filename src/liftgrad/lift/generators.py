@@ -10,7 +10,7 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from liftgrad.errors import TraceError
@@ -18,6 +18,14 @@ from liftgrad.lift.portions import is_worker
 from liftgrad.lift.reach import Named
 from liftgrad.lift.static import snapshot
 
+_DRAWS = frozenset(
+    (
+        *("random", "rand", "randn", "randint", "integers", "normal", "standard_normal", "uniform"),
+        *("gauss", "normalvariate", "choice", "choices", "sample", "shuffle", "permutation"),
+        *("bernoulli", "binomial", "poisson", "exponential", "beta", "gamma", "rvs", "bytes"),
+        *("seed", "default_rng", "rng", "Random", "RandomState", "Generator"),
+    )
+)
 _GENERATORS = ("Generator", "BitGenerator", "RandomState")
 
 
@@ -30,12 +38,14 @@ class Generators:
 
     Args:
         named: what the function can get at.
-        mentioned: whether it, or what it calls, looks like drawing: then NumPy's generators are
-            looked at even if nothing has loaded them, and all others that there are in the process.
+        names: what it, and what it calls, mentions. Where that looks like drawing, NumPy's own
+            generators are looked at even if nothing has loaded them, and so are all others that
+            there are in the process.
 
     """
 
-    def __init__(self, named: Iterable[Named], *, mentioned: bool) -> None:
+    def __init__(self, named: Iterable[Named], names: Collection[str]) -> None:
+        mentioned = not _DRAWS.isdisjoint(names)
         if mentioned:
             importlib.import_module("numpy.random")  # which takes its time
         kinds = _kinds()

@@ -98,7 +98,8 @@ class Instructions:
     def literal(self, value: float) -> str:
         """Return a number as an operand, rounded to the dtype."""
         if self.dtype == "float32":
-            value = float(np.float32(value))
+            with np.errstate(over="ignore"):
+                value = float(np.float32(value))
         text = f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
         return text if self.vector is None else f"splat ({self.scalar} {text})"
 

@@ -1,9 +1,8 @@
 """Listing: a printed program."""
 
-import sys
 from dataclasses import dataclass
 
-from liftgrad.legible import legible
+from liftgrad.legible import printable
 
 _WIDEST = 100
 _LINES_IN_REPR = 60
@@ -19,7 +18,7 @@ class PrintedLine:
 
     def printable(self) -> "PrintedLine":
         """Return it in signs that standard output has."""
-        return PrintedLine(*map(_printable, (self.formula, self.extents, self.origin)))
+        return PrintedLine(*map(printable, (self.formula, self.extents, self.origin)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +51,10 @@ class Listing:
         every = [line for _, section in sections for line in section]
         width = max((n for n in (len(x.formula) for x in every) if n <= _WIDEST), default=0)
         extents = max((len(x.extents) for x in every if x.origin), default=0)
-        result = [_printable(self.title)]
+        result = [printable(self.title)]
         for heading, section in sections:
             result += ["", heading] if heading else [""]
             for line in section:
                 text = f"{line.formula:<{width}}    {line.extents:<{extents}}    {line.origin}"
                 result.append("  " + text.rstrip())
-        return result + (["", *map(_printable, self.notes)] if self.notes else [])
-
-
-def _printable(text: str) -> str:
-    return legible(text, getattr(sys.stdout, "encoding", None))
+        return result + (["", *map(printable, self.notes)] if self.notes else [])

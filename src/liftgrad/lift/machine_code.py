@@ -2,8 +2,10 @@
 
 import ctypes
 import hashlib
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import liftgrad
 from liftgrad.errors import LiftError
@@ -248,6 +250,10 @@ _DRIVERS = (
 )
 
 
+_MOST_RECENT = 1024
+"""Kernels that stay loaded although nobody uses them now; functions of one kind share most."""
+
+
 class MachineCode:
     """Compiled kernels of this process for one target."""
 
@@ -260,8 +266,11 @@ class MachineCode:
         """What, beside its text, a kernel's machine code depends on."""
         self.lock = waited_for()
         self.addresses: dict[str, int] = {}
-        self.loaded: list[_Loaded] = []
-        """What keeps the code in memory."""
+        """Of the drivers, which are always there."""
+        self._known: WeakValueDictionary[bytes, Code] = WeakValueDictionary()
+        """Kernels by a digest of their text, as long as somebody uses them."""
+        self._recent: OrderedDict[bytes, Code] = OrderedDict()
+        """Those that somebody is likely to use again."""
         self.run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._driver("run_counted"))
         # The GIL stays held, which spares a tenth of a microsecond.
         self.run_briefly = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(self._driver("run_counted"))
@@ -278,24 +287,30 @@ class MachineCode:
             *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p),
         )(self._driver("train"))
 
-    def kernels(self, kernels: Iterable[Kernel]) -> list[int]:
-        """Return the kernels' addresses, compiling those that are new together."""
-        kernels = list(kernels)
+    def kernels(self, kernels: Sequence[Kernel]) -> list["Code"]:
+        """Return the kernels' code, compiling those that are new together."""
+        keys = [hashlib.sha256(kernel.text.encode()).digest() for kernel in kernels]
         with self.lock:
-            new = {k.text: k for k in kernels if k.text not in self.addresses}
+            found = {key: self._known.get(key) for key in keys}
+            new = {k: kernel for k, kernel in zip(keys, kernels, strict=True) if not found[k]}
             if new:
-                names = {text: f"k{i}" for i, text in enumerate(new)}
                 loaded = self._load(self._object(module_text(new.values(), self.target)))
-                for text, name in names.items():
-                    self.addresses[text] = loaded.address(name)
-        return [self.addresses[k.text] for k in kernels]
+                for i, key in enumerate(new):
+                    found[key] = self._known[key] = Code(loaded, f"k{i}")
+            codes = [code for key in keys if (code := found[key])]
+            for key, code in zip(keys, codes, strict=True):
+                self._recent[key] = code
+                self._recent.move_to_end(key)
+            while len(self._recent) > _MOST_RECENT:
+                self._recent.popitem(last=False)
+        return codes
 
     def _driver(self, name: str) -> int:
         with self.lock:
             if "run" not in self.addresses:
-                loaded = self._load(self._object(_DRIVER_TEXT))
+                self._drivers = self._load(self._object(_DRIVER_TEXT))
                 for function in _DRIVERS:
-                    self.addresses[function] = loaded.address(function)
+                    self.addresses[function] = self._drivers.address(function)
         return self.addresses[name]
 
     def _object(self, text: str) -> bytes:
@@ -308,9 +323,15 @@ class MachineCode:
         return code
 
     def _load(self, code: bytes) -> "_Loaded":
-        loaded = object_file.load(code) or _compiler().Loaded(code, self.target)
-        self.loaded.append(loaded)
-        return loaded
+        return object_file.load(code) or _compiler().Loaded(code, self.target)
+
+
+class Code:
+    """A kernel's code, in memory for as long as this is."""
+
+    def __init__(self, loaded: "_Loaded", name: str) -> None:
+        self.address = loaded.address(name)
+        self._loaded = loaded
 
 
 class _Loaded(Protocol):

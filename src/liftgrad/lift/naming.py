@@ -137,7 +137,12 @@ class Paths:
 
     @property
     def nested(self) -> bool:
-        """Whether the argument is a list of lists, so that one index is not one number."""
+        """Whether the argument is a list of lists, or of Values some of which are there twice.
+
+        An index in it is then not the number of a Value.
+        """
+        if len(self.kinds) == 1 and self.kinds[0][1:] == ("*",):
+            return bool((self.numbers[:, 0] != np.arange(len(self.numbers))).any())
         return any(kind[1:2] == ("*",) and len(kind) > 2 for kind in self.kinds)
 
     def look(self, positions: Indices, prefix: str) -> Look | None:

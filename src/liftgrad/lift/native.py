@@ -35,7 +35,9 @@ class NativeProgram:
     ) -> None:
         self.program, self.constants, self.code, self.dtype = program, constants, code, dtype
         self.kernels = [kernel(nest, program.buffers, code.target, dtype) for nest in program.nests]
-        self.addresses = code.kernels(self.kernels)
+        self.loaded = code.kernels(self.kernels)
+        """What keeps the code in memory that is at the addresses."""
+        self.addresses = [one.address for one in self.loaded]
 
     def bind(
         self, samples: int, arrays: Mapping[int, Array], without: Collection[int] = ()
@@ -174,7 +176,8 @@ class Instance:
         if buffer.role == "constant":
             constants = self.native.constants[buffer.group]
             array = zeros(constants.shape, kind)
-            array[...] = constants
+            with np.errstate(over="ignore"):
+                array[...] = constants
             return array
         shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
         return zeros(shape, kind)

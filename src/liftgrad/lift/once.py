@@ -10,9 +10,10 @@ from types import FunctionType
 from typing import Any
 
 from liftgrad.lift.generators import Generators
-from liftgrad.lift.outside import Outside, is_of_outside, mentions_outside
+from liftgrad.lift.outside import Outside, may_read
 from liftgrad.lift.reach import Named, reach
 from liftgrad.lift.unchanged import Live
+from liftgrad.lift.variables import Mentioned
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def running_once(
     given: Iterable[Named],
     known: Collection[Named],
     spaces: Iterable[Any],
-    names: Collection[str],
+    mentioned: Mentioned,
 ) -> Iterator[None]:
     """Refuse what a function reads or changes that is called in a `with` block.
 
@@ -30,19 +31,19 @@ def running_once(
         given: what is among its arguments and has no stand-in.
         known: what it knows beside that, which is no copy: variables and their contents.
         spaces: the variables of modules and functions, as dicts, and classes.
-        names: all names that it mentions.
+        mentioned: what it, and what it calls, mentions.
 
     Raises:
         TraceError: at the end of the block, or within.
 
     """
-    live = Live(spaces, known, names)
-    of_outside = [x for x in (*reach(given), *live.reached) if is_of_outside(x[1])]
-    suspect = bool(of_outside) or mentions_outside(names)
-    generators = Generators(of_outside, mentioned=suspect)
-    outside = Outside(generators, of_outside)
+    live = Live(spaces, known, mentioned.names)
+    found = [*reach(given), *live.reached]
+    generators = Generators(found, mentioned.names)
+    outside = Outside(generators, found)
+    watched = may_read(mentioned, (x for _, x in found))
     try:
-        with outside if suspect else nullcontext():
+        with outside if watched else nullcontext():
             yield
     finally:
         live.put_back()

@@ -1,9 +1,10 @@
 """Outside: what a lifted function reads while it is traced and may find changed at the next call.
 
 The clock, the environment, files, the user's answers, the system's randomness: a program would hold
-what the first call read. CPython tells a profiler of each call of a function written in C. That
-makes tracing two to three times as slow, so it is asked for only where the user's code mentions
-something of the kind, which is known beforehand from the names in it and the objects it can get at.
+what the first call read. CPython tells a profiler of each call of a function written in C, and of
+which. But it then runs all code five to ten times as slowly (3.11 leaves its quick instructions),
+so that it is asked only where the user's code mentions something of the kind: such functions are
+refused in the end, or nearly all of them.
 """
 
 import builtins
@@ -14,8 +15,7 @@ import random
 import sys
 import time
 import types
-from collections.abc import Collection, Iterable
-from functools import lru_cache
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ from liftgrad.errors import TraceError
 from liftgrad.lift.generators import Generators, draws
 from liftgrad.lift.reach import Named
 from liftgrad.lift.static import is_users
+from liftgrad.lift.variables import Mentioned
 
 
 def _reads(what: str) -> str:
@@ -56,53 +57,63 @@ _CALLS: dict[Any, str] = {
     np.fromfile: _FILE,
     builtins.input: _ANSWER,
 }
-_CODE: dict[types.CodeType, str] = {
-    type(os.environ).__getitem__.__code__: _ENVIRONMENT,
-    random.SystemRandom.random.__code__: _ENTROPY,
-}
+_READS = ("read", "read1", "readall", "readinto", "readline", "readlines")
+_NAMES_OF_CALLS = frozenset(
+    (
+        *(call.__name__ for call in _CALLS),
+        *(*_READS, "now", "today", "utcnow", "random", "getrandbits", "generate_time_safe"),
+    )
+)
 _SEED = random.Random.seed.__code__
+_CODE: dict[int, str] = {
+    id(type(os.environ).__getitem__.__code__): _ENVIRONMENT,
+    id(random.SystemRandom.random.__code__): _ENTROPY,
+    id(_SEED): _ENTROPY,
+}
+"""Functions written in Python, by the identity of their code: its hash takes too long."""
+_CLOCKS = frozenset(call.__name__ for call, what in _CALLS.items() if what is _CLOCK)
+_NAMES = frozenset(
+    (
+        *("now", "today", "utcnow", "environ", "environb", "getenv", "getenvb"),
+        *("open", "input", "stdin", "load", "loadtxt", "genfromtxt", "fromfile", "memmap"),
+        *("listdir", "scandir", "stat", "lstat", "getcwd", "readlink", "exists", "iterdir"),
+        *("is_file", "is_dir", "isfile", "isdir", "glob", "rglob", "cwd", "walk"),
+        *("urandom", "getrandom", "uuid1", "uuid4", "randbelow", "randbits", "token_bytes"),
+        *("token_hex", "token_urlsafe", "SystemRandom", "Random", "RandomState", "default_rng"),
+        *_READS,
+        *("SeedSequence", "PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"),
+    )
+)
+"""What code mentions that reads from outside; names that begin with "read_" do, too."""
 _MODULES = frozenset(
-    (
-        *("time", "datetime", "os", "posix", "nt", "pathlib", "io", "_io"),
-        *("uuid", "secrets", "random"),
-    )
+    ("time", "os", "posix", "nt", "io", "_io", "uuid", "secrets", "random", "numpy", "datetime")
 )
-_NAMES = _MODULES.union(
-    (
-        *("now", "today", "utcnow", "environ", "getenv", "open", "input", "stdin", "urandom"),
-        *("default_rng", "Random", "RandomState", "SystemRandom", "SeedSequence"),
-        *("load", "loadtxt", "genfromtxt", "fromfile", "glob", "tempfile", "shutil"),
-    )
-)
-"""What code mentions that reads from outside; names that begin with "read" do, too."""
+"""Whose functions and classes they are."""
 _ASIDE = frozenset(
     ("importlib", "linecache", "logging", "warnings", "traceback", "tokenize", "inspect")
 )
 """Modules of Python's that read on their own account, whatever the function does."""
 
 
-def mentions_outside(names: Collection[str]) -> bool:
-    """Tell whether code that mentions these names may read outside."""
-    return not _NAMES.isdisjoint(names) or any(name.startswith("read") for name in names)
+def may_read(mentioned: Mentioned, known: Iterable[Any]) -> bool:
+    """Tell whether code that mentions this, and knows these objects, may read from outside."""
+    names = mentioned.names
+    if not _NAMES.isdisjoint(names) or any(name.startswith("read_") for name in names):
+        return True
+    if any(module.partition(".")[0] in _MODULES for module in mentioned.imports):
+        return True
+    clocks = not _CLOCKS.isdisjoint(mentioned.attributes)
+    return any((x is time and clocks) or _is_way_out(x) for x in known)
 
 
-def is_of_outside(x: Any) -> bool:
-    """Tell whether an object may be a way to read outside: a clock, a path, a generator, ..."""
-    kind: Any = type(x)
-    if issubclass(kind, types.ModuleType):
-        return _is_outside(x.__name__)
-    if issubclass(kind, type | types.FunctionType | types.BuiltinFunctionType):
-        return _is_outside(x.__module__ or "")
-    return _is_kind_of_outside(kind)
-
-
-@lru_cache(maxsize=1024)
-def _is_kind_of_outside(kind: Any) -> bool:
-    return any(_is_outside(base.__module__) for base in kind.__mro__)
-
-
-def _is_outside(module: str) -> bool:
-    return module.partition(".")[0] in _MODULES or module.startswith("numpy.random")
+def _is_way_out(x: Any) -> bool:
+    """Tell whether an object is a way to read from outside, by whatever name."""
+    if isinstance(x, types.ModuleType):
+        return x.__name__ in ("secrets", "uuid")
+    if not hasattr(x, "__name__"):
+        return x is os.environ
+    module = str(getattr(x, "__module__", None)).partition(".")[0]
+    return module in _MODULES and (x.__name__ in _NAMES or x.__name__ in _CLOCKS)
 
 
 class Outside:
@@ -124,7 +135,16 @@ class Outside:
 
     def __enter__(self) -> Self:
         self.profiler: Any = sys.getprofile()
-        sys.setprofile(self._see)
+        see = self._see
+
+        def profile(frame: types.FrameType, event: str, called: Any) -> None:
+            if event == "c_call":  # ten of these for each operation
+                if called.__name__ in _NAMES_OF_CALLS:
+                    see(frame, called)
+            elif event == "call" and id(frame.f_code) in _CODE:
+                see(frame, None)
+
+        sys.setprofile(profile)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,15 +161,14 @@ class Outside:
         if self.refusal is not None:
             raise self.refusal
 
-    def _see(self, frame: types.FrameType, event: str, called: Any) -> None:
-        if event == "c_call":
+    def _see(self, frame: types.FrameType, called: Any) -> None:
+        """Look at a call that may be one of those that read, by its name."""
+        if called is not None:
             what = _CALLS.get(called) or self._method(called)
-        elif event == "call":
-            what = _CODE.get(frame.f_code)
-            if frame.f_code is _SEED and frame.f_locals.get("a") is None:
-                what = _ENTROPY
+        elif frame.f_code is _SEED:
+            what = _ENTROPY if frame.f_locals.get("a") is None else None
         else:
-            return
+            what = _CODE[id(frame.f_code)]
         if what is not None and self.refusal is None:
             user = _user_of(frame, what)
             if user is not None:
@@ -166,7 +185,7 @@ class Outside:
             return _CLOCK
         if isinstance(its, type) and issubclass(its, dt.date):
             return _CLOCK if name in ("now", "today", "utcnow") else None
-        return _FILE if name.startswith("read") and isinstance(its, io.IOBase) else None
+        return _FILE if name in _READS and isinstance(its, io.IOBase) else None
 
 
 def _user_of(frame: types.FrameType | None, what: str) -> types.FrameType | None:

@@ -103,41 +103,44 @@ class Window(Value):
 
     __slots__ = ()
     _copied_as = Value
+    _store = _STORE
+    _position = _POSITION
     comparisons: ClassVar[int] = 0
     """How often a window was compared with something; see `Repeat`."""
 
     @property
     def data(self) -> float:
         """The number."""
-        return _STORE.__get__(self).number_view[_POSITION.__get__(self)]  # type: ignore[no-any-return]
+        return self._store.number_view[self._position]  # type: ignore[no-any-return]
 
     @data.setter
     def data(self, number: float) -> None:
-        store = _STORE.__get__(self)
+        store = self._store
         if not store.settled:
             store.settle()
-        store.number_view[_POSITION.__get__(self)] = number
+        store.number_view[self._position] = number
 
     @property
     def grad(self) -> Any:
         """The gradient."""
-        store, position = _STORE.__get__(self), _POSITION.__get__(self)
+        store, position = self._store, self._position
         if store.graphs and position in store.graphs:
             return store.graphs[position]
         return store.gradient_view[position]
 
     @grad.setter
     def grad(self, gradient: Any) -> None:
-        store, position = _STORE.__get__(self), _POSITION.__get__(self)
+        store, position = self._store, self._position
         if isinstance(gradient, Value):
             store.graphs[position] = gradient
-        else:
+            return
+        if store.graphs:
             store.graphs.pop(position, None)
-            store.gradient_view[position] = gradient
+        store.gradient_view[position] = gradient
 
     def _step_together(self, optimizer: Any) -> bool:
         """Let an optimiser move all parameters of the store; tell whether that was done."""
-        store = _STORE.__get__(self)
+        store = self._store
         if store.graphs:
             return False
         latest = store.latest  # asked here and not in update_of, which takes its time to call
@@ -153,7 +156,7 @@ class Window(Value):
 
     def _zero_together(self, optimizer: Any) -> bool:
         """Set all gradients of the store to zero, if the optimiser holds all of it."""
-        store = _STORE.__get__(self)
+        store = self._store
         if store.graphs or not store.is_held_by(optimizer):
             return False
         if store.zeros:

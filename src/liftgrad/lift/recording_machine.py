@@ -121,10 +121,10 @@ class NativeMachine:
 
     def __init__(self, code: Any) -> None:
         texts = [_forward(code.target), _backward(code.target)]
-        forward, backward = code.kernels(texts)
+        self._loaded = forward, backward = code.kernels(texts)
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        self._forward = ctypes.CFUNCTYPE(None, *[pointer] * 4, number, number)(forward)
-        self._backward = ctypes.CFUNCTYPE(None, *[pointer] * 6, number)(backward)
+        self._forward = ctypes.CFUNCTYPE(None, *[pointer] * 4, number, number)(forward.address)
+        self._backward = ctypes.CFUNCTYPE(None, *[pointer] * 6, number)(backward.address)
 
     def forward(self, arrays: Arrays, first: int, last: int) -> None:
         """Compute the values first, ..., last - 1."""

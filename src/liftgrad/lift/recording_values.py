@@ -148,7 +148,7 @@ class Recorded(Value):
         # Several objects may stand for one node; where graphs are walked they count as one.
         return hash((self._tape.serial, self._index))
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object) -> Any:
         if isinstance(other, Recorded):
             return self._tape is other._tape and self._index == other._index
         return Value.__eq__(self, other)

@@ -5,6 +5,7 @@ yet. In the copies of the user's functions that are traced, these names stand fo
 same program: a constant, the number itself, the class that a traced value stands for, a selection.
 """
 
+import weakref
 from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Any
@@ -25,7 +26,9 @@ BUILTINS = ("float", "type", "max", "min")
 
 def stand_ins(tape: Tape) -> dict[Any, Any]:
     """Return what takes the place of the class Value and of the builtins, for one tape."""
-    value_class = _class(Value, lambda *args, **kwargs: _new_value(tape, *args, **kwargs))
+    # Classes refer to themselves and wait for the collector; the tape must not wait with them.
+    reference = weakref.ref(tape)
+    value_class = _class(Value, lambda *args, **kwargs: _new_value(reference(), *args, **kwargs))
     float_class = _class(float, _as_float)
     classes = {Value: value_class, float: float_class}
 
@@ -69,7 +72,7 @@ def _class(original: type, call: Callable[..., Any]) -> type:
 
 
 def _new_value(
-    tape: Tape,
+    tape: Tape | None,
     data: Any,
     _children: Iterable[Any] = (),
     _op: Any = "",
@@ -80,6 +83,7 @@ def _new_value(
     One of a traced number is that number, from which no gradient flows on, as none flows on from
     an eager Value to the float it was made of.
     """
+    assert tape is not None
     if tuple(_children):
         raise refused(
             "a Value is made with operands of its own here, whose derivative cannot be followed; "

@@ -54,8 +54,20 @@ class Node(Operators):
         tape = self._tape
         if len(operands) == 2 and operation is not ops.dot:  # most operations, the quickest way
             a, b = operands
-            if type(a) is type(b) is Traced and a._tape is b._tape is tape:
-                return Traced(tape, tape.record((operation, a._index, b._index)))
+            left, right = type(a), type(b)
+            if left is Traced:
+                if right is Traced or right is TracedNumber:
+                    if a._tape is b._tape:
+                        return Traced(tape, tape.record((operation, a._index, b._index)))
+                elif right is float or right is int:
+                    return Traced(tape, tape.record((operation, a._index, tape.index_of(b))))
+            elif right is Traced:
+                if left is float or left is int:
+                    return Traced(tape, tape.record((operation, tape.index_of(a), b._index)))
+                if left is TracedNumber and a._tape is b._tape:
+                    return Traced(tape, tape.record((operation, a._index, b._index)))
+        elif len(operands) == 1 and type(self) is Traced:
+            return Traced(tape, tape.record((operation, self._index)))
         indices = [x._index for x in operands if type(x) in _NUMBERS and x._tape is tape]
         if len(indices) != len(operands):
             indices = []
@@ -136,7 +148,7 @@ class Node(Operators):
 class Traced(Node):
     """A Value that is not known yet."""
 
-    __slots__ = ("__dict__",)
+    __slots__ = ()
 
     def _constant(self, number: float) -> "Traced":
         return Traced(self._tape, self._tape.index_of(number))
@@ -191,17 +203,22 @@ class Traced(Node):
 
     @property
     def label(self) -> str:
-        """The name that it was given in the function."""
-        if self._given is not None:
-            raise refused(
-                "the label of an argument is read in a lifted function, which would keep what it "
-                "is now for all calls; pass the text as an argument."
-            )
-        return str(vars(self).get("label", ""))
+        """Refused; it may be set, but there is no picture to show it."""
+        raise refused(
+            "the label of a Value is read in a lifted function, which would keep what it is now "
+            "for all calls; pass the text as an argument."
+        )
 
     @label.setter
     def label(self, label: str) -> None:
-        vars(self)["label"] = label
+        pass
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise refused(
+            "the attributes of a Value are read in a lifted function, which would keep what they "
+            "are now for all calls; pass them as arguments."
+        )
 
     def backward(self, **_: Any) -> None:
         """Refused."""
@@ -225,25 +242,6 @@ class Traced(Node):
         if node[0] is LEAF or node[0] is CONSTANT:
             return ()
         return tuple([Traced(self._tape, operand) for operand in node[1:]])
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the user added to Values; what he set on single ones is refused."""
-        given = self._given
-        kind = Value if given is None else type(given)
-        if name in getattr(given, "__dict__", ()):
-            raise refused(
-                f"the attribute {name} of a Value is read in a lifted function, which would keep "
-                "what it is now for all calls; pass it as an argument."
-            )
-        attribute = next((vars(c)[name] for c in kind.__mro__ if name in vars(c)), None)
-        if attribute is None:
-            raise AttributeError(f"'{kind.__name__}' object has no attribute {name!r}")
-        if attribute is _OF_VALUES.get(name):
-            raise refused(
-                f"{name} of a traced value, which has no graph while the program is being "
-                "recorded; return it and look at what the call returns."
-            )
-        return attribute.__get__(self, kind) if hasattr(attribute, "__get__") else attribute
 
 
 class TracedNumber(Node):
@@ -305,8 +303,8 @@ class TracedNumber(Node):
         """Itself, so that no Module takes it for a parameter."""
         return (self,)
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what is known of a number without the number."""
+    def _known(self, name: str) -> Any:
+        """Return an attribute that is known of a number without the number."""
         kind = self._kind
         if not hasattr(kind, name) or name in ASKED_BY_NUMPY:
             advice = f"; write functional.{name}(x)" if name in OPERATIONS else ""
@@ -421,7 +419,7 @@ class Condition:
 
     def __getattr__(self, name: str) -> Any:
         """Return what is known of a bool without the bool."""
-        return getattr(TracedNumber(self._tape, 0, self._kind), name)
+        return TracedNumber(self._tape, 0, self._kind)._known(name)
 
     def __copy__(self) -> "Condition":
         return self
@@ -472,8 +470,6 @@ class Batch:
 
 
 _NUMBERS = frozenset({Traced, TracedNumber})
-_OF_VALUES = dict(vars(Value))
-"""What Values have by themselves; what else they have, the user added."""
 
 
 ASKED_BY_NUMPY = ("__array_interface__", "__array_struct__", "__array_priority__", "__array__")
@@ -487,6 +483,12 @@ _COMPARED = {
     np.not_equal: "__ne__",
 }
 """The method of the second operand for each of NumPy's comparisons, the first being NumPy's."""
+PUBLIC_OF_NUMBERS = {
+    name
+    for kind in (Operators, float, int, np.float64, np.float32, np.int64, np.bool_)
+    for name in dir(kind)
+    if not name.startswith("_")
+}
 _KNOWN_OF_NUMBERS: dict[str, Any] = {
     "real": lambda x: x,
     "conjugate": lambda x: lambda: x,
@@ -510,13 +512,48 @@ def _of_earlier_call() -> TraceError:
     )
 
 
-def unknown(name: str) -> property:
-    """Return a property that asks what a traced number knows of the number that it stands for."""
+def known(name: str) -> property:
+    """Return a property that says what a traced number knows of the number that it stands for."""
 
     def ask(self: Any) -> Any:
-        return self.__getattr__(name)
+        return self._known(name)
 
     return property(ask)
+
+
+def _no_graph(name: str) -> property:
+    def ask(_: Traced) -> Any:
+        raise refused(
+            f"{name} of a traced value, which has no graph while the program is being recorded; "
+            "return it and look at what the call returns."
+        )
+
+    return property(ask)
+
+
+class _Added:
+    """An attribute that the user gave the class Value, or has in a class of his own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, traced: Traced, _owner: type) -> Any:
+        kind: Any = traced.__class__
+        attribute = next((vars(c)[self.name] for c in kind.__mro__ if self.name in vars(c)), None)
+        if attribute is None:
+            raise AttributeError(f"'{kind.__name__}' object has no attribute {self.name!r}")
+        return attribute.__get__(traced, kind) if hasattr(attribute, "__get__") else attribute
+
+
+def know_attributes(kinds: set[type]) -> None:
+    """Give traced values what the user gave these classes of Values, which may be Value itself.
+
+    Looking it up as it is asked for, by `__getattr__`, would slow down all other attributes.
+    """
+    for kind in kinds:
+        for name in {name for c in kind.__mro__ for name in vars(c)} - _ATTRIBUTES:
+            if not hasattr(Traced, name):
+                setattr(Traced, name, _Added(name))
 
 
 def _without_bits(other: Any) -> Any:
@@ -543,9 +580,12 @@ def _arithmetic(name: str) -> Any:
 
 
 # A float has none of a Value's methods: `hasattr` tells them apart.
-for _name in dir(Operators):
-    if not _name.startswith("_"):
-        setattr(TracedNumber, _name, unknown(_name))
+for _name in PUBLIC_OF_NUMBERS:
+    setattr(TracedNumber, _name, known(_name))
+for _name in ("_op", "_operation", "_adjoints", "_numbers"):
+    setattr(Traced, _name, _no_graph(_name))
+_ATTRIBUTES = {name for c in Value.__mro__ for name in vars(c)}
+"""What Values have by themselves."""
 for _name in (*(f"__{n}__" for n in ARITHMETIC), "__lt__", "__le__", "__gt__", "__ge__"):
     if hasattr(Node, _name) and _name not in vars(Condition):
         setattr(Condition, _name, _arithmetic(_name))

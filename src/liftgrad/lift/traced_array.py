@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.derivatives import Variable
 from liftgrad.lift.tape import LEAF, TABLE, TAKE, Tape
-from liftgrad.lift.trace import ASKED_BY_NUMPY, Condition, Node, Traced, TracedNumber, unknown
+from liftgrad.lift.trace import (
+    ASKED_BY_NUMPY,
+    PUBLIC_OF_NUMBERS,
+    Condition,
+    Node,
+    Traced,
+    TracedNumber,
+    known,
+)
 from liftgrad.lift.user_code import (
     ARITHMETIC,
     AS_INTEGER,
@@ -139,9 +147,19 @@ class TracedArray:
             "before the call and pass it."
         )
 
-    def __array_ufunc__(self, function: Any, *_: Any, **__: Any) -> Any:
-        """Refuse arithmetic with NumPy's arrays, and NumPy's functions."""
+    def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
+        """Refuse NumPy's arithmetic and functions but with arrays of Values, which are objects."""
+        if method == "__call__" and not options and any(map(_is_of_objects, operands)):
+            return function(*map(_as_objects, operands))
         raise refused(_AS_WHOLE if function.nin == 2 else _IN_NUMPY)
+
+    def __array_function__(
+        self, function: Any, _types: Any, operands: Any, options: dict[str, Any]
+    ) -> Any:
+        """Refuse NumPy's functions but products with arrays of Values."""
+        if function in _PRODUCTS and not options and any(map(_is_of_objects, operands)):
+            return function(*map(_as_objects, operands))
+        raise refused(_IN_NUMPY)
 
     def __copy__(self) -> "TracedArray":
         return self
@@ -322,13 +340,17 @@ class TracedIndex(Operators):
 
     __hash__ = TracedNumber.__hash__
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what is known of a number without the number."""
-        return self if name in ("real", "conjugate") else getattr(self._number(), name)
-
-    def item(self) -> "TracedIndex":
-        """Return it as a Python integer."""
-        return TracedIndex(self._tape, *self._place, int)
+    def _known(self, name: str) -> Any:
+        """Return an attribute that is known of a number without the number."""
+        match name:
+            case "real":
+                return self
+            case "conjugate":
+                return lambda: self
+            case "item":
+                return lambda: TracedIndex(self._tape, *self._place, int)
+            case _:
+                return self._number()._known(name)
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
@@ -346,9 +368,34 @@ class TracedIndex(Operators):
 
 
 # An integer has none of a Value's methods.
-for _name in dir(Operators):
-    if not _name.startswith("_"):
-        setattr(TracedIndex, _name, unknown(_name))
+for _name in PUBLIC_OF_NUMBERS:
+    setattr(TracedIndex, _name, known(_name))
+
+
+def _is_of_objects(x: Any) -> bool:
+    return type(x) is np.ndarray and x.dtype == object
+
+
+def _as_objects(x: Any) -> Any:
+    """Return an array of the elements' stand-ins."""
+    if type(x) is not TracedArray:
+        return x
+    objects = np.empty(x.shape, object)
+    for i, element in enumerate(x.ravel()):
+        objects.flat[i] = element
+    return objects
+
+
+def _with_objects(name: str) -> Any:
+    def apply(self: TracedArray, other: Any) -> Any:
+        if not _is_of_objects(other):
+            raise refused(_AS_WHOLE)
+        return getattr(_as_objects(self), name)(other)
+
+    return apply
+
+
+_PRODUCTS = frozenset({np.dot, np.inner, np.outer})
 
 
 def _kind_of_rows(rows: list[Any]) -> type:
@@ -388,7 +435,9 @@ refuse(TracedArray, (*ARITHMETIC, *COMPARISONS), _AS_WHOLE)
 refuse(TracedArray, (*CONVERSIONS, "bool", "hash"), _AS_WHOLE)
 refuse(TracedArray, ("contains",), _CONTAINED)
 refuse(TracedArray, ("setitem", "delitem"), _CHANGED)
-refuse(TracedArray, ("array", "array_function"), _IN_NUMPY)
+for _name in ("add", "sub", "mul", "truediv", "matmul", "pow"):
+    setattr(TracedArray, f"__{_name}__", _with_objects(f"__{_name}__"))
+refuse(TracedArray, ("array",), _IN_NUMPY)
 refuse(TracedArray, TEXT, AS_TEXT)
 refuse(TracedArray, PICKLING, AS_PICKLE)
 refuse(TracedIndex, CONVERSIONS, AS_INTEGER)

@@ -2,10 +2,10 @@
 
 import dis
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,7 +75,7 @@ def variables_of(function: types.FunctionType) -> Iterator[Source]:
     space = function.__globals__
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         yield Source(cell, space, name)
-    for name in sorted(_globals(function.__code__)):
+    for name in sorted(_arguments(function.__code__, ("LOAD_GLOBAL",))):
         yield Source(None, space, name)
 
 
@@ -107,16 +107,42 @@ def set_default(function: types.FunctionType, place: int | str, value: Any) -> N
 
 
 @lru_cache(maxsize=1024)
-def _globals(code: types.CodeType) -> frozenset[str]:
-    """Return the names of the globals that a function reads, with the functions inside of it."""
-    names = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
-    return frozenset(names.union(*map(_globals, _inner(code))))
-
-
-@lru_cache(maxsize=1024)
 def names_in(code: types.CodeType) -> frozenset[str]:
     """Return all names in a function that may be attributes, with the functions inside of it."""
     return frozenset(code.co_names).union(*map(names_in, _inner(code)))
+
+
+@dataclass(slots=True, frozen=True)
+class Mentioned:
+    """What the code of some functions mentions."""
+
+    names: frozenset[str]
+    """All names in it."""
+    attributes: frozenset[str]
+    """Those among them of attributes that it reads."""
+    imports: frozenset[str]
+    """The modules that it imports when it runs."""
+
+    @classmethod
+    def by(cls, functions: Iterable[types.FunctionType]) -> Self:
+        """Return what these functions mention."""
+        codes = [f.__code__ for f in functions]
+        return cls(
+            frozenset[str]().union(*map(names_in, codes)),
+            frozenset[str]().union(*(_arguments(c, _ATTRIBUTES) for c in codes)),
+            frozenset[str]().union(*(_arguments(c, _IMPORTS) for c in codes)),
+        )
+
+
+_ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM")
+_IMPORTS = ("IMPORT_NAME",)
+
+
+@lru_cache(maxsize=2048)
+def _arguments(code: types.CodeType, instructions: tuple[str, ...]) -> frozenset[str]:
+    """Return the names in these instructions of a function, and of those inside of it."""
+    names = {i.argval for i in dis.get_instructions(code) if i.opname in instructions}
+    return frozenset(names.union(*(_arguments(inner, instructions) for inner in _inner(code))))
 
 
 def _inner(code: types.CodeType) -> list[types.CodeType]:

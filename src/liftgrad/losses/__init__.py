@@ -11,6 +11,8 @@ themselves. In a lifted function targets may be numbers or indices that vary by 
 (0.2014, [-0.1824, 0.1824])
 """
 
+from typing import TYPE_CHECKING, Any
+
 from liftgrad.losses.of_classes import cross_entropy, multi_margin_loss, nll_loss
 from liftgrad.losses.of_numbers import (
     binary_cross_entropy_with_logits,
@@ -35,3 +37,30 @@ __all__ = [
     "multi_margin_loss",
     "nll_loss",
 ]
+
+_ELSEWHERE = {
+    "BCELoss": "binary_cross_entropy_with_logits, of scores before the sigmoid",
+    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
+    "CrossEntropyLoss": "cross_entropy",
+    "HuberLoss": "huber_loss",
+    "L1Loss": "l1_loss",
+    "MSELoss": "mse_loss",
+    "MultiMarginLoss": "multi_margin_loss",
+    "NLLLoss": "nll_loss",
+    "SmoothL1Loss": "huber_loss",
+    "binary_cross_entropy": "binary_cross_entropy_with_logits, of scores before the sigmoid",
+    "hinge_loss": "hinge",
+    "mae": "l1_loss",
+    "mse": "mse_loss",
+}
+"""The names of others."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _ELSEWHERE:
+            raise AttributeError(
+                f"liftgrad.losses has no {name}, and losses are functions; call losses."
+                f"{_ELSEWHERE[name]}."
+            )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -69,22 +69,23 @@ def cross_entropy(
 
     weights = _weights("cross_entropy", weight)
 
+    def smoothed(x: Any) -> Any:
+        # Without smoothing a class of -inf costs nothing, but 0 times it would be nan.
+        return x if known else where((abs(x) < math.inf) | (label_smoothing > 0.0), x, 0.0)
+
     def rule(row: list[Any], at: At) -> Any:
         shifted, normaliser = shifted_scores(row, "cross_entropy")
         own = at(shifted)
         if weights is None:
             if known and not label_smoothing:
                 return normaliser - own
-            average = mean(shifted)
-            if not known:
-                # Without smoothing a class of -inf costs nothing, but 0 times it would be nan.
-                average = where((average > -math.inf) | (label_smoothing > 0.0), average, 0.0)
+            average = smoothed(mean(shifted))
             return normaliser - (1.0 - label_smoothing) * own - label_smoothing * average
         loss = share(at(weights), normaliser - own)
         if known and not label_smoothing:
             return loss
         costs = [share(w, normaliser - x) for w, x in zip(weights, shifted, strict=True)]
-        return share(1.0 - label_smoothing, loss) + share(label_smoothing, mean(costs))
+        return share(1.0 - label_smoothing, loss) + label_smoothing * smoothed(mean(costs))
 
     return _of_rows("cross_entropy", rule, scores, targets, reduction, weights, ignore_index)
 

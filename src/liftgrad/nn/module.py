@@ -277,11 +277,14 @@ def _inner_modules(x: Any, name: str) -> Iterator[tuple[str, Module]]:
 
 
 def _items(x: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield the items of a list, tuple, dict or array of objects, with names."""
-    if getattr(getattr(x, "dtype", None), "kind", "") == "O":
-        x = x.tolist() if x.ndim else [x.item()]
-    if isinstance(x, list | tuple | deque):
+    """Yield the items of a list, tuple, deque, dict or array of objects, with names."""
+    if isinstance(x, _SEQUENCES):
         x = dict(enumerate(x))
+    elif getattr(x, "dtype", None) == "O":
+        x = dict(enumerate(x.tolist() if x.ndim else [x.item()]))
     if isinstance(x, dict):
         for key, item in x.items():
             yield (f"{name}.{key}" if name else str(key)), item
+
+
+_SEQUENCES = (list, tuple, deque)

@@ -15,6 +15,8 @@ floats; the compiler runs the same rule on symbols to make it part of a native t
 1.0
 """
 
+from typing import TYPE_CHECKING, Any
+
 from liftgrad.optim.adagrad import Adagrad
 from liftgrad.optim.adam import Adam, AdamW
 from liftgrad.optim.clip import clip_grad_norm_, clip_grad_value_
@@ -56,3 +58,26 @@ __all__ = [
     "warm_restarts",
     "warm_up",
 ]
+
+_SCHEDULES = {
+    "ConstantLR": "constant(0.1)",
+    "CosineAnnealingLR": "cosine(0.1, 0.0, steps=100)",
+    "CosineAnnealingWarmRestarts": "warm_restarts(0.1, 0.0, steps=100)",
+    "ExponentialLR": "exponential(0.1, gamma=0.9)",
+    "LinearLR": "linear(0.1, 0.01, steps=100)",
+    "OneCycleLR": "one_cycle(0.1, steps=100)",
+    "SequentialLR": "warm_up(0.0, 10, then=optim.constant(0.1))",
+    "StepLR": "step(0.1, every=30)",
+    "lr_scheduler": "step(0.1, every=30)",
+}
+"""PyTorch's classes, which are made of an optimiser, and what an optimiser is made with here."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _SCHEDULES:
+            raise AttributeError(
+                f"liftgrad.optim has no {name}, since an optimiser is made with its schedule; pass "
+                f"lr=optim.{_SCHEDULES[name]} to the optimiser."
+            )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

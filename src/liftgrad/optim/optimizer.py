@@ -264,7 +264,7 @@ class Optimizer:
 
         >>> from liftgrad import Value, optim
         >>> optimizer = optim.SGD([Value(1.0)], lr=optim.ReduceLROnPlateau(0.5))
-        >>> [plateau.rate for plateau in optimizer.plateaus]
+        >>> [plateau.rate for plateau in optimizer.plateaus()]
         [0.5]
         """
         found = [plateau for rule in self.rules for plateau in plateaus(rule.lr)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from liftgrad import files
-from liftgrad.plot.axes import axes_of
+from liftgrad.plot.axes import axes_of, make_room_for_legend
 from liftgrad.plot.decision_regions import DecisionRegions, compute_regions
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ class BoundaryAnimation:
             if shown is None or not np.array_equal(shown.classes, regions.classes):
                 ax.clear()
                 regions.plot(ax, title=text or " ")
+                if self._ax is None:
+                    make_room_for_legend(ax)
             else:
                 for artist in shown.artists_:
                     artist.remove()

@@ -58,13 +58,18 @@ def letters_across(ax: "Axes", size: str) -> int:
 
 
 def make_room_for_legend(ax: "Axes") -> None:
-    """Widen the figure of axes so that a legend beside them takes nothing from them."""
+    """Widen the figure of axes so that a legend beside them takes nothing from them.
+
+    A legend above them does not.
+    """
     figure, legend = ax.get_figure(root=True), ax.get_legend()
     assert figure is not None
     assert legend is not None
+    if legend.get_window_extent().x0 < ax.get_window_extent().x1:
+        return
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + legend.get_window_extent().width / figure.dpi, height)
     figure.draw_without_rendering()
     # Axes of equal units may not have filled the width that they had.
-    figure.set_size_inches(max(width, figure.get_tightbbox().width + 0.2), height)
+    figure.set_size_inches(max(width, figure.get_tightbbox().width + 0.3), height)
     figure.draw_without_rendering()

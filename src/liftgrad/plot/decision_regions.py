@@ -247,7 +247,7 @@ class DecisionRegions:
         above = draw_points(ax, self.X, self.y, self.class_names)
         ax.set(xlabel=self.plane.labels[0], ylabel=self.plane.labels[1])
         show_plane(ax, self.xx0, self.xx1)
-        if own and not above:
+        if own:
             make_room_for_legend(ax)
         set_title(ax, title, pad=24.0 if above else None)
         if self.plane.note:

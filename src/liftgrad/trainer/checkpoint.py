@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liftgrad import files
+from liftgrad.trainer.state import pack
 
 if TYPE_CHECKING:
     from liftgrad.trainer.trainer import Trainer
@@ -62,8 +63,6 @@ class Writer:
             files.check_writable(name)
         self.trainer, self.rule = trainer, rule
         self.last, self.epochs = time.monotonic(), 0
-        self._written: tuple[int, int] | None = None
-        """How many steps and epochs the trainer had taken when one was written."""
 
     def due(self) -> bool:
         """Tell whether one is due by the clock."""
@@ -78,13 +77,24 @@ class Writer:
             self.write()
 
     def write(self) -> None:
-        """Write one now, unless the last one is of the same moment."""
-        moment = self.trainer.optimizer.steps, len(self.trainer._log.rows)
-        if moment == self._written:
+        """Write one now, unless the latest is of the same moment."""
+        content, latest = pack(self.trainer), self.names[0]
+        if not _holds(latest, content):
+            self._move_earlier()
+            files.write(latest, content)
+        self.last = time.monotonic()
+
+    def _move_earlier(self) -> None:
+        """Copy each to the name of the one before it, unless Ctrl-C came when that was done."""
+        latest, *earlier = self.names
+        if not (earlier and latest.is_file()) or _holds(earlier[0], latest.read_bytes()):
             return
         for newer, older in reversed(list(itertools.pairwise(self.names))):
             # A copy, so that there is a whole file at each name all the time.
             if newer.is_file():
                 files.write(older, newer.read_bytes())
-        self.trainer.save(self.names[0])
-        self.last, self._written = time.monotonic(), moment
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Tell whether a file has this content."""
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content

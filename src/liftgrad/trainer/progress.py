@@ -31,6 +31,9 @@ def shown(wanted: bool, epochs: int, rows: int | None) -> Iterator[Show]:
     from rich.table import Column  # noqa: PLC0415
 
     console = Console(highlight=False)
+    shown = console.is_terminal
+    if not shown:
+        console.is_interactive = True  # else Rich before 14.3 ends a hidden bar with an empty line
     bar = Progress(
         # A narrow terminal cuts the last column, not the others.
         TextColumn("Epoch", table_column=Column(no_wrap=True)),
@@ -39,7 +42,7 @@ def shown(wanted: bool, epochs: int, rows: int | None) -> Iterator[Show]:
         TextColumn("left, {task.description}", table_column=Column(ratio=1, no_wrap=True)),
         expand=True,
         console=console,
-        disable=not console.is_terminal,
+        disable=not shown,
         transient=True,
     )
     with bar:

@@ -163,7 +163,8 @@ def _state(
     began = listed("began", entry.get("began", older), lambda n, x: whole(n, x, most=steps))
     if len(began) != len(older):
         raise ValueError(f"its began is not of {len(optimizer.rules)} groups")
-    if len(entry.get("plateaus", [])) != len(optimizer.plateaus()):
+    told = listed("plateaus", entry.get("plateaus", []), _plateau)
+    if len(told) != len(optimizer.plateaus()):
         raise ValueError("its plateaus are not those of the optimiser's schedules")
     digest, parameters = entry["names"], arrays["parameters"]
     columns = {name: arrays[f"state.{name}"] for name in optimizer.state}
@@ -175,7 +176,7 @@ def _state(
         },
         steps=steps,
         began=began,
-        plateaus=listed("plateaus", entry.get("plateaus", []), _plateau),
+        plateaus=told,
         losses=floats("history.loss", arrays["history.loss"]),
         epoch=floats("epoch.loss", arrays["epoch.loss"]),
         rows=_rows({name: arrays[f"epochs.{name}"] for name in names}),

@@ -38,6 +38,9 @@ class Trainer:
 
     What the loss draws at random, as in dropout, it draws anew at each step from Python's `random`.
 
+    `copy.deepcopy((model, trainer))` goes on as the original does, and so does a pickle; a copy of
+    the trainer alone has parameters that are no model's.
+
     >>> import numpy as np
     >>> from liftgrad import Trainer, Value, lift, optim, vmap
     >>> from liftgrad.functional import mean

@@ -1,0 +1,58 @@
+"""Settings: what an estimator can be set to, looked at when it is fitted."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from liftgrad.numbers import is_number, is_whole
+
+ACTIVATIONS = {"identity": "relu", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
+"""The network's name of each; a network without activations asks for none."""
+
+
+def check_settings(estimator: Any, *, incremental: bool) -> None:
+    """Refuse settings that make no sense, or none for `partial_fit`.
+
+    Raises:
+        ValueError: for these.
+
+    """
+    if incremental and estimator.early_stopping:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    activation = estimator.activation
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        raise ValueError(f"activation={activation!r}; choose one of {', '.join(ACTIVATIONS)}.")
+    for name, number in _counts(estimator).items():
+        if not is_whole(number) or number < 1:
+            raise ValueError(f"{name}={number!r}; pass a whole number, 1 or more.")
+    for name in ("alpha", "tol", "learning_rate_init"):
+        number = getattr(estimator, name)
+        if not is_number(number) or not 0.0 <= number < math.inf:
+            raise ValueError(f"{name}={number!r}; pass a finite number, 0 or more.")
+    for name in ("shuffle", "early_stopping", "warm_start"):
+        switch = getattr(estimator, name)
+        if not (isinstance(switch, bool | np.bool_) or (is_whole(switch) and switch in (0, 1))):
+            raise ValueError(f"{name}={switch!r}; pass True or False.")
+    fraction = estimator.validation_fraction
+    if (
+        not is_number(fraction)
+        or not 0.0 <= fraction < 1.0
+        or (estimator.early_stopping and not fraction)
+    ):
+        raise ValueError(f"validation_fraction={fraction!r}; pass a number above 0 and below 1.")
+
+
+def _counts(estimator: Any) -> dict[str, Any]:
+    """Return the settings that count something."""
+    counts = {name: getattr(estimator, name) for name in ("max_iter", "n_iter_no_change")}
+    if not isinstance(estimator.batch_size, str) or estimator.batch_size != "auto":
+        counts["batch_size"] = estimator.batch_size
+    for i, size in enumerate(hidden_sizes(estimator.hidden_layer_sizes)):
+        counts[f"hidden_layer_sizes[{i}]"] = size
+    return counts
+
+
+def hidden_sizes(sizes: Any) -> tuple[Any, ...]:
+    """Return the hidden layers' sizes; one number is one layer."""
+    return tuple(sizes) if isinstance(sizes, list | tuple | np.ndarray) else (sizes,)
