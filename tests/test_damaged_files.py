@@ -153,8 +153,11 @@ def test_a_damaged_model_is_refused_or_is_what_was_written(name, tmp_path):
         return "as it was" if says(loaded) == expected else "other numbers in silence"
 
     def used(loaded):
-        with np.errstate(all="ignore"), contextlib.suppress(ValueError):  # beyond all numbers
-            loaded.predict(X.astype(loaded._dtype))
+        with np.errstate(all="ignore"), contextlib.suppress(OverflowError):
+            try:
+                loaded.predict(X.astype(loaded._dtype))
+            except ValueError as error:  # a parameter may be 1e308
+                assert "are beyond the range of" in str(error)  # noqa: PT017, one of two ends
         return "made up"
 
     for i in range(COUNT // 2):

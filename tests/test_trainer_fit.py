@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from liftgrad import EarlyStopping, Trainer, lift, nn, optim, set_num_threads, vmap
-from liftgrad.errors import LiftError
+from liftgrad.errors import CheckpointError, LiftError
 from liftgrad.functional import mean
 from liftgrad.lift.portions import get_num_threads
+from liftgrad.sealed import seal, unseal
+from liftgrad.trainer import state
 
 BACKENDS = ["native", "numpy"]
 
@@ -466,6 +468,25 @@ def test_a_plateau_goes_on_from_a_checkpoint(told, tmp_path):
     got = fit(second, second_trainer, series[told:])
     assert got.table()["lr"].tolist() == expected.table()["lr"].tolist()
     assert numbers(second) == numbers(whole)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [None, 5, [], [None], [{}], [{"rate": -1.0, "best": 1.0, "waited": 0, "cooling": 0}], [{}, {}]],
+)
+def test_what_a_plateau_was_told_is_looked_at(said, tmp_path):
+    """A checkpoint that says something else is refused, and nothing is changed."""
+    model = make_model()
+    schedule = optim.ReduceLROnPlateau(0.5, monitor="loss")
+    trainer = Trainer(lift(squared), optim.SGD(model.parameters(), lr=schedule))
+    trainer.fit(2, model, *make_data())
+    trainer.save(tmp_path / "c")
+    arrays, entry = unseal(state.KIND, tmp_path / "c")
+    (tmp_path / "c").write_bytes(seal(state.KIND, arrays, {**entry, "plateaus": said}))
+    before = schedule.state_dict()
+    with pytest.raises(CheckpointError, match=r"damaged|plateaus"):
+        trainer.load(tmp_path / "c")
+    assert schedule.state_dict() == before
 
 
 def test_a_plateau_of_what_is_not_there_is_refused():

@@ -47,11 +47,35 @@ HABITS = {
     "verbose": (lambda t, m: t.fit(3, m, X, Y, verbose=1), "write progress=True."),
     "arguments by name": (
         lambda t, m: t.fit(3, model=m, X=X, y=Y),
-        "the loss's arguments have no names here: trainer.fit(10, model, X, y).",
+        "the loss's arguments are passed to fit(), without names: trainer.fit(10, model, X, y).",
     ),
     "a typing error": (
         lambda t, m: t.fit(3, m, X, Y, metric=half),
         "'metric'; it has validation, metrics, early_stopping, callbacks, checkpoint, progress.",
+    ),
+    "epochs of a Trainer": (
+        lambda t, m: Trainer(loss, t.optimizer, epochs=10),
+        "Trainer() has no argument 'epochs'; it is for fit(): trainer.fit(10, model, X, y).",
+    ),
+    "metrics of a Trainer": (
+        lambda t, m: Trainer(loss, t.optimizer, metrics={"a": half}),
+        "it is for fit(): trainer.fit(10, model, X, y, metrics=...).",
+    ),
+    "a Trainer's rate": (
+        lambda t, m: Trainer(loss, t.optimizer, lr=0.1),
+        "it is the optimiser's: optim.Adam(model.parameters(), lr=0.001).",
+    ),
+    "a typing error in a Trainer": (
+        lambda t, m: Trainer(loss, t.optimizer, batch=8),
+        "it has batch_size, shuffle, seed, max_norm, clip_value.",
+    ),
+    "a seed that is none": (
+        lambda t, m: Trainer(loss, t.optimizer, batch_size=8, seed=-1),
+        "seed=-1; pass a whole number, 0 or more.",
+    ),
+    "a monitor that is no name": (
+        lambda t, m: EarlyStopping(monitor=half),
+        "pass the name of a metric, and the metric to fit().",
     ),
     "validation=(X, y)": (
         lambda t, m: t.fit(3, m, X, Y, validation=(X, Y)),

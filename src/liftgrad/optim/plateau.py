@@ -14,8 +14,9 @@ class ReduceLROnPlateau:
     """A rate that is multiplied by `factor` once a number has not become better for a while.
 
     `Trainer.fit` tells it the number after each epoch, also where it follows a `warm_up`; a loop of
-    one's own calls `step` instead. It has PyTorch's arguments and results, and is what an optimiser
-    takes as its `lr`:
+    one's own calls `step` instead, and so does a callback where a function of one's own asks for
+    the rate: that is not looked into. It has PyTorch's arguments and results, and is what an
+    optimiser takes as its `lr`:
 
     >>> from liftgrad.engine import Value
     >>> from liftgrad.optim import SGD

@@ -33,6 +33,7 @@ _INSTEAD = {
     "class_weight": _OF_THE_LOSS,
 }
 """Arguments that others have."""
+_OF_FIT = ("validation", "metrics", "early_stopping", "callbacks", "checkpoint", "progress")
 _ELSEWHERE = {
     "predict": "ask liftgrad.predict(model, X)",
     "evaluate": "call the loss itself, or pass validation= and metrics= to fit()",
@@ -125,25 +126,28 @@ def check_count(count: Any, what: str, loss: LiftedFunction, method: str) -> Non
 
 
 def check_unknown(
-    unknown: Mapping[str, Any], loss: LiftedFunction, method: Callable[..., Any]
+    unknown: Mapping[str, Any], loss: LiftedFunction, called: Callable[..., Any]
 ) -> None:
-    """Refuse arguments that `fit` does not have.
+    """Refuse arguments that `Trainer` or its `fit` does not have.
 
     Raises:
         TypeError: naming the first, and what to write instead.
 
     """
     for name in unknown:
-        fit, arguments = call_of(loss), _arguments(loss)
-        if name in _INSTEAD:
-            cure = _INSTEAD[name].format(name=name, fit=fit, arguments=arguments)
+        parameters = inspect.signature(called).parameters.values()
+        own = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        of_trainer = isinstance(called, type)
+        if of_trainer and name in (*_OF_FIT, "epochs", "max_epochs"):
+            cure = f"it is for fit(): {call_of(loss)}"
+            cure = f"{cure[:-1]}, {name}=...)" if name in _OF_FIT else cure
+        elif name in _INSTEAD:
+            cure = _INSTEAD[name].format(name=name, fit=call_of(loss), arguments=_arguments(loss))
         elif name in inspect.signature(loss).parameters:
-            cure = f"the loss's arguments have no names here: {fit}"
+            cure = f"the loss's arguments are passed to fit(), without names: {call_of(loss)}"
         else:
-            named = inspect.signature(method).parameters.values()
-            own = [p.name for p in named if p.kind is p.KEYWORD_ONLY]
             cure = f"it has {', '.join(own)}"
-        raise TypeError(f"fit() has no argument {name!r}; {cure}.")
+        raise TypeError(f"{called.__name__}() has no argument {name!r}; {cure}.")
 
 
 def checked_callbacks(early_stopping: Any, checkpoint: Any, callbacks: Any) -> list[Any]:

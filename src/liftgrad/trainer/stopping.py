@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.numbers import is_whole
+from liftgrad.numbers import is_number, is_whole
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class EarlyStopping:
 
     Raises:
         ValueError: if `patience` is less than 1, `min_delta` negative or `mode` unknown.
+        TypeError: if `monitor` is no name.
 
     """
 
@@ -44,8 +45,13 @@ class EarlyStopping:
     def __post_init__(self) -> None:
         if not is_whole(self.patience) or self.patience < 1:
             raise ValueError(f"patience is a number of epochs, 1 or more; got {self.patience!r}.")
-        if not 0.0 <= self.min_delta < math.inf:
-            raise ValueError(f"min_delta is a finite number, 0 or more; got {self.min_delta}.")
+        if not is_number(self.min_delta) or not 0.0 <= self.min_delta < math.inf:
+            raise ValueError(f"min_delta is a finite number, 0 or more; got {self.min_delta!r}.")
+        if not isinstance(self.monitor, str):
+            raise TypeError(
+                f"monitor is of type {type(self.monitor).__name__}; pass the name of a metric, and "
+                "the metric to fit()."
+            )
         if self.mode not in ("min", "max"):
             raise ValueError(f"mode is 'min' or 'max'; got {self.mode!r}.")
 

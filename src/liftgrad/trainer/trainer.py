@@ -1,6 +1,5 @@
 """Trainer: many steps of a lifted loss and an optimiser, run natively."""
 
-import math
 import os
 import sys
 import time
@@ -17,7 +16,7 @@ from liftgrad.lift.listing import Listing
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.tracebacks import with_short_tracebacks
 from liftgrad.lift.training import Training
-from liftgrad.numbers import is_number, is_whole
+from liftgrad.numbers import is_whole
 from liftgrad.optim import Optimizer
 from liftgrad.trainer import habits
 from liftgrad.trainer.batches import Batches, Order
@@ -27,6 +26,7 @@ from liftgrad.trainer.failure import Snapshot, fail
 from liftgrad.trainer.history import EpochState, History, Log
 from liftgrad.trainer.interruption import deferred
 from liftgrad.trainer.progress import shown
+from liftgrad.trainer.settings import check_settings
 from liftgrad.trainer.state import names_digest, other_names, pack, unpack
 from liftgrad.trainer.stopping import Best, EarlyStopping
 
@@ -62,12 +62,13 @@ class Trainer:
         seed: of the order of the samples.
         max_norm: clip the gradients to this norm, as `optim.clip_grad_norm_` does.
         clip_value: clip each gradient to this size, as `optim.clip_grad_value_` does.
+        unknown: arguments of `fit` and of other libraries, which are refused with what to write.
 
     Raises:
         LiftError: if `loss` is not lifted.
-        TypeError: if `optimizer` is none.
+        TypeError: if `optimizer` is none, or an argument is not the Trainer's.
         ValueError: if `batch_size` is not positive, or `max_norm` or `clip_value` is negative, or
-            both are given.
+            both are given, or `seed` is no whole number.
 
     """
 
@@ -81,21 +82,12 @@ class Trainer:
         seed: int = 0,
         max_norm: float | None = None,
         clip_value: float | None = None,
+        **unknown: Never,
     ) -> None:
         habits.check_loss(loss)
         habits.check_optimizer(optimizer)
-        if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
-            raise ValueError(
-                f"batch_size={batch_size!r}; pass a whole number, 1 or more, or None for all "
-                "samples."
-            )
-        for name, bound in (("max_norm", max_norm), ("clip_value", clip_value)):
-            if bound is not None and not (is_number(bound) and 0.0 <= bound < math.inf):
-                raise ValueError(f"{name} is a finite number, 0 or more; got {name}={bound!r}.")
-        if max_norm is not None and clip_value is not None:
-            raise ValueError(
-                "gradients are clipped by max_norm or by clip_value; pass one of them."
-            )
+        habits.check_unknown(unknown, loss, type(self))
+        check_settings(batch_size, seed, max_norm, clip_value)
         self._clipping = Clipping(max_norm, clip_value)
         self.loss, self.optimizer = loss, optimizer
         # NumPy's numbers, as a grid has them, would be others than Python's in a checkpoint.
@@ -162,6 +154,7 @@ class Trainer:
         interrupted is finished first. Ctrl-C ends a fit after a whole step: it says so on standard
         error and returns with `interrupted` set in the history; the model stays as it is then, and
         the next fit goes on from there. (One of 0 epochs puts the best epoch's parameters back.)
+        A `ReduceLROnPlateau` among the rates is told of each epoch.
 
         >>> from liftgrad import EarlyStopping, Value, lift, optim
         >>> w = [Value(0.0)]
