@@ -21,7 +21,7 @@ DOCUMENTED = [
         f"liftgrad.{name}"
         for name in (
             *("functional", "losses", "nn", "init", "optim", "data", "plot", "gpt"),
-            *("gradcheck", "trainer", "estimators"),
+            *("gradcheck", "trainer", "estimators", "errors"),
         )
     ),
 ]

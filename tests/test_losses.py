@@ -501,3 +501,14 @@ def test_numbers_as_classes_in_a_lifted_function():
     lifted = lift(cross_entropy)
     with pytest.raises(TypeError, match="takes the indices of classes as targets"):
         lifted([Value(1.0), Value(2.0)], 1.0)
+
+
+def test_settings_that_are_values_keep_their_gradient():
+    """And numbers of NumPy's are as Python's."""
+    w, factor = Value(3.0), Value(0.5)
+    losses.l2([w], factor).backward()
+    assert (w.grad, factor.grad) == (3.0, 9.0)
+    margin = Value(1.0)
+    losses.multi_margin_loss([Value(0.0), Value(0.5)], 1, margin=margin).backward()
+    assert margin.grad == 0.5
+    assert losses.l1([np.float32(3.0)], np.float32(0.1)) == 3.0 * float(np.float32(0.1))

@@ -126,7 +126,7 @@ def test_a_picture_is_saved_whole(tmp_path, extension):
 def test_a_picture_that_was_not_drawn(tmp_path):
     """There is no figure yet then."""
     boundary = plot.DecisionBoundary(*[np.zeros((2, 2))] * 3, X, Y)
-    with pytest.raises(ValueError, match=r"call plot\(\) first"):
+    with pytest.raises(ValueError, match=r"call plot\(\) of the picture first"):
         plot.save(boundary.figure_, tmp_path / "picture.png")
 
 

@@ -125,6 +125,9 @@ pair: tuple[Value, float] = two([Value(1.0)])
 loss: Value = Model().loss(2.0)
 Model().loss("wrong")
 slope: float = grad(lambda x: x**2)(3.0)
+squashed: Value = functional.tanh(result)
+number: float = functional.exp(1.0)
+wrong_number: float = functional.exp(result)
 """
 
 

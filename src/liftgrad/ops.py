@@ -16,9 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pickle import PicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from liftgrad.numbers import to_float
+
+if TYPE_CHECKING:
+    from liftgrad.engine import Value
 
 Interval = tuple[float, float]
 Adjoints = tuple[Any, ...]
@@ -68,6 +71,12 @@ class Operation:
     """Whether the result counts as a constant, so that no gradient flows to the operands: not even
     a zero, which an infinite derivative further down would turn into nan."""
 
+    @overload
+    def __call__(self, *operands: float) -> float: ...
+    @overload
+    def __call__(self, *operands: "Value") -> "Value": ...
+    @overload
+    def __call__(self, *operands: Any) -> Any: ...
     def __call__(self, *operands: Any) -> Any:
         """Apply to floats, giving a float, or to Values or traced values, giving one of them."""
         count = self.arity

@@ -61,7 +61,8 @@ def _is_ours(frame: TracebackType) -> bool:
 
 
 def _is_refusal(error: Exception, last: TracebackType) -> bool:
-    """Tell whether we raised an error on purpose: it is of our own kinds, or by a `raise`."""
-    if isinstance(error, LiftgradError | AssertionError):
-        return isinstance(error, LiftgradError)
-    return _is_ours(last) and last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+    """Tell whether we refuse something: by an error of our own, or by a `raise` of another."""
+    if isinstance(error, LiftgradError):
+        return True
+    raised = _is_ours(last) and last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+    return raised and isinstance(error, TypeError | ValueError | IndexError)

@@ -14,7 +14,7 @@ from liftgrad.losses.reduction import (
     reduced,
     share,
 )
-from liftgrad.numbers import is_number, is_whole, plain
+from liftgrad.numbers import as_python, is_number, is_whole
 from liftgrad.ops import divide
 
 
@@ -63,7 +63,7 @@ def cross_entropy(
         IndexError: if a target is no index of its row.
 
     """
-    known, label_smoothing = is_number(label_smoothing), plain(label_smoothing)
+    known, label_smoothing = is_number(label_smoothing), as_python(label_smoothing)
     if known and not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"label_smoothing is from 0 to 1; got label_smoothing={label_smoothing}.")
 
@@ -126,7 +126,7 @@ def multi_margin_loss(
     >>> multi_margin_loss([0.5, 2.0, 1.25, -3.0], 1)
     0.0625
     """
-    margin = plain(margin)
+    margin = as_python(margin)
 
     def rule(row: list[Any], at: At) -> Any:
         own, target = at(row), at.target

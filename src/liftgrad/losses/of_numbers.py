@@ -13,7 +13,7 @@ from liftgrad.losses.reduction import (
     reduced,
     share,
 )
-from liftgrad.numbers import is_number, plain
+from liftgrad.numbers import as_python, is_number
 
 
 def mse_loss(predictions: Any, targets: Any, reduction: Reduction = "mean") -> Any:
@@ -59,7 +59,7 @@ def huber_loss(
     # In a lifted function delta may be one of its inputs, known at run time only.
     if is_number(delta) and not delta > 0.0:
         raise ValueError(f"huber_loss needs a delta above 0; got delta={delta}.")
-    delta = plain(delta)
+    delta = as_python(delta)
 
     def rule(p: Any, t: Any) -> Any:
         difference = p - t

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from liftgrad.functional import dot, total
-from liftgrad.numbers import plain
+from liftgrad.numbers import as_python
 
 
 def l1(parameters: Iterable[Any], factor: float = 1e-4) -> Any:
@@ -13,7 +13,7 @@ def l1(parameters: Iterable[Any], factor: float = 1e-4) -> Any:
     >>> l1([3.0, -4.0], factor=0.5)
     3.5
     """
-    return plain(factor) * total([abs(p) for p in parameters])
+    return as_python(factor) * total([abs(p) for p in parameters])
 
 
 def l2(parameters: Iterable[Any], factor: float = 1e-4) -> Any:
@@ -23,4 +23,4 @@ def l2(parameters: Iterable[Any], factor: float = 1e-4) -> Any:
     12.5
     """
     parameters = list(parameters)
-    return plain(factor) * dot(parameters, parameters)
+    return as_python(factor) * dot(parameters, parameters)

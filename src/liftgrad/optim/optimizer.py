@@ -260,7 +260,13 @@ class Optimizer:
         return [rule.rate(step - rule.began) for rule in self.rules]
 
     def plateaus(self) -> list[ReduceLROnPlateau]:
-        """Return the schedules of the groups' rates that are to be told of each epoch."""
+        """Return the schedules of the groups' rates that are to be told of each epoch.
+
+        >>> from liftgrad import Value, optim
+        >>> optimizer = optim.SGD([Value(1.0)], lr=optim.ReduceLROnPlateau(0.5))
+        >>> [plateau.rate for plateau in optimizer.plateaus()]
+        [0.5]
+        """
         found = [plateau for rule in self.rules for plateau in plateaus(rule.lr)]
         return list({id(plateau): plateau for plateau in found}.values())
 

@@ -88,7 +88,14 @@ class ReduceLROnPlateau:
         return self.rate
 
     def step(self, number: Any) -> None:
-        """Take the number of one more epoch into account."""
+        """Take the number of one more epoch into account.
+
+        >>> rate = ReduceLROnPlateau(0.5, factor=0.5, patience=0)
+        >>> for loss in (3.0, 2.0, 2.0):
+        ...     rate.step(loss)
+        >>> rate.rate
+        0.25
+        """
         number = to_float(number)
         if self._is_better(number):
             self.best, self.waited = number, 0
@@ -109,11 +116,20 @@ class ReduceLROnPlateau:
         return sign * number < sign * (self.best * (1.0 - sign * self.threshold))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the rate, the best number and the counts."""
+        """Return the rate, the best number and the counts.
+
+        >>> ReduceLROnPlateau(0.5).state_dict()
+        {'rate': 0.5, 'best': inf, 'waited': 0, 'cooling': 0}
+        """
         return {name: getattr(self, name) for name in _STATE}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`.
+
+        >>> rate = ReduceLROnPlateau(0.5)
+        >>> rate.load_state_dict({"rate": 0.25, "best": 2.0, "waited": 1, "cooling": 0})
+        >>> rate.rate
+        0.25
 
         Raises:
             ValueError: if it is none; nothing is changed then.

@@ -89,7 +89,7 @@ class Best:
                 f"early stopping ended the fit, since {rule.monitor} was nan in each of "
                 f"{self.waited} epochs; monitor another number, or other data.",
                 RuntimeWarning,
-                stacklevel=4,  # the caller of fit()
+                stacklevel=5,  # the caller of fit()
             )
         return ends
 
