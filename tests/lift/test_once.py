@@ -10,6 +10,7 @@ import pstats
 import random
 import secrets
 import sys
+import threading
 import time
 import uuid
 from collections import deque
@@ -161,6 +162,15 @@ def test_the_sentence_names_the_generator_and_the_function():
 
     line = timed.__code__.co_firstlineno
     assert refusal(timed, Value(1.0)).startswith(f"{__file__}:{line + 2}: the lifted function")
+
+
+def test_a_generator_that_a_library_hides_is_refused():
+    """It is found among all that there are in the process."""
+    holder = threading.local()
+    holder.rng = np.random.default_rng(1)
+    assert "draws numbers from a generator, and" in refusal(
+        lambda x: x + holder.rng.normal(), Value(1.0)
+    )
 
 
 def test_generators_that_nobody_draws_from_are_allowed():
