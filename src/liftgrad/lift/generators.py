@@ -23,6 +23,7 @@ _DRAWS = frozenset(
         *("random", "rand", "randn", "randint", "integers", "normal", "standard_normal", "gauss"),
         *("normalvariate", "choice", "choices", "shuffle", "permutation", "rvs", "rng"),
         *("default_rng", "Random", "RandomState", "Generator"),
+        *("eval", "exec", "__import__", "import_module"),
     )
 )
 _GENERATORS = ("Generator", "BitGenerator", "RandomState")
