@@ -10,10 +10,12 @@ import pstats
 import random
 import secrets
 import sys
+import threading
 import time
 import uuid
 from collections import deque
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial, singledispatch, wraps
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +69,49 @@ class _Noise(nn.Module):
         return x + RNG.random()
 
 
+class _Drawn:
+    """Draws when it is made."""
+
+    def __init__(self):
+        self.noise = RNG.normal()
+
+
+@dataclass
+class _Default:
+    """Draws a default."""
+
+    noise: float = field(default_factory=RNG.normal)
+
+
+def with_noise(function):
+    @wraps(function)
+    def noisy(*arguments):
+        return function(*arguments) + RNG.normal()
+
+    return noisy
+
+
+@with_noise
+def decorated(x):
+    return x * 1.0
+
+
+@singledispatch
+def dispatched(x):
+    return x + RNG.normal()
+
+
+@lru_cache
+def cached():
+    return RNG.normal()
+
+
+def drawn():
+    while True:
+        yield RNG.normal()
+
+
+vectorized = np.vectorize(lambda x: x + RNG.normal())
 GLOBAL = _Noise(np.random.default_rng(2))
 rng = np.random.default_rng(3)
 noisy = partial(RNG.normal, 0.0)
@@ -87,6 +132,16 @@ DRAWS = [
     lambda x: Draw()(x) * 1.0,
     lambda x: x + rng.permutation(9)[0],
     lambda x, r=RNG: x + r.normal(),
+    lambda x: x + _Drawn().noise,
+    lambda x: x + _Default().noise,
+    lambda x: decorated(x) * 1.0,
+    lambda x: dispatched(x) * 1.0,
+    lambda x: x + cached(),
+    lambda x: x + next(drawn()),
+    lambda x: x + float(vectorized(1.0)),
+    lambda x: x + eval("RNG.normal()"),
+    lambda x: x + globals()["RNG"].normal(),
+    lambda x: x + __import__("random").random(),
     lambda x: x + next(iter([RNG])).normal(),
     lambda x: x + sum(g.normal() for g in GENERATORS["noise"]),
     lambda x: x + np.random.default_rng().normal(),
@@ -161,6 +216,15 @@ def test_the_sentence_names_the_generator_and_the_function():
 
     line = timed.__code__.co_firstlineno
     assert refusal(timed, Value(1.0)).startswith(f"{__file__}:{line + 2}: the lifted function")
+
+
+def test_a_generator_that_a_library_hides_is_refused():
+    """It is found among all that there are in the process."""
+    holder = threading.local()
+    holder.rng = np.random.default_rng(1)
+    assert "draws numbers from a generator, and" in refusal(
+        lambda x: x + holder.rng.normal(), Value(1.0)
+    )
 
 
 def test_generators_that_nobody_draws_from_are_allowed():

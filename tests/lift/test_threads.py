@@ -120,7 +120,7 @@ def test_the_gil_is_released_while_kernels_run(threads):
     """Python goes on in another thread during one long native call."""
     threads(1)
     f = lift(squared)
-    model, arguments = make_model(), make_data(1_200_000)
+    model, arguments = make_model(), make_data(1_500_000)
     f(model, *arguments)
     ticks, running = [], threading.Event()
 

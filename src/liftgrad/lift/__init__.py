@@ -46,7 +46,9 @@ def lift(
 
     It runs on copies of what it is given. Results that it notes down in new attributes of objects
     (`self.out = ...`) are not there after the call, nor in the next one, also for `hasattr`; any
-    other change of what outlives the call is refused.
+    other change of what outlives the call is refused. So is what may differ at the next call: to
+    draw random numbers (but by `functional.uniform`), to read the clock, the environment or a file,
+    to take items from an iterator that is not the function's own.
 
     Natively, sums of products are added up in another order than eagerly, and round once for each
     term: they agree to some units in the last place of the sum of the terms' absolute values. Where

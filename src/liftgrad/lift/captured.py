@@ -305,6 +305,9 @@ class Captured:
                 self._watch(accessor)
         elif isinstance(code, type) and is_users_class(code):
             self._watch_class(code)
+            for base in code.__mro__:  # what has a class at hand may make objects of it
+                for name in _CONSTRUCTION:
+                    self._watch(vars(base).get(name))
         elif isinstance(code, types.FunctionType) and is_users(code.__globals__):
             if id(code) in self._seen or id(code) in self.functions:
                 return
@@ -315,9 +318,11 @@ class Captured:
                 self._add(source, self.statics)
                 self._watch(source.value())
             self._watch_names_in_modules(code)
-        elif id(code) not in self._seen:
+        elif id(code) not in self._seen and not isinstance(code, type | types.ModuleType):
             self._seen.add(id(code))
-            for _, x in reach([("", code)]):
+            # A cache of calls has the function that it calls among its attributes.
+            inside = [("", code), *getattr(code, "__dict__", {}).items()]
+            for _, x in reach(inside):
                 kind: Any = type(x)
                 if is_users_class(kind):
                     self._watch_class(kind)

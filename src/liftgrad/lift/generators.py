@@ -20,10 +20,10 @@ from liftgrad.lift.static import snapshot
 
 _DRAWS = frozenset(
     (
-        *("random", "rand", "randn", "randint", "integers", "normal", "standard_normal", "uniform"),
-        *("gauss", "normalvariate", "choice", "choices", "sample", "shuffle", "permutation"),
-        *("bernoulli", "binomial", "poisson", "exponential", "beta", "gamma", "rvs", "bytes"),
-        *("seed", "default_rng", "rng", "Random", "RandomState", "Generator"),
+        *("random", "rand", "randn", "randint", "integers", "normal", "standard_normal", "gauss"),
+        *("normalvariate", "choice", "choices", "shuffle", "permutation", "rvs", "rng"),
+        *("default_rng", "Random", "RandomState", "Generator"),
+        *("eval", "exec", "__import__", "import_module"),
     )
 )
 _GENERATORS = ("Generator", "BitGenerator", "RandomState")
@@ -53,17 +53,16 @@ class Generators:
         numpy_random = sys.modules.get("numpy.random")
         if numpy_random is not None:
             own["numpy.random"] = numpy_random.get_state.__self__
-        held = {name: x for name, x in named if isinstance(x, kinds)}
-        self.known: dict[int, tuple[str, Any, bool]] = {}
+        self.known: dict[int, tuple[str, Any, bool]] = {
+            id(x): (name, x, True) for name, x in named if isinstance(x, kinds)
+        }
         """Their names by identity, themselves, and whether the function names them."""
-        for name, x in held.items():
-            self.known[id(x)] = name, x, True
         for name, x in own.items():
             self.known.setdefault(id(x), (name, x, mentioned))
         if mentioned:
             for x in gc.get_objects():
                 if issubclass(type(x), kinds):
-                    self.known.setdefault(id(x), (f"a {type(x).__name__}", x, False))
+                    self.known.setdefault(id(x), ("a generator", x, False))
         self.alone = _is_alone()
         self.before = self._states()
 

@@ -81,6 +81,7 @@ _NAMES = frozenset(
         *("urandom", "getrandom", "uuid1", "uuid4", "randbelow", "randbits", "token_bytes"),
         *("token_hex", "token_urlsafe", "SystemRandom", "Random", "RandomState", "default_rng"),
         *_READS,
+        *("eval", "exec", "__import__", "import_module"),
         *("SeedSequence", "PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"),
     )
 )
