@@ -196,7 +196,9 @@ def test_an_interrupted_run(tmp_path, moment):
     assert old.read_text() == "the old one"
 
 
-@pytest.mark.parametrize("module", ["click.core", "numpy.lib", "liftgrad.cli.display"])
+@pytest.mark.parametrize(
+    "module", ["liftgrad.ops", "click.core", "numpy.lib", "liftgrad.cli.display"]
+)
 def test_an_interruption_while_libraries_are_loaded(tmp_path, module):
     """Ends the command with status 130 and that one word, not with where Python was."""
     command = [sys.executable, "-X", "importtime", "-m", "liftgrad", "moons"]
@@ -216,6 +218,30 @@ def test_an_interruption_while_libraries_are_loaded(tmp_path, module):
         assert process.wait() == 130
     assert lines == ["Interrupted.\n"]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_program_that_imports_liftgrad_keeps_its_ctrl_c(tmp_path):
+    """Only the command itself ends at once, and only until it is loaded."""
+    program = """
+import signal, liftgrad
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+from liftgrad.cli import main
+try:
+    main(["--version"])
+finally:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+    (tmp_path / "program.py").write_text(program)
+    for command in (["-c", program], ["program.py"], ["-m", "program"]):
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_terminal_shows_a_progress_bar(tmp_path):

@@ -1,5 +1,10 @@
 """Write the network on single numbers. Run it at tensor speed. See every step between."""
 
+from liftgrad import loading
+
+if loading.is_command():
+    loading.begin()  # before all imports that take their time
+
 import importlib
 from typing import TYPE_CHECKING, Any
 
