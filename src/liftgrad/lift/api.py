@@ -369,6 +369,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         return listing(self.__name__, signature, built, program, update)
 
     def _warn_of_many(self) -> None:
+        if len(self._programs.values) < 2:
+            return  # the one before took too much memory to be kept
         earlier, later = list(self._programs.values)[-2:]
         first = next(i for i, (a, b) in enumerate(zip(earlier, later, strict=False)) if a != b)
         tokens = is_among_integers(later, first)

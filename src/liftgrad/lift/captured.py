@@ -27,7 +27,7 @@ from liftgrad.lift.once import running_once
 from liftgrad.lift.passing import is_iterator
 from liftgrad.lift.reach import reach
 from liftgrad.lift.static import Static, is_sized, is_users, is_users_class, snapshot
-from liftgrad.lift.unchanged import Watched
+from liftgrad.lift.unchanged import Live, Watched
 from liftgrad.lift.variables import (
     Default,
     Mentioned,
@@ -134,15 +134,7 @@ class Captured:
                 *(("", vars(copy)) for copy in copies.values()),
             ]
         )
-        sources = list(self.statics.items())
-        # The originals of what these functions have copies of: others see them.
-        shared = len(self.code) > len(self.functions)
-        sources += [x for x in self.sources.items() if shared or x[0] not in values]
-        known = [
-            *((name, source.value()) for name, source in sources),
-            *((name, source.cell) for name, source in sources if isinstance(source, Source)),
-        ]
-        live = self.spaces.values()
+        known, live = self._known_beside(values), self.spaces.values()
         with running_once(self.function, others, known, live, self.mentioned):
             result = copies[id(self.function)](*args, **kwargs)
         watched.check()
@@ -158,7 +150,22 @@ class Captured:
         """Call the function as `call` does, once it is known to change nothing."""
         values = {name: x for name, x in values.items() if name in self.sources}
         copies, *_ = self._copies(values, stand_ins)
-        return copies[id(self.function)](*args, **kwargs)
+        live = Live(self.spaces.values(), self._known_beside(values), self.mentioned.names)
+        try:
+            return copies[id(self.function)](*args, **kwargs)
+        finally:
+            live.put_back()  # what objects of other modules noted down
+
+    def _known_beside(self, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        """Return the variables, and what they stand for, of which the copies have no copy."""
+        sources = list(self.statics.items())
+        # The originals of what these functions have copies of: others see them.
+        shared = len(self.code) > len(self.functions)
+        sources += [x for x in self.sources.items() if shared or x[0] not in values]
+        return [
+            *((name, source.value()) for name, source in sources),
+            *((name, source.cell) for name, source in sources if isinstance(source, Source)),
+        ]
 
     def _copies(
         self, values: dict[str, Any], stand_ins: Mapping[Any, Any]

@@ -231,8 +231,12 @@ def flat(result: Any) -> list[Any]:
 
 
 def _copy(value: Any) -> Any:
-    plain = type(value) is Value or hasattr(value, "_copied_as")
-    return Value(value.data) if plain and not value._prev else copy_value(value)
+    """Return a leaf of a Value's number, and of its class if that is the user's."""
+    if type(value) is Value or hasattr(value, "_copied_as"):
+        return Value(value.data)
+    copied = copy_value(value)
+    copied._prev, copied._operation = (), ""
+    return copied
 
 
 def _is_alike(a: NDArray[Any], b: NDArray[Any]) -> bool:

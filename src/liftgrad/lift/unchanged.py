@@ -135,7 +135,7 @@ def _contents(x: Any) -> list[Any]:
     if isinstance(x, list | deque | bytearray):
         return list(x)
     if isinstance(x, np.ndarray):
-        return x.reshape(-1).tolist()
+        return x.reshape(-1).tolist() if x.dtype == object else [x.tobytes()]
     if isinstance(x, set):
         return sorted(x, key=id)
     if isinstance(x, dict):
@@ -145,8 +145,6 @@ def _contents(x: Any) -> list[Any]:
             return [x.cell_contents]
         except ValueError:  # not bound
             return []
-    if isinstance(x, np.ndarray):
-        return [x.tobytes()]
     attributes = attributes_of(x)
     return [*attributes, *attributes.values()]
 
@@ -181,6 +179,8 @@ def _restore(x: Any, contents: list[Any]) -> None:
         del x.cell_contents
         for item in contents:
             x.cell_contents = item
+    elif isinstance(x, np.ndarray) and x.dtype == object:
+        x.flat = contents
     elif isinstance(x, np.ndarray):
         x[...] = np.frombuffer(contents[0], x.dtype).reshape(x.shape)
     else:
