@@ -180,7 +180,8 @@ def _restore(x: Any, contents: list[Any]) -> None:
         for item in contents:
             x.cell_contents = item
     elif isinstance(x, np.ndarray) and x.dtype == object:
-        x.flat = contents
+        for i, item in enumerate(contents):
+            x.flat[i] = item
     elif isinstance(x, np.ndarray):
         x[...] = np.frombuffer(contents[0], x.dtype).reshape(x.shape)
     else:
