@@ -342,7 +342,7 @@ def test_a_file_may_be_written_out_of_order(tmp_path):
 
 
 WRITING = ("write_text", "write_bytes", "savefig", "save_file", "tofile")
-KEEPERS = {"files.py", "kernel_cache.py", "tables.py"}
+KEEPERS = {"files.py", "private_folder.py", "tables.py"}
 """Who may open files to write: the cache's entries and standard input's copy are no outputs."""
 
 

@@ -110,11 +110,11 @@ def test_threads_may_import_it_at_once():
     """Each another module of the package: none waits for a lock that waits for it."""
     program = """
 import importlib, sys, threading
+import liftgrad
 
 def load(name):
     start.wait()
     importlib.import_module(name)
-    import liftgrad
     results.append(liftgrad.lift(lambda x: x + 1.0)(1.0).data)
 
 names = 2 * [f"liftgrad.{name}" for name in ("lift", "lift.twister", "lift.api", "trainer")]
