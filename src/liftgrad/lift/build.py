@@ -120,7 +120,7 @@ def trace(
     def numbers(group: int, first: int, count: int) -> list[Traced]:
         return [Traced(tape, i) for i in tape.leaves(group, first, count)]
 
-    # The tape is a great many small objects that all live: the collector would only look at them.
+    # The tape is many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()
     gc.disable()
     tracing.depth += 1
@@ -151,7 +151,8 @@ def trace(
     finally:
         tracing.depth -= 1
         if collecting:
-            if gc.get_freeze_count() < _PYTHONS_OWN:  # else the user's own would thaw, too
+            large = len(tape.nodes) > _LARGE  # else the collector would never come to run
+            if large and gc.get_freeze_count() < _PYTHONS_OWN:  # else the user's would thaw, too
                 gc.freeze()
                 gc.unfreeze()  # into the oldest generation, past the collections of the young ones
             gc.enable()
@@ -188,6 +189,8 @@ def trace(
     )
 
 
+_LARGE = 5000
+"""Nodes of a tape that is worth keeping from the collector."""
 _PYTHONS_OWN = 1000
 """More objects than Python 3.12 has frozen when it begins, and fewer than a program would."""
 
