@@ -167,3 +167,14 @@ def test_helpers_that_were_replaced_are_not_kept():
         assert lifted(Value(2.0)).data == 2.0 * k
     gc.collect()
     assert sum(helper() is not None for helper in helpers) < 100
+
+
+def test_functions_that_are_gone_leave_nothing_to_collect_for_ever():
+    """Tracing lets the collector run: what refers to itself does not pile up."""
+    gc.collect()
+    made = []
+    for k in range(300):
+        f = lift(backend="numpy")(lambda x, k=float(k): x * k)
+        assert f(Value(2.0)).data == 2.0 * k
+        made.append(weakref.ref(f))
+    assert sum(f() is not None for f in made) < 250

@@ -128,7 +128,7 @@ def trace(
             return [Traced(tape, i) for i in tape.leaves(group, first, count)]
         return [TracedNumber(tape, i, float) for i in tape.leaves(group, first, count)]
 
-    # The tape is a great many small objects that all live: the collector would only look at them.
+    # The tape is many small objects that all live: the collector would only look at them.
     collecting = gc.isenabled()
     gc.disable()
     tracing.depth += 1
@@ -162,7 +162,8 @@ def trace(
     finally:
         tracing.depth -= 1
         if collecting:
-            if gc.get_freeze_count() < _PYTHONS_OWN:  # else the user's own would thaw, too
+            large = len(tape.nodes) > _LARGE  # else the collector would never come to run
+            if large and gc.get_freeze_count() < _PYTHONS_OWN:  # else the user's would thaw, too
                 gc.freeze()
                 gc.unfreeze()  # into the oldest generation, past the collections of the young ones
             gc.enable()
@@ -200,6 +201,8 @@ def trace(
     )
 
 
+_LARGE = 5000
+"""Nodes of a tape that is worth keeping from the collector."""
 _PYTHONS_OWN = 1000
 """More objects than Python 3.12 has frozen when it begins, and fewer than a program would."""
 

@@ -23,10 +23,7 @@ class Interruptible(Protocol):
 
 _waited_for: list["weakref.ref[Any]"] = []
 _taken: list[Any] = []
-_given_up: list["weakref.ref[Interruptible]"] = []
-_FEW = 64
-_most = _FEW
-"""How many are remembered before those that are no more are looked for."""
+_given_up: "weakref.WeakSet[Interruptible]" = weakref.WeakSet()
 
 
 def waited_for() -> threading.RLock:
@@ -39,17 +36,9 @@ def waited_for() -> threading.RLock:
     return lock
 
 
-_registering = waited_for()
-
-
 def given_up(owner: Interruptible) -> None:
     """Have the owner's lock made anew in a forked process if another thread held it."""
-    global _most  # noqa: PLW0603, a registry of the process
-    with _registering:
-        _given_up.append(weakref.ref(owner))
-        if len(_given_up) > _most:
-            _given_up[:] = [reference for reference in _given_up if reference() is not None]
-            _most = _FEW + 2 * len(_given_up)
+    _given_up.add(owner)
 
 
 def _before() -> None:
@@ -67,10 +56,7 @@ def _after() -> None:
 
 def _after_in_child() -> None:
     _after()
-    for reference in _given_up:
-        owner = reference()
-        if owner is None:
-            continue
+    for owner in list(_given_up):
         lock: Any = owner.lock
         if lock.acquire(blocking=False):
             lock.release()

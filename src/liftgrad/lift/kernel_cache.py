@@ -9,7 +9,6 @@ their names is looked at; one that others could write to is not used at all.
 import hashlib
 import os
 import re
-import secrets
 import time
 import warnings
 from contextlib import suppress
@@ -82,13 +81,13 @@ class KernelCache:
         name = _name(key)
         with suppress(OSError), Folder.of(self.directory) as folder:
             # Whole or not at all, whoever else writes the same entry.
-            folder.write(name, f"{name}.{secrets.token_hex(8)}", contents)
+            folder.write(name, f"{name}.{os.urandom(8).hex()}", contents)
             self._shrink(folder)
 
     def _shrink(self, folder: Folder) -> None:
         entries = []
         for name in folder.names():
-            if _OURS.fullmatch(name):
+            if re.fullmatch(_OURS, name):
                 with suppress(OSError):  # another process was faster
                     status = folder.status(name)
                     entries.append((status.st_mtime, status.st_size, name))
@@ -103,7 +102,7 @@ class KernelCache:
 
 
 _ENDING = ".kernels"
-_OURS = re.compile(rf"[0-9a-f]{{64}}{re.escape(_ENDING)}(\.[0-9a-f]{{16}})?")
+_OURS = r"[0-9a-f]{64}\.kernels(\.[0-9a-f]{16})?"
 
 
 def _name(key: str) -> str:
