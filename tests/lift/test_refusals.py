@@ -5,6 +5,8 @@ import math
 import random
 import re
 import threading
+from contextvars import ContextVar
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,23 +70,27 @@ def test_a_traced_value_has_no_number(conversion):
 
 def test_a_value_of_an_earlier_call():
     """Stored where the lift does not look, and used again."""
-    kept = threading.local()
+    kept = ContextVar("kept")
 
     def store(p):
-        kept.value, kept.condition = p[0] * 2.0, p[0] > 0.0
+        kept.set(SimpleNamespace(value=p[0] * 2.0, condition=p[0] > 0.0))
         return p[1] * 1.0
 
     lift(store, check=False)(values(2))
     for use in (
-        lambda p: p[0] * kept.value,
-        lambda p: kept.value * p[0],
-        lambda p: where(kept.condition, p[0], p[1]),
-        lambda p: where((p[0] > 0.0) & kept.condition, p[0], p[1]),
-        lambda p: where(kept.condition | (p[0] > 0.0), p[0], p[1]),
+        lambda p: p[0] * kept.get().value,
+        lambda p: kept.get().value * p[0],
+        lambda p: where(kept.get().condition, p[0], p[1]),
+        lambda p: where((p[0] > 0.0) & kept.get().condition, p[0], p[1]),
+        lambda p: where(kept.get().condition | (p[0] > 0.0), p[0], p[1]),
     ):
         with pytest.raises(LiftError, match="an earlier call"):
             lift(use)(values(2))
-    for leak in (lambda p: kept.value, lambda p: kept.condition, lambda p: kept.value + 1.0):
+    for leak in (
+        lambda p: kept.get().value,
+        lambda p: kept.get().condition,
+        lambda p: kept.get().value + 1.0,
+    ):
         with pytest.raises(LiftError, match="an earlier call"):
             lift(leak)(values(2))
 

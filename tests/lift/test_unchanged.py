@@ -1,9 +1,11 @@
 """A lifted function leaves all as it was, and what it leaves out of sight is seen all the same."""
 
 import importlib
+import logging
 import re
 import sys
 import textwrap
+import threading
 
 import pytest
 from refused import refusal
@@ -200,6 +202,21 @@ def test_attributes_of_copied_functions_are_refused():
     helper.calls = 0
     assert "calls is changed" in refusal(lambda x: helper(x) * 1.0, Value(1.0))
     assert helper.calls == 0
+
+
+def test_traced_numbers_do_not_stay_in_objects_of_libraries():
+    """A variable of a thread, and an attribute of a logger."""
+    local, logger = threading.local(), logging.getLogger(__name__)
+    logger.first = 1.0
+
+    def keep(x):
+        local.last = logger.first = logger.last = x * 2.0
+        return x * 1.0
+
+    assert re.search("(last|first) is changed", refusal(keep, Value(1.0)))
+    assert logger.first == 1.0
+    assert not hasattr(local, "last")
+    assert not hasattr(logger, "last")
 
 
 def test_slots_of_arguments_are_refused(other):

@@ -61,6 +61,9 @@ class Live:
         self.reached = list(reach(known))
         """All that it can get at from there."""
         self.named = [(name, x, _contents(x)) for name, x in self.reached if _is_container(x)]
+        # Objects of libraries have caches that may change: only what is traced must not stay.
+        objects = [x.__dict__ for _, x in self.reached if _is_librarys(x)]
+        self.others = [(attributes, dict(attributes)) for attributes in objects]
         self.mentioned = frozenset(mentioned)
         self.changed: str | None = None
         """The name of something that was not what it was."""
@@ -76,6 +79,10 @@ class Live:
                 if value is not known and self._is_meant(name, value):
                     self.changed = name
                     _bind(space, name, known)
+        for attributes, before in self.others:
+            for name in [name for name, value in attributes.items() if _traced(value)]:
+                self.changed = name
+                _bind(attributes, name, before.get(name, _ABSENT))
         for name, x, contents in self.named:
             if not _same(_contents(x), contents):
                 if not _same(_contents(_without_notes(x, contents)), contents):
@@ -129,6 +136,12 @@ _CONTAINERS = (list, deque, bytearray, set, dict, CellType, np.ndarray)
 def _is_container(x: Any) -> bool:
     kind: Any = type(x)
     return issubclass(kind, _CONTAINERS) or has_users_attributes(kind)
+
+
+def _is_librarys(x: Any) -> bool:
+    """Tell whether it is an object of a library, with attributes."""
+    own = isinstance(x, type | ModuleType) or _is_container(x)
+    return not own and isinstance(getattr(x, "__dict__", None), dict)
 
 
 def _contents(x: Any) -> list[Any]:
