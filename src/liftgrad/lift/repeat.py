@@ -100,7 +100,9 @@ class Repeat:
             if self.live != self.frozen or Window.comparisons != before:
                 return None
             # 0.0 equals -0.0, and 1 equals True and Value(1.0); each is another program.
-            if not all(map(is_, map(_item, self.holders, self.keys), self.numbers)):
+            if self.numbers and not all(
+                map(is_, map(_item, self.holders, self.keys), self.numbers)
+            ):
                 return None
         except Exception:  # noqa: BLE001, the user's own == may raise anything
             return None
