@@ -9,6 +9,7 @@ import copy
 import math
 import operator
 import pickle
+import re
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,7 @@ from liftgrad import Value
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import where
 from liftgrad.lift.api import lift
+from liftgrad.optim import SGD
 
 KINDS = {
     "Value": (lambda v, x, X, K: v, lambda: Value(3.0)),
@@ -333,6 +335,57 @@ def test_a_refusal_that_the_program_catches_is_a_refusal_still():
                 TraceError, match=r"test_protocol.py:\d+: .*not known|has no number"
             ):
                 lifted(Value(3.0), 3.0)
+
+
+OPTIMIZER = SGD([Value(1.0)], lr=0.1)
+
+
+def _whole_step(v):
+    OPTIMIZER.zero_grad()
+    OPTIMIZER.step()
+    return v * v
+
+
+def _set(v):
+    v.moment = 0.0
+    return v * v
+
+
+@pytest.mark.parametrize(
+    ("function", "cure"),
+    [
+        (lambda v: (v * v).backward() or v, "call backward() and the optimiser's step() on what"),
+        (lambda v: v * v.grad, "backward() or .grad in a lifted function"),
+        (_whole_step, "call them outside of it, or let a Trainer do it"),
+        (_set, "'Value' object has no attribute 'moment' in a lifted function"),
+        (lambda v: v.detach(), "'Value' object has no attribute 'detach' in a lifted function"),
+        (lambda v: f"{v:.2f}" and v, "return it and print what the call returns"),
+        (lambda v: np.exp(v), "use its methods and the functions of liftgrad.functional"),  # noqa: PLW0108
+        (lambda v: math.exp(v), "functions of liftgrad.functional instead of those of math"),  # noqa: PLW0108
+        (lambda v: v * (v.data // 1.0), "compute it before the call and pass it"),
+        (lambda v: v * {2.0: 1.0}[v.data], "use take(list, index)"),
+    ],
+)
+def test_frequent_mistakes_get_their_cure(function, cure):
+    """With the user's line, and once for each call."""
+    with pytest.raises(TraceError, match=re.escape(cure)) as caught:
+        lift(function)(Value(2.0))
+    assert str(caught.value).startswith(f"{__file__}:")
+
+
+@pytest.mark.parametrize(
+    ("function", "cure"),
+    [
+        (lambda v, X: v * X.mean(axis=0)[0], "loop over its rows, or its columns by X.T"),
+        (lambda v, X: v * X.std(), ".std of an array whose numbers are not known"),
+        (lambda v, X: v * np.sum(X), "an array is passed to NumPy"),
+        (lambda v, X: v * X[X > 0.0].sum(), "an array is used as one number"),
+        (lambda v, X: v * (1.0 in X), "compare element by element"),
+    ],
+)
+def test_what_arrays_do_not_do_here_is_said(function, cure):
+    with pytest.raises(TraceError, match=re.escape(cure)):
+        lift(function)(Value(2.0), np.ones((2, 2)))
 
 
 def _equal(a, b):

@@ -12,7 +12,7 @@ import numpy as np
 
 from liftgrad import ops
 from liftgrad.engine import Value
-from liftgrad.errors import LiftError, trace_errors
+from liftgrad.errors import LiftError, TraceError, trace_errors
 from liftgrad.legible import printable
 from liftgrad.lift.adjoint import adjoint
 from liftgrad.lift.arguments import flatten_result, substitute
@@ -25,7 +25,7 @@ from liftgrad.lift.tape import Tape
 from liftgrad.lift.trace import Batch, Condition, Traced, TracedNumber, know_attributes
 from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.unchanged import Watched
-from liftgrad.lift.user_code import refused
+from liftgrad.lift.user_code import line_of
 from liftgrad.operators import Operators
 
 
@@ -218,10 +218,10 @@ def _run(
             if refusals and not isinstance(error, LiftError):
                 raise refusals[0] from None
             _name_publicly(error)
-            if isinstance(error, AttributeError) and _IS_SET in str(error):
-                raise refused(
-                    f"{error} in a lifted function; what it set there would be lost after the "
-                    "call, so return it, or keep it in a variable."
+            if isinstance(error, AttributeError) and _UNKNOWN in str(error):
+                raise TraceError(
+                    f"{line_of(error)}: {error} in a lifted function, which knows what all Values "
+                    "have; pass other things as arguments, and keep them in variables."
                 ) from None
             raise
     if refusals:
@@ -238,7 +238,7 @@ def _name_publicly(error: Exception) -> None:
         error.args = (message, *error.args[1:])
 
 
-_IS_SET = "'Value' object has no attribute"
+_UNKNOWN = "'Value' object has no attribute"
 _PUBLIC = {
     "Traced": "Value",
     "TracedNumber": "float",

@@ -129,13 +129,15 @@ class TracedArray:
         """Return nested lists of the elements."""
         return [x.tolist() if isinstance(x, TracedArray) else x.item() for x in self]
 
-    def sum(self) -> Any:
-        """Return the sum of all elements."""
+    def sum(self, *axes: Any, **options: Any) -> Any:
+        """Return the sum of all elements; that along an axis is refused."""
+        if axes or options:
+            raise refused(_ALONG_AXES)
         return ops.total(*self.ravel())
 
-    def mean(self) -> Any:
-        """Return the mean of all elements."""
-        return self.sum() / self.size
+    def mean(self, *axes: Any, **options: Any) -> Any:
+        """Return the mean of all elements; that along an axis is refused."""
+        return self.sum(*axes, **options) / self.size
 
     def __getattr__(self, name: str) -> Any:
         """Refuse what arrays have beyond that."""
@@ -425,6 +427,10 @@ _CHANGED = (
 _CONTAINED = (
     "a Python branch (in) on an array whose numbers are not known while the program is being "
     "recorded; compare element by element and use where(condition, a, b)."
+)
+_ALONG_AXES = (
+    "a sum or mean along an axis of an array whose numbers are not known while the program is "
+    "being recorded; loop over its rows, or its columns by X.T, and take that of each."
 )
 _IN_NUMPY = (
     "an array is passed to NumPy, which would need its numbers while the program is being "

@@ -91,8 +91,15 @@ class Live:
 
     def check(self, place: str) -> None:
         """Raise TraceError if something had to be put back; `place` is where the function is."""
-        if self.changed is not None:
-            raise _changed(place, self.changed)
+        if self.changed is None:
+            return
+        if any(hasattr(type(x), "param_groups") for _, x in self.reached):
+            raise TraceError(
+                f"{place}: step() or zero_grad() of an optimiser, or another change of "
+                f"{self.changed}, in a lifted function, which runs once for many calls; call them "
+                "outside of it, or let a Trainer do it."
+            )
+        raise _changed(place, self.changed)
 
     def _is_meant(self, name: str, value: Any) -> bool:
         """Tell whether a variable was bound by the function: threads, or Python, bind others."""

@@ -33,6 +33,17 @@ def user_line() -> str:
     return line
 
 
+def line_of(error: Exception) -> str:
+    """Return "file:line" of the innermost frame of the user's that an error came through."""
+    line, traceback = "", error.__traceback__
+    while traceback is not None:
+        filename = traceback.tb_frame.f_code.co_filename
+        if is_users_file(filename):
+            line = f"{filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return line
+
+
 @lru_cache(maxsize=1024)
 def is_users_file(filename: str) -> bool:
     """Tell whether code in a file is the user's, not liftgrad's, Python's or a library's."""
