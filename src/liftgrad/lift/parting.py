@@ -7,7 +7,6 @@ they computed.
 """
 
 import math
-import random
 import sys
 from collections.abc import Callable, Collection, Sequence
 from types import FrameType
@@ -116,19 +115,16 @@ def _is_gradient(
 ) -> bool:
     """Tell whether a tape has the function's gradient, but for rounding.
 
-    The eager engine takes it from the tape, and both for parameters a little off, since terms that
-    cancel do so exactly on a tape, where equal operations are one.
+    The eager engine takes it from the tape. Where terms cancel they do so exactly on a tape, on
+    which equal operations are one; so the function's gradient may be as far off as it is for
+    parameters a little off.
     """
-    own, exact = _flat(gradients), _gradient(tape, gradients, 0.0, 0)
-    shakes = range(1, _SHAKES + 1)
-    of_tape = [_gradient(tape, gradients, jitter, seed) for seed in shakes]
-    of_function = [_flat(run(jitter, seed).gradients or {}) for seed in shakes]
+    own, exact = _flat(gradients), _gradient(tape, gradients)
+    nearby = [_flat(run(jitter, seed).gradients or {}) for seed in range(_SHAKES)]
     largest = max((abs(x) for x in own if math.isfinite(x)), default=0.0)
-    for a, b, *others in zip(own, exact, *of_function, *of_tape, strict=True):
+    for a, b, *others in zip(own, exact, *nearby, strict=True):
         if all(map(math.isfinite, (a, b, *others))):
-            spread = max(
-                *(abs(x - a) for x in others[:_SHAKES]), *(abs(x - b) for x in others[_SHAKES:])
-            )
+            spread = max(abs(x - a) for x in others)
             if abs(a - b) > max(1e-9 * largest, 100.0 * spread):
                 return False
     return True
@@ -138,12 +134,11 @@ def _flat(gradients: dict[int, list[float]]) -> list[float]:
     return [x for part in gradients.values() for x in part]
 
 
-def _gradient(tape: Tape, groups: Collection[int], jitter: float, seed: int) -> list[float]:
-    """Return the gradient of a tape's one result by these groups' leaves, all off by a jitter."""
-    uniform = random.Random(seed).uniform
+def _gradient(tape: Tape, groups: Collection[int]) -> list[float]:
+    """Return the gradient of a tape's one result by the leaves of these groups."""
     leaves = floats(tape)
     for i in groups:
-        leaves[i] = [Value(x * (1.0 + uniform(-jitter, jitter))) for x in leaves[i]]
+        leaves[i] = list(map(Value, leaves[i]))
     result = computed(tape, leaves, as_eagerly)[tape.outputs[0]]
     if isinstance(result, Value):
         result.backward()

@@ -31,6 +31,7 @@ def stand_ins(tape: Tape) -> dict[Any, Any]:
     value_class = _class(Value, lambda *args, **kwargs: _new_value(reference(), *args, **kwargs))
     float_class = _class(float, _as_float)
     classes = {Value: value_class, float: float_class}
+    tape.classes = classes  # which `x.__class__` gives, too
 
     def type_of(x: Any, *arguments: Any, **keywords: Any) -> Any:
         if arguments:
@@ -67,8 +68,10 @@ def _class(original: type, call: Callable[..., Any]) -> type:
         def __getattr__(cls, name: str) -> Any:
             return getattr(original, name)
 
-    # NumPy asks what may be a type for its `dtype`.
-    return Kind(original.__name__, (), {"dtype": np.dtype(float)} if original is float else {})
+    # It is a subclass, so that isinstance takes what has it as its class for the original's. NumPy
+    # asks what may be a type for its `dtype`.
+    extra = {"dtype": np.dtype(float)} if original is float else {}
+    return Kind(original.__name__, () if original is type else (original,), extra)
 
 
 def _new_value(

@@ -54,6 +54,8 @@ class Tape:
         """How many vmaps began."""
         self.draws: list[Draws] = []
         """The random numbers drawn so far."""
+        self.classes: dict[type, type] = {}
+        """What stands for some classes in the copies of the functions that are traced."""
         self.outputs: list[int] = []
         """The nodes of the results that depend on an argument, once the function has returned."""
         self.known = bytearray()

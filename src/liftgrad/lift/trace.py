@@ -174,7 +174,8 @@ class Traced(Node):
     def __class__(self) -> Any:
         """What it stands for, as `isinstance` asks it."""
         given = self._given
-        return Value if given is None or issubclass(Value, type(given)) else type(given)
+        kind = Value if given is None or issubclass(Value, type(given)) else type(given)
+        return self._tape.classes.get(kind, kind)
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
@@ -269,7 +270,7 @@ class TracedNumber(Node):
     @property
     def __class__(self) -> Any:
         """What it stands for, as `isinstance` asks it."""
-        return self._kind
+        return self._tape.classes.get(self._kind, self._kind)
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
