@@ -51,7 +51,10 @@ class Value(Operators, Copied):
 
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_numbers", "_operation", "_prev", "data", "grad")
+    __slots__ = (
+        *("__dict__", "__weakref__", "_operation", "_prev", "data", "grad"),
+        *("_first", "_result", "_second"),
+    )
 
     data: float
     """The number."""
@@ -61,8 +64,12 @@ class Value(Operators, Copied):
     """A name for pictures and messages."""
     _prev: tuple["Value", ...]
     """The operands; none for a leaf."""
-    _numbers: tuple[float, ...]
-    """The number that was computed and those of the operands then, whatever was set since."""
+    _result: float
+    """The number that was computed, whatever was set since."""
+    _first: Any
+    """The first operand's number then; where there are more than two, the list of all."""
+    _second: float
+    """The last operand's number then."""
 
     def __init__(
         self,
@@ -78,7 +85,7 @@ class Value(Operators, Copied):
         if label:
             self.label = label
         if self._prev:
-            self._numbers = (self.data, *[x.data for x in self._prev])
+            self._keep(self.data, [x.data for x in self._prev])
 
     def _apply(self, operation: Operation, *operands: Any) -> Any:
         data = [x.data for x in operands if type(x) is Value]
@@ -95,8 +102,23 @@ class Value(Operators, Copied):
         made.data = result if result.__class__ is float else to_float(result)
         made.grad = 0.0
         made._prev, made._operation = operands, operation
-        made._numbers = (made.data, *data)
+        made._keep(made.data, data)
         return made
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        """The number that was computed and those of the operands then."""
+        count = len(self._prev)
+        if count > 2:
+            return self._result, *self._first
+        return (self._result, self._first, self._second)[: count + 1]
+
+    def _keep(self, result: float, operands: Sequence[float]) -> None:
+        """Keep the number that was computed and those of the operands."""
+        # Not as a tuple, if they are few: it would be one object more for the collector to look at.
+        self._result, self._first, self._second = result, operands[0], operands[-1]
+        if len(operands) > 2:
+            self._first = operands
 
     def _constant(self, number: float) -> "Value":
         return Value(number)

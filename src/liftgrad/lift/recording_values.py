@@ -113,7 +113,8 @@ class Recorded(Value):
         was._tape.objects.pop(int(was._index), None)
         grad, label, own = self.grad, self.label, cast("Any", self)
         own.__class__ = Value
-        own._prev, own._operation, own._numbers = (was,), ops.total, (number, was.data)
+        own._prev, own._operation = (was,), ops.total
+        own._keep(number, [was.data])
         own.data, own.grad, own.label = number, grad, label
 
     @property
@@ -156,6 +157,10 @@ class Recorded(Value):
     def __getstate__(self) -> Any:
         state: Any = super().__getstate__()
         attributes, slots = state
+        result, *operands = self._numbers
+        slots.update(_result=result, _first=operands[0], _second=operands[-1])
+        if len(operands) > 2:
+            slots["_first"] = operands
         return ({**(attributes or {}), "label": self.label} if self.label else attributes), slots
 
     @property
@@ -191,7 +196,7 @@ class Recorded(Value):
         return numbers
 
     @property
-    def _numbers(self) -> tuple[float, ...]:  # type: ignore[override]
+    def _numbers(self) -> tuple[float, ...]:
         return tuple([self._tape.view[n] for n in (int(self._index), *self._operands)])
 
 

@@ -255,7 +255,7 @@ class LiftedValue(Value):
         return (call.node(),)
 
     @property
-    def _numbers(self) -> tuple[float, ...]:  # type: ignore[override]
+    def _numbers(self) -> tuple[float, ...]:
         return self.data, 0.0  # the call itself knows at which numbers it was made
 
     @property
