@@ -19,7 +19,8 @@ from liftgrad.functional import cos, dot, exp, log, maximum, sin, softmax, tanh,
 from liftgrad.lift.api import lift
 from liftgrad.lift.tape import CONSTANT, LEAF, TABLE, TAKE, Tape, number_of
 from liftgrad.lift.trace import Node, Traced
-from liftgrad.lift.traced_array import TracedArray, TracedIndex
+from liftgrad.lift.traced_array import TracedArray
+from liftgrad.lift.traced_index import TracedIndex
 from liftgrad.lift.vmap import vmap
 from liftgrad.numbers import plain
 from liftgrad.ops import OPERATIONS, Operation, power_constant

@@ -16,13 +16,15 @@ from liftgrad.errors import LiftError, TraceError, trace_errors
 from liftgrad.legible import printable
 from liftgrad.lift.adjoint import adjoint
 from liftgrad.lift.arguments import flatten_result, substitute
+from liftgrad.lift.attributes import know_attributes
+from liftgrad.lift.batch import Batch
 from liftgrad.lift.draws import Draws
 from liftgrad.lift.groups import Constants, Leaf, Rolled, View
 from liftgrad.lift.naming import LeafNames
 from liftgrad.lift.reading import Kind, Reading
 from liftgrad.lift.roll import roll
 from liftgrad.lift.tape import Tape
-from liftgrad.lift.trace import Batch, Condition, Traced, TracedNumber, know_attributes
+from liftgrad.lift.trace import Condition, Traced, TracedNumber
 from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.unchanged import Watched
 from liftgrad.lift.user_code import line_of

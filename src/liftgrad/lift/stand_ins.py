@@ -16,7 +16,7 @@ from liftgrad import ops
 from liftgrad.engine import Value
 from liftgrad.lift.tape import Tape
 from liftgrad.lift.trace import Condition, Traced, TracedNumber
-from liftgrad.lift.traced_array import TracedIndex
+from liftgrad.lift.traced_index import TracedIndex
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import to_float
 

@@ -5,7 +5,6 @@ for a Value, a `TracedNumber` for a Python or NumPy number, a `Condition` for a 
 the list of results of a mapped function. `isinstance` takes them for what they stand for.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ from liftgrad.lift.user_code import (
     AS_INTEGER,
     AS_PICKLE,
     AS_TEXT,
-    COMPARISONS,
     CONVERSIONS,
     IN_WHOLE_NUMBERS,
     PICKLING,
@@ -127,7 +125,7 @@ class Node(Operators):
         """
         tape = self._tape
         alone = not tape.batched or tape.mapping or not tape.depends_on_batch(self._index)
-        return part if alone or _differs(tape, operand) else Batch(part, tape)._total()
+        return part if alone or differs(tape, operand) else total_over_batch(part, tape)
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
@@ -310,8 +308,8 @@ class TracedNumber(Node):
         if not hasattr(kind, name) or name in ASKED_BY_NUMPY:
             advice = f"; write functional.{name}(x)" if name in OPERATIONS else ""
             raise AttributeError(f"'{kind.__name__}' object has no attribute {name!r}{advice}")
-        if name in _KNOWN_OF_NUMBERS:
-            return _KNOWN_OF_NUMBERS[name](self)
+        if name in KNOWN_OF_NUMBERS:
+            return KNOWN_OF_NUMBERS[name](self)
         raise refused(
             f".{name} of a number, which is not known while the program is being recorded; compute "
             "with operators and functions of liftgrad.functional."
@@ -432,44 +430,6 @@ class Condition:
         refuse_branch()
 
 
-class Batch:
-    """The results of a mapped function, one for each sample; see `vmap`."""
-
-    def __init__(self, each: Any, tape: Tape) -> None:
-        self.each = each
-        self._tape = tape
-
-    def _node_on(self, _tape: Tape) -> int:
-        raise refused(_AS_ONE)
-
-    def _total(self) -> Any:
-        tape, each = self._tape, self.each
-        if isinstance(each, Variable):
-            return each._record(lambda x: Batch(x, tape)._total(), self._total_pullback, (each,))
-        node = tape.index_of(each)
-        if not tape.depends_on_batch(node):
-            return Traced(tape, node) * self._samples()
-        return Traced(tape, tape.record((BATCH_TOTAL, node)))
-
-    def _total_pullback(self, g: Any, _y: Any, each: Any) -> tuple[Any]:
-        return (g if _differs(self._tape, each) else g * self._samples(),)
-
-    def _mean(self) -> Any:
-        return self._total() / self._samples()
-
-    def _samples(self) -> Traced:
-        return Traced(self._tape, self._tape.leaf(SAMPLES_LEAF, 0))
-
-    def __iter__(self) -> Iterator[Any]:
-        raise refused(
-            "the results of vmap have no fixed number within a lifted function; use total(results) "
-            "or mean(results), or return them, and compute each sample's loss in the mapped "
-            "function."
-        )
-
-    __len__ = __getitem__ = __contains__ = __iter__
-
-
 _NUMBERS = frozenset({Traced, TracedNumber})
 
 
@@ -484,13 +444,7 @@ _COMPARED = {
     np.not_equal: "__ne__",
 }
 """The method of the second operand for each of NumPy's comparisons, the first being NumPy's."""
-PUBLIC_OF_NUMBERS = {
-    name
-    for kind in (Operators, float, int, np.float64, np.float32, np.int64, np.bool_)
-    for name in dir(kind)
-    if not name.startswith("_")
-}
-_KNOWN_OF_NUMBERS: dict[str, Any] = {
+KNOWN_OF_NUMBERS: dict[str, Any] = {
     "real": lambda x: x,
     "conjugate": lambda x: lambda: x,
     "item": lambda x: lambda: TracedNumber(x._tape, x._index, type(x._kind(0).item())),
@@ -501,9 +455,28 @@ _KNOWN_OF_NUMBERS: dict[str, Any] = {
 }
 
 
-def _differs(tape: Tape, x: Any) -> bool:
+def differs(tape: Tape, x: Any) -> bool:
     """Tell whether a number of any kind differs from sample to sample."""
     return tape.depends_on_batch(tape.index_of(innermost(x)))
+
+
+def sample_count(tape: Tape) -> Traced:
+    """Return how many samples there are."""
+    return Traced(tape, tape.leaf(SAMPLES_LEAF, 0))
+
+
+def total_over_batch(each: Any, tape: Tape) -> Any:
+    """Return the total of a number over all samples."""
+    if isinstance(each, Variable):
+
+        def pullback(g: Any, _y: Any, each: Any) -> tuple[Any]:
+            return (g if differs(tape, each) else g * sample_count(tape),)
+
+        return each._record(lambda x: total_over_batch(x, tape), pullback, (each,))
+    node = tape.index_of(each)
+    if not tape.depends_on_batch(node):
+        return Traced(tape, node) * sample_count(tape)
+    return Traced(tape, tape.record((BATCH_TOTAL, node)))
 
 
 def _of_earlier_call() -> TraceError:
@@ -511,50 +484,6 @@ def _of_earlier_call() -> TraceError:
         "a traced value of an earlier call is used here; it has no number any more, so return it "
         "from the lifted function instead of storing it."
     )
-
-
-def known(name: str) -> property:
-    """Return a property that says what a traced number knows of the number that it stands for."""
-
-    def ask(self: Any) -> Any:
-        return self._known(name)
-
-    return property(ask)
-
-
-def _no_graph(name: str) -> property:
-    def ask(_: Traced) -> Any:
-        raise refused(
-            f"{name} of a traced value, which has no graph while the program is being recorded; "
-            "return it and look at what the call returns."
-        )
-
-    return property(ask)
-
-
-class _Added:
-    """An attribute that the user gave the class Value, or has in a class of his own."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, traced: Traced, _owner: type) -> Any:
-        kind: Any = traced.__class__
-        attribute = next((vars(c)[self.name] for c in kind.__mro__ if self.name in vars(c)), None)
-        if attribute is None:
-            raise AttributeError(f"'{kind.__name__}' object has no attribute {self.name!r}")
-        return attribute.__get__(traced, kind) if hasattr(attribute, "__get__") else attribute
-
-
-def know_attributes(kinds: set[type]) -> None:
-    """Give traced values what the user gave these classes of Values, which may be Value itself.
-
-    Looking it up as it is asked for, by `__getattr__`, would slow down all other attributes.
-    """
-    for kind in kinds:
-        for name in {name for c in kind.__mro__ for name in vars(c)} - _ATTRIBUTES:
-            if not hasattr(Traced, name):
-                setattr(Traced, name, _Added(name))
 
 
 def _without_bits(other: Any) -> Any:
@@ -580,13 +509,6 @@ def _arithmetic(name: str) -> Any:
     return method
 
 
-# A float has none of a Value's methods: `hasattr` tells them apart.
-for _name in PUBLIC_OF_NUMBERS:
-    setattr(TracedNumber, _name, known(_name))
-for _name in ("_op", "_operation", "_adjoints", "_numbers"):
-    setattr(Traced, _name, _no_graph(_name))
-_ATTRIBUTES = {name for c in Value.__mro__ for name in vars(c)}
-"""What Values have by themselves."""
 for _name in (*(f"__{n}__" for n in ARITHMETIC), "__lt__", "__le__", "__gt__", "__ge__"):
     if hasattr(Node, _name) and _name not in vars(Condition):
         setattr(Condition, _name, _arithmetic(_name))
@@ -600,7 +522,6 @@ _AS_FLOAT = (
     "as it is, with .data to stop its gradient, and use functions of liftgrad.functional instead "
     "of those of math."
 )
-_AS_ONE = "the results of vmap are used as one number; use total(results) or mean(results)."
 
 refuse(Node, TEXT, AS_TEXT)
 refuse(Node, ("copy", "deepcopy", *PICKLING), AS_PICKLE)
@@ -612,6 +533,3 @@ refuse(Condition, ("array_ufunc", "array_function"), _AS_FLOAT)
 refuse(Condition, TEXT, AS_TEXT)
 refuse(Condition, PICKLING, AS_PICKLE)
 refuse(Condition, CONVERSIONS, _AS_FLOAT)
-refuse(Batch, (*ARITHMETIC, *COMPARISONS, *CONVERSIONS, "hash", "bool"), _AS_ONE)
-refuse(Batch, TEXT, AS_TEXT)
-refuse(Batch, PICKLING, AS_PICKLE)

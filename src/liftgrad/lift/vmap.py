@@ -5,7 +5,8 @@ from typing import Any
 
 from liftgrad.derivatives import Variable
 from liftgrad.lift.arguments import flatten_result
-from liftgrad.lift.trace import Batch, Traced, TracedNumber
+from liftgrad.lift.batch import Batch
+from liftgrad.lift.trace import Traced, TracedNumber
 from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import kind_of
