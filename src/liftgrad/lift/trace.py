@@ -64,6 +64,10 @@ class Node(Operators):
                     return Traced(tape, tape.record((operation, tape.index_of(a), b._index)))
                 if left is TracedNumber and a._tape is b._tape:
                     return Traced(tape, tape.record((operation, a._index, b._index)))
+            elif operation in OPERATORS:
+                number = self._of_floats(operation, a, b)
+                if number is not None:
+                    return number
         elif len(operands) == 1 and type(self) is Traced:
             return Traced(tape, tape.record((operation, self._index)))
         indices = [x._index for x in operands if type(x) in _NUMBERS and x._tape is tape]
@@ -83,6 +87,26 @@ class Node(Operators):
         if Traced in kinds:
             return Traced(tape, node)
         return TracedNumber(tape, node, kind_of_result(operation, operands))
+
+    def _of_floats(self, operation: Operation, a: Any, b: Any) -> "TracedNumber | None":
+        """Return the result of an operator on floats, or None if they are something else."""
+        tape = self._tape
+        kinds: list[type] = []
+        nodes: list[int] = []
+        for x in (a, b):
+            if type(x) is float:
+                kinds.append(float)
+                nodes.append(tape.constant(x))
+            elif type(x) is TracedNumber and x._tape is tape:
+                kinds.append(x._kind)
+                nodes.append(x._index)
+            else:
+                return None
+        left, right = kinds
+        if left not in _FLOATS or right not in _FLOATS:
+            return None
+        kind = left if left is right else np.float64
+        return TracedNumber(tape, tape.record((operation, *nodes)), kind)
 
     def _node_of(self, other: Any) -> int:
         """Return the node of another operand."""
@@ -431,6 +455,7 @@ class Condition:
 
 
 _NUMBERS = frozenset({Traced, TracedNumber})
+_FLOATS = frozenset({float, np.float64})
 
 
 ASKED_BY_NUMPY = ("__array_interface__", "__array_struct__", "__array_priority__", "__array__")
