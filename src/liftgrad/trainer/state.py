@@ -274,7 +274,7 @@ def _batches(batches: "Batches | None", entry: dict[str, Any], order: Array | No
     return set_order
 
 
-def _generator(state: Any) -> np.random.Generator:
+def _generator(state: Any) -> "np.random.Generator":
     """Return the generator that draws the order."""
     generator = np.random.default_rng(0)
     state = fields("random", state)
