@@ -52,7 +52,7 @@ def lift(
 
     Natively, sums of products are added up in another order than eagerly, and round once for each
     term: they agree to some units in the last place of the sum of the terms' absolute values. Where
-    products overflow to both sides, eager's nan may be infinite or a number.
+    products overflow to both sides within a program, eager's nan may be infinite or a number.
 
     Args:
         function: a scalar program; see `LiftedFunction` for what it may take and return.

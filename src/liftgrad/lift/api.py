@@ -19,7 +19,6 @@ from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.checks import (
     Outcome,
     Seen,
-    computed,
     difference,
     eagerly,
     flat,
@@ -38,7 +37,7 @@ from liftgrad.lift.program import Program
 from liftgrad.lift.reading import Reading, describe, is_among_integers
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.repeat import Repeat
-from liftgrad.lift.results import Prepared, gradients_of
+from liftgrad.lift.results import Prepared, computed, gradients_of
 from liftgrad.lift.stand_ins import stand_ins
 from liftgrad.lift.tape import Tape
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
@@ -305,7 +304,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
         """
         if is_checked(self.check, built, reading.groups):
-            self._check(arguments, reading, Outcome(computed(built, reading, self.dtype)))
+            self._check(arguments, reading, Outcome(computed(built, reading.groups, self.dtype)))
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
         found = self._programs.get(self.structure(reading))

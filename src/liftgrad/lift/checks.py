@@ -23,9 +23,8 @@ from liftgrad.engine import Value
 from liftgrad.errors import LiftError
 from liftgrad.lift.arguments import flatten_result, substitute
 from liftgrad.lift.build import Built, tracing
-from liftgrad.lift.numpy_executor import execute
-from liftgrad.lift.reading import Kind, LeafGroup, Reading
-from liftgrad.lift.results import checked_numbers, samples_of
+from liftgrad.lift.reading import Kind, LeafGroup
+from liftgrad.lift.results import samples_of
 
 Run = Callable[[dict[str, Any], dict[Any, Any]], Any]
 """Calls the function with arguments by name, and what stands for other objects in its copies."""
@@ -204,18 +203,6 @@ def eagerly(
         tracing.depth -= 1
         if collecting:
             gc.enable()
-
-
-def computed(built: Built, reading: Reading, dtype: str) -> list[Any]:
-    """Return a program's results without machine code."""
-    groups = reading.groups
-    leaves = {number: checked_numbers(groups[i], i, built) for i, number in built.leaf_of.items()}
-    leaves = {i: x.astype(dtype) if x.dtype.kind == "f" else x for i, x in leaves.items()}
-    if built.sizes is not None:
-        leaves[built.sizes] = np.array([samples_of(groups, built.batched_groups)], dtype)
-    arrays = execute(built.rolled.groups[: built.forward], leaves, dtype)
-    views = built.rolled.outputs[: built.outputs]
-    return [float(x) for view in views for x in arrays[view.group][view.positions].ravel()]
 
 
 def flat(result: Any) -> list[Any]:

@@ -13,10 +13,13 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.build import Built
 from liftgrad.lift.draws import drawing
 from liftgrad.lift.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
+from liftgrad.lift.numpy_executor import execute
 from liftgrad.lift.parameters import Parameters
 from liftgrad.lift.reading import LeafGroup
 from liftgrad.lift.tracebacks import hide_own_frames
 from liftgrad.ops import Operation
+
+_FEW_OPERATIONS = 1_000_000
 
 
 class Prepared:
@@ -69,7 +72,23 @@ class Prepared:
                 self.feed(groups)
         run.forward()
         call = Call(self)
-        return self.kind(run.single(), call, 0) if self.single else call.results()
+        if not self.single:
+            return call.results()
+        number = run.single()
+        if number - number != 0.0:
+            number = self._infinite(number, groups)
+        return self.kind(number, call, 0)
+
+    def _infinite(self, number: float, groups: list[LeafGroup]) -> float:
+        """Return an infinite result as it is without fma: nan, if terms overflow to both sides.
+
+        Where that would take long, or other random numbers, it stays as it is.
+        """
+        built = self.executable.built
+        few = built.scalar_operations * self.samples <= _FEW_OPERATIONS
+        if math.isnan(number) or built.draws or not few or isinstance(self.run, NumpyRun):
+            return number
+        return computed(built, groups, self.executable.dtype)[0]
 
     def feed(self, groups: list[LeafGroup]) -> None:
         """Hand the numbers in the groups to the program."""
@@ -321,6 +340,18 @@ def gradients_of(result: LiftedValue) -> dict[int, list[float]]:
     if isinstance(run, NativeRun):
         run.foreseen = foreseen  # nobody asked for it yet
     return dict(zip(groups, gradients, strict=False))
+
+
+def computed(built: Built, groups: list[LeafGroup], dtype: str) -> list[float]:
+    """Return a program's results without machine code, and so without fma."""
+    leaves = {number: checked_numbers(groups[i], i, built) for i, number in built.leaf_of.items()}
+    with np.errstate(all="ignore"):  # float32 may overflow
+        leaves = {i: x.astype(dtype) if x.dtype.kind == "f" else x for i, x in leaves.items()}
+    if built.sizes is not None:
+        leaves[built.sizes] = np.array([samples_of(groups, built.batched_groups)], dtype)
+    arrays = execute(built.rolled.groups[: built.forward], leaves, dtype)
+    views = built.rolled.outputs[: built.outputs]
+    return [float(x) for view in views for x in arrays[view.group][view.positions].ravel()]
 
 
 def samples_of(groups: list[LeafGroup], batched: set[int]) -> int:

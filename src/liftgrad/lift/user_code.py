@@ -2,7 +2,6 @@
 
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _PACKAGE = str(Path(liftgrad.__file__).parent) + os.sep
-_PYTHON = sysconfig.get_path("stdlib") + os.sep
+_PYTHON = str(Path(os.__file__).parent) + os.sep
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
