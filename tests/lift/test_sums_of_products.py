@@ -36,7 +36,7 @@ def test_they_differ_by_units_in_the_last_place_of_their_terms(function, n):
 
 @pytest.mark.parametrize("function", [added, dot])
 def test_products_that_overflow_to_both_sides_are_not_one_number(function):
-    """An fma knows no infinite product. What is infinite is computed again without, 2e307 is not."""
+    """An fma knows no infinite product. What is infinite is computed again, 2e307 is not."""
     eager, numpy, native = results(function, [1e308] * 3, [-2.4, -2.0, 1e16])
     assert math.isnan(eager)
     assert math.isnan(numpy)
