@@ -2,6 +2,7 @@
 
 import gc
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -220,10 +221,11 @@ def _run(
             if refusals and not isinstance(error, LiftError):
                 raise refusals[0] from None
             _name_publicly(error)
-            if isinstance(error, AttributeError) and _UNKNOWN in str(error):
+            unknown = re.match(r"'Value' object has no attribute '\w+'", str(error))
+            if isinstance(error, AttributeError) and unknown:
                 raise TraceError(
-                    f"{line_of(error)}: {error} in a lifted function, which knows what all Values "
-                    "have; pass other things as arguments, and keep them in variables."
+                    f"{line_of(error)}: {unknown[0]} in a lifted function, which knows what all "
+                    "Values have; pass other things as arguments, and keep them in variables."
                 ) from None
             raise
     if refusals:
@@ -240,7 +242,6 @@ def _name_publicly(error: Exception) -> None:
         error.args = (message, *error.args[1:])
 
 
-_UNKNOWN = "'Value' object has no attribute"
 _PUBLIC = {
     "Traced": "Value",
     "TracedNumber": "float",
