@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache, partial, singledispatch, wraps
 from pathlib import Path
@@ -257,6 +258,8 @@ OUTSIDE = {
         lambda x, clock=time.time: x * clock(),
         lambda x: x * tick(),
         lambda x: x * ALIASES["tick"](),
+        lambda x: x * now().day,
+        lambda x: x * today().day,
     ],
     "environment": [
         lambda x: x * float(os.environ["SCALE_OF_TEST"]),
@@ -284,10 +287,13 @@ OUTSIDE = {
         lambda x: x * len(secrets.token_hex(4)),
         lambda x: x * os.urandom(1)[0],
     ],
+    "context variable": [lambda x: x * CONTEXT.get(), lambda x: x * ALIASES["context"]()],
     "user's answer": [lambda x: x * float(input())],
 }
 tick = time.monotonic
-ALIASES = {"tick": time.perf_counter}
+now, today = dt.datetime.now, dt.date.today
+CONTEXT = ContextVar("context", default=2.0)
+ALIASES = {"tick": time.perf_counter, "context": CONTEXT.get}
 ENVIRONMENT = os.environ
 HANDLE = None
 
@@ -314,6 +320,17 @@ def test_an_environment_that_is_captured_is_looked_at_at_each_call(monkeypatch):
         monkeypatch.setenv("SCALE_OF_TEST", scale)
         for _ in range(2):
             assert f(Value(5.0)).data == 5.0 * float(scale)
+
+
+def test_attributes_that_raise_are_not_asked_for():
+    """A stranger's object may raise what it likes for a name that it does not know."""
+
+    class Settings:
+        def __getattr__(self, name):
+            return {"scale": 2.0}[name]
+
+    settings = Settings()
+    assert lift(lambda x: x * settings.scale)(Value(3.0)).data == 6.0
 
 
 def test_a_refusal_that_the_function_catches_stays_one():

@@ -1,11 +1,14 @@
 """What cannot be lifted is refused in one sentence: where it stands, what is wrong, what to do."""
 
+import ctypes
 import functools
+import json
 import math
 import random
 import re
 import threading
-from contextvars import ContextVar
+import weakref
+from decimal import Decimal
 from types import SimpleNamespace
 
 import numpy as np
@@ -70,26 +73,26 @@ def test_a_traced_value_has_no_number(conversion):
 
 def test_a_value_of_an_earlier_call():
     """Stored where the lift does not look, and used again."""
-    kept = ContextVar("kept")
+    kept = ctypes.py_object()
 
     def store(p):
-        kept.set(SimpleNamespace(value=p[0] * 2.0, condition=p[0] > 0.0))
+        kept.value = SimpleNamespace(value=p[0] * 2.0, condition=p[0] > 0.0)
         return p[1] * 1.0
 
     lift(store, check=False)(values(2))
     for use in (
-        lambda p: p[0] * kept.get().value,
-        lambda p: kept.get().value * p[0],
-        lambda p: where(kept.get().condition, p[0], p[1]),
-        lambda p: where((p[0] > 0.0) & kept.get().condition, p[0], p[1]),
-        lambda p: where(kept.get().condition | (p[0] > 0.0), p[0], p[1]),
+        lambda p: p[0] * kept.value.value,
+        lambda p: kept.value.value * p[0],
+        lambda p: where(kept.value.condition, p[0], p[1]),
+        lambda p: where((p[0] > 0.0) & kept.value.condition, p[0], p[1]),
+        lambda p: where(kept.value.condition | (p[0] > 0.0), p[0], p[1]),
     ):
         with pytest.raises(LiftError, match="an earlier call"):
             lift(use)(values(2))
     for leak in (
-        lambda p: kept.get().value,
-        lambda p: kept.get().condition,
-        lambda p: kept.get().value + 1.0,
+        lambda p: kept.value.value,
+        lambda p: kept.value.condition,
+        lambda p: kept.value.value + 1.0,
     ):
         with pytest.raises(LiftError, match="an earlier call"):
             lift(leak)(values(2))
@@ -540,3 +543,35 @@ def test_decorators_above_it():
     model = Model()
     results = (model.square(2.0), model.of_class(2.0), model.twice, model.scaled(2.0))
     assert [y.data for y in results] == [4.0, 4.0, 6.0, 6.0]
+
+
+# What other code makes of numbers that are not known.
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda v, x: v * len(json.dumps([x[0]])),
+        lambda v, x: v * float(Decimal(x[0])),
+        lambda v, x: v * memoryview(x)[0],
+        lambda v, x: weakref.ref(v)() * 2.0,
+    ],
+)
+def test_an_error_that_only_lifting_brings_about(use):
+    """Whatever it is, it is refused in a sentence with the line."""
+    message = refusal(use, Value(3.0), np.array([1.0, 2.0]))
+    assert "Error: " in message
+    assert "though not if the function is not lifted" in message
+    assert "Traced" not in message
+
+
+@pytest.mark.parametrize("error", [ValueError("too few"), KeyError("a"), RuntimeError("stop")])
+def test_an_error_of_the_function_itself(error):
+    """It comes out as it is."""
+
+    def fail(_):
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        lift(fail)(Value(1.0))
+    assert caught.value is error

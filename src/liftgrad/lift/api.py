@@ -11,16 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Self, overload
 
-from liftgrad.errors import LiftError
+from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift import Backend, DType, lift
 from liftgrad.lift.arguments import read
 from liftgrad.lift.build import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.captured import CODE, Captured, Wrapper
 from liftgrad.lift.checks import (
+    FAILURES,
     Outcome,
     Seen,
     difference,
     eagerly,
+    failed_by_lifting,
     flat,
     is_checked,
     is_differentiated,
@@ -329,7 +331,13 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
         The arrays' shapes are those of the reading.
         """
-        built = trace(self._run, arguments, reading, self.stats, tape)
+        try:
+            built = trace(self._run, arguments, reading, self.stats, tape)
+        except FAILURES as error:
+            sentence = failed_by_lifting(self._run_eagerly, arguments, reading.groups, error)
+            if not sentence:
+                raise
+            raise TraceError(sentence) from error
         self._batched[_ranks(reading)] = built.open_groups
         if len(self._batched) > _MOST_RANKS:
             self._batched.popitem(last=False)

@@ -8,6 +8,7 @@
     ints, strings, bools, None  static: another value is another program
     lists, tuples, dicts, Modules and other objects with attributes: taken apart; the floats among
                                 an object's attributes are static
+    bound methods, partials     taken apart, too, if they are of the user's objects
     other objects               static, known by their equality
 
 `read` gives the numbers and a key that is equal for calls that one program can serve;
@@ -31,7 +32,7 @@ from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.passing import Passing, is_iterator
 from liftgrad.lift.reading import STATIC, Kind, LeafGroup, Place, Reading
-from liftgrad.lift.static import slots_of
+from liftgrad.lift.static import has_users_attributes, slots_of, snapshot
 from liftgrad.nn import Module
 from liftgrad.ops import Operation
 
@@ -271,7 +272,8 @@ class _Reader:
         return self.watched(path, clone)
 
     def take_set(self, x: Any, path: str, _static_floats: bool) -> Any:
-        self.key.append((type(x), frozenset(x)))
+        self.key.append(snapshot(x))
+        self.whole = self.whole and all(type(item) in STATIC for item in x)
         self.containers.append(x)
         return self.watched(path, x if self.leaves is None else type(x)(x))
 
@@ -279,6 +281,15 @@ class _Reader:
         self.whole = False
         parts = self.take((x.func, x.args, x.keywords), path, static_floats)
         return partial(parts[0], *parts[1], **parts[2]) if self.leaves else None
+
+    def take_method(self, x: types.MethodType, path: str, static_floats: bool) -> Any:
+        """Take a method of one object as the function and the object."""
+        kind: Any = type(x.__self__)
+        if not has_users_attributes(kind):
+            return self.take_other(x, path, static_floats)
+        self.key.append(types.MethodType)
+        function, its = (self.take(part, path) for part in (x.__func__, x.__self__))
+        return types.MethodType(function, its) if self.leaves else None
 
     def take_object(self, x: Any, path: str, _static_floats: bool) -> Any:
         if self.again(x):
@@ -353,6 +364,7 @@ _READERS: tuple[tuple[Any, Callable[..., Any]], ...] = (
     (dict, _once(_Reader.take_dict)),
     ((set, frozenset), _once(_Reader.take_set)),
     (partial, _Reader.take_partial),
+    (types.MethodType, _Reader.take_method),
     (Module, _Reader.take_object),
 )
 

@@ -239,6 +239,7 @@ def _name_publicly(error: Exception) -> None:
         message = error.args[0]
         for name, public in _PUBLIC.items():
             message = message.replace(f"'{name}'", f"'{public}'")
+        message = _TRACED.sub(lambda found: _PUBLIC[found[0]], message)
         error.args = (message, *error.args[1:])
 
 
@@ -250,6 +251,9 @@ _PUBLIC = {
     "Condition": "bool",
     "Batch": "list",
 }
+
+
+_TRACED = re.compile(r"\bTraced(Number|Index|Array)?\b")
 
 
 class _Tracing(threading.local):

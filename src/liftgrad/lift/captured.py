@@ -12,6 +12,7 @@ does rebinding a name to another function, class or module.
 import builtins
 import itertools
 import operator
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -36,8 +37,10 @@ from liftgrad.lift.variables import (
     attributes_of_function,
     contents_of,
     defaults_of,
+    imported_by,
     names_in,
     set_default,
+    texts_in,
     variables_of,
 )
 from liftgrad.nn import Module
@@ -138,6 +141,8 @@ class Captured:
         with running_once(self.function, others, known, live, self.mentioned):
             result = copies[id(self.function)](*args, **kwargs)
         watched.check()
+        if not self._to_come.isdisjoint(sys.modules):
+            self.look_around()
         return result
 
     def call_again(
@@ -214,10 +219,12 @@ class Captured:
         for name, source in self.sources.items():
             value = source.value()
             kind: Any = value.__class__
-            if _is_data(kind) or _changes(kind):
+            if _is_data(kind) or _changes(kind) or _is_method_of_data(value):
                 found[name] = value
                 continue
             code.append(value)
+            if isinstance(value, partial):  # what it calls may be of a library, and need numbers
+                found[f"{name}'s arguments"] = Static(snapshot(value))
             if _has_state(kind):
                 found[f"{name}'s attributes"] = Static(snapshot(vars(value)))
         for name, source in self.statics.items():
@@ -225,6 +232,9 @@ class Captured:
             kind = value.__class__
             if _is_data(kind) or (_changes(kind) and is_sized(kind)):
                 found[name] = Static(snapshot(value))
+            elif isinstance(value, partial) or _is_method_of_data(value):
+                found[name] = Static(snapshot(value))
+                code.append(value)
             elif _changes(kind) and source.name in self.mentioned.names:
                 found[name] = value  # which is refused where it is an argument, and here
             else:
@@ -248,6 +258,8 @@ class Captured:
             """The user's functions, copied or not, by id."""
             self.spaces: dict[int, Any] = {}
             """The variables of the user's modules and functions, and classes, by id."""
+            self._to_come: set[str] = set()
+            """Modules that they import when they run, and nobody has yet."""
             self._known: set[tuple[Any, ...]] = set()
             self._seen: set[int] = set()
             self._visit(self.function)
@@ -340,6 +352,7 @@ class Captured:
         if id(kind) in self._seen:
             return
         self._seen.add(id(kind))
+        self._watch(type(kind))  # its class, which is Python's own but for a metaclass
         own = [c for c in kind.__mro__ if is_users_class(c)]
         self.spaces.update({id(c): c for c in own})
         spaces = [attributes_of_class(c) for c in own]
@@ -359,8 +372,13 @@ class Captured:
 
     def _watch_names_in_modules(self, function: types.FunctionType) -> None:
         """Watch module.name, and module.inner.name, for what a function mentions."""
-        names = names_in(function.__code__)
+        names = names_in(function.__code__) | texts_in(function.__code__)
         modules = [source.value() for source in variables_of(function)]
+        for name in imported_by(function):
+            if name in sys.modules:
+                modules.append(sys.modules[name])
+            else:
+                self._to_come.add(name)
         seen: set[int] = set()
         while modules:
             module = modules.pop()
@@ -403,6 +421,13 @@ def _is_data(kind: Any) -> bool:
     )
 
 
+def _is_method_of_data(x: Any) -> bool:
+    if not isinstance(x, types.MethodType):
+        return False
+    kind: Any = type(x.__self__)
+    return _is_data(kind)
+
+
 @lru_cache(maxsize=1024)
 def _changes(kind: Any) -> bool:
     """Tell whether objects of a class, of which there is no copy, are made to be changed."""
@@ -413,7 +438,7 @@ def _changes(kind: Any) -> bool:
 def _has_state(kind: Any) -> bool:
     """Tell whether objects of a class of some library have attributes that may be set."""
     package = kind.__module__.partition(".")[0]
-    if package == "liftgrad" or hasattr(kind, "__get__"):
+    if package == "liftgrad" or (hasattr(kind, "__get__") and not is_users_class(kind)):
         return False
     if issubclass(kind, type | types.ModuleType | partial):
         return False

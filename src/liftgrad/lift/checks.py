@@ -25,6 +25,8 @@ from liftgrad.lift.arguments import flatten_result, substitute
 from liftgrad.lift.build import Built, tracing
 from liftgrad.lift.reading import Kind, LeafGroup
 from liftgrad.lift.results import samples_of
+from liftgrad.lift.tracebacks import is_refusal
+from liftgrad.lift.user_code import line_of
 
 Run = Callable[[dict[str, Any], dict[Any, Any]], Any]
 """Calls the function with arguments by name, and what stands for other objects in its copies."""
@@ -151,6 +153,30 @@ def difference(
     return (
         f"gives {what}{_shown(a)}, and {_shown(b)} when it is lifted, for the same arguments: "
         f"{place}"
+    )
+
+
+FAILURES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
+"""The errors of code that meets what it does not expect."""
+
+
+def failed_by_lifting(
+    run: Run, arguments: dict[str, Any], groups: Sequence[LeafGroup], error: Exception
+) -> str:
+    """Return the sentence for an error in it that the function itself does not raise, or ""."""
+    line = line_of(error)
+    if not line or is_refusal(error):
+        return ""
+    try:
+        eagerly(run, arguments, groups)
+    except Exception:  # noqa: BLE001, it is the user's
+        return ""
+    what = str(error).rstrip(".")
+    return (
+        f"{line}: {type(error).__name__}{': ' if what else ''}{what}, though not if the "
+        "function is not lifted. Lifted, it runs on copies of its objects and on numbers that are "
+        "not known yet; write this line with operators and functions of liftgrad.functional, or "
+        "compute it before the call and pass it."
     )
 
 

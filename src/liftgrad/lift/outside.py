@@ -16,6 +16,7 @@ import sys
 import time
 import types
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any, Self
 
 import numpy as np
@@ -36,7 +37,8 @@ def _reads(what: str) -> str:
 
 _CLOCK, _ENVIRONMENT, _FILE = map(_reads, ("the clock", "the environment", "a file or a folder"))
 _ENTROPY, _ANSWER = map(_reads, ("the system's random numbers", "the user's answer"))
-_DIRECTLY = (_CLOCK, _ENVIRONMENT)
+_CONTEXT = _reads("a context variable")
+_DIRECTLY = (_CLOCK, _ENVIRONMENT, _CONTEXT)
 """What libraries may read on their own account, unless these only help to:"""
 _HELPERS = frozenset(("os", "collections", "uuid"))
 
@@ -61,7 +63,7 @@ _READS = ("read", "read1", "readall", "readinto", "readline", "readlines")
 _NAMES_OF_CALLS = frozenset(
     (
         *(call.__name__ for call in _CALLS),
-        *(*_READS, "now", "today", "utcnow", "random", "getrandbits", "generate_time_safe"),
+        *(*_READS, "get", "now", "today", "utcnow", "random", "getrandbits", "generate_time_safe"),
     )
 )
 _SEED = random.Random.seed.__code__
@@ -111,9 +113,11 @@ def _is_way_out(x: Any) -> bool:
     """Tell whether an object is a way to read from outside, by whatever name."""
     if isinstance(x, types.ModuleType):
         return x.__name__ in ("secrets", "uuid")
-    if not hasattr(x, "__name__"):
-        return x is os.environ
-    module = str(getattr(x, "__module__", None)).partition(".")[0]
+    if not isinstance(x, type | types.FunctionType | types.BuiltinFunctionType):
+        return x is os.environ or isinstance(x, ContextVar)
+    its = getattr(x, "__self__", None)  # of a method; a class has its own
+    kind = its if isinstance(its, type) else type(its)
+    module = str(getattr(x, "__module__", None) or kind.__module__).partition(".")[0]
     return module in _MODULES and (x.__name__ in _NAMES or x.__name__ in _CLOCKS)
 
 
@@ -182,6 +186,8 @@ class Outside:
         its, name = called.__self__, called.__name__
         if id(its) in self.generators.known and name in ("random", "getrandbits"):
             return draws(self.generators.known[id(its)][0])
+        if isinstance(its, ContextVar):
+            return _CONTEXT if name == "get" else None
         if name == "generate_time_safe":  # which uuid1 calls
             return _CLOCK
         if isinstance(its, type) and issubclass(its, dt.date):

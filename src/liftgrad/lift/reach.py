@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad.lift.static import is_users_class, slots_of
-from liftgrad.nn import Module
+from liftgrad.lift.static import has_users_attributes, slots_of
 from liftgrad.operators import Operators
 
 Named = tuple[str, Any]
@@ -43,12 +42,6 @@ def attributes_of(x: Any) -> dict[str, Any]:
     if not slots:
         return attributes
     return {**attributes, **{name: getattr(x, name) for name in slots if hasattr(x, name)}}
-
-
-@lru_cache(maxsize=1024)
-def has_users_attributes(kind: Any) -> bool:
-    """Tell whether objects of a class have attributes that the user knows."""
-    return issubclass(kind, Module | types.SimpleNamespace) or is_users_class(kind)
 
 
 def _inside(x: Any) -> list[tuple[Any, Any]]:

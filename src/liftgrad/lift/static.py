@@ -6,7 +6,7 @@ import types
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -53,18 +53,24 @@ def snapshot(x: Any, within: tuple[int, ...] = ()) -> Any:
         return kind, *[(key, snapshot(item, inner)) for key, item in x.items()]
     if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
         return kind, x.shape, x.dtype.str, x.tobytes()
-    if isinstance(x, set):
-        return kind, frozenset(x)
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return kind, x.shape, *[snapshot(item, inner) for item in x.flat]
+    if isinstance(x, set | frozenset):
+        return kind, frozenset(snapshot(item, inner) for item in x)
+    if isinstance(x, types.MethodType):
+        return kind, _Same(x.__func__), snapshot(x.__self__, inner)
+    if isinstance(x, partial):
+        return kind, *[snapshot(part, inner) for part in (x.func, x.args, x.keywords)]
     if kind.__hash__ is None and is_sized(kind):
         items = x.items() if isinstance(x, Mapping) else x
         return kind, *[snapshot(item, inner) for item in items]
-    if isinstance(x, Value | Module):
+    if isinstance(x, Value):
         return _Same(x)
-    if is_users_class(kind) or kind is types.SimpleNamespace:
+    if has_users_attributes(kind):
         slots = {name: getattr(x, name) for name in slots_of(kind) if hasattr(x, name)}
         attributes = {**slots, **getattr(x, "__dict__", {})}
         return kind, *[(name, snapshot(item, inner)) for name, item in attributes.items()]
-    return (kind, x) if kind in (int, bool, str, bytes, type(None), frozenset) else _Same(x)
+    return (kind, x) if kind in (int, bool, str, bytes, type(None)) else _Same(x)
 
 
 @lru_cache(maxsize=1024)
@@ -84,6 +90,12 @@ def is_users_class(kind: Any) -> bool:
     """Tell whether a class was defined by the user rather than by a library."""
     module = sys.modules.get(kind.__module__)
     return module is not None and is_users(vars(module))
+
+
+@lru_cache(maxsize=1024)
+def has_users_attributes(kind: Any) -> bool:
+    """Tell whether objects of a class have attributes that the user knows."""
+    return issubclass(kind, Module | types.SimpleNamespace) or is_users_class(kind)
 
 
 def is_users(space: Mapping[str, Any]) -> bool:

@@ -22,7 +22,7 @@ def hide_own_frames(error: Exception) -> None:
     """
     frames = _frames(error.__traceback__)
     foreign = [frame for frame in frames if not _is_ours(frame)]
-    if _is_refusal(error, frames[-1]):
+    if is_refusal(error):
         kept = foreign
     elif any(is_users(frame.tb_frame.f_globals) for frame in foreign):
         kept = foreign if foreign[-1] is frames[-1] else [*foreign, frames[-1]]
@@ -60,9 +60,10 @@ def _is_ours(frame: TracebackType) -> bool:
     return str(frame.tb_frame.f_globals.get("__name__")).partition(".")[0] == "liftgrad"
 
 
-def _is_refusal(error: Exception, last: TracebackType) -> bool:
+def is_refusal(error: Exception) -> bool:
     """Tell whether we refuse something: by an error of our own, or by a `raise` of another."""
     if isinstance(error, LiftgradError):
         return True
+    last = _frames(error.__traceback__)[-1]
     raised = _is_ours(last) and last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
     return raised and isinstance(error, TypeError | ValueError | IndexError)

@@ -19,7 +19,8 @@ import numpy as np
 
 from liftgrad.errors import TraceError
 from liftgrad.lift.batch import Batch
-from liftgrad.lift.reach import Named, attributes_of, has_users_attributes, reach
+from liftgrad.lift.reach import Named, attributes_of, reach
+from liftgrad.lift.static import has_users_attributes
 from liftgrad.lift.trace import Condition
 from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.user_code import user_line

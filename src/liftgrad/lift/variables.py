@@ -75,7 +75,10 @@ def variables_of(function: types.FunctionType) -> Iterator[Source]:
     space = function.__globals__
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         yield Source(cell, space, name)
-    for name in sorted(_arguments(function.__code__, ("LOAD_GLOBAL",))):
+    names = _arguments(function.__code__, ("LOAD_GLOBAL",))
+    if "globals" in names:
+        names |= texts_in(function.__code__) & space.keys()
+    for name in sorted(names):
         yield Source(None, space, name)
 
 
@@ -110,6 +113,25 @@ def set_default(function: types.FunctionType, place: int | str, value: Any) -> N
 def names_in(code: types.CodeType) -> frozenset[str]:
     """Return all names in a function that may be attributes, with the functions inside of it."""
     return frozenset(code.co_names).union(*map(names_in, _inner(code)))
+
+
+@lru_cache(maxsize=1024)
+def texts_in(code: types.CodeType) -> frozenset[str]:
+    """Return the texts in a function, by which `getattr` or `globals()` may find a name."""
+    texts = {x for x in code.co_consts if isinstance(x, str) and x.isidentifier()}
+    return frozenset(texts.union(*map(texts_in, _inner(code))))
+
+
+def imported_by(function: types.FunctionType) -> set[str]:
+    """Return the names that modules which a function imports when it runs may have."""
+    package = str(function.__globals__.get("__package__") or "").split(".")
+    names: set[str] = set()
+    for name in _arguments(function.__code__, _IMPORTS):
+        parts = name.split(".")
+        names.update(".".join(parts[: i + 1]) for i in range(len(parts)))
+        # One relative to the package, or to one that holds it.
+        names.update(".".join([*package[: i + 1], name]).rstrip(".") for i in range(len(package)))
+    return names
 
 
 @dataclass(slots=True, frozen=True)
