@@ -465,6 +465,14 @@ def test_an_impossible_rule_is_refused(bad):
         Checkpoint("run.safetensors", **bad)
 
 
+@pytest.mark.parametrize("bad", [{"every_seconds": "9"}, {"every_epochs": 1.5}, {"keep": "3"}])
+def test_a_rule_that_is_no_number_is_refused(bad):
+    """In the name of its argument."""
+    (name,) = bad
+    with pytest.raises(ValueError, match=f"{name} is .*; got "):
+        Checkpoint("run.safetensors", **bad)
+
+
 PROGRAM = """
 import random, sys, numpy as np
 from pathlib import Path

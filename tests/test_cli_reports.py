@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -194,6 +196,70 @@ def test_a_table_may_come_from_standard_input(call, tmp_path, monkeypatch, kind)
     )
 
 
+def test_a_table_may_be_a_pipe(call, tmp_path):
+    """As a shell's <(...) is, which is read once; what is wrong with it is said with its name."""
+    write_blobs(tmp_path / "t.csv", ["x", "y"])
+    pipe, table = tmp_path / "pipe", (tmp_path / "t.csv").read_bytes()
+    for content, said in ((table, ""), (b"a,y\n", "Error: 'pipe' has no rows; add some.\n")):
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=[content])
+        writer.start()
+        status, _, err = call("train", "pipe", "--target", "y", "--epochs", "2", "--l2", "1")
+        writer.join()
+        assert (status, err) == (int(bool(said)), said)
+        pipe.unlink()
+
+
+def test_standard_input_may_be_closed(call, monkeypatch):
+    """By a shell's <&-, where there is none at all."""
+    monkeypatch.setattr(sys, "stdin", None)
+    status, _, err = call("train", "-", "--target", "y")
+    assert (status, err) == (
+        2,
+        "Error: standard input is closed; pipe a table into it, or name a file.\n",
+    )
+
+
+def test_predictions_may_go_to_standard_output_by_name(call, tmp_path):
+    """As `-`, and not to a file of that name."""
+    write_blobs(tmp_path / "t.csv", ["x", "y"])
+    call("train", "t.csv", "--target", "y", "--epochs", "2", "--l2", "1")
+    plain = call("predict", "model.safetensors", "t.csv")
+    assert call("predict", "model.safetensors", "t.csv", "-o", "-") == plain
+    assert not (tmp_path / "-").exists()
+
+
+def test_weights_of_classes_are_for_classes(call, tmp_path):
+    """Of numbers they would be ignored."""
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i * 1.5}\n" for i in range(30)))
+    status, _, err = call("train", "t.csv", "--target", "b", "--class-weight", "balanced")
+    assert status == 2
+    assert err == (
+        "Error: --class-weight is for classes, and 'b' is a number to come close to; leave it "
+        "out, or pass --task classification.\n"
+    )
+
+
+def test_hexadecimal_codes_stay_what_they_are(call, tmp_path):
+    """As classes and as a column; Arrow reads numbers there, of 64 bits negative ones."""
+    labels = ["0x01", "0x02", "0x0A"]
+    write_blobs(tmp_path / "t.csv", labels)
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    codes = ["code", *["0xFFFFFFFFFFFFFFFF", "0x1"] * 30]
+    both = [f"{code},{line}" for code, line in zip(codes, lines, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(both) + "\n")
+    status, out, err = call("train", "t.csv", "--target", "y", "--epochs", "30", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["classes"] == sorted(labels)
+    assert "code=0xFFFFFFFFFFFFFFFF" in json.loads(out)["features"]
+    status, out, err = call("predict", "model.safetensors", "t.csv")
+    assert (status, err) == (0, "")
+    assert {row["y"] for row in csv.DictReader(out.splitlines())} == set(labels)
+    write_blobs(tmp_path / "mixed.csv", ["0x0A", "10", "3"])
+    status, _, err = call("train", "mixed.csv", "--target", "y")
+    assert (status, "holds numbers, but '0x0A' in row 1" in err) == (1, True)
+
+
 def write_rare(path, rows=3000):
     """Write a class of 1 in 80 rows, which three of ten columns tell."""
     random = np.random.default_rng(0)
@@ -269,6 +335,10 @@ def test_classes_that_a_network_never_says_are_named():
     assert "'c' (which 4 are), 'd' (which 5 are), 'e' (which 6 are) and 2 more" in warning(
         *(90, 20, 4, 5, 6, 7, 8)
     )
+    assert warning(8, 8, 8) == (
+        "Of the rows kept apart the network calls none 'c' (which 8 are); give it columns that "
+        "tell more, or more rows."
+    )
     assert warning(50, 20, 2) is None
     assert warning(50, 20, 4, balanced=True) is None
 
@@ -321,9 +391,9 @@ def test_the_report_shows_what_is_confused():
     }
     assert lines_of_classes(said, ["a", "a class with a long name", "花"]) == [
         "AUC 0.500, F1 0.250 (means of the classes)",
-        "  true              a  a class with a …  花  F1 (columns: predicted)",
+        "  true              a  a class …ng name  花  F1 (columns: predicted)",
         "  a                 9                 1   0  0.947",
-        "  a class with a …  0             1,200   3  0.998",
+        "  a class …ng name  0             1,200   3  0.998",
         "  花                0                 0   0  0.000",
     ]
     many = np.diag(np.full(40, 5))
@@ -331,6 +401,10 @@ def test_the_report_shows_what_is_confused():
     said |= {"f1_of_classes": [1.0] * 40, "confusion_matrix": many.tolist()}
     lines = lines_of_classes(said, [f"c{i}" for i in range(40)])
     assert lines[1:] == ["Taken for another most often: c3 for c7 (2 of 7)"]
+    lines = lines_of_classes(said, [f"a class with the number {i}" for i in range(40)])
+    assert lines[1:] == [
+        "Taken for another most often: a class …umber 3 for a class …umber 7 (2 of 7)"
+    ]
 
 
 def test_a_regression_is_drawn_as_predicted_against_true(call, tmp_path, monkeypatch):

@@ -629,6 +629,15 @@ def test_one_row_held_out_is_too_few(kind):
         kind(early_stopping=True, validation_fraction=0.1).fit(X[45:55], [0] * 5 + [1] * 5)
 
 
+@pytest.mark.parametrize("weights", [None, np.r_[np.ones(149), 0.0]])
+def test_one_number_in_all_rows_held_out_is_refused(weights):
+    """R² says nothing of them, and training would end after ten epochs that learnt nothing."""
+    X, _ = iris()
+    y = np.r_[np.ones(149), 1.0 if weights is None else 2.0]
+    with pytest.raises(ValueError, match="the rows held out all have the same y"):
+        LiftRegressor(early_stopping=True).fit(X, y, weights)
+
+
 @pytest.mark.parametrize(
     "settings", [{"max_iter": 1000}, {"max_iter": 1000, "early_stopping": True}]
 )
@@ -656,6 +665,7 @@ def test_numpys_numbers_are_settings(tmp_path):
         "learning_rate_init": np.array([0.03], np.float32),
         "shuffle": np.array([True]),
         "early_stopping": np.array([True]),
+        "validation_fraction": np.array([0.2], np.float32),
         "activation": np.array(["tanh"]),
         "random_state": np.array([7]),
     }
@@ -753,6 +763,9 @@ def test_other_files_are_refused(tmp_path):
         ({"alpha": -1.0}, "alpha"),
         ({"max_iter": 0}, "max_iter"),
         ({"batch_size": 1.5}, "batch_size"),
+        ({"max_iter": True}, "max_iter=True; pass a whole number"),
+        ({"hidden_layer_sizes": True}, r"hidden_layer_sizes\[0\]=True"),
+        ({"alpha": np.True_}, "alpha=.*True.*; pass a finite number"),
         ({"hidden_layer_sizes": (3, 0)}, r"hidden_layer_sizes\[1\]"),
         ({"learning_rate_init": float("nan")}, "learning_rate_init"),
     ],
@@ -762,6 +775,13 @@ def test_settings_without_sense_are_refused(settings, named):
     X, y = iris()
     with pytest.raises(ValueError, match=named):
         LiftClassifier(**settings).fit(X, y)
+
+
+def test_as_many_epochs_as_it_takes_can_be_saved(tmp_path):
+    """A file holds the largest number that there is for it."""
+    settings = {"max_iter": sys.maxsize, "batch_size": sys.maxsize, "tol": 10.0}
+    quick(**settings).fit(*iris()).save(tmp_path / "m")
+    assert load(tmp_path / "m").max_iter == sys.maxsize
 
 
 def test_without_scikit_learn_it_says_what_to_install():

@@ -1,6 +1,7 @@
 """A loss that is nan or infinite: the step, the operation and its line are named."""
 
 import inspect
+import math
 import random
 
 import numpy as np
@@ -107,6 +108,24 @@ def test_a_branch_that_is_not_taken_is_not_blamed():
     w[1].data = 1.0
     with pytest.raises(NonFiniteLossError, match=r"log\(-3\) is nan"):
         trainer.fit(1, w, -3.0)
+
+
+@pytest.mark.parametrize("kind", ["where", "take"])
+def test_a_constant_that_is_chosen_is_blamed(kind):
+    """It is no result of an operation, and the row is that in which it was chosen."""
+
+    def chosen(x, i):
+        return where(x > 50.0, math.nan, x) if kind == "where" else take([x, math.nan], i)
+
+    def loss(w, X, which):
+        return mean(vmap(lambda x, i: (w[0] * chosen(x, i)) ** 2)(X, which))
+
+    X, which = np.arange(20.0), np.zeros(20, np.int64)
+    X[7], which[7] = 99.0, 1
+    w = [Value(1.0)]
+    trainer = Trainer(lift(loss), optim.SGD(w, lr=0.0), batch_size=20)
+    with pytest.raises(NonFiniteLossError, match=rf"{kind}\(\) takes the constant nan in row 7 \("):
+        trainer.fit(1, w, X, which)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -11,7 +11,7 @@ MOST = 2**53
 """The largest whole number: beyond it a float does not count on."""
 
 
-def whole(name: str, x: Any, least: int = 0, most: int = MOST) -> int:
+def whole(name: str, x: Any, least: int = 0, most: float = MOST) -> int:
     """Return a whole number from `least` to `most`.
 
     Raises:

@@ -135,6 +135,8 @@ def _target(path: str | os.PathLike[str]) -> Path | None:
         OSError: if there cannot be such a file, or it must not be written.
 
     """
+    if not os.fspath(path):
+        raise FileNotFoundError("'' names no file; write a name.")
     target = Path(os.path.realpath(path))
     try:
         there = Path(path).stat()

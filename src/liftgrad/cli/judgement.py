@@ -99,18 +99,17 @@ def warning_of(said: dict[str, Any], names: list[str], usual: str, *, balanced: 
         chance = float(np.mean(right / rows)) <= 1.0 / len(rows)
         return f"{_NO_BETTER} chance; {_CURE}." if chance else None
     share = said["most_frequent_class_accuracy"]
+    uneven = 2 * rows.min() < rows.max()
     if said["validation_accuracy"] <= share:
-        uneven = f"{_SAME_WEIGHT}, or " if 2 * rows.min() < rows.max() else ""
         than = f"always saying '{usual}', which is right for {share:.1%}"
-        return f"{_NO_BETTER} {than}; {uneven}{_CURE}."
+        return f"{_NO_BETTER} {than}; {f'{_SAME_WEIGHT}, or ' if uneven else ''}{_CURE}."
     never = np.flatnonzero((matrix.sum(axis=1) >= _SOME_ROWS) & (matrix.sum(axis=0) == 0))
     if not len(never):
         return None
     missed = [f"'{names[i]}' (which {matrix[i].sum():,} are)" for i in never[:3].tolist()]
     more = f" and {len(never) - 3:,} more" if len(never) > 3 else ""
-    return (
-        f"Of the rows kept apart the network calls none {', '.join(missed)}{more}; {_SAME_WEIGHT}."
-    )
+    called = f"Of the rows kept apart the network calls none {', '.join(missed)}{more}"
+    return f"{called}; {_SAME_WEIGHT if uneven else _CURE}."
 
 
 def _auc(positive: Array, score: Array) -> float | None:
@@ -165,4 +164,10 @@ def _confused(matrix: Array, names: list[str]) -> list[str]:
 def _cut(name: str) -> str:
     """Return a name for a table, where there is little room."""
     name = visible(" ".join(name.split()))
-    return name if cell_len(name) <= _LONGEST else f"{set_cell_size(name, _LONGEST - 1)}…"
+    if cell_len(name) <= _LONGEST:
+        return name
+    # Long names of classes are often alike in the beginning.
+    begins = end = _LONGEST // 2
+    while cell_len(name[-end:]) >= _LONGEST - begins:
+        end -= 1
+    return f"{set_cell_size(name, begins)}…{name[-end:]}"

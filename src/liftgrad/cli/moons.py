@@ -39,7 +39,11 @@ _UNROLLED = 256
     "--samples", type=click.IntRange(1, 10**7), default=100, metavar="N", help="Number of points."
 )
 @click.option(
-    "--noise", type=Finite(0), default=0.1, metavar="X", help="Standard deviation of their noise."
+    "--noise",
+    type=Finite(0, 1e6),
+    default=0.1,
+    metavar="X",
+    help="Standard deviation of their noise.",
 )
 @click.option(
     "--seed",

@@ -30,9 +30,9 @@ from liftgrad.cli.trained_model import read_model
 @click.option(
     "-o",
     "--output",
-    callback=lambda c, o, text: None if text is None else file_path(c, o, text),
+    callback=lambda c, o, text: None if text in (None, "-") else file_path(c, o, text),
     metavar="FILE",
-    help="A CSV file for the predictions.  [default: the terminal]",
+    help="A CSV file for the predictions, or - for standard output.  [default: -]",
 )
 @delimiter_option
 @skip_option

@@ -76,9 +76,9 @@ def _points_options(noise: float, meaning: str) -> Callable[[Any], Any]:
     """Return a decorator that adds the options of sets made by formula."""
 
     def decorate(command: Any) -> Any:
-        command = click.option("--noise", type=Finite(0), default=noise, metavar="X", help=meaning)(
-            command
-        )
+        command = click.option(
+            "--noise", type=Finite(0, 1e6), default=noise, metavar="X", help=meaning
+        )(command)
         return click.option(
             "--samples",
             type=click.IntRange(8, 10**7),

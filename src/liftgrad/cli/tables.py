@@ -76,25 +76,35 @@ def refusals(*, training: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def table_file(table: Path) -> Iterator[Path]:
-    """Yield the file to read: the table's, or for - one that holds all of standard input.
+    """Yield the file to read: the table's, or one that holds all of standard input or of a pipe.
 
     A file is read more than once.
+
+    Raises:
+        click.UsageError: if there is no standard input.
+
     """
-    if str(table) != "-":
+    if table.is_file():
         yield table
         return
-    with tempfile.TemporaryDirectory() as folder:
-        start = sys.stdin.buffer.read(4)
+    piped = str(table) == "-"
+    if piped and sys.stdin is None:  # the shell has closed it
+        raise click.UsageError("standard input is closed; pipe a table into it, or name a file.")
+    with contextlib.ExitStack() as opened:
+        folder = opened.enter_context(tempfile.TemporaryDirectory())
+        source = sys.stdin.buffer if piped else opened.enter_context(table.open("rb"))
+        start = source.read(4)
         name = "t.parquet" if start == b"PAR1" else "t.csv"
         path = Path(folder, f"{name}.gz" if start.startswith(b"\x1f\x8b") else name)
         with path.open("wb") as file:
             file.write(start)
-            shutil.copyfileobj(sys.stdin.buffer, file)
+            shutil.copyfileobj(source, file)
         try:
             yield path
         except Refused as refused:
-            named = [text.replace(f"'{path}'", STANDARD_INPUT) for text in refused.complaints]
-            raise Refused([text.replace(str(path), STANDARD_INPUT) for text in named]) from None
+            name, bare = (STANDARD_INPUT, STANDARD_INPUT) if piped else (f"'{table}'", str(table))
+            named = [text.replace(f"'{path}'", name) for text in refused.complaints]
+            raise Refused([text.replace(str(path), bare) for text in named]) from None
 
 
 def some(names: list[str]) -> str:
@@ -140,7 +150,7 @@ def _with_options(text: str, *, training: bool) -> str:
             case "on_bad_rows":
                 return "--skip-bad-rows"
             case "delimiter":
-                return f"--delimiter {'tab' if value == chr(9) else shlex.quote(value)}"
+                return "--delimiter tab" if value == "\t" else f"--delimiter '{value}'"
             case name:
                 return f"--{name} {value}"
 

@@ -97,7 +97,7 @@ Scaling = tuple[float, float]
 @click.option("--rate", type=Finite(0), default=0.005, metavar="X", help="Learning rate of Adam.")
 @click.option(
     "--l2",
-    type=Finite(0),
+    type=Finite(0, 1e12),
     metavar="X",
     help="Factor of the L2 penalty, against learning the rows by heart.  [default: the best of "
     "0.3, 1, 3 and 10 for rows that a network has not seen]",
@@ -181,6 +181,11 @@ def train(
         )
         encoder = data.TableEncoder(missing=missing, task=task)
         rows = read_and_fit(stream, encoder)
+        if class_weight == "balanced" and encoder.task == "regression":
+            raise click.UsageError(
+                f"--class-weight is for classes, and '{target}' is a number to come close to; "
+                "leave it out, or pass --task classification."
+            )
         X, y = encoder.transform(rows), encoder.transform_target(rows)
         check_parameters(X.shape[1], hidden, max(len(encoder.classes), 1))
         classes = encoder.task == "classification"

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from liftgrad.data.place import Place
 from liftgrad.data.table import Column, Kind, TableError
 
-CODE = r"^\s*0[0-9]+\s*$"
-"""A number with a leading zero is a code, such as 01069, and another than 1069."""
+CODE = r"^\s*0([0-9]+|[xX][0-9a-fA-F]+)\s*$"
+"""A number with a leading zero is a code, such as 01069, and another than 1069; so is 0x1F."""
 _GROUPS = r"\d{1,3}(?:([,.'\u2019 \u00a0\u202f_])\d{3})(?:\1\d{3})*(?:[.,]\d+)?"
 _WRITTEN = re.compile(rf"[-+]?\s*[$€£¥]?\s*[-+]?(?:{_GROUPS}|\d+[.,]\d+|\d+)\s*[$€£¥%]?")
 """Numbers as people write them: 1,234.50 or 1.234,50 or 3,5 or $20 or 15% or +2."""

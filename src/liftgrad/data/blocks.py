@@ -24,7 +24,7 @@ class Glance:
     quoted_breaks: bool
     """Whether there are quotes and \\r, so that a field may hold a line break \\r\\n."""
     codes: bool
-    """Whether a field may begin with a zero and another digit."""
+    """Whether a field may begin with a zero and another digit, or 0x."""
 
 
 def glance(source: str, delimiter: str) -> Glance:
@@ -44,11 +44,12 @@ def glance(source: str, delimiter: str) -> Glance:
 
 
 def _has_code(block: bytes, delimiter: str) -> bool:
-    """Tell whether a zero and a digit follow a byte with which fields may begin."""
+    """Tell whether a zero, and a digit or x, follow a byte with which fields may begin."""
     every = np.frombuffer(block, np.uint8)
     # Line breaks, spaces and quotes are less than "#".
     begins = (every[:-2] < ord("#")) | (every[:-2] == ord(delimiter))
-    return bool((begins & (every[1:-1] == ord("0")) & (every[2:] - ord("0") < 10)).any())
+    codes = (every[2:] - ord("0") < 10) | (every[2:] | 0x20 == ord("x"))
+    return bool((begins & (every[1:-1] == ord("0")) & codes).any())
 
 
 class WholeBreaks(io.RawIOBase):

@@ -160,7 +160,7 @@ class TableStream:
                 if not names:
                     raise TableError(*complaints) from None
         if not rows.num_rows:
-            raise TableError(*complaints, f"'{self.source}' has no rows; add some.")
+            raise TableError(*(complaints or [f"'{self.source}' has no rows; add some."]))
         return self._table(file, rows, 0, complaints)
 
     def spellings(self) -> list[str]:

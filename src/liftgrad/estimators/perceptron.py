@@ -188,6 +188,7 @@ class Perceptron(BaseEstimator):
             (X, y, weights), held = split(
                 *(X, y, weights), self.validation_fraction, self._stratification(y), seeds
             )
+            self._check_held(*held[1:])
         optimizer = optim.Adam(self._model.parameters(), lr=self.learning_rate_init)
         patience, data = self.n_iter_no_change, (optimizer, X, y, weights)
         if held is None:

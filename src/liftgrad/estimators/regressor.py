@@ -127,3 +127,11 @@ class LiftRegressor(RegressorMixin, Perceptron):
         if not np.isfinite(outputs).all():
             return math.nan
         return float(r2_score(y, outputs, sample_weight=weights))
+
+    def _check_held(self, y: Array, weights: Array | None) -> None:
+        counted = y if weights is None else y[weights > 0.0]
+        if (counted == counted[:1]).all():
+            raise ValueError(
+                "the rows held out all have the same y, of which R² says nothing; pass another "
+                "validation_fraction or random_state, or early_stopping=False."
+            )

@@ -50,7 +50,9 @@ def split(
     """
     arrays = [X, y] if weights is None else [X, y, weights]
     try:
-        parts = train_test_split(*arrays, test_size=fraction, stratify=classes, random_state=seeds)
+        parts = train_test_split(
+            *arrays, test_size=float(fraction), stratify=classes, random_state=seeds
+        )
     except ValueError:
         # Which speaks of arguments that the user has not seen.
         kinds = "" if classes is None else f" of {len(np.unique(classes))} classes"

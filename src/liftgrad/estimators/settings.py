@@ -24,15 +24,15 @@ def check_settings(estimator: Any, *, incremental: bool) -> None:
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(f"activation={activation!r}; choose one of {', '.join(ACTIVATIONS)}.")
     for name, number in _counts(estimator).items():
-        if not is_whole(number) or number < 1:
+        if _is_switch(number) or not is_whole(number) or number < 1:
             raise ValueError(f"{name}={number!r}; pass a whole number, 1 or more.")
     for name in ("alpha", "tol", "learning_rate_init"):
         number = getattr(estimator, name)
-        if not is_number(number) or not 0.0 <= number < math.inf:
+        if _is_switch(number) or not is_number(number) or not 0.0 <= number < math.inf:
             raise ValueError(f"{name}={number!r}; pass a finite number, 0 or more.")
     for name in ("shuffle", "early_stopping", "warm_start"):
         switch = getattr(estimator, name)
-        if not (isinstance(switch, bool | np.bool_) or (is_whole(switch) and switch in (0, 1))):
+        if not (_is_switch(switch) or (is_whole(switch) and switch in (0, 1))):
             raise ValueError(f"{name}={switch!r}; pass True or False.")
     fraction = estimator.validation_fraction
     if (
@@ -41,6 +41,11 @@ def check_settings(estimator: Any, *, incremental: bool) -> None:
         or (estimator.early_stopping and not fraction)
     ):
         raise ValueError(f"validation_fraction={fraction!r}; pass a number above 0 and below 1.")
+
+
+def _is_switch(x: Any) -> bool:
+    """Tell whether it is true or false, which Python and NumPy take for a number."""
+    return isinstance(x, bool | np.bool_)
 
 
 def _counts(estimator: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Storage: estimators read from their files."""
 
 import itertools
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -139,6 +140,11 @@ def _sizes(name: str, x: Any) -> tuple[int, ...]:
     return tuple(listed(name, x, lambda name, x: whole(name, x, 1)))
 
 
+def _count(name: str, x: Any) -> int:
+    # Some pass sys.maxsize, for as many as it takes.
+    return whole(name, x, 1, math.inf)
+
+
 def _switch(name: str, x: Any) -> Any:
     # scikit-learn's users pass 0, 1 or a level.
     return x if type(x) is int else flag(name, x)
@@ -154,9 +160,9 @@ def _class_weight(name: str, x: Any) -> Any:
 _SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "hidden_layer_sizes": _sizes,
     "activation": lambda name, x: one_of(name, x, _ACTIVATIONS),
-    "batch_size": lambda name, x: x if x == "auto" else whole(name, x),
-    "max_iter": whole,
-    "n_iter_no_change": whole,
+    "batch_size": lambda name, x: x if x == "auto" else _count(name, x),
+    "max_iter": _count,
+    "n_iter_no_change": _count,
     "random_state": lambda name, x: x if x is None else whole(name, x),
     "shuffle": _switch,
     "verbose": _switch,

@@ -124,9 +124,9 @@ def _cause(
     sample: int | None = None
     while True:
         operation, *operands = tape.nodes[node]
+        row = "" if sample is None else f" in row {sample if rows is None else rows[sample]}"
         if operation is LEAF:
             group, position = groups[operands[0]], operands[1]
-            row = "" if sample is None else f" in row {sample if rows is None else rows[sample]}"
             name = group.names[position] if group.array is None else group.name
             return f"{name} is {_at(numbers[node], sample):.6g}{row} to begin with"
         if operation is BATCH_TOTAL:
@@ -144,6 +144,10 @@ def _cause(
             for i in operands
             if tape.nodes[i][0] is not CONSTANT and not math.isfinite(_at(numbers[i], sample))
         ]
+        if not failing and operation in (ops.select, TAKE):
+            name = "where" if operation is ops.select else "take"
+            said = f"{_at(numbers[node], sample):.6g}"
+            return f"{name}() takes the constant {said}{row} ({tape.lines[node]})"
         if not failing:
             given = [] if operation is BATCH_TOTAL else [_at(numbers[i], sample) for i in operands]
             number = _at(numbers[node], sample)

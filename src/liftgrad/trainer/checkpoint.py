@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from liftgrad import files
+from liftgrad.numbers import is_number, is_whole
 from liftgrad.trainer.state import pack
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Checkpoint:
             "run.2.safetensors", ...
 
     Raises:
-        ValueError: if a number is not positive.
+        ValueError: if a number is not positive, or a count not whole.
 
     """
 
@@ -45,11 +46,14 @@ class Checkpoint:
     keep: int = 1
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.every_seconds < math.inf:
+        if not is_number(self.every_seconds) or not 0.0 < self.every_seconds < math.inf:
             raise ValueError(f"every_seconds is above 0 and finite; got {self.every_seconds!r}.")
-        for name, count in (("every_epochs", self.every_epochs), ("keep", self.keep)):
-            if count is not None and count < 1:
-                raise ValueError(f"{name} is 1 or more; got {count!r}.")
+        counts = {"keep": self.keep}
+        if self.every_epochs is not None:
+            counts["every_epochs"] = self.every_epochs
+        for name, count in counts.items():
+            if not is_whole(count) or count < 1:
+                raise ValueError(f"{name} is a whole number, 1 or more; got {count!r}.")
 
 
 class Writer:
