@@ -575,3 +575,13 @@ def test_an_error_of_the_function_itself(error):
     with pytest.raises(type(error)) as caught:
         lift(fail)(Value(1.0))
     assert caught.value is error
+
+
+def test_a_mean_over_no_samples_is_refused():
+    """Also where the program is there already; a total of none is 0."""
+    f = lift(lambda v, X: mean(vmap(lambda x: v * x)(X)))
+    assert f(Value(2.0), np.ones(3)).data == 2.0
+    with pytest.raises(ValueError, match="mean of no numbers is undefined; pass at least one row"):
+        f(Value(2.0), np.ones(0))
+    assert f(Value(2.0), np.ones(2)).data == 2.0
+    assert lift(lambda v, X: total(vmap(lambda x: v * x)(X)))(Value(2.0), np.ones(0)).data == 0.0

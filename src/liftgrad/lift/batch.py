@@ -32,6 +32,7 @@ class Batch:
         return total_over_batch(self.each, self._tape)
 
     def _mean(self) -> Any:
+        self._tape.averaged = True
         return self._total() / sample_count(self._tape)
 
     def __iter__(self) -> Iterator[Any]:

@@ -100,6 +100,8 @@ class Built:
     """The random numbers that each call draws."""
     names: dict[int, LeafNames] = field(default_factory=dict)
     """What the arguments call the numbers of the program's leaf groups."""
+    averaged: bool = False
+    """Whether it takes a mean over the samples."""
     single: bool = False
     """Whether the function returns just one Value."""
 
@@ -200,6 +202,7 @@ def trace(
         sizes=place_of.get(id(groups[-1])),
         draws=tape.draws,
         names=names,
+        averaged=tape.averaged,
         single=isinstance(result, Operators | Condition),
     )
 

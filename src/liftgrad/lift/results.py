@@ -37,6 +37,8 @@ class Prepared:
                 i: Parameters(groups[i].values, executable.dtype) for i in built.parameter_groups
             }
         self.samples = samples_of(groups, built.batched_groups)
+        if built.averaged and not self.samples:
+            raise ValueError(f"{name}: mean of no numbers is undefined; pass at least one row.")
         self.run: NativeRun | NumpyRun = executable.start(self.samples, self.parameters)
         self.inputs: list[tuple[int, int, NDArray[Any] | None]] = []
         """Groups of arguments, the program's groups, and the memory to copy arrays to."""

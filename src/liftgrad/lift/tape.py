@@ -54,6 +54,8 @@ class Tape:
         """How many vmaps began."""
         self.draws: list[Draws] = []
         """The random numbers drawn so far."""
+        self.averaged = False
+        """Whether a mean over the samples was taken, of which there must be some then."""
         self.classes: dict[type, type] = {}
         """What stands for some classes in the copies of the functions that are traced."""
         self.outputs: list[int] = []
