@@ -135,6 +135,23 @@ def test_methods_of_a_model_have_its_parameters():
             assert gradients[0] == pytest.approx(gradients[1])
 
 
+def test_a_function_with_its_parameters_as_an_attribute():
+    """As programs without classes keep them; they are not taken for what tracing left there."""
+
+    def dense(count):
+        weights = [Value(0.5 * i) for i in range(count)]
+
+        def forward(x):
+            return sum(w * w * x for w in weights)
+
+        forward.weights = weights
+        return forward
+
+    layer = dense(3)
+    lift(lambda x: layer(x) + 1.0)(2.0).backward()
+    assert [w.grad for w in layer.weights] == [0.0, 2.0, 4.0]
+
+
 def test_sets_of_objects_see_their_numbers(other):
     """As arguments, when a number of one of them changes."""
     several = {other.scale}

@@ -60,6 +60,19 @@ def test_a_branch_on_a_traced_value(branch):
     assert "static argument" in message
 
 
+def test_the_largest_in_a_method():
+    """Whose `max` is Python's: the sentence says what is meant for what it is needed for."""
+
+    class Net:
+        def __call__(self, p):
+            shift = max(x.data for x in p)
+            return sum((x - shift).exp() for x in p)
+
+    with pytest.raises(TraceError, match=r"max\(\) or min\(\).*softmax\(xs\) or logsumexp\(xs\)"):
+        lift(lambda p, net: net(p))(values(2), Net())
+    assert "max() or min()" in refusal(lambda p: max(p, key=lambda x: x.data), values(2))
+
+
 @pytest.mark.parametrize(
     "conversion",
     [lambda p: float(p[0]), lambda p: int(p[0]), lambda p: p[p[0]], lambda p: math.exp(p[0])],

@@ -10,7 +10,7 @@ import threading
 import pytest
 from refused import refusal
 
-from liftgrad import Value, lift, nn
+from liftgrad import Value, lift, nn, optim
 
 LAST = None
 
@@ -227,3 +227,21 @@ def test_slots_of_arguments_are_refused(other):
         return slim.x
 
     assert "slim is changed" in refusal(f, Value(1.0), other.Slim())
+
+
+def test_an_optimiser_that_a_lifted_function_has_at_hand():
+    """It may be asked for its rate; whatever moves its parameters is refused, and undone."""
+    w = [Value(3.0)]
+    optimizer = optim.SGD(w, lr=0.5, momentum=0.9)
+    assert lift(lambda w: w[0] * optimizer.lr)(w).data == 1.5
+    w[0].grad = 2.0
+    for mistake in (
+        lambda w: optimizer.step() or w[0] * 1.0,
+        lambda w: optimizer.zero_grad() or w[0] * 1.0,
+        lambda w: getattr(optimizer, "ste" + "p")() or w[0] * 1.0,
+    ):
+        for _ in range(2):
+            assert "let a Trainer do it" in refusal(mistake, w)
+            assert (w[0].data, w[0].grad, optimizer.steps) == (3.0, 2.0, 0)
+    w[0].grad = 0.0
+    assert "let a Trainer" in refusal(lambda w: optimizer.zero_grad() or w[0] * 1.0, w)

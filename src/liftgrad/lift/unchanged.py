@@ -66,9 +66,14 @@ class Live:
         # Objects of libraries have caches that may change: only what is traced must not stay.
         objects = [x.__dict__ for _, x in self.reached if _is_librarys(x)]
         self.others = [(attributes, dict(attributes)) for attributes in objects]
+        optimizers = [x for _, x in self.reached if hasattr(type(x), "param_groups")]
+        self.parameters = [(p, p.data, p.grad) for x in optimizers for p in x.params]
+        self.steps = [(x, x.steps) for x in optimizers]
         self.mentioned = frozenset(mentioned)
         self.changed: str | None = None
         """The name of something that was not what it was."""
+        if optimizers and not self.mentioned.isdisjoint(("step", "zero_grad")):
+            self.changed = "its parameters"  # gradients that are zero already do not show it
 
     def put_back(self) -> None:
         """Make all of it what it was."""
@@ -82,7 +87,8 @@ class Live:
                     self.changed = name
                     _bind(space, name, known)
         for attributes, before in self.others:
-            for name in [name for name, value in attributes.items() if _traced(value)]:
+            new = [n for n, x in attributes.items() if _traced(x) and x is not before.get(n)]
+            for name in new:
                 self.changed = name
                 _bind(attributes, name, before.get(name, _ABSENT))
         for name, x, contents in self.named:
@@ -90,12 +96,23 @@ class Live:
                 if not _same(_contents(_without_notes(x, contents)), contents):
                     self.changed = name
                 _restore(x, contents)
+        for optimizer, steps in self.steps:
+            if optimizer.steps != steps:
+                self.changed = "its parameters"
+                optimizer.steps = steps
+        for parameter, data, grad in self.parameters:
+            if parameter.data is not data and repr(parameter.data) != repr(data):
+                self.changed = "its parameters"
+                parameter.data = data
+            if parameter.grad is not grad and repr(parameter.grad) != repr(grad):
+                self.changed = "its parameters"
+                parameter.grad = grad
 
     def check(self, place: str) -> None:
         """Raise TraceError if something had to be put back; `place` is where the function is."""
         if self.changed is None:
             return
-        if any(hasattr(type(x), "param_groups") for _, x in self.reached):
+        if self.steps:
             raise TraceError(
                 f"{place}: step() or zero_grad() of an optimiser, or another change of "
                 f"{self.changed}, in a lifted function, which runs once for many calls; call them "

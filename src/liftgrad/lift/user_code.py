@@ -1,5 +1,6 @@
 """User code: where in the user's program the compiler is, and what is refused there."""
 
+import dis
 import os
 import sys
 from collections.abc import Iterable
@@ -32,6 +33,22 @@ def user_line() -> str:
     return line
 
 
+def _names_on_the_line() -> set[Any]:
+    """Return the globals that are mentioned on the user's innermost line."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not is_users_file(frame.f_code.co_filename):
+        frame = frame.f_back
+    if frame is None:
+        return set()
+    line = frame.f_lineno
+    instructions = dis.get_instructions(frame.f_code)
+    return {
+        i.argval
+        for i in instructions
+        if i.opname == "LOAD_GLOBAL" and i.positions and i.positions.lineno == line
+    }
+
+
 def line_of(error: Exception) -> str:
     """Return "file:line" of the innermost frame of the user's that an error came through."""
     line, traceback = "", error.__traceback__
@@ -58,6 +75,13 @@ def refused(advice: str) -> TraceError:
 
 def refuse_branch() -> NoReturn:
     """Say what to write instead of a branch on a number that is not known yet."""
+    if not {"max", "min"}.isdisjoint(_names_on_the_line()):
+        raise refused(
+            "max() or min() of traced values, which is known in the lifted function and in "
+            "functions of its module, and without a key; elsewhere write maximum(a, b), "
+            "minimum(a, b) or, where the largest is subtracted, softmax(xs) or logsumexp(xs) of "
+            "liftgrad.functional, which do that themselves."
+        )
     raise refused(
         "a Python branch (if, and, or, not, in, sorted) on a traced value, which has no number "
         "while the program is being recorded; use where(condition, a, b), maximum(a, b) or "
