@@ -243,5 +243,6 @@ def test_an_optimiser_that_a_lifted_function_has_at_hand():
         for _ in range(2):
             assert "let a Trainer do it" in refusal(mistake, w)
             assert (w[0].data, w[0].grad, optimizer.steps) == (3.0, 2.0, 0)
+            assert list(optimizer.state["momentum"]) == [0.0]
     w[0].grad = 0.0
     assert "let a Trainer" in refusal(lambda w: optimizer.zero_grad() or w[0] * 1.0, w)

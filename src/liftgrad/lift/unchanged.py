@@ -68,7 +68,8 @@ class Live:
         self.others = [(attributes, dict(attributes)) for attributes in objects]
         optimizers = [x for _, x in self.reached if hasattr(type(x), "param_groups")]
         self.parameters = [(p, p.data, p.grad) for x in optimizers for p in x.params]
-        self.steps = [(x, x.steps) for x in optimizers]
+        states = [{name: list(column) for name, column in x.state.items()} for x in optimizers]
+        self.steps = [(x, x.steps, state) for x, state in zip(optimizers, states, strict=True)]
         self.mentioned = frozenset(mentioned)
         self.changed: str | None = None
         """The name of something that was not what it was."""
@@ -96,10 +97,11 @@ class Live:
                 if not _same(_contents(_without_notes(x, contents)), contents):
                     self.changed = name
                 _restore(x, contents)
-        for optimizer, steps in self.steps:
+        for optimizer, steps, state in self.steps:
             if optimizer.steps != steps:
                 self.changed = "its parameters"
                 optimizer.steps = steps
+                optimizer.state.update(state)
         for parameter, data, grad in self.parameters:
             if parameter.data is not data and repr(parameter.data) != repr(data):
                 self.changed = "its parameters"
