@@ -25,6 +25,7 @@ from liftgrad.lift.trace import Condition
 from liftgrad.lift.traced_array import TracedArray
 from liftgrad.lift.user_code import user_line
 from liftgrad.operators import Operators
+from liftgrad.optim import Optimizer
 
 
 class Watched:
@@ -66,7 +67,7 @@ class Live:
         # Objects of libraries have caches that may change: only what is traced must not stay.
         objects = [x.__dict__ for _, x in self.reached if _is_librarys(x)]
         self.others = [(attributes, dict(attributes)) for attributes in objects]
-        optimizers = [x for _, x in self.reached if hasattr(type(x), "param_groups")]
+        optimizers = [x for _, x in self.reached if isinstance(x, Optimizer)]
         self.parameters = [(p, p.data, p.grad) for x in optimizers for p in x.params]
         states = [{name: list(column) for name, column in x.state.items()} for x in optimizers]
         self.steps = [(x, x.steps, state) for x, state in zip(optimizers, states, strict=True)]
