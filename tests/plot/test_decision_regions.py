@@ -274,6 +274,15 @@ def test_labels_of_numpys_are_labels(low, high):
     regions = decision_regions(lambda p: high if p[0] > 0.5 else low, X, y, resolution=10)
     assert regions.classes.tolist() == [low.item(), high.item()]
     assert set(regions.prediction.ravel().tolist()) == {0, 1}
+    # As from predict([p]).
+    other = decision_regions(lambda p: np.array([high if p[0] > 0.5 else low]), X, y, resolution=10)
+    assert np.array_equal(other.prediction, regions.prediction)
+
+
+def test_a_function_that_returns_nothing_is_refused():
+    """In a sentence."""
+    with pytest.raises(ValueError, match="returns None for a point; let it return a label"):
+        decision_regions(lambda _p: None, X, np.array([0, 1, 1, 1]), resolution=3)
 
 
 def test_a_list_of_one_score_is_a_score():

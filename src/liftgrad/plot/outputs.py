@@ -75,8 +75,12 @@ def _flat(said: NDArray[Any]) -> NDArray[Any]:
 
 def _plain(output: Any) -> Any:
     """Return Values as floats, also within lists; labels as they are."""
+    if isinstance(output, np.ndarray) and output.ndim == 0:
+        output = output[()]
     if isinstance(output, Sequence | np.ndarray) and not isinstance(output, str | bytes):
-        return [plain(score) for score in output]
+        return [_plain(score) for score in output]
     if isinstance(output, np.generic) and not isinstance(output, np.number | np.bool_):
         return output  # a label: text of NumPy's has a float(), which fails
+    if output is None:
+        raise ValueError("the function returns None for a point; let it return a label or scores.")
     return plain(output) if hasattr(output, "__float__") else output
