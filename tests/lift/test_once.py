@@ -313,6 +313,12 @@ def test_what_is_read_from_outside_is_refused(what, read, monkeypatch):
     assert "pass it as an argument" in message
 
 
+def test_a_context_variable_that_is_set_is_refused():
+    """A later call would not set it, and what the first one sets is no number."""
+    assert "sets a context variable" in refusal(lambda x: CONTEXT.set(x * 2.0) and x, Value(1.0))
+    assert CONTEXT.get() == 2.0
+
+
 def test_an_environment_that_is_captured_is_looked_at_at_each_call(monkeypatch):
     """As any other object that is."""
     f = lift(lambda x: x * float(ENVIRONMENT["SCALE_OF_TEST"]))

@@ -38,7 +38,11 @@ def _reads(what: str) -> str:
 _CLOCK, _ENVIRONMENT, _FILE = map(_reads, ("the clock", "the environment", "a file or a folder"))
 _ENTROPY, _ANSWER = map(_reads, ("the system's random numbers", "the user's answer"))
 _CONTEXT = _reads("a context variable")
-_DIRECTLY = (_CLOCK, _ENVIRONMENT, _CONTEXT)
+_SETS = (
+    "sets a context variable, and runs once for many calls, which would not; return the new value "
+    "instead of storing it."
+)
+_DIRECTLY = (_CLOCK, _ENVIRONMENT, _CONTEXT, _SETS)
 """What libraries may read on their own account, unless these only help to:"""
 _HELPERS = frozenset(("os", "collections", "uuid"))
 
@@ -63,7 +67,17 @@ _READS = ("read", "read1", "readall", "readinto", "readline", "readlines")
 _NAMES_OF_CALLS = frozenset(
     (
         *(call.__name__ for call in _CALLS),
-        *(*_READS, "get", "now", "today", "utcnow", "random", "getrandbits", "generate_time_safe"),
+        *(
+            *_READS,
+            "get",
+            "set",
+            "now",
+            "today",
+            "utcnow",
+            "random",
+            "getrandbits",
+            "generate_time_safe",
+        ),
     )
 )
 _SEED = random.Random.seed.__code__
@@ -187,7 +201,7 @@ class Outside:
         if id(its) in self.generators.known and name in ("random", "getrandbits"):
             return draws(self.generators.known[id(its)][0])
         if isinstance(its, ContextVar):
-            return _CONTEXT if name == "get" else None
+            return {"get": _CONTEXT, "set": _SETS}.get(name)
         if name == "generate_time_safe":  # which uuid1 calls
             return _CLOCK
         if isinstance(its, type) and issubclass(its, dt.date):
