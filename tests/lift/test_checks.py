@@ -1,5 +1,6 @@
 """A program's first results are compared with the eager engine's; what differs is refused."""
 
+import importlib
 import math
 import re
 
@@ -178,3 +179,57 @@ def test_what_python_cannot_compute_and_ieee_754_can_is_not_refused():
     """Python's floats raise where Values, and lifted programs, give infinity."""
     lifted = lift(lambda v, x: v + 1.0 / x)
     assert lifted(Value(1.0), 0.0).data == math.inf
+
+
+FROZEN = set()
+
+
+@pytest.mark.parametrize(
+    ("told_apart", "keep"),
+    [
+        (lambda w, kept: sum(p for p in w if p not in kept), lambda w: {w[0]}),
+        (lambda w, kept: sum(p for p in w if p not in kept), lambda w: frozenset(w[1:])),
+        (lambda w, kept: sum(p * kept.get(p, 2.0) for p in w), lambda w: {w[1]: 5.0}),
+        (
+            lambda w, kept: sum(p * kept.get((p, "rate"), 2.0) for p in w),
+            lambda w: {(w[2], "rate"): 3.0},
+        ),
+        (lambda w, kept: sum(p for p in w if p in kept["some"]), lambda w: {"some": {w[0]}}),
+        (lambda w, kept: sum(p for p in w if p not in FROZEN), lambda w: FROZEN.add(w[0])),
+    ],
+)
+def test_values_are_told_apart_in_sets_and_by_keys(told_apart, keep):
+    """As arguments and in variables; what stands for a Value is in the set that the Value is in."""
+    w = [Value(1.0), Value(2.0), Value(4.0)]
+    FROZEN.clear()
+    kept = keep(w)
+    lifted = lift(told_apart, check=False)
+    results = []
+    for call in (told_apart, lift(told_apart), lifted, lifted):
+        for p in w:
+            p.grad = 0.0
+        result = call(w, kept)
+        result.backward()
+        results.append([result.data, *[p.grad for p in w]])
+    assert results[1:] == [results[0]] * 3
+
+
+def test_values_that_are_told_apart_by_what_stand_ins_evade(tmp_path, monkeypatch):
+    """By their id, or in a set of another module: refused where it makes a difference."""
+    tmp_path.joinpath("freezing.py").write_text(
+        "FROZEN = set()\ndef free(w): return sum(p for p in w if p not in FROZEN)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    freezing = importlib.import_module("freezing")
+    w = [Value(1.0), Value(2.0)]
+    numbers = {id(w[0])}
+    freezing.FROZEN = {w[0]}
+    for function in (
+        lambda w: freezing.free(w) * 1.0,
+        lambda w: sum(p for p in w if id(p) not in numbers),
+    ):
+        with pytest.raises(LiftError, match="tells Values apart by id\\(\\) or by a set"):
+            lift(function)(w)
+    assert lift(lambda w: sum({id(p): p for p in [*w, *w]}.values()))(w).data == 3.0
+    freezing.FROZEN = {Value(1.0)}
+    assert lift(lambda w: freezing.free(w) * 1.0)(w).data == 3.0

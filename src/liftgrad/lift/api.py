@@ -272,7 +272,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
             return where_they_part(tape, trace, run, eager, lifted, self.dtype)
 
-        how = difference(self._run_eagerly, explain, self.dtype, arguments, reading.groups, lifted)
+        how = difference(
+            *(self._run_eagerly, explain, self.dtype, arguments, reading.groups, lifted),
+            by_identity=self._captured.by_identity,
+        )
         if how:
             raise LiftError(f"{self.__name__} {how}")
 
@@ -281,7 +284,9 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
     ) -> None:
         """Compare a call's result with the function's own, if that is still to be done."""
         seen = executable.seen
-        if seen is None or not is_checked(self.check, executable.built, reading.groups):
+        if seen is None or not is_checked(
+            self.check, executable.built, reading.groups, by_identity=seen.by_identity
+        ):
             return
         try:
             if seen.is_new(reading.groups):
@@ -305,7 +310,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             LiftError: if they differ.
 
         """
-        if is_checked(self.check, built, reading.groups):
+        by_identity = self._captured.by_identity
+        if is_checked(self.check, built, reading.groups, by_identity=by_identity):
             self._check(arguments, reading, Outcome(computed(built, reading.groups, self.dtype)))
 
     def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
@@ -317,8 +323,9 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         built = self.build(arguments, reading)
         differentiate(built, self.stats, unit_seed=built.single)
         executable = Executable(built, self.dtype, self.backend, self.stats)
-        if is_checked(self.check, built, reading.groups):
-            executable.seen = Seen()
+        by_identity = self._captured.by_identity
+        if is_checked(self.check, built, reading.groups, by_identity=by_identity):
+            executable.seen = Seen(by_identity=by_identity)
         self._programs.add(self.structure(reading), executable)
         self._last = executable
         self._structures += 1

@@ -262,20 +262,35 @@ class _Reader:
         return self.watched(path, kind(*items) if hasattr(x, "_fields") else kind(items))
 
     def take_dict(self, x: dict[Any, Any], path: str, static_floats: bool) -> Any:
-        self.key.append((type(x), *x))
+        keys = list(x)
+        if all(map(_is_plain, keys)):
+            self.key.append((type(x), *x))
+            made = keys
+        else:  # what stands for a Value is another key
+            self.key.append((type(x), len(x)))
+            made = [self.take(k, f"{path}.{i}", True) for i, k in enumerate(keys)]
         self.containers.append(x)
-        entries = {k: self.take(v, f"{path}.{k}", static_floats) for k, v in x.items()}
+        entries = {
+            new: self.take(x[k], f"{path}.{k if new is k else i}", static_floats)
+            for i, (k, new) in enumerate(zip(keys, made, strict=True))
+        }
         if self.leaves is None or type(x) is dict:
             return self.watched(path, entries)
         clone = copy.copy(x)
+        clone.clear()
         clone.update(entries)
         return self.watched(path, clone)
 
     def take_set(self, x: Any, path: str, _static_floats: bool) -> Any:
-        self.key.append(snapshot(x))
-        self.whole = self.whole and all(type(item) in STATIC for item in x)
         self.containers.append(x)
-        return self.watched(path, x if self.leaves is None else type(x)(x))
+        if all(map(_is_plain, x)):
+            self.key.append(snapshot(x))
+            return self.watched(path, x if self.leaves is None else type(x)(x))
+        self.key.append((type(x), len(x)))
+        # In the order in which Values were met; that of a set is another one for another model.
+        items = sorted(x, key=lambda item: self.places.get(id(item), (len(self.groups), 0)))
+        made = [self.take(item, f"{path}.{i}", True) for i, item in enumerate(items)]
+        return self.watched(path, x if self.leaves is None else type(x)(made))
 
     def take_partial(self, x: "partial[Any]", path: str, static_floats: bool) -> Any:
         self.whole = False
@@ -335,6 +350,13 @@ class _Reader:
         self.others.append((path, x))
         self.key.append((kind, x))
         return Passing(path) if self.leaves and is_iterator(kind) else x
+
+
+def _is_plain(x: Any) -> bool:
+    """Tell whether something has no stand-in, as an item of a set or a key of a dict."""
+    if isinstance(x, tuple | frozenset):
+        return all(map(_is_plain, x))
+    return type(x) in STATIC or isinstance(x, float | np.generic)
 
 
 def _once(take: Callable[..., Any]) -> Callable[..., Any]:

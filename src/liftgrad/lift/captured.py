@@ -161,6 +161,14 @@ class Captured:
         finally:
             live.put_back()  # what objects of other modules noted down
 
+    @property
+    def by_identity(self) -> bool:
+        """Whether it may tell Values apart where stand-ins are others: by id(), in other code."""
+        return "id" in self.mentioned.names or any(
+            isinstance(x, dict | set | frozenset) and any(isinstance(key, Value) for key in x)
+            for _, x in reach((name, source.value()) for name, source in self.statics.items())
+        )
+
     def _known_beside(self, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
         """Return the variables, and what they stand for, of which the copies have no copy."""
         sources = list(self.statics.items())

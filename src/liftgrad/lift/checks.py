@@ -38,11 +38,14 @@ _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """What rounding is let differ without a closer look, relative to the result."""
 
 
-def is_checked(check: bool | None, built: Built, groups: Sequence[LeafGroup]) -> bool:
+def is_checked(
+    check: bool | None, built: Built, groups: Sequence[LeafGroup], *, by_identity: bool = False
+) -> bool:
     """Tell whether a program is compared with the eager engine: always, never, or if it is cheap.
 
     Random numbers cannot be drawn twice; and of results for each sample only the numbers that a
-    function returns alone are in the same order.
+    function returns alone are in the same order. One that may tell objects apart by means that
+    stand-ins evade is compared at any size.
 
     Raises:
         LiftError: if LIFTGRAD_CHECK is something else than 0 or 1.
@@ -58,7 +61,7 @@ def is_checked(check: bool | None, built: Built, groups: Sequence[LeafGroup]) ->
     several = any(built.batched_outputs) and built.outputs + len(built.fixed) > 1
     if wanted is False or built.draws or several:
         return False
-    return bool(wanted) or _operations(built, groups) <= _MOST_OPERATIONS
+    return bool(wanted) or by_identity or _operations(built, groups) <= _MOST_OPERATIONS
 
 
 def is_differentiated(built: Built, groups: Sequence[LeafGroup]) -> bool:
@@ -74,7 +77,9 @@ def _operations(built: Built, groups: Sequence[LeafGroup]) -> int:
 class Seen:
     """The numbers of a program's first call, until it is called with others."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_identity: bool = False) -> None:
+        self.by_identity = by_identity
+        """Whether its function may tell objects apart by means that stand-ins evade."""
         self.numbers: list[NDArray[Any]] | None = None
         self.same = 0
         """How many later calls had the same."""
@@ -114,6 +119,8 @@ def difference(
     arguments: dict[str, Any],
     groups: Sequence[LeafGroup],
     lifted: Outcome,
+    *,
+    by_identity: bool = False,
 ) -> str:
     """Return how what a program gives is not what the function itself gives; "": it is.
 
@@ -124,15 +131,20 @@ def difference(
         arguments: of the function, by name.
         groups: their numbers.
         lifted: what the program gave.
+        by_identity: whether the function may tell objects apart by means that stand-ins evade.
 
     """
+    tolerance = _TOLERANCE[dtype]
     try:
         eager = eagerly(run, arguments, groups, lifted.gradients)
+        if by_identity:
+            own = eagerly(run, arguments, groups, own=True).results
+            if not _are_close(own, eager.results, tolerance):
+                return _BY_IDENTITY
     except ArithmeticError:
         return ""  # of Python's numbers, where ours go on with infinity as IEEE 754 has it
-    tolerance = _TOLERANCE[dtype]
     what, a, b = "", eager.results, lifted.results
-    alike = len(a) == len(b) and all(_is_close(x, y, tolerance) for x, y in zip(a, b, strict=True))
+    alike = _are_close(a, b, tolerance)
     if alike and eager.gradients is not None and lifted.gradients is not None:
         what = "the gradient "
         a, b = (
@@ -156,6 +168,11 @@ def difference(
     )
 
 
+_BY_IDENTITY = (
+    "tells Values apart by id() or by a set or dict that another module or class holds, and finds "
+    "others when it is lifted, where stand-ins take their places; ask `p in those`, of a set that "
+    "is an argument, or in a variable of the function's own module."
+)
 FAILURES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
 """The errors of code that meets what it does not expect."""
 
@@ -187,18 +204,20 @@ def eagerly(
     differentiated: Collection[int] | None = None,
     jitter: float = 0.0,
     seed: int = 0,
+    *,
+    own: bool = False,
 ) -> Outcome:
     """Return what the function itself gives, on copies of its arguments.
 
     The gradient is taken by these groups of parameters, if any are given and it returns one Value.
-    With a jitter, parameters are off by up to that, relatively.
+    With a jitter, parameters are off by up to that, relatively; `own` are those of the arguments.
     """
     uniform = random.Random(seed).uniform
     copied: dict[int, list[Value]] = {i: [] for i in range(len(groups))}
 
     def leaves(group: int, first: int, count: int) -> list[Any]:
         values = groups[group].values[first : first + count]
-        if groups[group].kind != "parameter":
+        if groups[group].kind != "parameter" or own:
             return values
         made = list(map(_copy, values))
         if jitter:
@@ -254,6 +273,10 @@ def _copy(value: Any) -> Any:
 
 def _is_alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
     return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def _are_close(a: list[Any], b: list[Any], tolerance: float) -> bool:
+    return len(a) == len(b) and all(_is_close(x, y, tolerance) for x, y in zip(a, b, strict=True))
 
 
 def _is_close(eager: Any, lifted: Any, tolerance: float) -> bool:
