@@ -32,7 +32,7 @@ from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.passing import Passing, is_iterator
 from liftgrad.lift.reading import STATIC, Kind, LeafGroup, Place, Reading
-from liftgrad.lift.static import has_users_attributes, slots_of, snapshot
+from liftgrad.lift.static import has_users_attributes, slots_of
 from liftgrad.nn import Module
 from liftgrad.ops import Operation
 
@@ -284,7 +284,7 @@ class _Reader:
     def take_set(self, x: Any, path: str, _static_floats: bool) -> Any:
         self.containers.append(x)
         if all(map(_is_plain, x)):
-            self.key.append(snapshot(x))
+            self.key.append((type(x), frozenset(x)))
             return self.watched(path, x if self.leaves is None else type(x)(x))
         self.key.append((type(x), len(x)))
         # In the order in which Values were met; that of a set is another one for another model.
@@ -356,7 +356,8 @@ def _is_plain(x: Any) -> bool:
     """Tell whether something has no stand-in, as an item of a set or a key of a dict."""
     if isinstance(x, tuple | frozenset):
         return all(map(_is_plain, x))
-    return type(x) in STATIC or isinstance(x, float | np.generic)
+    kind: Any = type(x)
+    return not (isinstance(x, Value) or has_users_attributes(kind))
 
 
 def _once(take: Callable[..., Any]) -> Callable[..., Any]:
