@@ -1,9 +1,11 @@
 """What `liftgrad train` and `predict` read and say, called as functions."""
 
 import csv
+import importlib.abc
 import io
 import json
 import os
+import signal
 import sys
 import threading
 
@@ -218,6 +220,28 @@ def test_standard_input_may_be_closed(call, monkeypatch):
         2,
         "Error: standard input is closed; pipe a table into it, or name a file.\n",
     )
+
+
+def test_ctrl_c_while_scikit_learn_is_loaded_is_no_missing_library(call, tmp_path, monkeypatch):
+    """What is half imported may say so; Ctrl-C waits for the whole."""
+    write_blobs(tmp_path / "t.csv", ["x", "y"])
+
+    class Interrupted(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, _path, _target=None):
+            if name == "liftgrad.estimators":
+                sys.meta_path.remove(self)
+                try:
+                    signal.raise_signal(signal.SIGINT)
+                except KeyboardInterrupt:
+                    raise ImportError from None
+            # others look for it
+
+    for name in [name for name in sys.modules if name.startswith("liftgrad.estimators")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("liftgrad.estimators")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    status, _, err = call("train", "t.csv", "--target", "y", "--l2", "1")
+    assert (status, err.strip()) == (130, "Interrupted.")
 
 
 def test_predictions_may_go_to_standard_output_by_name(call, tmp_path):

@@ -214,7 +214,7 @@ def test_devices_of_root_stay_devices(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "is a directory; name a file in it"),
+        ("", "'' names no file; write a name"),
         (".", "is a directory; name a file in it"),
         ("new/", "is a directory; name a file in it"),
         ("missing/a", "there is no directory '.*missing'; make it first"),

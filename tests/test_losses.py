@@ -512,3 +512,14 @@ def test_settings_that_are_values_keep_their_gradient():
     losses.multi_margin_loss([Value(0.0), Value(0.5)], 1, margin=margin).backward()
     assert margin.grad == 0.5
     assert losses.l1([np.float32(3.0)], np.float32(0.1)) == 3.0 * float(np.float32(0.1))
+
+
+@pytest.mark.parametrize("weight", [{0: 1.0, 1: 2.0}, "balanced", {1.0, 2.0}])
+def test_weights_by_name_are_refused(weight):
+    """Of a dictionary, as scikit-learn has it, the keys would be the weights."""
+    with pytest.raises(TypeError, match="takes a weight for each class, as a list; got weight="):
+        losses.cross_entropy([[1.0, 2.0]], [0], weight=weight)
+    with pytest.raises(TypeError, match="takes a weight for each class, as a list; got weight="):
+        losses.nll_loss([[1.0, 2.0]], [0], weight=weight)
+    with pytest.raises(TypeError, match="takes pos_weight as a number or a list; got"):
+        losses.binary_cross_entropy_with_logits([1.0, 2.0], [0.0, 1.0], pos_weight=weight)

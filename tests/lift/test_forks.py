@@ -181,6 +181,25 @@ def test_a_fork_waits_for_what_is_short():
         thread.join()
 
 
+def test_a_thread_may_draw_when_the_process_forks():
+    """NumPy's generators are locked in the child for ever then, and their states are read."""
+    own = np.random.default_rng(0)
+    for lock in (own.bit_generator.lock, np.random.get_state.__self__._bit_generator.lock):
+        begun, over = threading.Event(), threading.Event()
+
+        def hold(lock=lock, begun=begun, over=over):
+            with lock:
+                begun.set()
+                over.wait()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        begun.wait()
+        assert succeeds_in_child(lambda: check_new_function(np.random.default_rng(1).random()))
+        over.set()
+        thread.join()
+
+
 def test_a_thread_may_fork_while_it_holds_a_lock():
     """As a signal's handler or a finaliser may, at any point of a call."""
     f, x = lift(lambda x: x * x), Value(3.0)

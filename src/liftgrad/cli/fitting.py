@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.cli.display import progress_bar
+from liftgrad.cli.libraries import estimators
 from liftgrad.data.table import Task
 
 Array = NDArray[Any]
@@ -40,11 +41,6 @@ class Fitting:
 
         It minimises the sum of the rows' losses and l2/2 times the sum of all squared weights.
         """
-        from liftgrad.estimators import (  # noqa: PLC0415, scikit-learn may be missing
-            LiftClassifier,
-            LiftRegressor,
-        )
-
         # Small tables need the many steps of small batches.
         size = min(32 if len(X) < 10_000 else 256, len(X))
         settings: dict[str, Any] = {
@@ -57,9 +53,9 @@ class Fitting:
             "verbose": verbose,
         }
         if self.task == "regression":
-            return LiftRegressor(self.hidden, **settings).fit(X, y)
+            return estimators().LiftRegressor(self.hidden, **settings).fit(X, y)
         settings["class_weight"] = self.class_weight
-        return LiftClassifier(self.hidden, **settings).fit(X, y)
+        return estimators().LiftClassifier(self.hidden, **settings).fit(X, y)
 
     def chosen_penalty(self, X: Array, y: Array) -> float:
         """Return the penalty of which rows that a network had not seen have the least loss.

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from liftgrad import data
+from liftgrad.cli.libraries import estimators
 from liftgrad.fields import listed, real
 
 
@@ -19,9 +20,7 @@ def read_model(model: Path) -> tuple[Any, data.TableEncoder, tuple[float, float]
         ImportError: if scikit-learn is missing.
 
     """
-    from liftgrad.estimators import LiftClassifier, load  # noqa: PLC0415, it may be missing
-
-    estimator = load(model)
+    estimator = estimators().load(model)
     learnt = estimator.metadata_
     if "table" not in learnt:
         raise click.ClickException(
@@ -30,7 +29,7 @@ def read_model(model: Path) -> tuple[Any, data.TableEncoder, tuple[float, float]
     try:
         encoder = data.TableEncoder.from_dict(learnt["table"])
         mean, std = 0.0, 1.0
-        if isinstance(estimator, LiftClassifier):
+        if isinstance(estimator, estimators().LiftClassifier):
             labels = list(range(len(encoder.classes)))
             fits = encoder.task == "classification" and estimator.classes_.tolist() == labels
         else:

@@ -6,6 +6,7 @@ input of the program instead (`draws`).
 
 import gc
 import importlib
+import os
 import random
 import sys
 import threading
@@ -70,7 +71,9 @@ class Generators:
         """Raise TraceError if numbers were drawn; `place` is where the function is."""
         after = self._states()
         for number, (name, _, is_named) in self.known.items():
-            if after[number] != self.before[number]:
+            states = (self.before[number], after[number])
+            unknown = any(state is None for state in states)
+            if not unknown and states[0] != states[1]:
                 message = f"{place}: the lifted function {draws(name)}"
                 if is_named or (self.alone and _is_alone()):
                     raise TraceError(message)
@@ -106,6 +109,25 @@ def _state(x: Any) -> Any:
             return x.getstate()
         except (AttributeError, NotImplementedError):
             return None  # half made, or the system's
-    if hasattr(x, "get_state"):  # the legacy one of NumPy
-        return snapshot(x.get_state(legacy=False))
-    return snapshot(getattr(x, "bit_generator", x).state)
+    legacy = hasattr(x, "get_state")
+    source = x._bit_generator if legacy else getattr(x, "bit_generator", x)
+    if not source.lock.acquire(timeout=_LONGEST_WAIT if _forked else -1):
+        return None  # nobody can draw from it any more
+    try:
+        return snapshot(x.get_state(legacy=False) if legacy else source.state)
+    finally:
+        source.lock.release()
+
+
+_LONGEST_WAIT = 0.1
+"""Seconds; a thread that drew when the process was forked holds its generator's lock for ever."""
+_forked = False
+
+
+def _note_fork() -> None:
+    global _forked  # noqa: PLW0603, it is a state of the process
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)

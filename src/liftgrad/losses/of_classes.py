@@ -1,7 +1,8 @@
 """Losses of rows of numbers, one for each class, each with the index of its class."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from liftgrad.functional import mean, relu, shifted_scores, take, total, where
@@ -224,7 +225,9 @@ def _weights(name: str, weight: Any) -> list[Any] | None:
     """Return how much each class counts, if that is said."""
     if weight is None:
         return None
-    if is_scalar(weight) or not hasattr(weight, "__iter__"):
+    # Of a dictionary the keys would be taken.
+    named = isinstance(weight, str | bytes | Mapping | AbstractSet)
+    if named or is_scalar(weight) or not hasattr(weight, "__iter__"):
         raise TypeError(f"{name} takes a weight for each class, as a list; got weight={weight!r}.")
     return [number(x) for x in weight]
 

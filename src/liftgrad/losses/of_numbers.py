@@ -1,6 +1,7 @@
 """Losses of numbers, each with a target. They may be one number, a list, or lists of lists."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from liftgrad.functional import relu, softplus, where
@@ -98,6 +99,9 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         return _of_numbers(name, _binary_cross_entropy, scores, targets, reduction)
     check_reduction(reduction)
+    # Of a dictionary the keys would be taken.
+    if isinstance(pos_weight, str | bytes | Mapping | AbstractSet):
+        raise TypeError(f"{name} takes pos_weight as a number or a list; got {pos_weight!r}.")
     losses = _each_weighted(name, scores, targets, pos_weight)
     return losses if is_scalar(losses) else reduced(losses, reduction)
 
