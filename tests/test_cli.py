@@ -123,7 +123,7 @@ def test_both_engines_print_the_same_numbers(tmp_path, samples):
     [
         (["--samples", "0"], "'--samples': 0 is not in the range"),
         (["--samples", "many"], "'--samples': 'many' is not a valid integer"),
-        (["--noise", "-0.1"], "'--noise': -0.1 is not in the range x>=0."),
+        (["--noise", "-0.1"], "'--noise': -0.1 is not in the range 0<=x<=1000000.0."),
         (["--noise", "nan"], "'--noise': nan is not a finite number."),
         (["--rate", "inf"], "'--rate': inf is not a finite number."),
         (["--steps", "0"], "'--steps': 0 is not in the range x>=1."),
