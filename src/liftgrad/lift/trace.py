@@ -80,11 +80,10 @@ class Node(Operators):
                     return x._apply(operation, *operands)  # type: ignore[return-value]
                 else:
                     indices.append(self._node_of(x))
-        kinds = set(map(type, operands))
         if operation is ops.dot and not len(indices) % 2:
             indices.append(tape.constant(0.0))
         node = tape.record((operation, *indices))
-        if Traced in kinds:
+        if type(self) is Traced or Traced in map(type, operands):
             return Traced(tape, node)
         return TracedNumber(tape, node, kind_of_result(operation, operands))
 
