@@ -268,11 +268,6 @@ class _Tracing(threading.local):
 tracing = _Tracing()
 
 
-def is_tracing() -> bool:
-    """Tell whether this thread is tracing a function."""
-    return tracing.depth > 0
-
-
 def _known(result: Any) -> Any:
     """Return a result that depends on no number, if it is of a kind that cannot hide one."""
     if result is None or isinstance(result, str | bytes | int | float | np.ndarray | np.generic):

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
+from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.lift.tape import Tape
 from liftgrad.lift.trace import Condition, Traced, TracedNumber
 from liftgrad.lift.traced_index import TracedIndex
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import to_float
-
-BUILTINS = ("float", "type", "max", "min")
-"""The names of Python's own functions that are stood in for, where a module binds no other."""
 
 
 def stand_ins(tape: Tape) -> dict[Any, Any]:
@@ -94,7 +92,7 @@ def _new_value(
         )
     if hasattr(data, "_kind"):
         return Traced(tape, ops.detach(_as_float(data))._index)
-    if type(data).__name__ == "Variable":
+    if type(data) is Variable:
         return ops.detach(data)
     return Traced(tape, tape.constant(to_float(data)))
 

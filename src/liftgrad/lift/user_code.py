@@ -77,8 +77,8 @@ def refuse_branch() -> NoReturn:
     """Say what to write instead of a branch on a number that is not known yet."""
     if not {"max", "min"}.isdisjoint(_names_on_the_line()):
         raise refused(
-            "max() or min() of traced values, which is known in the lifted function and in "
-            "functions of its module, and without a key; elsewhere write maximum(a, b), "
+            "max() or min() of traced values, which lifts only without a key, and only in the "
+            "lifted function and functions of its module; elsewhere write maximum(a, b), "
             "minimum(a, b) or, where the largest is subtracted, softmax(xs) or logsumexp(xs) of "
             "liftgrad.functional, which do that themselves."
         )
