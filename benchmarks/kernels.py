@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from liftgrad import Trainer, functional, gpt, lift, nn, optim, vmap
-from liftgrad.lift.llvm import kernel
-from liftgrad.lift.program import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
-from liftgrad.lift.stages import runs_over_samples
+from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
+from liftgrad.lift.kernels.emitter import kernel
+from liftgrad.lift.passes.stages import runs_over_samples
 
 
 def main() -> None:

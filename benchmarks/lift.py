@@ -352,7 +352,7 @@ def processor() -> str:
 
 def vector_bits() -> int:
     """Return the width of the vectors that liftgrad's kernels use here."""
-    from liftgrad.lift.compiler import host  # noqa: PLC0415, loads LLVM
+    from liftgrad.lift.native.compiler import host  # noqa: PLC0415, loads LLVM
 
     return host().vector_bits
 

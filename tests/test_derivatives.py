@@ -16,12 +16,12 @@ from liftgrad import Value, grad, hessian, hvp, jacobian, nn, value_and_grad
 from liftgrad import functional as F  # noqa: N812
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import cos, dot, exp, log, maximum, sin, softmax, tanh, total, where
-from liftgrad.lift.api import lift
-from liftgrad.lift.tape import CONSTANT, LEAF, TABLE, TAKE, Tape, number_of
-from liftgrad.lift.trace import Node, Traced
-from liftgrad.lift.traced_array import TracedArray
-from liftgrad.lift.traced_index import TracedIndex
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import lift
+from liftgrad.lift.stand_ins.arrays import TracedArray
+from liftgrad.lift.stand_ins.indices import TracedIndex
+from liftgrad.lift.stand_ins.values import Node, Traced
+from liftgrad.lift.stand_ins.vmap import vmap
+from liftgrad.lift.trace.tape import CONSTANT, LEAF, TABLE, TAKE, Tape, number_of
 from liftgrad.numbers import plain
 from liftgrad.ops import OPERATIONS, Operation, power_constant
 

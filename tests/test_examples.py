@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from liftgrad import Value, lift, nn
-from liftgrad.lift.api import LiftedFunction
+from liftgrad.lift.function import LiftedFunction
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -89,15 +89,16 @@ def test_what_lifted_functions_and_operations_look_like():
 def test_the_decorator_is_the_package_too():
     """Whatever is imported first, and however."""
     programs = [
-        "import liftgrad.lift.twister; from liftgrad import lift",
-        "from liftgrad.lift import twister; import liftgrad; lift = liftgrad.lift",
-        "from liftgrad.lift.api import lift; import liftgrad.lift.twister as twister",
-        "from liftgrad import lift; from liftgrad.lift import twister",
-        "import liftgrad; __import__('liftgrad.lift.twister'); lift = liftgrad.lift",
+        "import liftgrad.lift.kernels.twister; from liftgrad import lift",
+        "from liftgrad.lift.kernels import twister; import liftgrad; lift = liftgrad.lift",
+        "from liftgrad.lift.function import lift; import liftgrad.lift.kernels.twister as twister",
+        "from liftgrad import lift; from liftgrad.lift.kernels import twister",
+        "import liftgrad; __import__('liftgrad.lift.kernels.twister'); lift = liftgrad.lift",
         "from liftgrad.lift import lift",
     ]
     check = (
-        "; import liftgrad.lift.api; assert lift is liftgrad.lift is liftgrad.lift.api.lift"
+        "; from liftgrad.lift import function; import liftgrad"
+        "; assert lift is liftgrad.lift is function.lift"
         "; assert lift(lambda x: x + 1.0)(2.0).data == 3.0"
     )
     for program in programs:

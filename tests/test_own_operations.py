@@ -10,7 +10,7 @@ import pytest
 
 from liftgrad import Value, grad, lift, recording
 from liftgrad.engine import Value as EngineValue
-from liftgrad.lift.recording_values import Recorded
+from liftgrad.record.values import Recorded
 
 modes = pytest.mark.parametrize("mode", [contextlib.nullcontext, recording])
 

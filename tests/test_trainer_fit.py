@@ -16,7 +16,7 @@ import pytest
 from liftgrad import EarlyStopping, Trainer, lift, nn, optim, set_num_threads, vmap
 from liftgrad.errors import CheckpointError, LiftError
 from liftgrad.functional import mean
-from liftgrad.lift.portions import get_num_threads
+from liftgrad.lift.threads import get_num_threads
 from liftgrad.sealed import seal, unseal
 from liftgrad.trainer import state
 

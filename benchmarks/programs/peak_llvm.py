@@ -5,7 +5,7 @@ import ctypes
 from common import fastest, report
 from llvmlite import binding as llvm
 
-from liftgrad.lift.compiler import host
+from liftgrad.lift.native.compiler import host
 
 SUMS = 12
 """Running side by side, more than a multiply-add's latency in cycles."""

@@ -12,6 +12,7 @@ from liftgrad import functional, losses, nn, optim
 from liftgrad.derivatives import grad, hessian, hvp, jacobian, value_and_grad
 from liftgrad.engine import Value
 from liftgrad.gradcheck import gradcheck
+from liftgrad.version import __version__ as __version__
 
 __all__ = [
     "Checkpoint",
@@ -37,14 +38,13 @@ __all__ = [
     "value_and_grad",
     "vmap",
 ]
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from liftgrad import data, plot
     from liftgrad.lift import lift
-    from liftgrad.lift.portions import get_num_threads, set_num_threads
-    from liftgrad.lift.recording import recording
-    from liftgrad.lift.vmap import vmap
+    from liftgrad.lift.stand_ins.vmap import vmap
+    from liftgrad.lift.threads import get_num_threads, set_num_threads
+    from liftgrad.record.context import recording
     from liftgrad.trainer import Checkpoint, EarlyStopping, Trainer, predict
 
 # These need NumPy, whose import takes longer than all else. `dir()` has them all the same.
@@ -53,11 +53,11 @@ _NAMES_IMPORTED_AT_USE = {
     "Checkpoint": "trainer",
     "EarlyStopping": "trainer",
     "Trainer": "trainer",
-    "get_num_threads": "lift.portions",
+    "get_num_threads": "lift.threads",
     "predict": "trainer",
-    "recording": "lift.recording",
-    "set_num_threads": "lift.portions",
-    "vmap": "lift.vmap",
+    "recording": "record.context",
+    "set_num_threads": "lift.threads",
+    "vmap": "lift.stand_ins.vmap",
 }
 
 

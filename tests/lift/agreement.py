@@ -11,13 +11,13 @@ from nests import Nests
 from strategies import Program, distinct, made_of
 
 from liftgrad import Value
-from liftgrad.lift.api import lift
-from liftgrad.lift.arguments import read
-from liftgrad.lift.build import Stats, differentiate
-from liftgrad.lift.groups import View
-from liftgrad.lift.numpy_executor import execute
-from liftgrad.lift.results import checked_numbers, samples_of
-from liftgrad.lift.schedule import schedule
+from liftgrad.lift.call.arguments import read
+from liftgrad.lift.function import lift
+from liftgrad.lift.ir.groups import View
+from liftgrad.lift.passes.schedule import schedule
+from liftgrad.lift.pipeline import Stats, differentiate
+from liftgrad.lift.run.numpy_executor import execute
+from liftgrad.lift.run.results import checked_numbers, samples_of
 from liftgrad.numbers import plain
 from liftgrad.operators import Operators
 

@@ -1,6 +1,6 @@
 """An independent reader of printed formulas and programs: it parses the text and computes with it.
 
-The grammar is the one in `liftgrad.lift.formula`; nothing of the printer is used here.
+The grammar is the one in `liftgrad.lift.explain.formula`; nothing of the printer is used here.
 """
 
 import itertools

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad.lift.groups import Constants, Rolled
-from liftgrad.lift.numpy_executor import function_of
-from liftgrad.lift.program import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
+from liftgrad.lift.ir.groups import Constants, Rolled
+from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
+from liftgrad.lift.run.numpy_executor import function_of
 
 Array = np.ndarray[Any, Any]
 

@@ -19,7 +19,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from liftgrad import functional, ops
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.stand_ins.vmap import vmap
 
 UNARY = (
     *("-{0}", "abs({0})", "{0} ** 2", "{0} ** 3", "{0} ** 0", "{0} * 0.5", "1 - {0}", "{0} / 3"),

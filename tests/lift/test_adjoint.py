@@ -11,8 +11,8 @@ from text import rolled, text_of_groups, values
 
 from liftgrad import functional, ops
 from liftgrad.functional import exp, sqrt, take, total, where
-from liftgrad.lift import adjoint
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.passes import adjoint
+from liftgrad.lift.stand_ins.vmap import vmap
 
 
 def added(function, *arguments):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liftgrad.lift import affine
+from liftgrad.lift.ir import affine
 
 
 def sequence(offset, extents, strides):

@@ -10,9 +10,10 @@ import pytest
 from liftgrad import Trainer, Value, nn, optim
 from liftgrad.errors import LiftError
 from liftgrad.functional import mean, uniform
-from liftgrad.lift import api, checks
-from liftgrad.lift.api import lift
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift import function as function_module
+from liftgrad.lift.compare import checks
+from liftgrad.lift.function import lift
+from liftgrad.lift.stand_ins.vmap import vmap
 
 
 class Gate:
@@ -151,7 +152,9 @@ def test_rounding_is_no_other_program(dtype, backend):
 def test_a_fault_of_the_machine_code_is_told_from_rounding(monkeypatch):
     """Planted: the native result is off in the sixth digit."""
     flat = checks.flat
-    monkeypatch.setattr(api, "flat", lambda result: [x * 1.000001 for x in flat(result)])
+    monkeypatch.setattr(
+        function_module, "flat", lambda result: [x * 1.000001 for x in flat(result)]
+    )
     with pytest.raises(LiftError, match="machine code is not, which is a fault of liftgrad's"):
         lift(lambda w, x: w * x)(Value(3.0), 2.0)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from liftgrad import Value, functional, lift, nn, ops, vmap
 from liftgrad.functional import mean, sqrt, take, total, uniform, where
-from liftgrad.lift.combination import combination
+from liftgrad.lift.train.separable import combination
 from liftgrad.numbers import plain
 
 TABLE = np.linspace(1.0, 2.0, 12)

@@ -14,8 +14,8 @@ import pytest
 from liftgrad import Value, lift, nn, optim, recording, vmap
 from liftgrad.errors import LiftError
 from liftgrad.functional import mean
-from liftgrad.lift import parameters
-from liftgrad.lift import recording as recording_module
+from liftgrad.lift.run import parameters
+from liftgrad.record import context as recording_module
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes"),

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liftgrad import ops
-from liftgrad.lift.formula import Text, formula
-from liftgrad.lift.program import Access, Apply, Expression, Load, Number, Reduce
+from liftgrad.lift.explain.formula import Text, formula
+from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Number, Reduce
 
 NUMBERS = (1.25, -0.75, 2.5)
 ROWS = ((0.5, -1.5, 2.0), (1.5, 0.25, -3.0))

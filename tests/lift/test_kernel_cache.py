@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from liftgrad.lift import known_host as host_module
-from liftgrad.lift.compiler import host
-from liftgrad.lift.kernel_cache import KernelCache
-from liftgrad.lift.known_host import _processor, known_host
-from liftgrad.lift.machine_code import MachineCode
-from liftgrad.lift.private_folder import Folder
+from liftgrad.lift.native import host as host_module
+from liftgrad.lift.native.cache import KernelCache
+from liftgrad.lift.native.compiler import host
+from liftgrad.lift.native.host import _processor, known_host
+from liftgrad.lift.native.machine_code import MachineCode
+from liftgrad.lift.native.private_folder import Folder
 
 FOLDER = f"liftgrad-kernels-{os.geteuid()}" if os.name == "posix" else "liftgrad-kernels"
 KEY = hashlib.sha256(b"a kernel").hexdigest()
@@ -33,7 +33,7 @@ PROGRAM = """
 import warnings
 warnings.simplefilter("error")
 from liftgrad import Value, lift
-from liftgrad.lift import compiler
+from liftgrad.lift.native import compiler
 
 compiled = []
 emit = compiler.emit_object
@@ -247,9 +247,9 @@ def test_users_may_share_a_directory():
     program = f"""
     import os, sys, warnings
     warnings.simplefilter("error")
-    from liftgrad.lift.compiler import host
-    from liftgrad.lift.kernel_cache import KernelCache
-    from liftgrad.lift.machine_code import MachineCode
+    from liftgrad.lift.native.compiler import host
+    from liftgrad.lift.native.cache import KernelCache
+    from liftgrad.lift.native.machine_code import MachineCode
     os.seteuid(int(sys.argv[1]))
     cache = KernelCache.of_user()
     print(cache.load({KEY!r}) is not None)
@@ -329,7 +329,7 @@ def test_a_read_only_directory_is_read(directory):
     import os, warnings
     from pathlib import Path
     warnings.simplefilter("error")
-    from liftgrad.lift.kernel_cache import KernelCache
+    from liftgrad.lift.native.cache import KernelCache
     os.chdir({str(directory)!r})
     if os.geteuid() == 0:  # who may write anywhere
         for path in (".", {entry()!r}):
@@ -350,7 +350,7 @@ def test_a_full_disk_is_no_error(directory):
     program = f"""
     import resource
     from liftgrad import Value, lift
-    from liftgrad.lift.kernel_cache import KernelCache
+    from liftgrad.lift.native.cache import KernelCache
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))  # as a disk with 16 bytes left
     x = Value(3.0)
     lift(lambda x: x * x)(x).backward()
@@ -486,7 +486,7 @@ def test_a_reader_never_sees_half_an_entry():
     cache = KernelCache.of_user()
     cache.store(KEY, code)
     program = f"""
-    from liftgrad.lift.kernel_cache import KernelCache
+    from liftgrad.lift.native.cache import KernelCache
     cache = KernelCache.of_user()
     code = cache.load({KEY!r})
     print("ready", flush=True)

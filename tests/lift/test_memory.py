@@ -6,7 +6,7 @@ import pytest
 from liftgrad import Trainer, data, lift, nn, optim, vmap
 from liftgrad.functional import log_softmax, mean, take
 
-native = pytest.importorskip("liftgrad.lift.native")
+native = pytest.importorskip("liftgrad.lift.native.memory")
 
 
 @lift

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from liftgrad import Trainer, Value, functional, lift, nn, optim, vmap
-from liftgrad.lift.draws import drawing
-from liftgrad.lift.executable import machine_code
-from liftgrad.lift.twister import MEMORY
+from liftgrad.lift.kernels.twister import MEMORY
+from liftgrad.lift.run.executable import machine_code
+from liftgrad.lift.trace.draws import drawing
 
 DTYPES = ["float64", "float32"]
 WORDS_READ = [0, 1, 2, 7, 100, 607, 608, 609, 621, 622, 623, 624]

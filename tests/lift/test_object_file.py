@@ -9,8 +9,9 @@ import textwrap
 import numpy as np
 import pytest
 
-from liftgrad.lift import object_file, vector_math
-from liftgrad.lift.compiler import Loaded, emit_object, host
+from liftgrad.lift.kernels import vector_math
+from liftgrad.lift.native import object_file
+from liftgrad.lift.native.compiler import Loaded, emit_object, host
 
 pytestmark = pytest.mark.skipif(
     not (sys.platform == "linux" and host().triple.startswith("x86_64")),

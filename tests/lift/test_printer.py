@@ -18,8 +18,8 @@ from strategies import Program, programs
 from liftgrad import Trainer, Value, lift, nn, optim, vmap
 from liftgrad.errors import LiftError
 from liftgrad.functional import dot, log_softmax, mean, softmax, take, where
-from liftgrad.lift import printer
-from liftgrad.lift.naming import Paths
+from liftgrad.lift.explain import printer
+from liftgrad.lift.explain.naming import Paths
 from liftgrad.numbers import plain
 
 GOLDEN = Path(__file__).parent / "golden"

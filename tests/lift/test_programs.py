@@ -24,8 +24,8 @@ from liftgrad.functional import (
     total,
     where,
 )
-from liftgrad.lift.api import lift
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import lift
+from liftgrad.lift.stand_ins.vmap import vmap
 
 BACKENDS = ("native", "numpy")
 

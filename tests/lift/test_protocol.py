@@ -18,7 +18,7 @@ import pytest
 from liftgrad import Value
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import where
-from liftgrad.lift.api import lift
+from liftgrad.lift.function import lift
 from liftgrad.optim import SGD
 
 KINDS = {

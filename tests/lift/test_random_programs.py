@@ -19,7 +19,7 @@ from strategies import Program, programs
 
 from liftgrad import Value, lift
 from liftgrad.errors import LiftError
-from liftgrad.lift.compiler import host
+from liftgrad.lift.native.compiler import host
 
 SOAK = "LIFTGRAD_SOAK" in os.environ
 WIDTHS = [bits for bits in (512, 256, 128) if bits <= host().vector_bits]

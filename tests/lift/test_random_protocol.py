@@ -15,7 +15,7 @@ import pytest
 from liftgrad import Value
 from liftgrad.errors import LiftError
 from liftgrad.functional import take, where
-from liftgrad.lift.api import lift
+from liftgrad.lift.function import lift
 
 PROGRAMS = 10_000 if os.environ.get("LIFTGRAD_SOAK") else 300
 STATEMENTS = [

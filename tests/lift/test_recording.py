@@ -22,19 +22,20 @@ import liftgrad
 import test_micrograd_world as world
 from liftgrad import Value, functional, lift, nn, ops, optim, recording
 from liftgrad.errors import LiftError
-from liftgrad.lift import recording_machine, recording_tape
-from liftgrad.lift.recording_machine import NativeMachine, PythonMachine
-from liftgrad.lift.recording_values import Recorded, here
 from liftgrad.numbers import plain
+from liftgrad.record import machine as machine_module
+from liftgrad.record import tape
+from liftgrad.record.machine import NativeMachine, PythonMachine
+from liftgrad.record.values import Recorded, here
 
 
 @pytest.fixture(params=["native", "python"])
 def machine(request, monkeypatch):
     """Run the test on each of the two machines."""
     if request.param == "python":
-        monkeypatch.setattr(recording_tape, "machine", PythonMachine)
+        monkeypatch.setattr(tape, "machine", PythonMachine)
     else:
-        assert isinstance(recording_machine.machine(), NativeMachine)
+        assert isinstance(machine_module.machine(), NativeMachine)
     return request.param
 
 
@@ -58,7 +59,7 @@ def test_random_programs_agree_with_eager(program):
 def test_random_programs_agree_without_llvm(program):
     """The machine in Python computes the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recording_tape, "machine", PythonMachine)
+        patch.setattr(tape, "machine", PythonMachine)
         compare(program, eager_outcome(program), {"python": recorded_outcome(program)})
 
 
@@ -483,7 +484,7 @@ def test_memory_does_not_grow():
 
 def test_memory_without_gradients_is_bounded(monkeypatch):
     """A result is alive at all times, the tapes go all the same."""
-    monkeypatch.setattr("liftgrad.lift.recording_operators._LONG", 500)
+    monkeypatch.setattr("liftgrad.record.operators._LONG", 500)
     x, w = Value(0.5), Value(2.0)
     tapes = weakref.WeakSet()
     with recording():
@@ -572,7 +573,7 @@ def test_bad_operands_are_refused_as_in_eager():
 
 
 def test_a_tape_that_is_too_long_is_refused(monkeypatch):
-    monkeypatch.setattr(recording_tape, "LIMIT", 1000)
+    monkeypatch.setattr(tape, "LIMIT", 1000)
     with recording():
         y = Value(1.0) * 1.0
         for _ in range(1100):

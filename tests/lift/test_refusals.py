@@ -18,8 +18,8 @@ from text import values
 from liftgrad import Trainer, Value, get_num_threads, set_num_threads
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import mean, take, total, uniform, where
-from liftgrad.lift.api import lift
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import lift
+from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.losses import hinge
 from liftgrad.nn import Linear
 from liftgrad.optim import SGD

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liftgrad import Value, lift, nn, optim
-from liftgrad.lift.native import Instance
+from liftgrad.lift.native.memory import Instance
 
 BACKENDS = ["native", "numpy"]
 ACTIONS = ["call", "backward", "backward of the last but one", "scaled", "zero", "step", "move"]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from liftgrad import Value, lift, nn
-from liftgrad.lift import machine_code as machine_code_module
-from liftgrad.lift.compiler import host
-from liftgrad.lift.kernel_cache import KernelCache
-from liftgrad.lift.machine_code import MachineCode
+from liftgrad.lift.native import machine_code as machine_code_module
+from liftgrad.lift.native.cache import KernelCache
+from liftgrad.lift.native.compiler import host
+from liftgrad.lift.native.machine_code import MachineCode
 from liftgrad.lift.recent import Recent
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*structures of arguments:RuntimeWarning")
@@ -100,7 +100,7 @@ def test_a_result_outlives_its_program():
 def test_kernels_stay_loaded_as_long_as_a_program_uses_them(monkeypatch):
     """And no longer, but for some that are likely to be used again."""
     code = MachineCode(host(), KernelCache(None))
-    monkeypatch.setattr("liftgrad.lift.executable.machine_code", lambda: code)
+    monkeypatch.setattr("liftgrad.lift.run.executable.machine_code", lambda: code)
     monkeypatch.setattr(machine_code_module, "_MOST_RECENT", 0)
     functions = [lift(lambda xs, k=k: sum(x**k for x in xs)) for k in (3, 5)]
     xs = [Value(2.0), Value(1.0)]

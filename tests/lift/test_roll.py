@@ -5,7 +5,7 @@ from text import rolled, text_of_groups, values
 
 from liftgrad import ops
 from liftgrad.functional import relu, take, total
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.stand_ins.vmap import vmap
 
 
 def test_a_layer_over_samples():

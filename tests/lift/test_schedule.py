@@ -8,8 +8,8 @@ from text import scheduled, text_of_nests, values
 
 from liftgrad import Value, optim
 from liftgrad.functional import exp, relu, softmax, take, total, where
-from liftgrad.lift.api import lift
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import lift
+from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.trainer import Trainer
 
 

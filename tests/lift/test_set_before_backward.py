@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from liftgrad import Trainer, Value, get_num_threads, lift, nn, recording, set_num_threads
 from liftgrad.errors import LiftError
 from liftgrad.functional import exp, mean, tanh, total
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.optim import SGD, Adam
 
 ENGINES = {

@@ -9,12 +9,12 @@ from text import scheduled, values
 
 from liftgrad import Value, ops
 from liftgrad.functional import mean, relu, softmax, take, tanh, total
-from liftgrad.lift.api import lift
-from liftgrad.lift.compiler import host, machine
-from liftgrad.lift.llvm import kernel
-from liftgrad.lift.machine_code import module_text
-from liftgrad.lift.target import describe
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import lift
+from liftgrad.lift.kernels.emitter import kernel
+from liftgrad.lift.kernels.target import describe
+from liftgrad.lift.native.compiler import host, machine
+from liftgrad.lift.native.machine_code import module_text
+from liftgrad.lift.stand_ins.vmap import vmap
 
 EXTREMES = (
     0.0,

@@ -16,7 +16,7 @@ import pytest
 
 from liftgrad import Value, get_num_threads, lift, nn, set_num_threads, vmap
 from liftgrad.functional import mean, take, total
-from liftgrad.lift.portions import Portions
+from liftgrad.lift.run.portions import Portions
 
 
 @pytest.fixture

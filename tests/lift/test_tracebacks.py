@@ -9,8 +9,8 @@ from text import values
 from liftgrad import Trainer, nn, optim, predict
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import softmax, take, where
-from liftgrad.lift import build
-from liftgrad.lift.api import lift
+from liftgrad.lift import pipeline
+from liftgrad.lift.function import lift
 
 
 def frames_of(call, error):
@@ -102,7 +102,7 @@ def test_errors_of_the_users_own_keep_all_his_frames():
 
 def test_faults_of_ours_hide_nothing(monkeypatch):
     """They are to be reported with all that is known."""
-    monkeypatch.setattr(build, "roll", None)
+    monkeypatch.setattr(pipeline, "roll", None)
     shown = frames_of(lambda: lift(lambda p: p[0])(values(2)), TypeError)
     names = {name for _, name, _ in shown}
     assert {"__call__", "_executable", "trace"} <= names

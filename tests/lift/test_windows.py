@@ -11,8 +11,8 @@ import pytest
 
 from liftgrad import Value, lift, nn, optim, vmap
 from liftgrad.functional import mean, total
-from liftgrad.lift.parameters import Window
-from liftgrad.lift.tape import Tape
+from liftgrad.lift.run.parameters import Window
+from liftgrad.lift.trace.tape import Tape
 
 
 def score(model, x):

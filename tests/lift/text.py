@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 
 from liftgrad import Value
-from liftgrad.lift.api import lift
-from liftgrad.lift.arguments import read
-from liftgrad.lift.build import Stats, differentiate
-from liftgrad.lift.groups import (
+from liftgrad.lift.call.arguments import read
+from liftgrad.lift.function import lift
+from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
     Largest,
@@ -20,8 +19,9 @@ from liftgrad.lift.groups import (
     Take,
     View,
 )
-from liftgrad.lift.program import Access, Apply, Expression, Load, Number, Program, Reduce
-from liftgrad.lift.schedule import schedule
+from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Number, Program, Reduce
+from liftgrad.lift.passes.schedule import schedule
+from liftgrad.lift.pipeline import Stats, differentiate
 
 
 def values(count: int) -> list[Value]:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from liftgrad import Value, nn
-from liftgrad.lift.api import LiftedFunction
+from liftgrad.lift.function import LiftedFunction
 from liftgrad.plot import BoundaryAnimation
 
 X = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0], [2.0, -1.0]])

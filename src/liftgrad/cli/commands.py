@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import click
 
-from liftgrad import __version__
 from liftgrad.cli.display import say
 from liftgrad.cli.gpt import gpt
 from liftgrad.cli.moons import moons
@@ -13,6 +12,7 @@ from liftgrad.cli.predict import predict
 from liftgrad.cli.sets import blobs, circles, digits, spirals
 from liftgrad.cli.tables import Refused
 from liftgrad.cli.train import train
+from liftgrad.version import __version__
 
 
 @click.group(

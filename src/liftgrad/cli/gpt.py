@@ -15,7 +15,7 @@ from liftgrad import optim
 from liftgrad.cli.display import duration, lines_above, progress_bar, say
 from liftgrad.cli.options import Finite, check_outputs, file_path, writes
 from liftgrad.gpt import GPT, Alphabet, example, loss, next_token, save
-from liftgrad.lift.api import lift
+from liftgrad.lift.function import lift
 from liftgrad.trainer import Trainer
 
 _REPORT = 100

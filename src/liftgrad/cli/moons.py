@@ -23,8 +23,8 @@ from liftgrad.cli.options import (
 )
 from liftgrad.data import Array, make_moons
 from liftgrad.functional import mean
-from liftgrad.lift.api import LiftedFunction, lift
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import LiftedFunction, lift
+from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.nn import MLP
 from liftgrad.trainer import Trainer
 

@@ -15,8 +15,8 @@ from liftgrad.cli.display import duration, failure, say
 from liftgrad.cli.options import Finite, check_parameters, layer_sizes, picture_path, writes
 from liftgrad.errors import NonFiniteLossError
 from liftgrad.functional import mean
-from liftgrad.lift.api import lift
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import lift
+from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.nn import MLP
 from liftgrad.trainer import Trainer
 

@@ -20,7 +20,7 @@ from liftgrad.estimators.packing import packed
 from liftgrad.estimators.programs import programs
 from liftgrad.estimators.rows import Array, Rows, split
 from liftgrad.estimators.settings import ACTIVATIONS, check_settings, hidden_sizes
-from liftgrad.lift.api import LiftedFunction
+from liftgrad.lift.function import LiftedFunction
 from liftgrad.trainer import EarlyStopping, History, Trainer
 
 Parameters = ParamSpec("Parameters")

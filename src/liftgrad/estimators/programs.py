@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from liftgrad import functional, nn
-from liftgrad.lift.api import LiftedFunction, lift
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import LiftedFunction, lift
+from liftgrad.lift.stand_ins.vmap import vmap
 
 
 @functools.lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
-    from liftgrad.lift.api import LiftedFunction, P, R_co
+    from liftgrad.lift.function import LiftedFunction, P, R_co
 
 DType = Literal["float64", "float32"]
 Backend = Literal["native", "numpy"]
@@ -78,9 +78,9 @@ def lift(
     (5.0, 4.0)
 
     """
-    from liftgrad.lift import api  # noqa: PLC0415, which needs NumPy
+    from liftgrad.lift.function import lifted  # noqa: PLC0415, which needs NumPy
 
-    return api.lifted(function, dtype, backend, check)
+    return lifted(function, dtype, backend, check)
 
 
 vars(lift).update(vars(sys.modules[__name__]))

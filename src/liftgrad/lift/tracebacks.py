@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from liftgrad.errors import LiftgradError
-from liftgrad.lift.static import is_users
+from liftgrad.lift.call.snapshots import is_users
 
 P = ParamSpec("P")
 R = TypeVar("R")

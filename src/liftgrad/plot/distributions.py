@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from liftgrad.derivatives import grad
 from liftgrad.errors import LiftError
-from liftgrad.lift.api import lift
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import lift
+from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.nn import Module
 from liftgrad.numbers import plain
 from liftgrad.plot.axes import axes_of

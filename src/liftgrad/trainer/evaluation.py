@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.api import LiftedFunction
+from liftgrad.lift.function import LiftedFunction
 from liftgrad.nn import Module
 from liftgrad.numbers import is_number
 from liftgrad.trainer.batches import Order

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import NonFiniteLossError
-from liftgrad.lift.nonfinite import explain
-from liftgrad.lift.parameters import Parameters
-from liftgrad.lift.training import Training
+from liftgrad.lift.run.parameters import Parameters
+from liftgrad.lift.train.nonfinite import explain
+from liftgrad.lift.train.training import Training
 from liftgrad.optim import Optimizer
 
 

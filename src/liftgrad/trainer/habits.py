@@ -9,7 +9,7 @@ import numpy as np
 from liftgrad import optim
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
-from liftgrad.lift.api import LiftedFunction
+from liftgrad.lift.function import LiftedFunction
 from liftgrad.nn import Module
 from liftgrad.numbers import is_whole
 from liftgrad.optim import Optimizer

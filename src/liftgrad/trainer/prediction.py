@@ -7,8 +7,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.api import LiftedFunction, lift
-from liftgrad.lift.vmap import vmap
+from liftgrad.lift.function import LiftedFunction, lift
+from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.mapped import is_mapped, rows_at_once, take_rows
 from liftgrad.nn import Module
 from liftgrad.trainer.evaluation import evaluating

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad.lift.api import LiftedFunction
-from liftgrad.lift.combination import Combination, combination
+from liftgrad.lift.function import LiftedFunction
+from liftgrad.lift.train.separable import Combination, combination
 from liftgrad.mapped import is_mapped, is_much, rows_at_once, take_rows
 from liftgrad.numbers import is_number, kind_of, plain
 from liftgrad.trainer.batches import Order

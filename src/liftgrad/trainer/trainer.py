@@ -10,12 +10,12 @@ import numpy as np
 
 from liftgrad import files
 from liftgrad.errors import LiftError
-from liftgrad.lift.api import LiftedFunction
-from liftgrad.lift.clipping import Clipping
-from liftgrad.lift.listing import Listing
-from liftgrad.lift.parameters import Parameters
+from liftgrad.lift.explain.listing import Listing
+from liftgrad.lift.function import LiftedFunction
+from liftgrad.lift.run.parameters import Parameters
 from liftgrad.lift.tracebacks import with_short_tracebacks
-from liftgrad.lift.training import Training
+from liftgrad.lift.train.clipping import Clipping
+from liftgrad.lift.train.training import Training
 from liftgrad.numbers import is_whole
 from liftgrad.optim import Optimizer
 from liftgrad.trainer import habits

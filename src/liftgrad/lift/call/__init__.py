@@ -1,0 +1,1 @@
+"""A call taken apart: Python objects go in, numbers and a key of their structure come out."""

@@ -1,0 +1,230 @@
+"""Outside: what a lifted function reads while it is traced and may find changed at the next call.
+
+The clock, the environment, files, the user's answers, the system's randomness: a program would hold
+what the first call read. CPython tells a profiler of each call of a function written in C, and of
+which. But it then runs all code five to ten times as slowly (3.11 leaves its quick instructions),
+so that it is asked only where the user's code mentions something of the kind: such functions are
+refused in the end, or nearly all of them.
+"""
+
+import builtins
+import datetime as dt
+import io
+import os
+import random
+import sys
+import time
+import types
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Any, Self
+
+import numpy as np
+
+from liftgrad.errors import TraceError
+from liftgrad.lift.call.snapshots import is_users
+from liftgrad.lift.capture.generators import Generators, draws
+from liftgrad.lift.capture.reach import Named
+from liftgrad.lift.capture.variables import Mentioned
+
+
+def _reads(what: str) -> str:
+    return (
+        f"reads {what}, and runs once for many calls, which would all get the same; read it before "
+        "and pass it as an argument."
+    )
+
+
+_CLOCK, _ENVIRONMENT, _FILE = map(_reads, ("the clock", "the environment", "a file or a folder"))
+_ENTROPY, _ANSWER = map(_reads, ("the system's random numbers", "the user's answer"))
+_CONTEXT = _reads("a context variable")
+_SETS = (
+    "sets a context variable, and runs once for many calls, which would not; return the new value "
+    "instead of storing it."
+)
+_DIRECTLY = (_CLOCK, _ENVIRONMENT, _CONTEXT, _SETS)
+"""What libraries may read on their own account, unless these only help to:"""
+_HELPERS = frozenset(("os", "collections", "uuid"))
+
+_CALLS: dict[Any, str] = {
+    **{
+        function: _CLOCK
+        for name, function in vars(time).items()
+        if isinstance(function, types.BuiltinFunctionType)
+        and name not in ("sleep", "mktime", "strptime", "get_clock_info", "tzset")
+    },
+    **{
+        getattr(os, name): _FILE
+        for name in ("listdir", "scandir", "stat", "lstat", "open", "read", "getcwd", "readlink")
+        if hasattr(os, name)
+    },
+    **{getattr(os, name): _ENTROPY for name in ("urandom", "getrandom") if hasattr(os, name)},
+    io.open: _FILE,
+    np.fromfile: _FILE,
+    builtins.input: _ANSWER,
+}
+_READS = ("read", "read1", "readall", "readinto", "readline", "readlines")
+_NAMES_OF_CALLS = frozenset(
+    (
+        *(call.__name__ for call in _CALLS),
+        *(
+            *_READS,
+            "get",
+            "set",
+            "now",
+            "today",
+            "utcnow",
+            "random",
+            "getrandbits",
+            "generate_time_safe",
+        ),
+    )
+)
+_SEED = random.Random.seed.__code__
+_CODE: dict[int, str] = {
+    id(type(os.environ).__getitem__.__code__): _ENVIRONMENT,
+    id(random.SystemRandom.random.__code__): _ENTROPY,
+    id(_SEED): _ENTROPY,
+}
+"""Functions written in Python, by the identity of their code: its hash takes too long."""
+_CLOCKS = frozenset(call.__name__ for call, what in _CALLS.items() if what is _CLOCK)
+_NAMES = frozenset(
+    (
+        *("now", "today", "utcnow", "environ", "environb", "getenv", "getenvb"),
+        *("open", "input", "stdin", "load", "loadtxt", "genfromtxt", "fromfile", "memmap"),
+        *("listdir", "scandir", "stat", "lstat", "getcwd", "readlink", "exists", "iterdir"),
+        *("is_file", "is_dir", "isfile", "isdir", "glob", "rglob", "cwd", "walk"),
+        *("urandom", "getrandom", "uuid1", "uuid4", "randbelow", "randbits", "token_bytes"),
+        *("token_hex", "token_urlsafe", "SystemRandom", "Random", "RandomState", "default_rng"),
+        *_READS,
+        *("eval", "exec", "__import__", "import_module"),
+        *("SeedSequence", "PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"),
+    )
+)
+"""What code mentions that reads from outside; names that begin with "read_" do, too."""
+_MODULES = frozenset(
+    ("time", "os", "posix", "nt", "io", "_io", "uuid", "secrets", "random", "numpy", "datetime")
+)
+"""Whose functions and classes they are."""
+_ASIDE = frozenset(
+    ("importlib", "linecache", "logging", "warnings", "traceback", "tokenize", "inspect")
+)
+"""Modules of Python's that read on their own account, whatever the function does."""
+
+
+def may_read(mentioned: Mentioned, known: Iterable[Any]) -> bool:
+    """Tell whether code that mentions this, and knows these objects, may read from outside."""
+    names = mentioned.names
+    if not _NAMES.isdisjoint(names) or any(name.startswith("read_") for name in names):
+        return True
+    if any(module.partition(".")[0] in _MODULES for module in mentioned.imports):
+        return True
+    clocks = not _CLOCKS.isdisjoint(mentioned.attributes)
+    return any((x is time and clocks) or _is_way_out(x) for x in known)
+
+
+def _is_way_out(x: Any) -> bool:
+    """Tell whether an object is a way to read from outside, by whatever name."""
+    if isinstance(x, types.ModuleType):
+        return x.__name__ in ("secrets", "uuid")
+    if not isinstance(x, type | types.FunctionType | types.BuiltinFunctionType):
+        return x is os.environ or isinstance(x, ContextVar)
+    its = getattr(x, "__self__", None)  # of a method; a class has its own
+    kind = its if isinstance(its, type) else type(its)
+    module = str(getattr(x, "__module__", None) or kind.__module__).partition(".")[0]
+    return module in _MODULES and (x.__name__ in _NAMES or x.__name__ in _CLOCKS)
+
+
+class Outside:
+    """Refuses what is read, in a `with` block, while it happens.
+
+    A profiler that the user has set sees nothing of the block.
+
+    Args:
+        generators: those that must not be drawn from.
+        held: what the function can get at.
+
+    """
+
+    def __init__(self, generators: Generators, held: Iterable[Named]) -> None:
+        self.generators = generators
+        self.refusal: TraceError | None = None
+        self.files = [x for _, x in held if isinstance(x, io.IOBase)]
+        self.places = list(map(_place, self.files))
+
+    def __enter__(self) -> Self:
+        self.profiler: Any = sys.getprofile()
+        see = self._see
+
+        def profile(frame: types.FrameType, event: str, called: Any) -> None:
+            if event == "c_call":  # ten of these for each operation
+                if called.__name__ in _NAMES_OF_CALLS:
+                    see(frame, called)
+            elif event == "call" and id(frame.f_code) in _CODE:
+                see(frame, None)
+
+        sys.setprofile(profile)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        if callable(self.profiler):
+            sys.setprofile(self.profiler)
+        elif self.profiler is not None:  # Python's own, written in C
+            self.profiler.enable()
+
+    def check(self, place: str) -> None:
+        """Raise the refusal again, if the function caught it; `place` is where the function is."""
+        if self.refusal is None and list(map(_place, self.files)) != self.places:
+            self.refusal = TraceError(f"{place}: the lifted function {_FILE}")  # it went through it
+        if self.refusal is not None:
+            raise self.refusal
+
+    def _see(self, frame: types.FrameType, called: Any) -> None:
+        """Look at a call that may be one of those that read, by its name."""
+        if called is not None:
+            what = _CALLS.get(called) or self._method(called)
+        elif frame.f_code is _SEED:
+            what = _ENTROPY if frame.f_locals.get("a") is None else None
+        else:
+            what = _CODE[id(frame.f_code)]
+        if what is not None and self.refusal is None:
+            user = _user_of(frame, what)
+            if user is not None:
+                place = f"{user.f_code.co_filename}:{user.f_lineno}"
+                self.refusal = TraceError(f"{place}: the lifted function {what}")
+                raise self.refusal
+
+    def _method(self, called: Any) -> str | None:
+        """Return what a method written in C reads, or None."""
+        its, name = called.__self__, called.__name__
+        if id(its) in self.generators.known and name in ("random", "getrandbits"):
+            return draws(self.generators.known[id(its)][0])
+        if isinstance(its, ContextVar):
+            return {"get": _CONTEXT, "set": _SETS}.get(name)
+        if name == "generate_time_safe":  # which uuid1 calls
+            return _CLOCK
+        if isinstance(its, type) and issubclass(its, dt.date):
+            return _CLOCK if name in ("now", "today", "utcnow") else None
+        return _FILE if name in _READS and isinstance(its, io.IOBase) else None
+
+
+def _user_of(frame: types.FrameType | None, what: str) -> types.FrameType | None:
+    """Return the frame of the user's code for which something is read, or None."""
+    while frame is not None:
+        space = frame.f_globals
+        if is_users(space) and frame.f_code.co_name != "<module>":  # an import of the user's own
+            return frame
+        module = str(space.get("__name__")).partition(".")[0]
+        if module in _ASIDE or (what in _DIRECTLY and module not in _HELPERS):
+            return None
+        frame = frame.f_back
+    return None
+
+
+def _place(file: Any) -> int | None:
+    """Return how far a file was read, if it is one to read only; None while it is gone through."""
+    try:
+        return None if file.writable() else int(file.tell())
+    except (OSError, ValueError):
+        return None

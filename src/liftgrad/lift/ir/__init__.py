@@ -1,0 +1,1 @@
+"""The two languages of the lift, both plain data: groups of alike operations, and loop nests."""

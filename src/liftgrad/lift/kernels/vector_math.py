@@ -1,0 +1,409 @@
+"""Elementary functions on vectors, as LLVM IR text that calls no library.
+
+Each function is straight-line arithmetic, the same in every lane and at every width; only sine and
+cosine branch, for large angles. Results are within 2 units in the last place (power: 4) and follow
+C99's Annex F for zeros, infinities and nan.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from liftgrad.errors import LiftError
+from liftgrad.lift.kernels.coefficients import (
+    COS,
+    DOUBLE,
+    FORMATS,
+    HALF_PI,
+    HALF_PI_PARTS,
+    HALF_PI_REST,
+    LARGE_ANGLE,
+    LOG2_E,
+    LOG_REST,
+    SIN,
+    TWO_OVER_PI,
+    TWO_THIRDS,
+)
+from liftgrad.lift.kernels.vector_text import (
+    Body,
+    Vector,
+    fast_two_sum,
+    multiply_add,
+    polynomial,
+    two_product,
+    two_sum,
+    where,
+)
+
+
+def symbol(name: str, width: int, dtype: str) -> str:
+    """Return a function's name in the text; with a width of 1 it is one on scalars.
+
+    >>> symbol("exp", 8, "float64"), symbol("exp", 1, "float32")
+    ('@lg.exp.v8f64', '@lg.exp.f32')
+    """
+    return f"@lg.{name}.{f'v{width}' if width > 1 else ''}{FORMATS[dtype].suffix}"
+
+
+def definitions(needed: Iterable[tuple[str, int, str]], *, fma: bool) -> str:
+    """Return the text of functions, each given as its name, its width and its dtype.
+
+    `fma` tells whether the processor multiplies and adds in one instruction. LLVM declares the
+    intrinsics by itself. Raises LiftError if a name is not in FUNCTIONS.
+    """
+    texts: dict[str, str] = {}
+    for name, width, dtype in sorted(set(needed)):
+        if name not in FUNCTIONS:
+            known = ", ".join(sorted(FUNCTIONS))
+            raise LiftError(f"there is no vector function {name!r}; use one of {known}.")
+        if name in {"sin", "cos"}:
+            texts["angles"] = _large_angles(fma=fma)
+        body, element = Body(width, fma=fma), FORMATS[dtype].element
+        operands = [Vector(body, f"%{x}", element) for x in ("xy" if name == "power" else "x")]
+        result = _FUNCTIONS[name](*operands)
+        parameters = ", ".join(f"{x.type} {x.name}" for x in operands)
+        lines = "\n".join([*body.lines, f"  ret {result.type} {result.name}"])
+        function = symbol(name, width, dtype)
+        texts[function] = (
+            f"define internal {result.type} {function}({parameters}) alwaysinline nounwind {{\n"
+            f"entry:\n{lines}\n}}\n"
+        )
+    return "\n".join(texts.values())
+
+
+def _reduced(x: Vector, bias: int) -> tuple[Vector, Vector]:
+    """Return bits that end in n + bias, and r, where x = n ln 2 + r (Cody & Waite)."""
+    form = x.format
+    shifted = multiply_add(x, LOG2_E, form.rounder + bias)
+    n = shifted - (form.rounder + bias)
+    return shifted.bits(), multiply_add(n, -form.ln2[1], multiply_add(n, -form.ln2[0], x))
+
+
+def _exp_of_reduced(r: Vector) -> Vector:
+    return multiply_add(r * r, polynomial(r, r.format.exp), r) + 1.0
+
+
+def _exp(x: Vector, low: Vector | None = None) -> Vector:
+    """Return exp(x + low), as exp(r) times 2ⁿ in two steps: the last may overflow or underflow."""
+    form = x.format
+    lowest, highest = form.exp_range
+    x = where(x < lowest, lowest, x)
+    x = where(x > highest, highest, x)
+    n, r = _reduced(x, 2 * form.bias)
+    half = n >> 1 << form.fraction_bits
+    rest = (n << form.fraction_bits) - half
+    return _exp_of_reduced(r if low is None else r + low) * half.number() * rest.number()
+
+
+def _short_exp(x: Vector) -> Vector:
+    """Return exp(x) for |x| < 80, where its exponent is in range."""
+    n, r = _reduced(x, x.format.bias)
+    return _exp_of_reduced(r) * (n << x.format.fraction_bits).number()
+
+
+def _expm1(x: Vector) -> Vector:
+    """Return 2ⁿ (1 + r + r²p) - 1, where 2ⁿ - 1 + 2ⁿr is summed in two parts and all halved."""
+    form = x.format
+    y = where(x < -60.0, -60.0, x)
+    y = where(y > form.exp_range[1], form.exp_range[1], y)
+    n, r = _reduced(y, form.bias - 1)
+    scale = (n << form.fraction_bits).number()
+    high, low = fast_two_sum(scale - 0.5, scale * r)
+    y = high + multiply_add(scale * (r * r), polynomial(r, form.exp), low)
+    return where(abs(x) < 2.0**-60, x, y + y)
+
+
+def _tanh(x: Vector) -> Vector:
+    """Return x + x³ P/Q if |x| is small, otherwise 1 - 2/(exp(2x) + 1): one division for both."""
+    size = abs(x)
+    size = where(size > 20.0, 20.0, size)
+    square = size * size
+    above, below = (polynomial(square, coefficients) for coefficients in x.format.tanh)
+    small = size < 0.625
+    numerator = where(small, square * size * above, -2.0)
+    denominator = where(small, below, _short_exp(size + size) + 1.0)
+    return (where(small, size, 1.0) + numerator / denominator).intrinsic("copysign", x)
+
+
+def _sigmoid(x: Vector) -> Vector:
+    """Return 1 / (1 + exp(-x)), or exp(x) / (1 + exp(x)) if x < 0, with what the sum has lost."""
+    e = _exp(-abs(x))
+    total, lost = fast_two_sum(e.like(1.0), e)
+    y = where(x < 0.0, e, 1.0) / total
+    return multiply_add(-y, lost, y)
+
+
+def _softplus(x: Vector) -> Vector:
+    return where(x > 0.0, x, 0.0) + _log1p_of_finite(_exp(-abs(x)))
+
+
+def _erf(x: Vector) -> Vector:
+    """Return x + x P if |x| <= 1, otherwise 1 - exp(-x²) P/Q."""
+    size = abs(x)
+    size = where(size > x.format.erf_end, x.format.erf_end, size)
+    square = size * size
+    above, below = (polynomial(size, coefficients) for coefficients in x.format.erfc)
+    near = multiply_add(size, polynomial(square, x.format.erf), size)
+    far = 1.0 - _short_exp(-square) * above / below
+    return where(size < 1.0, near, far).intrinsic("copysign", x)
+
+
+# --- log and its relatives --------------------------------------------------------------------
+
+
+def _split(x: Vector) -> tuple[Vector, Vector]:
+    """Return m from √½ to √2 and the integer k + bias, where x = 2ᵏ m is positive and normal."""
+    form = x.format
+    least = form.bits(0.5**0.5)
+    bits = x.bits() + (form.bits(1.0) - least)
+    fraction = bits & ((1 << form.fraction_bits) - 1)
+    return (fraction + least).number(), bits >> form.fraction_bits
+
+
+def _split_any(x: Vector) -> tuple[Vector, Vector]:
+    """Return m and the number k, where x = 2ᵏ m is positive."""
+    form = x.format
+    subnormal = x < 2.0 ** (1 - form.bias)
+    m, exponent = _split(where(subnormal, x * 2.0**64, x))
+    k = _exponent_number(exponent)
+    return m, where(subnormal, k - 64.0, k)
+
+
+def _exponent_number(exponent: Vector) -> Vector:
+    """Return the integer k + bias as the number k: by its place in the fraction of a large one."""
+    form = exponent.format
+    large = 2.0**form.fraction_bits
+    return (exponent | form.bits(large)).number() - (large + form.bias)
+
+
+def _log_of_split(f: Vector, k: Vector) -> Vector:
+    """Return log(1 + f) + k ln 2, in the order of fdlibm's e_log.c."""
+    high, low = f.format.ln2
+    s = f / (f + 2.0)
+    square = s * s
+    half = f * 0.5 * f
+    series = square * polynomial(square, f.format.log)
+    return multiply_add(k, high, f - (half - multiply_add(s, half + series, k * low)))
+
+
+def _log_limits(x: Vector, pole: float, y: Vector) -> Vector:
+    """Return y, but log's limits at its pole and at infinity, and nan below the pole or for nan."""
+    y = where(x < float("inf"), y, x)
+    y = where(x.equals(pole), float("-inf"), y)
+    return where(x < pole, float("nan"), y)
+
+
+def _log(x: Vector) -> Vector:
+    m, k = _split_any(x)
+    return _log_limits(x, 0.0, _log_of_split(m - 1.0, k))
+
+
+def _log1p(x: Vector) -> Vector:
+    return _log_limits(x, -1.0, _log1p_of_finite(x)).intrinsic("copysign", x)
+
+
+def _log1p_of_finite(x: Vector) -> Vector:
+    """Return the log of 2ᵏ m = 1 + x; what that sum loses is added to m - 1, divided by 2ᵏ."""
+    form = x.format
+    total, lost = two_sum(x, 1.0)
+    m, exponent = _split(total)
+    # 2**(2 - k) is a normal number for every k.
+    scale = (2 * form.bias + 2 - exponent << form.fraction_bits).number()
+    f = multiply_add(lost * scale, 0.25, m - 1.0)
+    return _log_of_split(f, _exponent_number(exponent))
+
+
+# --- power ------------------------------------------------------------------------------------
+
+
+def _power(x: Vector, y: Vector) -> Vector:
+    """Return x**y = exp(y log|x|), with the sign of x if y is odd; float32 by way of float64."""
+    if x.element == "float":
+        x, y = x.cast("fpext", "double"), y.cast("fpext", "double")
+        size = _exp(_bounded(y) * _log(abs(x)))
+        return _power_limits(x, y, size).cast("fptrunc", "float")
+    size = abs(x)
+    high, low = _log_in_two_parts(size)
+    high = where(size < float("inf"), high, size)
+    high = where(size.equals(0.0), float("-inf"), high)
+    exponent = _bounded(y)
+    product, error = two_product(exponent, high)
+    error = where(abs(product) < 800.0, multiply_add(exponent, low, error), 0.0)
+    return _power_limits(x, y, _exp(product, error))
+
+
+def _bounded(y: Vector) -> Vector:
+    """Return the exponent from -2**64 to 2**64, beyond which all give the same powers."""
+    y = where(y > 2.0**64, 2.0**64, y)
+    return where(y < -(2.0**64), -(2.0**64), y)
+
+
+def _power_limits(x: Vector, y: Vector, size: Vector) -> Vector:
+    """Return |x|**y = size with its sign, and C99's values where the logarithm is no help."""
+    whole = _is_integer(y)
+    odd = whole & (_is_integer(y * 0.5) ^ 1)
+    signed = size.intrinsic("copysign", where(odd, x, 1.0))
+    undefined = (x < 0.0) & (x > float("-inf")) & (whole ^ 1)
+    result = where(undefined, float("nan"), signed)
+    return where(x.equals(1.0) | y.equals(0.0), 1.0, result)
+
+
+def _is_integer(x: Vector) -> Vector:
+    size = abs(x)
+    rounder = 2.0**x.format.fraction_bits
+    rounded = (size + rounder) - rounder
+    return (size > rounder) | rounded.equals(size)
+
+
+def _log_in_two_parts(x: Vector) -> tuple[Vector, Vector]:
+    """Return log(x) to 66 bits: the first terms of 2 atanh(s), s = f/(2 + f), are in two parts."""
+    m, k = _split_any(x)
+    f = m - 1.0
+    d, d_low = fast_two_sum(x.like(1.0), m)
+    inverse = x.like(1.0) / d
+    s = f * inverse
+    product, error = two_product(s, d)
+    s_low = ((f - product) - error - s * d_low) * inverse
+    square, error = two_product(s, s)
+    square_low = error + (s + s) * s_low
+    cube, error = two_product(s, square)
+    cube_low = error + (s * square_low + s_low * square)
+    third, error = fast_two_sum(x.like(TWO_THIRDS[0]), square * polynomial(square, LOG_REST))
+    third_low = error + TWO_THIRDS[1]
+    term, error = two_product(cube, third)
+    term_low = error + (cube * third_low + cube_low * third)
+    high, low = x.format.ln2
+    total, first = two_sum(k * high, s + s)
+    total, second = two_sum(total, term)
+    return total, first + second + (k * low + (s_low + s_low + term_low))
+
+
+# --- sine and cosine --------------------------------------------------------------------------
+
+
+def _sine(x: Vector, quarter: int) -> Vector:
+    """Return sin(x + quarter pi/2), from polynomials on |r| <= pi/4 (order of fdlibm's k_sin.c)."""
+    if x.element == "float":
+        return _sine(x.cast("fpext", "double"), quarter).cast("fptrunc", "float")
+    r, low, quadrant = _reduced_angle(x)
+    if quarter:
+        quadrant = quadrant + quarter
+    square = r * r
+    cube = square * r
+    rest = polynomial(square, SIN[1:])
+    sine = r - ((square * (low * 0.5 - cube * rest) - low) - cube * SIN[0])
+    half = square * 0.5
+    one = 1.0 - half
+    rest = square * square * polynomial(square, COS) - r * low
+    cosine = one + (((1.0 - one) - half) + rest)
+    magnitude = where((quadrant & 1).equals(0), sine, cosine)
+    return (magnitude.bits() ^ (quadrant << 62 & DOUBLE.bits(-0.0))).number()
+
+
+def _reduced_angle(x: Vector) -> tuple[Vector, ...]:
+    """Return r, low and an integer n, where x = n pi/2 + r + low and |r| <= pi/4."""
+    body, width = x.body, x.body.width
+    shifted = multiply_add(x, 1.0 / HALF_PI[0], DOUBLE.rounder)
+    n = shifted - DOUBLE.rounder
+    first, second, third = HALF_PI_PARTS
+    r, error = two_sum(x - n * first, n * -second)
+    r, low = two_sum(r, n * -third)
+    near = (r, (error + low) - n * HALF_PI_REST, shifted.bits())
+    # Large angles are rare: if there are any, all pass through memory, where a loop corrects them.
+    large = abs(x) > LARGE_ANGLE
+    if width > 1:
+        some = f"call i1 @llvm.vector.reduce.or.v{width}i1({large.type} {large.name})"
+        large = body.emit("i1", some)
+    slots = body.emit("ptr", f"alloca [{4 * width} x double], align 8").name
+    body.lines += [f"  br i1 {large.name}, label %large, label %reduced", "large:"]
+    offsets = (f"getelementptr double, ptr {slots}, i64 {width * i}" for i in range(4))
+    places = [body.emit("ptr", offset).name for offset in offsets]
+    for value, place in zip((x, *near), places, strict=True):
+        body.lines.append(f"  store {value.type} {value.name}, ptr {place}, align 8")
+    body.lines.append(f"  call void @lg.large_angles(ptr {slots}, i64 {width}) cold")
+    far = [
+        body.emit(value.element, f"load {value.type}, ptr {place}, align 8")
+        for value, place in zip(near, places[1:], strict=True)
+    ]
+    body.lines += ["  br label %reduced", "reduced:"]
+    return tuple(
+        body.emit(a.element, f"phi {a.type} [ {a.name}, %entry ], [ {b.name}, %large ]")
+        for a, b in zip(near, far, strict=True)
+    )
+
+
+def _large_angles(*, fma: bool) -> str:
+    """Return the function that reduces those of `width` angles that are large (Payne & Hanek).
+
+    An angle is an integer times 2ᵉ. Bits of 2/pi that contribute whole turns are skipped; the next
+    192 are multiplied with the integer, and the first two bits of the product are the quadrant.
+    """
+    body = Body(1, fma=fma)
+    x = Vector(body, "%x", "double")
+    bits = abs(x).bits()
+    integer = bits & (2**52 - 1) | 2**52
+    integer = where(x < 0.0, 0 - integer, integer)
+    skipped = 1090 + DOUBLE.bias + 52 - (bits >> 52)
+    place = body.emit("ptr", f"getelementptr i8, ptr @lg.two_over_pi, i64 {(skipped >> 3).name}")
+    window = body.emit("i256", f"load i256, ptr {place.name}, align 1")
+    window = window.apply("lshr", (skipped & 7).cast("zext", "i256")).cast("trunc", "i192")
+    product = integer.cast("sext", "i192") * window
+    quadrant = (product + 2**189 >> 190).cast("trunc", "i64")
+    # The fraction, from -½ to ½, as the sum of three exact numbers; then times pi/2.
+    turn = product << 2
+    chunks = [turn.apply("ashr", 144).cast("trunc", "i64")]
+    chunks += [(turn >> shift).cast("trunc", "i64") & (2**48 - 1) for shift in (96, 48)]
+    first, second, third = (
+        chunk.cast("sitofp", "double") * 2.0 ** (-48 * i) for i, chunk in enumerate(chunks, 1)
+    )
+    high, low = fast_two_sum(first, second)
+    high, low = fast_two_sum(high, low + third)
+    r, error = two_product(high, HALF_PI[0])
+    low = error + multiply_add(high, HALF_PI[1], low * HALF_PI[0])
+    r = r + (x - x)
+    lines = "\n".join(body.lines)
+    return f"""\
+@lg.two_over_pi = private unnamed_addr constant i1408 {TWO_OVER_PI}, align 16
+
+define internal void @lg.large_angles(ptr %slots, i64 %width) noinline cold nounwind {{
+entry:
+  br label %lane
+lane:
+  %i = phi i64 [ 0, %entry ], [ %next, %end ]
+  %slot = getelementptr double, ptr %slots, i64 %i
+  %x = load double, ptr %slot, align 8
+  %size = call double @llvm.fabs.f64(double %x)
+  %large = fcmp ogt double %size, {LARGE_ANGLE}
+  br i1 %large, label %reduce, label %end
+reduce:
+{lines}
+  %slot1 = getelementptr double, ptr %slot, i64 %width
+  %slot2 = getelementptr double, ptr %slot1, i64 %width
+  %slot3 = getelementptr double, ptr %slot2, i64 %width
+  store double {r.name}, ptr %slot1, align 8
+  store double {low.name}, ptr %slot2, align 8
+  store i64 {quadrant.name}, ptr %slot3, align 8
+  br label %end
+end:
+  %next = add i64 %i, 1
+  %done = icmp eq i64 %next, %width
+  br i1 %done, label %return, label %lane
+return:
+  ret void
+}}
+"""
+
+
+_FUNCTIONS: dict[str, Callable[..., Vector]] = {
+    "exp": _exp,
+    "expm1": _expm1,
+    "log": _log,
+    "log1p": _log1p,
+    "sin": partial(_sine, quarter=0),
+    "cos": partial(_sine, quarter=1),
+    "tanh": _tanh,
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "erf": _erf,
+    "power": _power,
+}
+FUNCTIONS = frozenset(_FUNCTIONS)

@@ -1,0 +1,198 @@
+"""Native: a scheduled program's kernels, and the memory that they are bound to."""
+
+import ctypes
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.lift.ir.nests import Buffer, Program
+from liftgrad.lift.kernels.emitter import kernel
+from liftgrad.lift.native.alignment import zeros
+from liftgrad.lift.native.machine_code import MachineCode
+
+Array = NDArray[Any]
+BRIEF = 4096
+"""Numbers that a simple loop is through with in about a microsecond."""
+
+
+class NativeProgram:
+    """A scheduled program as machine code.
+
+    Args:
+        program: the nests.
+        constants: the numbers of each constant group, by group number.
+        code: where kernels are compiled.
+        dtype: float64 or float32.
+
+    """
+
+    def __init__(
+        self, program: Program, constants: Mapping[int, Array], code: MachineCode, dtype: str
+    ) -> None:
+        self.program, self.constants, self.code, self.dtype = program, constants, code, dtype
+        self.kernels = [kernel(nest, program.buffers, code.target, dtype) for nest in program.nests]
+        self.loaded = code.kernels(self.kernels)
+        """What keeps the code in memory that is at the addresses."""
+        self.addresses = [one.address for one in self.loaded]
+
+    def bind(
+        self, samples: int, arrays: Mapping[int, Array], without: Collection[int] = ()
+    ) -> "Instance":
+        """Return the program with memory to run in.
+
+        Args:
+            samples: the size of the batch, for batched buffers.
+            arrays: memory that is to be used for some groups, by group number, laid out in order.
+            without: buffers that get no memory, since they are not used.
+
+        """
+        return Instance(self, samples, arrays, without)
+
+
+class Instance:
+    """A native program bound to memory."""
+
+    def __init__(
+        self,
+        native: NativeProgram,
+        samples: int,
+        arrays: Mapping[int, Array],
+        without: Collection[int],
+    ) -> None:
+        self.native, self.samples = native, samples
+        program = native.program
+        self.buffers = [
+            np.zeros((b.size, 0)) if number in without else self._allocate(b, arrays)
+            for number, b in enumerate(program.buffers)
+        ]
+        self.arrays = {b.group: a for b, a in zip(program.buffers, self.buffers, strict=True)}
+        self.layouts = {b.group: b.layout for b in program.buffers}
+        self.arguments = [
+            self.arguments_with(
+                number, [self.buffers[a.buffer] for a in native.kernels[number].accesses], samples
+            )
+            for number in range(len(program.nests))
+        ]
+        pairs = [
+            [address, words.ctypes.data]
+            for address, words in zip(native.addresses, self.arguments, strict=True)
+        ]
+        self.plan = np.array(pairs, np.uint64).reshape(-1, 2)
+
+    def part(self, nests: Sequence[int], *, brief: bool = False) -> "Part":
+        """Return the plan of some nests, which may be known to be brief."""
+        return Part(self.native.code, self.plan[list(nests)].tolist(), brief=brief)
+
+    def set(self, group: int, numbers: Array) -> None:
+        """Copy a group's numbers, of shape (size,) or (size, samples), to its buffer.
+
+        Leaves of which no nest reads a number have none.
+        """
+        if group not in self.arrays:
+            return
+        layout, array = self.layouts[group], self.arrays[group]
+        if layout is None:
+            array[...] = numbers
+        else:
+            array[layout] = numbers
+
+    def target(self, group: int, shape: tuple[int, ...]) -> Array | None:
+        """Return a group's buffer in the shape of an array of its numbers, samples first.
+
+        Copying the array there does what `set` does with its numbers, at less cost. None if the
+        buffer is in no order that strides could describe.
+        """
+        if group not in self.arrays or 0 in shape:
+            return None
+        array, layout = self.arrays[group], self.layouts[group]
+        samples = shape[:1] if array.ndim > 1 else ()
+        inner = shape[len(samples) :]
+        places = np.arange(len(array)) if layout is None else layout
+        if places.size != math.prod(inner):
+            return None
+        places = places.reshape(inner)
+        first = int(places.flat[0])
+        corner = (0,) * len(inner)
+        steps = [
+            int(places[(*corner[:d], 1, *corner[d + 1 :])]) - first if extent > 1 else 0
+            for d, extent in enumerate(inner)
+        ]
+        expected = first + sum(
+            step * index for step, index in zip(steps, np.indices(inner), strict=True)
+        )
+        if (places != expected).any():
+            return None
+        row, item = array.strides[0], array.itemsize
+        strides = (*[item] * len(samples), *[step * row for step in steps])
+        return np.lib.stride_tricks.as_strided(array[first:], shape, strides)
+
+    def sums(self, pairs: Sequence[tuple[Array, Array]]) -> "Part":
+        """Return a plan that adds to the first array of each pair the second."""
+        code = self.native.code
+        address = code.addresses[f"add{8 * pairs[0][0].itemsize}"]
+        arguments = [np.array([a.ctypes.data, b.ctypes.data, len(a)], np.uint64) for a, b in pairs]
+        self.arguments += arguments  # the plan holds their addresses
+        brief = sum(len(a) for a, _ in pairs) <= BRIEF
+        return Part(code, [[address, words.ctypes.data] for words in arguments], brief=brief)
+
+    def get(self, group: int, positions: NDArray[np.int64]) -> Array:
+        """Return a copy of some of a group's numbers."""
+        layout = self.layouts[group]
+        return self.arrays[group][positions if layout is None else layout[positions]]
+
+    def part_of(self, group: int, positions: NDArray[np.int64]) -> Array | None:
+        """Return some of a group's numbers where they lie, if they lie there one after another."""
+        layout = self.layouts[group]
+        places = positions if layout is None else layout[positions]
+        first = int(places[0]) if len(places) else 0
+        if (places != np.arange(first, first + len(places))).any():
+            return None
+        return self.arrays[group][first : first + len(places)]
+
+    def arguments_with(
+        self, number: int, arrays: Sequence[Array], samples: int
+    ) -> NDArray[np.uint64]:
+        """Return the arguments of a nest's kernel, for these arrays behind its accesses."""
+        kernel, program = self.native.kernels[number], self.native.program
+        words, distances = [], []
+        for access, array in zip(kernel.accesses, arrays, strict=True):
+            distance = array.shape[1] if program.buffers[access.buffer].batched else 1
+            # With a table, the offset is a place in the table, which the kernel adds itself.
+            offset = 0 if access.table is not None else access.offset * distance
+            words.append(int(array.ctypes.data) + offset * array.itemsize)
+            distances.append(distance)
+        tables = [program.tables[table].ctypes.data for table in kernel.tables]
+        return np.array([*words, samples, *distances, *tables], np.uint64)
+
+    def _allocate(self, buffer: Buffer, arrays: Mapping[int, Array]) -> Array:
+        if buffer.group in arrays:
+            assert buffer.layout is None
+            return arrays[buffer.group]
+        kind = np.int64 if buffer.role == "index" else np.dtype(self.native.dtype)
+        if buffer.role == "constant":
+            constants = self.native.constants[buffer.group]
+            array = zeros(constants.shape, kind)
+            with np.errstate(over="ignore"):
+                array[...] = constants
+            return array
+        shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
+        return zeros(shape, kind)
+
+
+class Part:
+    """Part of a plan: pairs of a kernel's address and that of its arguments."""
+
+    __slots__ = ("run", "words")
+
+    def __init__(
+        self, code: MachineCode, pairs: Sequence[Sequence[int]], *, brief: bool = False
+    ) -> None:
+        self.words = np.array([len(pairs), *[word for pair in pairs for word in pair]], np.uint64)
+        self.run: Callable[[], None] = partial(
+            code.run_briefly if brief else code.run, ctypes.c_void_p(self.words.ctypes.data)
+        )
+        """Runs the kernels, with the GIL released unless it takes as little time as that."""

@@ -1,0 +1,1 @@
+"""Programs to programs: a tape goes in, then groups, and loop nests come out."""

@@ -1,0 +1,88 @@
+"""Draft: an expression before it is fitted: what it loads are sequences of positions, not strides.
+
+Fused groups are composed by composing their drafts' sequences.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from liftgrad import ops
+from liftgrad.lift.ir.groups import Indices
+from liftgrad.lift.ir.nests import Number
+
+
+@dataclass(slots=True, eq=False)
+class Loads:
+    """A load before it is fitted: positions for each row, or for each row and reduced element."""
+
+    group: int
+    positions: Indices
+    """Of shape (rows,) or (rows, reduced)."""
+    index: "Loads | None" = None
+    table: Indices | None = None
+    """With an index: the positions for each of its values, of shape (rows[, reduced], values)."""
+
+
+@dataclass(slots=True, eq=False)
+class Reduced:
+    """A reduction, of `length` elements for each row, over the samples too if asked."""
+
+    kind: str
+    length: int
+    body: "Draft"
+    samples: bool
+
+
+@dataclass(slots=True, eq=False)
+class Applied:
+    """An operation on drafts."""
+
+    operation: ops.Operation
+    operands: tuple["Draft", ...]
+
+
+Draft = Loads | Reduced | Applied | Number
+
+
+def added(parts: list[Draft]) -> Draft:
+    """Return the sum of some drafts."""
+    # Plain terms first: they start the sum, as a bias does.
+    parts = sorted(parts, key=lambda part: isinstance(part, Reduced))
+    result = parts[0]
+    for part in parts[1:]:
+        result = Applied(ops.add, (result, part))
+    return result
+
+
+def rows_of(draft: Draft, chosen: Indices) -> Draft:
+    """Return the draft for some of its rows only."""
+    match draft:
+        case Number():
+            return draft
+        case Loads(index=index, table=table):
+            return Loads(
+                draft.group,
+                draft.positions[chosen],
+                index and rows_of(index, chosen),  # type: ignore[arg-type]
+                None if table is None else table[chosen],
+            )
+        case Applied(operation=operation, operands=operands):
+            return Applied(operation, tuple(rows_of(x, chosen) for x in operands))
+        case Reduced(body=body):
+            return replace(draft, body=rows_of(body, chosen))
+
+
+def all_loads(drafts: Iterable[Draft]) -> Iterator[Loads]:
+    """Yield the loads in some drafts, with those of indices."""
+    for draft in drafts:
+        match draft:
+            case Loads(index=index):
+                yield draft
+                if index is not None:
+                    yield index
+            case Applied(operands=operands):
+                yield from all_loads(operands)
+            case Reduced(body=body):
+                yield from all_loads((body,))
+            case Number():
+                pass

@@ -1,0 +1,120 @@
+"""Fuse: decide which groups are kept in memory and which are computed where they are used.
+
+A group that is read no more often than it has elements costs nothing extra where it is used: a
+product goes into its sum, which makes a contraction, and an activation into the sum before it.
+"""
+
+import numpy as np
+
+from liftgrad import ops
+from liftgrad.lift.ir.groups import (
+    Constants,
+    Elementwise,
+    Group,
+    Largest,
+    Leaf,
+    Put,
+    Rolled,
+    Sum,
+    Take,
+    views,
+)
+
+_LARGEST_EXPRESSION = 40
+"""Operations in one expression: beyond this, kernels compile slowly and spill registers."""
+
+
+def kept_groups(program: Rolled) -> list[bool | None]:
+    """Return for each group whether it is kept in memory; None: it is not needed at all."""
+    large: set[int] = set()
+    while True:
+        kept = _kept(program, large)
+        # What is kept cuts expressions, and keeping more changes what else is: until all fit.
+        grown = large | _large(program.groups, kept)
+        if grown == large:
+            return kept
+        large = grown
+
+
+def _kept(program: Rolled, large: set[int]) -> list[bool | None]:
+    """Return what is kept in memory, if at least these groups are."""
+    groups = program.groups
+    reads = np.zeros(len(groups))
+    kept: list[bool | None] = [None] * len(groups)
+    within_reduction = [False] * len(groups)
+    wanted = [False] * len(groups)
+    for view in program.outputs:
+        wanted[view.group] = True
+        kept[view.group] = True
+    for number in range(len(groups) - 1, -1, -1):
+        group = groups[number]
+        if not wanted[number]:
+            continue
+        if kept[number] is None:
+            kept[number] = (
+                number in large
+                or _over_samples(group, groups)
+                or _keep(group, reads[number], within_reduction[number])
+            )
+        scale = 1.0 if kept[number] else reads[number] / max(group.size, 1)
+        inherited = within_reduction[number] and not kept[number]
+        for look in views(group):
+            wanted[look.group] = True
+            reads[look.group] += len(look.positions) * scale
+            reduces = isinstance(group, Sum | Largest) and not _plain(group, groups)
+            if inherited or reduces:
+                within_reduction[look.group] = True
+            if groups[look.group].batched and not group.batched:
+                within_reduction[look.group] = True
+            if group.batched and not groups[look.group].batched:
+                # Each sample would compute it again.
+                reads[look.group] = np.inf
+            if isinstance(group, Put | Take):
+                kept[look.group] = True
+    return kept
+
+
+def _keep(group: Group, reads: float, within_reduction: bool) -> bool:
+    match group:
+        case Leaf() | Put():
+            return True
+        case Constants(numbers=numbers):
+            return len(numbers) > 1
+        case Elementwise(operation=operation):
+            return operation not in ops.CONDITIONS and reads > group.size
+        case Sum(operands=runs) | Largest(operands=runs):
+            uniform = all(run.uniform for run in runs)
+            return not uniform or within_reduction or reads > group.size
+        case Take():
+            return reads > group.size
+
+
+def _over_samples(group: Group, groups: list[Group]) -> bool:
+    """Tell whether a group is a sum over the samples of a batch."""
+    return (
+        isinstance(group, Sum)
+        and not group.batched
+        and any(groups[run.group].batched for run in group.operands)
+    )
+
+
+def _plain(group: Sum | Largest, groups: list[Group]) -> bool:
+    """Tell whether every run is one element, so that there is no loop."""
+    return all(
+        run.uniform == 1 and groups[run.group].batched == group.batched for run in group.operands
+    )
+
+
+def _large(groups: list[Group], kept: list[bool | None]) -> set[int]:
+    """Return the groups at which an expression would grow beyond bounds if nothing were kept."""
+    sizes = [0] * len(groups)
+    large: set[int] = set()
+    for number, group in enumerate(groups):
+        if kept[number] is None or isinstance(group, Leaf | Constants):
+            continue
+        own = len(group.operands) if isinstance(group, Sum | Largest) else 1
+        size = own + sum(sizes[look.group] for look in views(group))
+        if size > _LARGEST_EXPRESSION:
+            large.add(number)
+        sizes[number] = 0 if kept[number] or number in large else size
+    return large

@@ -1,0 +1,80 @@
+"""Stages: which nests may run portion by portion of a batch's samples, one after another.
+
+A stage is some nests that see no samples, then some that do. Within a stage samples never meet,
+except in sums that nobody reads before the next stage; so its second part can run on a portion of
+the samples that fits the processor's cache, and on several portions at once.
+"""
+
+from dataclasses import dataclass
+
+from liftgrad.lift.ir.nests import Apply, Expression, Nest, Program, Reduce, loads
+
+
+@dataclass(slots=True)
+class Stage:
+    """Numbers of nests, in order."""
+
+    plain: list[int]
+    sampled: list[int]
+
+
+def stages(program: Program, nests: list[int]) -> list[Stage]:
+    """Distribute these nests over stages."""
+    writers: dict[int, list[tuple[int, bool]]] = {}
+    readers: dict[int, list[tuple[int, bool]]] = {}
+    result: list[Stage] = []
+    for number in nests:
+        nest = program.nests[number]
+        sampled = runs_over_samples(nest)
+        stage = 0
+        out = nest.out.buffer
+        sources = {access.buffer for access in loads(nest.body)}
+        sources |= {nest.out.index.buffer} if nest.out.index is not None else set()
+        for buffer in sources:
+            for earlier, was_sampled in writers.get(buffer, ()):
+                apart = was_sampled and not (sampled and program.buffers[buffer].batched)
+                stage = max(stage, earlier + apart)
+        for earlier, was_sampled in [*writers.get(out, ()), *readers.get(out, ())]:
+            # Portions of one sum, or of one batched buffer, may interleave; all else waits.
+            together = sampled and (nest.accumulate or program.buffers[out].batched)
+            stage = max(stage, earlier + (was_sampled and not together))
+        writers.setdefault(out, []).append((stage, sampled))
+        for buffer in sources:
+            readers.setdefault(buffer, []).append((stage, sampled))
+        while len(result) <= stage:
+            result.append(Stage([], []))
+        (result[stage].sampled if sampled else result[stage].plain).append(number)
+    return result
+
+
+def local_buffers(program: Program, plan: list[Stage], outside: set[int]) -> set[int]:
+    """Return the batched buffers that live within one stage, except those seen from `outside`."""
+    seen: dict[int, set[int]] = {}
+    for number, stage in enumerate(plan):
+        for nest_number in [*stage.plain, *stage.sampled]:
+            nest = program.nests[nest_number]
+            for access in [*loads(nest.body), nest.out]:
+                seen.setdefault(access.buffer, set()).add(number)
+    return {
+        buffer
+        for buffer, where in seen.items()
+        if len(where) == 1
+        and program.buffers[buffer].batched
+        and program.buffers[buffer].role == "temporary"
+        and buffer not in outside
+    }
+
+
+def runs_over_samples(nest: Nest) -> bool:
+    """Tell whether a nest looks at samples at all."""
+    return nest.batched or _sums_samples(nest.body)
+
+
+def _sums_samples(expression: Expression) -> bool:
+    match expression:
+        case Reduce(samples=samples, body=body):
+            return samples or _sums_samples(body)
+        case Apply(operands=operands):
+            return any(_sums_samples(x) for x in operands)
+        case _:
+            return False

@@ -1,0 +1,1 @@
+"""Built programs at work: numbers go in, numbers and gradients come out."""

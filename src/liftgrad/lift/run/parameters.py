@@ -1,0 +1,254 @@
+"""Parameters in one flat array, so that no step costs Python time for each of them.
+
+When a lifted function first sees a Value, the Value becomes a window: its class changes to
+`Window`, whose `data` and `grad` read and write the arrays of a `Store`. Nothing else changes: it
+is the same object, a Value still, for eager code as before.
+"""
+
+import weakref
+from collections.abc import Sequence
+from itertools import repeat
+from operator import is_
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.engine import Value
+from liftgrad.lift.forks import waited_for
+from liftgrad.lift.native.alignment import zeros
+
+_FEW = 4096
+# The slots of a Value are free to hold a window's store and position.
+_STORE = Value.__dict__["grad"]
+_POSITION = Value.__dict__["data"]
+_OPERANDS = Value.__dict__["_prev"]
+
+
+class Store:
+    """The numbers and gradients of parameters that belong together."""
+
+    make_update: ClassVar[Any] = None
+    """Makes the native update of a store for an optimiser; the module of updates sets it."""
+
+    def __init__(self, values: Sequence[Value], dtype: str) -> None:
+        self.numbers = zeros((len(values),), dtype)
+        self.numbers[:] = [v.data for v in values]
+        self.gradients = zeros((len(values),), dtype)
+        # Indexing a memoryview gives a Python float, three times as fast as an array.
+        self.number_view = self.numbers.data
+        self.gradient_view = self.gradients.data
+        self.zeros = np.zeros(len(values) if len(values) <= _FEW else 0, dtype).data
+        """As many zeros, if they are few: copying them is twice as quick as filling an array."""
+        self.runs: weakref.WeakSet[Any] = weakref.WeakSet()
+        """The native instances that compute with these numbers."""
+        self.settled = True
+        """Whether none of them holds a result whose gradient is still to be computed from them."""
+        self.native = False
+        """Whether a native program uses it; without one, LLVM is not loaded for its sake."""
+        self.graphs: dict[int, Any] = {}
+        """Gradients that are Values themselves, by position."""
+        self.updates: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        """The native update of each optimiser that holds just these parameters, or None."""
+        self.latest: tuple[weakref.ref[Any], weakref.ref[Any]] | None = None
+        """The optimiser that asked for its update last, and that; neither is kept alive."""
+        gradients = [value.grad for value in values]
+        if set(map(type, gradients)) != {float}:
+            self.graphs.update((i, g) for i, g in enumerate(gradients) if isinstance(g, Value))
+            for position in self.graphs:
+                gradients[position] = 0.0
+        self.gradients[:] = gradients
+        # In C, since there may be very many.
+        for _ in map(setattr, values, repeat("__class__"), repeat(Window)):
+            pass
+        for _ in map(_STORE.__set__, values, repeat(self)):
+            pass
+        for _ in map(_POSITION.__set__, values, range(len(values))):
+            pass
+
+    def settle(self) -> None:
+        """Let gradients of results that are still there be computed before the numbers change."""
+        self.settled = True
+        for run in list(self.runs):
+            call = run.owner()
+            if call is not None:
+                call.settle()
+
+    def update_of(self, optimizer: Any) -> Any:
+        """Return the native update of an optimiser that holds all of this store, else None."""
+        if not self.native:
+            return None
+        known = self.updates.get(optimizer, self)
+        if known is self or (known is not None and not known.serves(optimizer)):
+            with _lock:
+                values = in_order(optimizer)
+                whole = values and _whole_store(values, str(self.numbers.dtype)) is self
+            known = self.make_update(self, optimizer) if whole and self.make_update else None
+            self.updates[optimizer] = known
+        self.latest = None if known is None else (weakref.ref(optimizer), weakref.ref(known))
+        return known
+
+    def is_held_by(self, optimizer: Any) -> bool:
+        """Tell whether an optimiser holds just these parameters, as far as that is known."""
+        references = self.latest
+        if references is not None and references[0]() is optimizer:
+            latest = references[1]()
+            if latest is not None and latest.same_parameters(optimizer):
+                return True
+        return self.update_of(optimizer) is not None
+
+
+class Window(Value):
+    """A Value whose number and gradient lie in a store's arrays."""
+
+    __slots__ = ()
+    _copied_as = Value
+    _store = _STORE
+    _position = _POSITION
+    comparisons: ClassVar[int] = 0
+    """How often a window was compared with something; see `Repeat`."""
+
+    @property
+    def data(self) -> float:
+        """The number."""
+        return self._store.number_view[self._position]  # type: ignore[no-any-return]
+
+    @data.setter
+    def data(self, number: float) -> None:
+        store = self._store
+        if not store.settled:
+            store.settle()
+        store.number_view[self._position] = number
+
+    @property
+    def grad(self) -> Any:
+        """The gradient."""
+        store, position = self._store, self._position
+        if store.graphs and position in store.graphs:
+            return store.graphs[position]
+        return store.gradient_view[position]
+
+    @grad.setter
+    def grad(self, gradient: Any) -> None:
+        store, position = self._store, self._position
+        if isinstance(gradient, Value):
+            store.graphs[position] = gradient
+            return
+        if store.graphs:
+            store.graphs.pop(position, None)
+        store.gradient_view[position] = gradient
+
+    def _step_together(self, optimizer: Any) -> bool:
+        """Let an optimiser move all parameters of the store; tell whether that was done."""
+        store = self._store
+        if store.graphs:
+            return False
+        latest = store.latest  # asked here and not in update_of, which takes its time to call
+        update = latest[1]() if latest is not None and latest[0]() is optimizer else None
+        if update is None or not update.serves(optimizer):
+            update = store.update_of(optimizer)
+            if update is None:
+                return False
+        if not store.settled:
+            store.settle()
+        update.step(optimizer)
+        return True
+
+    def _zero_together(self, optimizer: Any) -> bool:
+        """Set all gradients of the store to zero, if the optimiser holds all of it."""
+        store = self._store
+        if store.graphs or not store.is_held_by(optimizer):
+            return False
+        if store.zeros:
+            store.gradient_view[:] = store.zeros
+        else:
+            store.gradients.fill(0.0)
+        return True
+
+    def __eq__(self, other: object) -> Any:
+        # Comparing containers asks here only about elements that are not the very same object.
+        Window.comparisons += 1
+        return Value.__eq__(self, other)
+
+    __hash__ = object.__hash__
+
+
+class Parameters:
+    """How a program reads and moves its parameters: in place where they are one whole store.
+
+    With `apart`, they are no store of their own, since they are part of a greater whole.
+    """
+
+    def __init__(self, values: Sequence[Value], dtype: str, *, apart: bool = False) -> None:
+        self.values = list(values)
+        with _lock:
+            self.store = None if apart else _whole_store(self.values, dtype)
+
+    def numbers(self) -> NDArray[Any]:
+        """Return the numbers: the store's own array, or a copy."""
+        if self.store is not None:
+            return self.store.numbers
+        return np.array([v.data for v in self.values])
+
+    def add_gradients(self, gradients: NDArray[Any]) -> None:
+        """Accumulate gradients."""
+        with adding:
+            if self.store is not None and not self.store.graphs:
+                with np.errstate(all="ignore"):
+                    self.store.gradients += gradients
+            else:
+                for value, gradient in zip(self.values, gradients.tolist(), strict=True):
+                    value.grad += gradient
+
+    def settle(self) -> None:
+        """Let gradients of results that are still there be computed before the numbers change."""
+        if self.store is not None and not self.store.settled:
+            self.store.settle()
+
+    def set_numbers(self, numbers: NDArray[Any]) -> None:
+        """Set the parameters' numbers."""
+        self.settle()
+        if self.store is not None:
+            self.store.numbers[...] = numbers
+        else:
+            for value, number in zip(self.values, numbers.tolist(), strict=True):
+                value.data = number
+
+
+def in_order(optimizer: Any) -> list[Value]:
+    """Return what an optimiser holds as a store would have it; nothing if a group is otherwise."""
+    if len(optimizer.rules) == 1:
+        return optimizer.params  # type: ignore[no-any-return]
+    places = {id(v): _POSITION.__get__(v) for v in optimizer.params if isinstance(v, Window)}
+    if len(places) < len(optimizer.params):
+        return []
+    for rule in optimizer.rules:
+        inside = [places[id(v)] for v in rule.params]
+        if inside != sorted(inside):
+            return []
+    return sorted(optimizer.params, key=lambda v: places[id(v)])
+
+
+def _whole_store(values: list[Value], dtype: str) -> Store | None:
+    """Return the store of which the values are the windows, making one if they have none."""
+    first = values[0]
+    if isinstance(first, Window):
+        store: Store = _STORE.__get__(first)
+        if store.numbers.dtype != dtype or len(store.numbers) != len(values):
+            return None
+        # Asked in C, and of a value only once it is known to be a window.
+        same = (
+            set(map(type, values)) == {Window}
+            and all(map(is_, map(_STORE.__get__, values), repeat(store)))
+            and list(map(_POSITION.__get__, values)) == list(range(len(values)))
+        )
+        return store if same else None
+    # Inner values are other ones at each call.
+    if set(map(type, values)) == {Value} and not any(map(_OPERANDS.__get__, values)):
+        return Store(values, dtype)
+    return None
+
+
+_lock = waited_for()
+adding = waited_for()
+"""Held while gradients are added: functions of several threads may share parameters."""

@@ -1,0 +1,127 @@
+"""Repeat: calls like the last one, without taking their arguments apart again.
+
+A training loop calls its loss with the same model and the same or other arrays of one shape.
+Whether a model's structure is still what it was is asked with one comparison of its lists and
+attributes with copies of them, which costs nanoseconds for each parameter.
+"""
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from operator import getitem, is_
+from typing import Any, Self
+
+import numpy as np
+
+from liftgrad.lift.call.arguments import has_attributes_only
+from liftgrad.lift.call.snapshots import Static
+from liftgrad.lift.call.structure import LeafGroup, Reading
+from liftgrad.lift.run.parameters import Window
+
+
+class Repeat:
+    """The last call's arguments, as far as another call has to agree with them."""
+
+    def __init__(
+        self, arguments: dict[str, Any], reading: Reading, forget: Callable[[Any], None]
+    ) -> None:
+        self.names = tuple(arguments)
+        self.groups = list(reading.groups)
+        group = {g.name: i for i, g in enumerate(reading.groups) if g.kind != "parameter"}
+        places = list(enumerate(arguments.items()))
+        self.arrays = [
+            (place, group[name], x.dtype, x.shape)
+            for place, (name, x) in places
+            if isinstance(x, np.ndarray)
+        ]
+        self.floats = [(place, group[name]) for place, (name, x) in places if x.__class__ is float]
+        changing = {place for place, *_ in [*self.arrays, *self.floats]}
+        rest = [(place, x) for place, (_, x) in places if place not in changing]
+        # Models live as long as the user wants them to.
+        self.objects = [(place, weakref.ref(x, forget)) for place, x in rest if _is_referable(x)]
+        self.same = [(place, x) for place, x in rest if not _is_referable(x)]
+        self.live = reading.containers
+        self.frozen = [x.copy() if isinstance(x, _MUTABLE) else x for x in self.live]
+        found = [(x, key, number) for x in self.live for key, number in _numbers(x)]
+        self.holders, self.keys, self.numbers = ([row[i] for row in found] for i in range(3))
+
+    @classmethod
+    def of(
+        cls, arguments: dict[str, Any], reading: Reading, forget: Callable[[Any], None]
+    ) -> Self | None:
+        """Return what to remember of a call, or None if its like must be taken apart.
+
+        `forget` is called when one of the arguments that only the user keeps alive is no more.
+        """
+        parameters = [v for g in reading.groups if g.kind == "parameter" for v in g.values]
+        if not reading.whole or any(type(v) is not Window for v in parameters):
+            return None
+        own = {id(x) for x in arguments.values() if isinstance(x, np.ndarray)}
+        floats = {name for name, x in arguments.items() if x.__class__ is float}
+        for group in reading.groups:
+            known = id(group.array) in own if group.array is not None else group.name in floats
+            if group.kind != "parameter" and not known:
+                return None
+        return cls(arguments, reading, forget)
+
+    def taken(self, arguments: Sequence[Any]) -> list[LeafGroup] | None:
+        """Return the numbers of these arguments, or None if the last call's program is not theirs.
+
+        They come in the order of `names`. Once it returned None, it must not be asked again.
+        """
+        groups = self.groups
+        for place, i, dtype, shape in self.arrays:
+            x = arguments[place]
+            if x.__class__ is not _ARRAY or x.shape != shape:
+                return None
+            given = x.dtype
+            if given is not dtype and given != dtype:
+                return None
+            if groups[i].array is not x:
+                groups[i] = replace(groups[i], array=x)
+        for place, i in self.floats:
+            if arguments[place].__class__ is not float:
+                return None
+            groups[i] = replace(groups[i], values=[arguments[place]])
+        for place, reference in self.objects:
+            if arguments[place] is not reference():
+                return None
+        for place, known in self.same:
+            x = arguments[place]
+            if x is not known and (
+                x.__class__ not in _PLAIN or type(known) is not type(x) or x != known
+            ):
+                return None
+        # Do containers and objects still consist of what they consisted of?
+        before = Window.comparisons
+        try:
+            # Equality of containers goes by identity first. Windows count the questions they are
+            # asked beyond that: an equal number in the place of a parameter is another parameter.
+            if self.live != self.frozen or Window.comparisons != before:
+                return None
+            # 0.0 equals -0.0, and 1 equals True and Value(1.0); each is another program.
+            if self.numbers and not all(
+                map(is_, map(_item, self.holders, self.keys), self.numbers)
+            ):
+                return None
+        except Exception:  # noqa: BLE001, the user's own == may raise anything
+            return None
+        return groups
+
+
+_ARRAY = np.ndarray
+_item: Any = getitem
+_PLAIN = (int, str, bool, bytes, type(None), Static)
+_MUTABLE = (list, dict, set)
+
+
+def _numbers(container: Any) -> Iterator[tuple[Any, int | float]]:
+    """Yield the static numbers that are right in a container, each with its key."""
+    if not isinstance(container, set | frozenset):
+        items = container.items() if isinstance(container, dict) else enumerate(container)
+        yield from ((key, x) for key, x in items if x.__class__ in {int, float})
+
+
+def _is_referable(x: Any) -> bool:
+    kind: Any = type(x)
+    return kind.__weakrefoffset__ != 0 and has_attributes_only(kind)

@@ -1,0 +1,390 @@
+"""Results: one call of a lifted function, and the Values that it returns."""
+
+import math
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad.engine import Value
+from liftgrad.errors import LiftError
+from liftgrad.lift.call.structure import LeafGroup
+from liftgrad.lift.pipeline import Built
+from liftgrad.lift.run.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
+from liftgrad.lift.run.numpy_executor import execute
+from liftgrad.lift.run.parameters import Parameters
+from liftgrad.lift.trace.draws import drawing
+from liftgrad.lift.tracebacks import hide_own_frames
+from liftgrad.ops import Operation
+
+_FEW_OPERATIONS = 1_000_000
+
+
+class Prepared:
+    """What calls with one structure and the same parameters share."""
+
+    def __init__(
+        self, name: str, lock: threading.RLock, executable: Executable, groups: list[LeafGroup]
+    ) -> None:
+        self.name, self.lock, self.executable = name, lock, executable
+        built = executable.built
+        self.single, self.double = built.single, executable.dtype == "float64"
+        self.kind = _kind(self.single and built.plain_outputs[0])
+        with np.errstate(all="ignore"):  # float32 may overflow
+            self.parameters = {
+                i: Parameters(groups[i].values, executable.dtype) for i in built.parameter_groups
+            }
+        self.samples = samples_of(groups, built.batched_groups)
+        if built.averaged and not self.samples:
+            raise ValueError(f"{name}: mean of no numbers is undefined; pass at least one row.")
+        self.run: NativeRun | NumpyRun = executable.start(self.samples, self.parameters)
+        self.inputs: list[tuple[int, int, NDArray[Any] | None]] = []
+        """Groups of arguments, the program's groups, and the memory to copy arrays to."""
+        for i, number in built.leaf_of.items():
+            if i not in self.parameters:
+                array = groups[i].array if groups[i].kind == "input" else None
+                target = None if array is None else self.run.target(number, array.shape)
+                self.inputs.append((i, number, target))
+        self.apart = [(i, p) for i, p in self.parameters.items() if p.store is None]
+        self.unread = [i for i in built.index_bounds if i not in built.leaf_of]
+        """Groups of indices that only `take` of unused results needs: eagerly it looks at them."""
+        self.whole = not (self.apart or built.draws or self.unread)
+        """Whether the inputs are all that has to be fed, or looked at."""
+        arrays = all(target is not None for *_, target in self.inputs)
+        self.copied = self.double and self.whole and arrays
+        """Whether to copy arrays is all there is to feeding: the most frequent case."""
+        self.inner = any(value._prev for _, p in self.apart for value in p.values)
+        """Whether there are parameters that were made of other Values."""
+
+    def call(self, groups: list[LeafGroup]) -> Any:
+        """Run the program on the numbers in the groups and return its results."""
+        run = self.run
+        previous = run.owner()
+        if previous is not None:
+            previous.save()
+        if self.copied:
+            for i, _, target in self.inputs:
+                target[...] = groups[i].array  # type: ignore[index]
+        elif self.double:
+            self.feed(groups)
+        else:
+            with np.errstate(all="ignore"):  # numbers may overflow; this takes its microsecond
+                self.feed(groups)
+        run.forward()
+        call = Call(self)
+        if not self.single:
+            return call.results()
+        number = run.single()
+        if number - number != 0.0:
+            number = self._infinite(number, groups)
+        return self.kind(number, call, 0)
+
+    def _infinite(self, number: float, groups: list[LeafGroup]) -> float:
+        """Return an infinite result as it is without fma: nan, if terms overflow to both sides.
+
+        Where that would take long, or other random numbers, it stays as it is.
+        """
+        built = self.executable.built
+        few = built.scalar_operations * self.samples <= _FEW_OPERATIONS
+        if math.isnan(number) or built.draws or not few or isinstance(self.run, NumpyRun):
+            return number
+        return computed(built, groups, self.executable.dtype)[0]
+
+    def feed(self, groups: list[LeafGroup]) -> None:
+        """Hand the numbers in the groups to the program."""
+        for i, number, target in self.inputs:
+            if target is not None:
+                target[...] = groups[i].array
+            else:
+                self.run.feed(number, checked_numbers(groups[i], i, self.executable.built))
+        if self.whole:
+            return
+        built = self.executable.built
+        for i in self.unread:
+            checked_numbers(groups[i], i, built)
+        for i, parameters in self.apart:
+            self.run.feed(built.leaf_of[i], parameters.numbers())
+        if built.draws:
+            with drawing(built.draws, self.samples) as draw:
+                for number, numbers in draw():
+                    self.run.feed(number, numbers)
+
+
+class Call:
+    """One call: its results, and how to differentiate them later."""
+
+    __slots__ = ("__weakref__", "_node", "prepared", "reference", "run", "saved")
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared, self.run = prepared, prepared.run
+        self.saved: list[NDArray[Any]] | None = None
+        self._node: Value | None = None
+        self.reference = self.run.owner = weakref.ref(self)
+
+    def results(self) -> Any:
+        """Return the function's results, as the function nests them."""
+        executable = self.prepared.executable
+        built = executable.built
+        views = iter(enumerate(zip(executable.results, built.batched_outputs, strict=True)))
+        leaves: list[Any] = []
+        for place in range(built.outputs + len(built.fixed)):
+            if place in built.fixed:
+                leaves.append(built.fixed[place])
+                continue
+            number, (view, batched) = next(views)
+            data = self.run.numbers(view)
+            if batched:
+                # What is the same for all samples is there once.
+                leaves.append(np.array(np.broadcast_to(data[0], self.prepared.samples)))
+            else:
+                kind = _kind(built.plain_outputs[number])
+                leaves.append(kind(data.item(), self, number))
+        return built.rebuild(iter(leaves))
+
+    def save(self) -> None:
+        """Keep the gradient of the one result before another call overwrites its numbers."""
+        if (
+            self.saved is None
+            and self.prepared.executable.built.outputs == 1
+            and self.prepared.parameters
+        ):
+            self.saved = self._gradients(ONE)
+        self.run.owner = nobody
+
+    def settle(self) -> None:
+        """Keep the gradient of the one result before the parameters change."""
+        with self.prepared.lock:
+            run = self.run
+            if run.owner is not self.reference or isinstance(run, NumpyRun):
+                return
+            if self.prepared.executable.built.outputs > 1:
+                run.outdated = True
+                return
+            foreseen = run.foreseen
+            self.save()
+            run.foreseen = foreseen  # nobody asked for it yet
+
+    def backward(self, seeds: Seeds) -> list[Any]:
+        """Return the gradients of each parameter group for these adjoints of the results."""
+        with self.prepared.lock:
+            if self.run.owner is self.reference:
+                return self._gradients(seeds)
+            if self.saved is not None:
+                with np.errstate(all="ignore"):
+                    return [gradient * seeds[0] for gradient in self.saved]
+            raise LiftError(
+                f"backward() of one of several results of {self.prepared.name} after another "
+                "call overwrote its numbers; call backward() before calling the function again."
+            )
+
+    def _gradients(self, seeds: Seeds) -> list[Any]:
+        if not self.prepared.parameters:
+            return []
+        self.run.backward(seeds)
+        return [self.run.gradient(view) for view in self.prepared.executable.built.gradients]
+
+    def accumulate(self, seeds: Seeds) -> None:
+        """Add the gradients to the parameters' own."""
+        prepared = self.prepared
+        with prepared.lock:
+            run = self.run
+            if run.owner is self.reference and prepared.parameters:
+                if run.accumulate(seeds):
+                    return
+                gradients = run.gradients()
+            else:
+                gradients = self.backward(seeds)
+            for parameters, gradient in zip(prepared.parameters.values(), gradients, strict=False):
+                parameters.add_gradients(gradient)
+
+    def node(self) -> Value:
+        """Return the call as one Value made of all parameters, for graphs that go on eagerly."""
+        with self.prepared.lock:  # all results share it
+            if self._node is None:
+                self._node = self._as_value()
+        return self._node
+
+    def _as_value(self) -> Value:
+        leaves = [v for parameters in self.prepared.parameters.values() for v in parameters.values]
+        reference = self.reference  # which a result in the graph keeps alive
+
+        def pullback(seeds: "_Seeds", _y: float, *_x: float) -> tuple[float, ...]:
+            call = reference()
+            assert call is not None
+            outputs = range(call.prepared.executable.built.outputs)
+            vector = tuple([float(seeds.adjoints.get(place, 0.0)) for place in outputs])
+            return tuple(x for part in call.backward(vector) for x in part.tolist())
+
+        return Value(0.0, leaves, Operation("lifted", float, pullback, "lifted", "lifted"))
+
+
+class _Seeds:
+    """The adjoints of a call's results, collected while a graph is walked backward."""
+
+    def __init__(self, adjoints: dict[int, float]) -> None:
+        self.adjoints = adjoints
+
+    def __radd__(self, other: Any) -> "_Seeds":
+        if not isinstance(other, _Seeds):
+            return self
+        joined = dict(other.adjoints)
+        for place, adjoint in self.adjoints.items():
+            joined[place] = joined.get(place, 0.0) + adjoint
+        return _Seeds(joined)
+
+    __add__ = __radd__
+
+
+class LiftedValue(Value):
+    """A result of a lifted function: a Value whose graph is one node, the call."""
+
+    __slots__ = ("_call", "_place")
+    _copied_as = Value
+    _copied_alone = True
+
+    def __init__(self, data: float, call: Call, place: int) -> None:
+        self.data, self.grad, self.label = data, 0.0, ""
+        self._call, self._place = call, place
+
+    def backward(self, *, create_graph: bool = False) -> None:
+        """Set the gradients of all parameters; see `Value.backward`."""
+        if create_graph:
+            raise _no_graph()
+        try:
+            call = self._call
+            prepared = call.prepared
+            if prepared.inner:
+                super().backward()
+                return
+            self.grad = 1.0
+            if prepared.single:
+                call.accumulate(ONE)
+                return
+            places = range(prepared.executable.built.outputs)
+            call.accumulate(tuple([float(place == self._place) for place in places]))
+        except Exception as error:
+            hide_own_frames(error)
+            raise
+
+    @property
+    def _prev(self) -> tuple[Value, ...]:  # type: ignore[override]
+        call = self._call
+        if not call.prepared.parameters:
+            return ()
+        return (call.node(),)
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.data, 0.0  # the call itself knows at which numbers it was made
+
+    @property
+    def _operation(self) -> Operation | str:  # type: ignore[override]
+        place = self._place
+
+        def pullback(g: Any, _y: float, _call: float) -> tuple[_Seeds]:
+            if isinstance(g, Value):
+                raise _no_graph()
+            return (_Seeds({place: g}),)
+
+        return Operation("result", float, pullback, "{0}", "lifted")
+
+    def __getstate__(self) -> Any:
+        slots = {"data": self.data, "grad": self.grad, "label": self.label}
+        return None, {**slots, "_prev": (), "_operation": ""}
+
+
+class LiftedNumber(LiftedValue):
+    """A result that is a plain number or a bool eagerly: it converts and compares as one."""
+
+    __slots__ = ()
+
+    def __float__(self) -> float:
+        return self.data
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __bool__(self) -> bool:
+        return self.data != 0.0
+
+    def __eq__(self, other: object) -> bool:
+        return self.data == (other.data if isinstance(other, Value) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.data)
+
+
+def _kind(plain: bool) -> type[LiftedValue]:
+    return LiftedNumber if plain else LiftedValue
+
+
+def _no_graph() -> LiftError:
+    return LiftError(
+        "create_graph=True through a lifted function; take derivatives inside of it, with "
+        "grad(grad(f)), hessian(f) or hvp(f)."
+    )
+
+
+def gradients_of(result: LiftedValue) -> dict[int, list[float]]:
+    """Return the gradient of a call's one result by each parameter, by the arguments' groups.
+
+    The parameters' own gradients stay as they are.
+    """
+    call = result._call
+    run, groups = call.run, call.prepared.executable.built.parameter_groups
+    foreseen = isinstance(run, NativeRun) and run.foreseen
+    gradients = [part.tolist() for part in call.backward(ONE)]
+    if isinstance(run, NativeRun):
+        run.foreseen = foreseen  # nobody asked for it yet
+    return dict(zip(groups, gradients, strict=False))
+
+
+def computed(built: Built, groups: list[LeafGroup], dtype: str) -> list[float]:
+    """Return a program's results without machine code, and so without fma."""
+    leaves = {number: checked_numbers(groups[i], i, built) for i, number in built.leaf_of.items()}
+    with np.errstate(all="ignore"):  # float32 may overflow
+        leaves = {i: x.astype(dtype) if x.dtype.kind == "f" else x for i, x in leaves.items()}
+    if built.sizes is not None:
+        leaves[built.sizes] = np.array([samples_of(groups, built.batched_groups)], dtype)
+    arrays = execute(built.rolled.groups[: built.forward], leaves, dtype)
+    views = built.rolled.outputs[: built.outputs]
+    return [float(x) for view in views for x in arrays[view.group][view.positions].ravel()]
+
+
+def samples_of(groups: list[LeafGroup], batched: set[int]) -> int:
+    """Return the size of the batch, 1 where nothing is mapped over."""
+    sizes = {len(groups[i].array) for i in batched}  # type: ignore[arg-type]
+    if len(sizes) > 1:
+        named = ", ".join(f"{groups[i].name} {groups[i].array.shape}" for i in sorted(batched))  # type: ignore[union-attr]
+        raise LiftError(f"vmap over arrays of different lengths: {named}; make them equal.")
+    return sizes.pop() if sizes else 1
+
+
+def checked_numbers(group: LeafGroup, number: int, built: Built) -> NDArray[Any]:
+    """Return a leaf group's numbers, of shape (size,) or (size, samples), indices in range."""
+    if number in built.batched_groups:
+        assert group.array is not None
+        numbers = group.array.reshape(len(group.array), math.prod(group.array.shape[1:])).T
+    else:
+        numbers = group.numbers()
+    if group.kind == "index":
+        extents = built.index_bounds.get(number)
+        if extents is not None:
+            limits = extents if numbers.ndim == 1 else extents[:, None]
+            wrong = (numbers < 0) | (numbers >= limits)
+            if wrong.any():
+                place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+                raise IndexError(
+                    f"take() at index {numbers[place]} of a table of {extents[place[0]]}, from the "
+                    f"argument {group.name}; indices go from 0 to {extents[place[0]] - 1}."
+                )
+        if numbers.dtype.kind == "u" and numbers.size and numbers.max() > np.iinfo(np.int64).max:
+            raise LiftError(
+                f"the argument {group.name} holds integers beyond int64; indices must fit into it."
+            )
+    return numbers

@@ -1,0 +1,129 @@
+"""Stand-ins: what some names mean in a function that is being traced.
+
+`Value(x)`, `float(x)`, `type(x)`, `max(...)` and `min(...)` would need numbers that are not known
+yet. In the copies of the user's functions that are traced, these names stand for what gives the
+same program: a constant, the number itself, the class that a traced value stands for, a selection.
+"""
+
+import weakref
+from collections.abc import Callable, Iterable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from liftgrad import ops
+from liftgrad.derivatives import Variable
+from liftgrad.engine import Value
+from liftgrad.lift.stand_ins.indices import TracedIndex
+from liftgrad.lift.stand_ins.values import Condition, Traced, TracedNumber
+from liftgrad.lift.trace.tape import Tape
+from liftgrad.lift.user_code import refused
+from liftgrad.numbers import to_float
+
+
+def stand_ins(tape: Tape) -> dict[Any, Any]:
+    """Return what takes the place of the class Value and of the builtins, for one tape."""
+    # Classes refer to themselves and wait for the collector; the tape must not wait with them.
+    reference = weakref.ref(tape)
+    value_class = _class(Value, lambda *args, **kwargs: _new_value(reference(), *args, **kwargs))
+    float_class = _class(float, _as_float)
+    classes = {Value: value_class, float: float_class}
+    tape.classes = classes  # which `x.__class__` gives, too
+
+    def type_of(x: Any, *arguments: Any, **keywords: Any) -> Any:
+        if arguments:
+            return type(x, *arguments, **keywords)
+        kind = x.__class__ if hasattr(x, "_tape") else type(x)
+        return classes.get(kind, kind)
+
+    builtins: tuple[Any, ...] = (float, type, max, min)
+    return {
+        Value: value_class,
+        **dict(zip(builtins, (float_class, _class(type, type_of), _max, _min), strict=True)),
+    }
+
+
+def _class(original: type, call: Callable[..., Any]) -> type:
+    """Return what is equal to a class, knows its instances and has its attributes."""
+
+    class Kind(type):
+        def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
+            return call(*arguments, **keywords)
+
+        def __instancecheck__(cls, x: Any) -> bool:
+            return isinstance(x, original)
+
+        def __subclasscheck__(cls, kind: Any) -> bool:
+            return issubclass(kind, original)
+
+        def __eq__(cls, other: object) -> bool:
+            return other is cls or other is original
+
+        def __hash__(cls) -> int:
+            return hash(original)
+
+        def __getattr__(cls, name: str) -> Any:
+            return getattr(original, name)
+
+    # It is a subclass, so that isinstance takes what has it as its class for the original's. NumPy
+    # asks what may be a type for its `dtype`.
+    extra = {"dtype": np.dtype(float)} if original is float else {}
+    return Kind(original.__name__, () if original is type else (original,), extra)
+
+
+def _new_value(
+    tape: Tape | None,
+    data: Any,
+    _children: Iterable[Any] = (),
+    _op: Any = "",
+    label: str = "",  # noqa: ARG001, there is no picture to show it
+) -> Any:
+    """Return a constant.
+
+    One of a traced number is that number, from which no gradient flows on, as none flows on from
+    an eager Value to the float it was made of.
+    """
+    assert tape is not None
+    if tuple(_children):
+        raise refused(
+            "a Value is made with operands of its own here, whose derivative cannot be followed; "
+            "compute it with operators and liftgrad.functional."
+        )
+    if hasattr(data, "_kind"):
+        return Traced(tape, ops.detach(_as_float(data))._index)
+    if type(data) is Variable:
+        return ops.detach(data)
+    return Traced(tape, tape.constant(to_float(data)))
+
+
+def _as_float(x: Any = 0.0) -> Any:
+    """Return a number, known or not, as a float."""
+    if type(x) is TracedNumber:
+        return TracedNumber(x._tape, x._index, float)
+    if type(x) in (TracedIndex, Condition):
+        number = x._number()
+        return TracedNumber(number._tape, number._index, float)
+    return float(x)
+
+
+def _max(*arguments: Any, **options: Any) -> Any:
+    """Return Python's max of numbers of which some are traced."""
+    items = list(arguments[0]) if len(arguments) == 1 else list(arguments)
+    if options or not any(hasattr(x, "_node_on") for x in items):
+        return max(*(arguments if len(arguments) > 1 else [items]), **options)
+    if any(type(x) is Traced or isinstance(x, Value) for x in items):
+        return reduce(lambda best, x: ops.where(x > best, x, best), items)
+    # Without a gradient the order does not matter but for nan, which Python takes if it is first.
+    first, *others = items
+    return ops.largest(first, *[ops.where(x == x, x, -np.inf) for x in others])  # noqa: PLR0124
+
+
+def _min(*arguments: Any, **options: Any) -> Any:
+    """Return Python's min of numbers of which some are traced."""
+    items = list(arguments[0]) if len(arguments) == 1 else list(arguments)
+    if options or not any(hasattr(x, "_node_on") for x in items):
+        return min(*(arguments if len(arguments) > 1 else [items]), **options)
+    if any(type(x) is Traced or isinstance(x, Value) for x in items):
+        return reduce(lambda best, x: ops.where(x < best, x, best), items)
+    return -_max([-x for x in items])

@@ -1,0 +1,89 @@
+"""recording: scalar programs as they are, noted down and computed in machine code."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from liftgrad.engine import Value
+from liftgrad.lift.forks import waited_for
+from liftgrad.ops import Operation
+from liftgrad.record.operators import methods, record
+from liftgrad.record.values import here
+
+_eager = Value._apply
+_lock = waited_for()
+_recording = 0
+"""How many blocks all threads are in."""
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Return a context in which operations on Values are noted down and computed in bulk.
+
+    Programs run unchanged and give the numbers that they give without it, up to the rounding of
+    exp, log and the like: branches on data, numbers read half-way, graphs that are different each
+    time. Operations compute nothing; when a number is asked for (`data`, a comparison,
+    `backward()`), all that was noted down is computed in one native call. Results stay usable after
+    the block. It holds for the thread that enters it, and may be nested. Graphs of under some
+    thirty operations are faster without.
+
+    Results are Values of a class of their own. Where graphs are walked, `_prev` gives for a node
+    always the same object, which may be another one than yours; they are equal, with one hash and
+    label, but attributes that you set are with the one that you set them on.
+
+    One graph holds at most 8,388,608 operations; a longer one raises LiftError when a number of it
+    is asked for.
+
+    >>> from liftgrad import Value
+    >>> x = Value(3.0)
+    >>> with recording():
+    ...     y = x**2 + 2 * x
+    ...     y.backward()
+    >>> y.data, x.grad
+    (15.0, 8.0)
+
+    """
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _recording  # noqa: PLW0603, there is one class Value
+    with _lock:
+        _recording += 1
+        methods.follow()
+        # The engine is not asked at each operation whether somebody records.
+        Value._apply = _apply  # type: ignore[method-assign]
+    here.depth += 1
+
+
+def _leave() -> None:
+    global _recording  # noqa: PLW0603
+    here.depth -= 1
+    if not here.depth:
+        here.close()
+    with _lock:
+        _recording -= 1
+        if not _recording:
+            Value._apply = _eager  # type: ignore[method-assign]
+
+
+def _apply(self: Value, operation: Operation, *operands: Any) -> Any:
+    """Apply an operation to Values while a thread records."""
+    return record(operation, *operands) if here.depth else _eager(self, operation, *operands)
+
+
+def _count_own() -> None:
+    """Count the blocks of the one thread that a forked process has."""
+    global _recording  # noqa: PLW0603
+    _recording = here.depth
+    if not _recording:
+        Value._apply = _eager  # type: ignore[method-assign]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_own)
