@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from liftgrad import Value
-from liftgrad.lift.call.arguments import read
+from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.function import lift
 from liftgrad.lift.ir.groups import (
     Constants,
@@ -32,7 +32,7 @@ def rolled(function: Any, *arguments: Any, gradient: bool = False) -> Rolled:
     """Return the program that a function rolls up to."""
     lifted = lift(function)
     taken = lifted.arguments(arguments, {})
-    built = lifted.build(taken, read(taken))
+    built = lifted.build(taken, flatten(taken))
     if gradient:
         differentiate(built, Stats(), unit_seed=True)
         built.rolled.outputs = [*built.rolled.outputs, *built.gradients]

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Self, overload
 
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift import Backend, DType, lift
-from liftgrad.lift.call.arguments import read
-from liftgrad.lift.call.seen import Seen
-from liftgrad.lift.call.structure import Reading, describe, is_among_integers
-from liftgrad.lift.capture.closures import CODE, Captured, Wrapper
+from liftgrad.lift.call.first_numbers import FirstNumbers
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.flatten import flatten
+from liftgrad.lift.call.keys import describe, is_among_integers
+from liftgrad.lift.capture.closure import CODE, Closure, Wrapper
 from liftgrad.lift.capture.liftable import why_not_liftable
 from liftgrad.lift.compare.checks import (
     FAILURES,
@@ -24,14 +25,14 @@ from liftgrad.lift.compare.checks import (
     difference,
     eagerly,
     failed_by_lifting,
-    flat,
     is_checked,
     is_differentiated,
+    numbers_in,
 )
-from liftgrad.lift.compare.parting import where_they_part
+from liftgrad.lift.compare.divergence import where_they_diverge
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.explain.printer import listing
-from liftgrad.lift.forks import given_up
+from liftgrad.lift.forks import renew_in_child
 from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.pipeline import Built, Stats, differentiate, trace, tracing
 from liftgrad.lift.recent import Recent
@@ -39,7 +40,7 @@ from liftgrad.lift.run.executable import Executable
 from liftgrad.lift.run.parameters import Store
 from liftgrad.lift.run.repeat import Repeat
 from liftgrad.lift.run.results import Prepared, computed, gradients_of
-from liftgrad.lift.stand_ins.names import stand_ins
+from liftgrad.lift.stand_ins.names import traced_builtins
 from liftgrad.lift.trace.lined_tape import LinedTape
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
@@ -123,7 +124,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         kinds = [p.kind for p in self._signature.parameters.values()]
         self._plain = len(kinds) if set(kinds) <= {inspect.Parameter.POSITIONAL_OR_KEYWORD} else -1
         """How many arguments there are, if a call can give all of them by position."""
-        self._captured = Captured(function, frozenset(self._signature.parameters))
+        self._closure = Closure(function, frozenset(self._signature.parameters))
         self._programs = Recent[tuple[Any, ...], Executable](
             Executable.size, Executable.release, limit=_MEMORY, few=_FEW_PROGRAMS
         )
@@ -131,12 +132,12 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._structures = 0
         """How many structures programs were built for."""
         self.lock = threading.RLock()
-        given_up(self)
+        renew_in_child(self)
         self.recipes: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         """What trainers of one structure share."""
         self._warned = False
         self._last: Executable | None = None
-        self._repeat: tuple[Repeat, Prepared, Reading | None] | None = None
+        self._repeat: tuple[Repeat, Prepared, FlatArguments | None] | None = None
         """The last call, what it was prepared with, and what it was given, until it is compared."""
         reference = weakref.ref(self)
 
@@ -155,7 +156,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             with self.lock:
                 if self._repeat is not None:
                     last, prepared, unchecked = self._repeat
-                    captured = self._captured.values()
+                    captured = self._closure.values()
                     given: Sequence[Any] = args
                     known = (
                         not captured and not kwargs and len(args) == self._plain == len(last.names)
@@ -173,16 +174,16 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                             self._compare(prepared.executable, called, now, result)
                         return result  # type: ignore[no-any-return]
                     self._repeat = None
-                arguments, reading = self.read(args, kwargs)
-                if reading.nested:
+                arguments, flat = self.flatten(args, kwargs)
+                if flat.differentiated:
                     return self.function(*args, **kwargs)
-                executable = self._executable(arguments, reading)
-                prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
-                result = prepared.call(reading.groups)
-                self._compare(executable, arguments, reading, result)
-                like = Repeat.of(arguments, reading, self._forget)
+                executable = self._executable(arguments, flat)
+                prepared = Prepared(self.__name__, self.lock, executable, flat.groups)
+                result = prepared.call(flat.groups)
+                self._compare(executable, arguments, flat, result)
+                like = Repeat.of(arguments, flat, self._forget)
                 if like is not None:
-                    self._repeat = like, prepared, reading if executable.seen else None
+                    self._repeat = like, prepared, flat if executable.seen else None
                 return result  # type: ignore[no-any-return]
         except Exception as error:
             hide_own_frames(error)
@@ -207,13 +208,15 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """Copy and pickle as functions do: by name."""
         return str(self.function.__qualname__)
 
-    def read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], Reading]:
+    def flatten(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[dict[str, Any], FlatArguments]:
         """Return all arguments of a call, and what they consist of."""
         arguments = self.arguments(args, kwargs)
-        reading = read(arguments)
-        if self._captured.watch(reading.classes, reading.others):
-            return self.read(args, kwargs)
-        return arguments, reading
+        flat = flatten(arguments)
+        if self._closure.watch(flat.classes, flat.opaque):
+            return self.flatten(args, kwargs)
+        return arguments, flat
 
     def arguments(
         self,
@@ -223,7 +226,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
     ) -> dict[str, Any]:
         """Return all arguments of a call by name, with what the function captures."""
         if captured is None:
-            captured = self._captured.values()
+            captured = self._closure.values()
         if not kwargs and len(args) == self._plain:
             return {**dict(zip(self._names, args, strict=True)), **captured}
         try:
@@ -239,15 +242,15 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._structures = 0
         self.recipes.clear()
         self._repeat = None
-        self._captured.look_around()
+        self._closure.find_variables()
 
-    def _run(self, arguments: dict[str, Any], tape: Tape, reading: Reading) -> Any:
+    def _run(self, arguments: dict[str, Any], tape: Tape, flat: FlatArguments) -> Any:
         """Call the function with traced arguments, and traced captured values in their places."""
         names = [name for name in arguments if name not in self._signature.parameters]
         captured = {name: arguments.pop(name) for name in names}
         bound = inspect.BoundArguments(self._signature, arguments)
-        return self._captured.call(
-            captured, bound.args, bound.kwargs, stand_ins(tape), reading.others
+        return self._closure.call(
+            captured, bound.args, bound.kwargs, traced_builtins(tape), flat.opaque
         )
 
     def _run_eagerly(self, arguments: dict[str, Any], stand_ins: dict[Any, Any]) -> Any:
@@ -255,108 +258,110 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         names = [name for name in arguments if name not in self._signature.parameters]
         captured = {name: arguments.pop(name) for name in names}
         bound = inspect.BoundArguments(self._signature, arguments)
-        return self._captured.call_again(captured, bound.args, bound.kwargs, stand_ins)
+        return self._closure.call_unchecked(captured, bound.args, bound.kwargs, stand_ins)
 
-    def _check(self, arguments: dict[str, Any], reading: Reading, lifted: Outcome) -> None:
+    def _check(self, arguments: dict[str, Any], flat: FlatArguments, lifted: Outcome) -> None:
         """Raise LiftError if what a program gives is not what the function itself gives."""
 
         def explain(eager: Outcome, lifted: Outcome) -> str:
-            tape = LinedTape(reading.groups)
+            tape = LinedTape(flat.groups)
 
             def run(jitter: float, seed: int) -> Outcome:
                 of = lifted.gradients
-                return eagerly(self._run_eagerly, arguments, reading.groups, of, jitter, seed)
+                return eagerly(self._run_eagerly, arguments, flat.groups, of, jitter, seed)
 
             def trace() -> Built:
-                return self.build(dict(arguments), reading, tape)
+                return self.build(dict(arguments), flat, tape)
 
-            return where_they_part(tape, trace, run, eager, lifted, self.dtype)
+            return where_they_diverge(tape, trace, run, eager, lifted, self.dtype)
 
         how = difference(
-            *(self._run_eagerly, explain, self.dtype, arguments, reading.groups, lifted),
-            by_identity=self._captured.by_identity,
+            *(self._run_eagerly, explain, self.dtype, arguments, flat.groups, lifted),
+            by_identity=self._closure.by_identity,
         )
         if how:
             raise LiftError(f"{self.__name__} {how}")
 
     def _compare(
-        self, executable: Executable, arguments: dict[str, Any], reading: Reading, result: Any
+        self, executable: Executable, arguments: dict[str, Any], flat: FlatArguments, result: Any
     ) -> None:
         """Compare a call's result with the function's own, if that is still to be done."""
         seen = executable.seen
         if seen is None or not is_checked(
-            self.check, executable.built, reading.groups, by_identity=seen.by_identity
+            self.check, executable.built, flat.groups, by_identity=seen.by_identity
         ):
             return
         try:
-            if seen.is_new(reading.groups):
-                outcome = Outcome(flat(result))
-                if is_differentiated(executable.built, reading.groups):
+            if seen.is_new(flat.groups):
+                outcome = Outcome(numbers_in(result))
+                if is_differentiated(executable.built, flat.groups):
                     outcome.gradients = gradients_of(result)
-                self._check(arguments, reading, outcome)
+                self._check(arguments, flat, outcome)
         except LiftError:
             self._programs.remove(executable)
             self._repeat = self._last = None
             raise
-        if seen.enough:
+        if seen.done:
             executable.seen = None
             if self._repeat is not None:
                 self._repeat = *self._repeat[:2], None
 
-    def compare_built(self, built: Built, arguments: dict[str, Any], reading: Reading) -> None:
+    def compare_built(self, built: Built, arguments: dict[str, Any], flat: FlatArguments) -> None:
         """Compare what a program that was built gives with what the function itself does.
 
         Raises:
             LiftError: if they differ.
 
         """
-        by_identity = self._captured.by_identity
-        if is_checked(self.check, built, reading.groups, by_identity=by_identity):
-            self._check(arguments, reading, Outcome(computed(built, reading.groups, self.dtype)))
+        by_identity = self._closure.by_identity
+        if is_checked(self.check, built, flat.groups, by_identity=by_identity):
+            self._check(arguments, flat, Outcome(computed(built, flat.groups, self.dtype)))
 
-    def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
-        found = self._programs.get(self.structure(reading))
+    def _executable(self, arguments: dict[str, Any], flat: FlatArguments) -> Executable:
+        found = self._programs.get(self.program_key(flat))
         if found is not None:
             self.stats.cache_hits += 1
             self._last = found
             return found
-        built = self.build(arguments, reading)
+        built = self.build(arguments, flat)
         differentiate(built, self.stats, unit_seed=built.single)
         executable = Executable(built, self.dtype, self.backend, self.stats)
-        by_identity = self._captured.by_identity
-        if is_checked(self.check, built, reading.groups, by_identity=by_identity):
-            executable.seen = Seen(by_identity=by_identity)
-        self._programs.add(self.structure(reading), executable)
+        by_identity = self._closure.by_identity
+        if is_checked(self.check, built, flat.groups, by_identity=by_identity):
+            executable.seen = FirstNumbers(by_identity=by_identity)
+        self._programs.add(self.program_key(flat), executable)
         self._last = executable
         self._structures += 1
         if self._structures > _MANY_LISTS and not self._warned:
             self._warn_of_many()
         return executable
 
-    def build(self, arguments: dict[str, Any], reading: Reading, tape: Tape | None = None) -> Built:
+    def build(
+        self, arguments: dict[str, Any], flat: FlatArguments, tape: Tape | None = None
+    ) -> Built:
         """Trace and roll the function for arguments of this structure.
 
-        The arrays' shapes are those of the reading.
+        Arrays have the shapes that they have in `flat`.
         """
         try:
-            built = trace(self._run, arguments, reading, self.stats, tape)
+            built = trace(self._run, arguments, flat, self.stats, tape)
         except FAILURES as error:
-            sentence = failed_by_lifting(self._run_eagerly, arguments, reading.groups, error)
+            sentence = failed_by_lifting(self._run_eagerly, arguments, flat.groups, error)
             if not sentence:
                 raise
             raise TraceError(sentence) from error
-        self._batched[_ranks(reading)] = built.open_groups
+        self._batched[_ranks(flat)] = built.open_groups
         if len(self._batched) > _MOST_RANKS:
             self._batched.popitem(last=False)
         return built
 
-    def structure(self, reading: Reading) -> tuple[Any, ...]:
+    def program_key(self, flat: FlatArguments) -> tuple[Any, ...]:
         """Return what calls that one program can serve have in common, as far as it is known.
 
         Which arrays are mapped over, so that their length is no part of the structure, is known
         only once a program was built for arrays of this rank.
         """
-        return reading.key_of_structure(self._batched.get(_ranks(reading), ()))
+        return flat.open_key(self._batched.get(_ranks(flat), ()))
 
     @property
     def program(self) -> Listing:
@@ -424,7 +429,5 @@ def _advice(part: Any) -> str:
             return "Arguments of one structure share one program."
 
 
-def _ranks(reading: Reading) -> tuple[Any, ...]:
-    return reading.key_of_structure(
-        [i for i, g in enumerate(reading.groups) if g.array is not None]
-    )
+def _ranks(flat: FlatArguments) -> tuple[Any, ...]:
+    return flat.open_key([i for i, g in enumerate(flat.groups) if g.array is not None])

@@ -15,17 +15,19 @@ from liftgrad import ops
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError, trace_errors
 from liftgrad.legible import printable
-from liftgrad.lift.call.arguments import flatten_result, substitute
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.flatten import substitute
 from liftgrad.lift.call.leaf_names import LeafNames
-from liftgrad.lift.call.structure import Kind, Reading
-from liftgrad.lift.capture.unchanged import Watched
+from liftgrad.lift.call.leaves import LeafKind
+from liftgrad.lift.call.results import flatten_result
+from liftgrad.lift.capture.mutation import Copies
 from liftgrad.lift.ir.groups import Constants, Leaf, Rolled, View
 from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.attributes import know_attributes
 from liftgrad.lift.stand_ins.batch import Batch
-from liftgrad.lift.stand_ins.values import Condition, Traced, TracedNumber
+from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
 from liftgrad.lift.trace.draws import Draws
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import line_of
@@ -109,28 +111,28 @@ class Built:
 def trace(
     function: Callable[..., Any],
     arguments: dict[str, Any],
-    reading: Reading,
+    flat: FlatArguments,
     stats: Stats,
     tape: Tape | None = None,
 ) -> Built:
     """Run the function on traced values and roll what it does.
 
-    `function` takes the arguments by name, the tape, and the reading; `tape` is an empty one to
+    `function` takes the arguments by name, the tape, and `flat`; `tape` is an empty one to
     record on.
-    Arrays have the shapes that they have in the reading.
+    Arrays have the shapes that they have in `flat`.
     """
     since = time.perf_counter()
-    tape = Tape(reading.groups) if tape is None else tape
+    tape = Tape(flat.groups) if tape is None else tape
 
-    def array(group: int, _kind: Kind) -> TracedArray:
-        of_group = reading.groups[group].array
+    def array(group: int, _kind: LeafKind) -> TracedArray:
+        of_group = flat.groups[group].array
         assert of_group is not None
         traced = TracedArray(tape, group, of_group.shape, of_group.dtype)
         return traced if of_group.ndim else traced[()]
 
     def numbers(group: int, first: int, count: int) -> list[Any]:
-        if reading.groups[group].kind == "parameter":
-            return [Traced(tape, i) for i in tape.leaves(group, first, count)]
+        if flat.groups[group].kind == "parameter":
+            return [TracedValue(tape, i) for i in tape.leaves(group, first, count)]
         return [TracedNumber(tape, i, float) for i in tape.leaves(group, first, count)]
 
     # The tape is many small objects that all live: the collector would only look at them.
@@ -138,11 +140,11 @@ def trace(
     gc.disable()
     tracing.depth += 1
     try:
-        values = [v for g in reading.groups if g.kind == "parameter" for v in g.values]
+        values = [v for g in flat.groups if g.kind == "parameter" for v in g.values]
         know_attributes({Value, *map(type, values)})
         traced, made = substitute(arguments, numbers, array)
-        watched = Watched(made)
-        result = _run(function, traced, tape, reading)
+        watched = Copies(made)
+        result = _run(function, traced, tape, flat)
         watched.check()
         leaves, rebuild = flatten_result(result)
         fixed, outputs, batched, plain = {}, [], [], []
@@ -158,7 +160,7 @@ def trace(
         stats.traces += 1
         groups = [
             Leaf(g.name, _per_sample(g, tape, i), g.kind, i in tape.batched)
-            for i, g in enumerate(reading.groups)
+            for i, g in enumerate(flat.groups)
         ]
         groups += [Leaf("random", d.count, "input", d.mapped > 0) for d in tape.draws]
         groups.append(Leaf("samples", 1, "input"))
@@ -173,12 +175,12 @@ def trace(
                 gc.unfreeze()  # into the oldest generation, past the collections of the young ones
             gc.enable()
     place_of = {id(g): i for i, g in enumerate(rolled.groups) if isinstance(g, Leaf)}
-    arguments_groups = groups[: len(reading.groups)]
+    arguments_groups = groups[: len(flat.groups)]
     leaf_of = {i: place_of[id(g)] for i, g in enumerate(arguments_groups) if id(g) in place_of}
-    for draws, group in zip(tape.draws, groups[len(reading.groups) : -1], strict=True):
+    for draws, group in zip(tape.draws, groups[len(flat.groups) : -1], strict=True):
         draws.group = place_of.get(id(group))
-    batched_groups = {i for i in tape.batched if i < len(reading.groups)}
-    names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(reading.groups) if i in leaf_of}
+    batched_groups = {i for i in tape.batched if i < len(flat.groups)}
+    names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(flat.groups) if i in leaf_of}
     for d in tape.draws:
         if d.group is not None:
             names[d.group] = LeafNames("random", shape=(1, d.count) if d.mapped else (d.count,))
@@ -193,9 +195,9 @@ def trace(
         fixed=fixed,
         batched_groups=batched_groups,
         open_groups=batched_groups - tape.measured,
-        index_bounds=tape.index_bounds(reading.groups),
+        index_bounds=tape.index_bounds(flat.groups),
         parameter_groups=[
-            i for i, g in enumerate(reading.groups) if g.kind == "parameter" and i in leaf_of
+            i for i, g in enumerate(flat.groups) if g.kind == "parameter" and i in leaf_of
         ],
         scalar_operations=scalar_operations,
         forward=len(rolled.groups),
@@ -214,12 +216,12 @@ _PYTHONS_OWN = 1000
 
 
 def _run(
-    function: Callable[..., Any], arguments: dict[str, Any], tape: Tape, reading: Reading
+    function: Callable[..., Any], arguments: dict[str, Any], tape: Tape, flat: FlatArguments
 ) -> Any:
     """Call the function; once it was refused something, whatever it made of that is refused."""
     with trace_errors() as refusals:
         try:
-            result = function(arguments, tape, reading)
+            result = function(arguments, tape, flat)
         except Exception as error:
             if refusals and not isinstance(error, LiftError):
                 raise refusals[0] from None
@@ -247,7 +249,7 @@ def _name_publicly(error: Exception) -> None:
 
 
 _PUBLIC = {
-    "Traced": "Value",
+    "TracedValue": "Value",
     "TracedNumber": "float",
     "TracedIndex": "numpy.int64",
     "TracedArray": "numpy.ndarray",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.forks import waited_for
+from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.native.cache import KernelCache
 from liftgrad.lift.native.host import known_host
@@ -26,7 +26,7 @@ from liftgrad.lift.run.parameters import Parameters, Store, adding
 from liftgrad.lift.run.portions import Portions, staged
 
 if TYPE_CHECKING:
-    from liftgrad.lift.call.seen import Seen
+    from liftgrad.lift.call.first_numbers import FirstNumbers
 
 Array = NDArray[Any]
 Seeds = tuple[float, ...]
@@ -44,7 +44,7 @@ class Executable:
 
     def __init__(self, built: Built, dtype: str, backend: str, stats: Stats) -> None:
         self.built, self.dtype = built, dtype
-        self.seen: Seen | None = None
+        self.seen: FirstNumbers | None = None
         """The numbers that its results were compared for with the eager engine's, until enough."""
         rolled = built.rolled
         self.results = rolled.outputs[: built.outputs]
@@ -352,7 +352,7 @@ def machine_code() -> MachineCode | None:
         return _machine_code(int(chosen) if chosen else None)
 
 
-_loading = waited_for()
+_loading = fork_safe_lock()
 
 
 @lru_cache

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.call.structure import Reading
+from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.function import LiftedFunction
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.ir.nests import Program
@@ -35,7 +35,7 @@ class StepRecipe:
         optimizer: holds parameters in the arguments.
         clipping: what is done to the gradients.
         arguments: of the function.
-        reading: what they consist of, its arrays being those of a batch.
+        flat: their numbers and structure, its arrays being those of a batch.
 
     Raises:
         LiftError: if the function's result is not one Value or nothing is there to train.
@@ -48,9 +48,9 @@ class StepRecipe:
         optimizer: Optimizer,
         clipping: Clipping,
         arguments: dict[str, Any],
-        reading: Reading,
+        flat: FlatArguments,
     ) -> None:
-        built = function.build(dict(arguments), reading)
+        built = function.build(dict(arguments), flat)
         if built.outputs != 1 or built.fixed:
             what = "more than a Value" if built.outputs else "no Value"
             raise LiftError(
@@ -61,14 +61,14 @@ class StepRecipe:
                 f"{function.__name__} returns a number for each sample; a loss to train with "
                 "returns one: their total() or mean()."
             )
-        function.compare_built(built, dict(arguments), reading)
+        function.compare_built(built, dict(arguments), flat)
         differentiate(built, function.stats, unit_seed=True)
         self.built, self.dtype = built, function.dtype
         self.loss = built.rolled.outputs[0]
         self.gradient_end = len(built.rolled.groups)
         update = Update(built.rolled, optimizer)
         everything = [
-            Parameters(reading.groups[i].values, function.dtype) for i in built.parameter_groups
+            Parameters(flat.groups[i].values, function.dtype) for i in built.parameter_groups
         ]
         held = [
             View(gradient.group, gradient.positions[places])
@@ -82,23 +82,23 @@ class StepRecipe:
         update.finish(function.dtype)
         built.rolled.outputs = [self.loss, *update.views]
         self.settings = _settings(optimizer)
-        self.places = _places(optimizer, reading, built.parameter_groups)
+        self.places = _places(optimizer, flat, built.parameter_groups)
         # The recipe must not keep the first trainer's model alive.
         self.update = update.released()
         self.native: NativeProgram | None = None
 
-    def fits(self, optimizer: Optimizer, reading: Reading) -> bool:
+    def fits(self, optimizer: Optimizer, flat: FlatArguments) -> bool:
         """Tell whether the optimiser moves the same parameters by the same rules."""
         if self.settings is None or self.settings != _settings(optimizer):
             return False
-        places = _places(optimizer, reading, self.built.parameter_groups)
+        places = _places(optimizer, flat, self.built.parameter_groups)
         return all(np.array_equal(a, b) for a, b in zip(self.places, places, strict=True))
 
-    def update_of(self, optimizer: Optimizer, reading: Reading) -> Update:
+    def update_of(self, optimizer: Optimizer, flat: FlatArguments) -> Update:
         """Return the update with this optimiser's parameters and state."""
         built = self.built
         parameters = {
-            built.leaf_of[i]: Parameters(reading.groups[i].values, self.dtype)
+            built.leaf_of[i]: Parameters(flat.groups[i].values, self.dtype)
             for i in built.parameter_groups
         }
         return self.update.bound(optimizer, parameters, self.dtype)
@@ -120,17 +120,17 @@ def step_recipe(
     optimizer: Optimizer,
     clipping: Clipping,
     arguments: dict[str, Any],
-    reading: Reading,
+    flat: FlatArguments,
 ) -> StepRecipe:
     """Return the function's recipe for such arguments and optimisers, made now if there is none."""
     with function.lock:
         recipes = function.recipes
-        recipe: StepRecipe | None = recipes.get((function.structure(reading), clipping))
-        if recipe is not None and recipe.fits(optimizer, reading):
+        recipe: StepRecipe | None = recipes.get((function.program_key(flat), clipping))
+        if recipe is not None and recipe.fits(optimizer, flat):
             function.stats.cache_hits += 1
         else:
-            recipe = StepRecipe(function, optimizer, clipping, arguments, reading)
-        key = function.structure(reading), clipping  # in which making it may have left extents open
+            recipe = StepRecipe(function, optimizer, clipping, arguments, flat)
+        key = function.program_key(flat), clipping  # in which making it may have left extents open
         recipes[key] = recipe
         recipes.move_to_end(key)
         if len(recipes) > _MOST_RECIPES:
@@ -153,10 +153,10 @@ _NOT_BAKED = ("params", "lr", "steps", "state", "_parts")
 
 
 def _places(
-    optimizer: Optimizer, reading: Reading, parameter_groups: list[int]
+    optimizer: Optimizer, flat: FlatArguments, parameter_groups: list[int]
 ) -> list[NDArray[np.int64]]:
     """Return where an optimiser holds the parameters of each group, -1 where it does not."""
     place = places_of(optimizer)
-    found = [places_among(reading.groups[i].values, place) for i in parameter_groups]
+    found = [places_among(flat.groups[i].values, place) for i in parameter_groups]
     sizes = [len(rule.params) for rule in optimizer.rules]
     return [*found, np.array([len(optimizer.params), *sizes], np.int64)]

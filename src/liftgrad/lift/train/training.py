@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.call.structure import LeafGroup, Reading, has_rows
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.leaves import LeafGroup, has_rows
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.function import LiftedFunction
 from liftgrad.lift.pipeline import Built
@@ -48,7 +49,7 @@ class Training:
         function: returns one Value, the loss.
         optimizer: holds the parameters, all or some of them.
         arguments: of the loss; arrays of `rows` rows are cut into batches.
-        reading: what they consist of.
+        flat: their numbers and structure.
         rows: how many samples the data has; None: every step sees all of it.
         clipping: what is done to the gradients before each step.
 
@@ -62,14 +63,14 @@ class Training:
         function: LiftedFunction,
         optimizer: Optimizer,
         arguments: dict[str, Any],
-        reading: Reading,
+        flat: FlatArguments,
         rows: int | None,
         clipping: Clipping,
     ) -> None:
         self.clipping = clipping
         self.function, self.optimizer = function, optimizer
-        self.arguments, self.reading, self.rows = arguments, reading, rows
-        self.groups = reading.groups
+        self.arguments, self.flat, self.rows = arguments, flat, rows
+        self.groups = flat.groups
         """The arguments' numbers in the run at hand."""
         self.settings = Settings(optimizer)
         self.programs: dict[int, _StepProgram] = {}
@@ -92,20 +93,20 @@ class Training:
         self.groups = groups
         return True
 
-    def serves(self, arguments: dict[str, Any], reading: Reading, rows: int | None) -> bool:
+    def serves(self, arguments: dict[str, Any], flat: FlatArguments, rows: int | None) -> bool:
         """Take these arguments, if they are of the same structure with the same parameters."""
-        if reading.key != self.reading.key or rows != self.rows:
+        if flat.key != self.flat.key or rows != self.rows:
             return False
-        for old, new in zip(self.reading.groups, reading.groups, strict=True):
+        for old, new in zip(self.flat.groups, flat.groups, strict=True):
             if new.kind == "parameter" and not all(map(operator.is_, old.values, new.values)):
                 return False
-        self.arguments, self.reading, self.groups = arguments, reading, reading.groups
+        self.arguments, self.flat, self.groups = arguments, flat, flat.groups
         return True
 
     def remember(self) -> None:
         """Make the next run quick, if its arguments are like these."""
-        if self.like is None or self.like.live is not self.reading.containers:
-            self.like = Repeat.of(self.arguments, self.reading, self._forget)
+        if self.like is None or self.like.live is not self.flat.containers:
+            self.like = Repeat.of(self.arguments, self.flat, self._forget)
 
     def _forget(self, _: Any) -> None:
         self.like = None
@@ -145,12 +146,12 @@ class Training:
             losses.append(self._program(len(alike[0])).run(np.stack(alike), len(alike), stop))
         return np.concatenate(losses) if losses else np.zeros(0)
 
-    def batch(self, rows: NDArray[np.int64] | None) -> Reading:
+    def batch(self, rows: NDArray[np.int64] | None) -> FlatArguments:
         """Return what a batch of the run at hand consists of; None: all of its data."""
-        reading = replace(self.reading, groups=self.groups)
+        flat = replace(self.flat, groups=self.groups)
         if rows is None or self.rows is None:
-            return reading
-        return reading.of_rows(lambda x: take_rows(x, rows), self.rows)
+            return flat
+        return flat.with_rows(lambda x: take_rows(x, rows), self.rows)
 
     def prepare(self, sizes: Iterable[int]) -> None:
         """Build the programs for batches of these sizes (0: all data), if they are not there."""
@@ -178,18 +179,18 @@ class _StepProgram:
 
     def __init__(self, training: Training, size: int) -> None:
         self.training, self.size = training, size
-        function, reading = training.function, training.reading
+        function, flat = training.function, training.flat
         if size and training.rows is not None:
-            reading = reading.of_rows(lambda x: x[:size], training.rows)
+            flat = flat.with_rows(lambda x: x[:size], training.rows)
         recipe = self.recipe = step_recipe(
-            function, training.optimizer, training.clipping, training.arguments, reading
+            function, training.optimizer, training.clipping, training.arguments, flat
         )
         built = self.built = recipe.built
-        self.part = [g.array.shape if g.array is not None else () for g in reading.groups]
+        self.part = [g.array.shape if g.array is not None else () for g in flat.groups]
         """The shapes of a batch's arrays."""
         self.loss = recipe.loss
-        self.update = recipe.update_of(training.optimizer, reading)
-        self.samples = samples_of(reading.groups, built.batched_groups)
+        self.update = recipe.update_of(training.optimizer, flat)
+        self.samples = samples_of(flat.groups, built.batched_groups)
         self.at_once = _AT_ONCE
         """How many steps run without a look at what Python has to do, such as an interruption."""
         self.checked = 0
