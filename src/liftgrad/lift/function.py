@@ -17,7 +17,8 @@ from liftgrad.lift.call.first_numbers import FirstNumbers
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.call.keys import describe, is_among_integers
-from liftgrad.lift.capture.closure import CODE, Closure, Wrapper
+from liftgrad.lift.capture.closure import CODE, Closure
+from liftgrad.lift.capture.discovery import Wrapper
 from liftgrad.lift.capture.liftable import why_not_liftable
 from liftgrad.lift.compare.checks import (
     FAILURES,
@@ -214,7 +215,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """Return all arguments of a call, and what they consist of."""
         arguments = self.arguments(args, kwargs)
         flat = flatten(arguments)
-        if self._closure.watch(flat.classes, flat.opaque):
+        if self._closure.add_code(flat.classes, flat.opaque):
             return self.flatten(args, kwargs)
         return arguments, flat
 

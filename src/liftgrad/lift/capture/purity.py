@@ -1,7 +1,7 @@
-"""Once: what must hold while a function runs once for many calls.
+"""Purity: a function that runs once for many calls must be pure, or is refused.
 
-It may neither read what may be another thing at the next call (`generators`, `outside`) nor change
-what outlives the call (`unchanged`).
+It may neither read what may differ at the next call (`random_generators`, `outside_reads`) nor
+change what outlives the call (`mutation`).
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -9,45 +9,45 @@ from contextlib import contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
 
+from liftgrad.lift.capture.mentions import Mentions
 from liftgrad.lift.capture.mutation import Originals
-from liftgrad.lift.capture.outside_reads import Outside, may_read
-from liftgrad.lift.capture.random_generators import Generators
+from liftgrad.lift.capture.outside_reads import OutsideReads, may_read
+from liftgrad.lift.capture.random_generators import RandomGenerators
 from liftgrad.lift.capture.reachable import Named, reach
-from liftgrad.lift.capture.variables import Mentioned
 
 
 @contextmanager
 def refusing_impurity(
     function: FunctionType,
-    given: Iterable[Named],
+    opaque: Iterable[Named],
     known: Collection[Named],
-    spaces: Iterable[Any],
-    mentioned: Mentioned,
+    namespaces: Iterable[Any],
+    mentions: Mentions,
 ) -> Iterator[None]:
-    """Refuse what a function reads or changes that is called in a `with` block.
+    """Refuse what a function that is called in a `with` block reads or changes.
 
     Args:
-        function: it.
-        given: what is among its arguments and has no stand-in.
-        known: what it knows beside that, which is no copy: variables and their contents.
-        spaces: the variables of modules and functions, as dicts, and classes.
-        mentioned: what it, and what it calls, mentions.
+        function: the function.
+        opaque: its arguments without stand-ins, by their paths.
+        known: variables that it knows and of which there are no copies, and their contents.
+        namespaces: the variables of modules and functions, as dicts, and classes.
+        mentions: what its code mentions, and the code that it may call.
 
     Raises:
         TraceError: at the end of the block, or within.
 
     """
-    live = Originals(spaces, known, mentioned.names)
-    found = [*reach(given), *live.reached]
-    generators = Generators(found, mentioned.names)
-    outside = Outside(generators, found)
-    watched = may_read(mentioned, (x for _, x in found))
+    originals = Originals(namespaces, known, mentions.names)
+    reachable = [*reach(opaque), *originals.reachable]
+    generators = RandomGenerators(reachable, mentions.names)
+    reads = OutsideReads(generators, reachable)
+    is_suspect = may_read(mentions, (x for _, x in reachable))
     try:
-        with outside if watched else nullcontext():
+        with reads if is_suspect else nullcontext():
             yield
     finally:
-        live.put_back()
-    place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
-    outside.check(place)
-    generators.check(place)
-    live.check(place)
+        originals.put_back()
+    line = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+    reads.check(line)
+    generators.check(line)
+    originals.check(line)
