@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from liftgrad import Value
-from liftgrad.lift.call.arguments import read
+from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.function import lift
 from liftgrad.lift.ir.groups import (
     Constants,
@@ -33,7 +33,7 @@ def rolled(function: Any, *arguments: Any, gradient: bool = False) -> Rolled:
     """Return the program that a function rolls up to; gradients are outputs, too."""
     lifted = lift(function)
     taken = lifted.source.arguments(arguments, {})
-    built = lifted.source.build(taken, read(taken))
+    built = lifted.source.build(taken, flatten(taken))
     if gradient:
         built = differentiated(built, unit_seed=True)
         return replace(built.rolled, outputs=[*built.rolled.outputs, *built.gradients])

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Self, overload
 
 from liftgrad.errors import LiftError
 from liftgrad.lift import Backend, DType, lift
-from liftgrad.lift.call.seen import Seen
-from liftgrad.lift.call.structure import Reading, describe, is_among_integers
-from liftgrad.lift.capture.closures import CODE, Wrapper
+from liftgrad.lift.call.first_numbers import FirstNumbers
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.keys import describe, is_among_integers
+from liftgrad.lift.capture.closure import CODE, Wrapper
 from liftgrad.lift.capture.liftable import why_not_liftable
 from liftgrad.lift.capture.tracing import tracing
 from liftgrad.lift.compare.checks import (
     Outcome,
-    flat,
     is_differentiated,
+    numbers_in,
 )
 from liftgrad.lift.explain.listing import Listing
-from liftgrad.lift.forks import given_up
+from liftgrad.lift.forks import renew_in_child
 from liftgrad.lift.pipeline import compiled
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
@@ -107,10 +108,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         )
         self._structures = 0
         """How many structures programs were built for."""
-        given_up(self)
+        renew_in_child(self)
         self._warned = False
         self._last: Executable | None = None
-        self._repeat: tuple[Repeat, Prepared, Reading | None] | None = None
+        self._repeat: tuple[Repeat, Prepared, FlatArguments | None] | None = None
         """The last call, what it was prepared with, and what it was given, until it is compared."""
         reference = weakref.ref(self)
 
@@ -130,7 +131,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             with self.lock:
                 if self._repeat is not None:
                     last, prepared, unchecked = self._repeat
-                    captured = source.captured.values()
+                    captured = source.closure.values()
                     given: Sequence[Any] = args
                     known = (
                         not captured and not kwargs and len(args) == source.plain == len(last.names)
@@ -148,16 +149,16 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                             self._compare(prepared.executable, called, now, result)
                         return result  # type: ignore[no-any-return]
                     self._repeat = None
-                arguments, reading = source.read(args, kwargs)
-                if reading.nested:
+                arguments, flat = source.flatten(args, kwargs)
+                if flat.differentiated:
                     return self.function(*args, **kwargs)
-                executable = self._executable(arguments, reading)
-                prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
-                result = prepared.call(reading.groups)
-                self._compare(executable, arguments, reading, result)
-                like = Repeat.of(arguments, reading, self._forget)
+                executable = self._executable(arguments, flat)
+                prepared = Prepared(self.__name__, self.lock, executable, flat.groups)
+                result = prepared.call(flat.groups)
+                self._compare(executable, arguments, flat, result)
+                like = Repeat.of(arguments, flat, self._forget)
                 if like is not None:
-                    self._repeat = like, prepared, reading if executable.seen else None
+                    self._repeat = like, prepared, flat if executable.seen else None
                 return result  # type: ignore[no-any-return]
         except Exception as error:
             hide_own_frames(error)
@@ -187,44 +188,44 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._programs.values.clear()
         self._structures = 0
         self._repeat = None
-        self.source.captured.look_around()
+        self.source.closure.find_variables()
 
     def _compare(
-        self, executable: Executable, arguments: dict[str, Any], reading: Reading, result: Any
+        self, executable: Executable, arguments: dict[str, Any], flat: FlatArguments, result: Any
     ) -> None:
         """Compare a call's result with the function's own, if that is still to be done."""
         seen = executable.seen
-        if seen is None or not self.source.is_compared(executable.built, reading):
+        if seen is None or not self.source.is_compared(executable.built, flat):
             return
         try:
-            if seen.is_new(reading.groups):
-                outcome = Outcome(flat(result))
-                if is_differentiated(executable.built, reading.groups):
+            if seen.is_new(flat.groups):
+                outcome = Outcome(numbers_in(result))
+                if is_differentiated(executable.built, flat.groups):
                     outcome.gradients = gradients_of(result)
-                self.source.compare(arguments, reading, outcome)
+                self.source.compare(arguments, flat, outcome)
         except LiftError:
             self._programs.remove(executable)
             self._repeat = self._last = None
             raise
-        if seen.enough:
+        if seen.done:
             executable.seen = None
             if self._repeat is not None:
                 self._repeat = *self._repeat[:2], None
 
-    def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
+    def _executable(self, arguments: dict[str, Any], flat: FlatArguments) -> Executable:
         source = self.source
-        found = self._programs.get(source.structure(reading))
+        found = self._programs.get(source.program_key(flat))
         if found is not None:
             self.stats.cache_hits += 1
             self._last = found
             return found
         made = compiled(
-            lambda: source.build(arguments, reading), None, self.dtype, self.backend, self.stats
+            lambda: source.build(arguments, flat), None, self.dtype, self.backend, self.stats
         )
         executable = Executable(made, self.dtype, store_update)
-        if source.is_compared(made.built, reading):
-            executable.seen = Seen(by_identity=source.captured.by_identity)
-        self._programs.add(source.structure(reading), executable)
+        if source.is_compared(made.built, flat):
+            executable.seen = FirstNumbers(by_identity=source.closure.by_identity)
+        self._programs.add(source.program_key(flat), executable)
         self._last = executable
         self._structures += 1
         if self._structures > _MANY_LISTS and not self._warned:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaf_names import LeafNames
-from liftgrad.lift.call.structure import Reading
 from liftgrad.lift.capture.tracing import Trace, Traceable, trace, without_collector
 from liftgrad.lift.ir.groups import Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.nests import Program
@@ -143,29 +143,29 @@ def compiled(
 def recovered(
     function: Traceable,
     arguments: dict[str, Any],
-    reading: Reading,
+    flat: FlatArguments,
     stats: Stats,
     tape: Tape | None = None,
 ) -> Built:
     """Return the tensor program in a scalar function: it is traced, and the tape rolled up.
 
     Args:
-        function: takes the arguments by name, the tape, and the reading.
+        function: takes the arguments by name, the tape, and `flat`.
         arguments: of the function.
-        reading: what they consist of; arrays have the shapes that they have there.
+        flat: their numbers and structure; arrays have the shapes that they have there.
         stats: is told what it took.
         tape: an empty one to record on, if it is to be looked at later.
 
     """
-    tape = Tape(reading.groups) if tape is None else tape
+    tape = Tape(flat.groups) if tape is None else tape
     with without_collector(tape):
         with stats.stage("trace"):
-            traced = trace(function, arguments, reading, tape)
+            traced = trace(function, arguments, flat, tape)
         stats.traces += 1
         with stats.stage("roll"):
-            leaves = _leaves(reading, tape)
+            leaves = _leaves(flat, tape)
             rolled = roll(tape.nodes, leaves, traced.outputs)
-    built = _built(traced, reading, rolled, leaves)
+    built = _built(traced, flat, rolled, leaves)
     stats.scalar_operations = built.scalar_operations
     return built
 
@@ -199,23 +199,23 @@ def _results_and_gradients(built: Built) -> Ending:
     return Ending(built.rolled, [*built.rolled.outputs, *built.gradients])
 
 
-def _leaves(reading: Reading, tape: Tape) -> list[Leaf]:
+def _leaves(flat: FlatArguments, tape: Tape) -> list[Leaf]:
     """Return the arguments' leaf groups, then the random numbers', then the batch's size."""
     leaves = [
         Leaf(g.name, _per_sample(g, tape, i), g.kind, i in tape.batched)
-        for i, g in enumerate(reading.groups)
+        for i, g in enumerate(flat.groups)
     ]
     leaves += [Leaf("random", d.count, "input", d.mapped > 0) for d in tape.draws]
     return [*leaves, Leaf("samples", 1, "input")]
 
 
-def _built(traced: Trace, reading: Reading, rolled: Rolled, leaves: list[Leaf]) -> Built:
-    tape, count = traced.tape, len(reading.groups)
+def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf]) -> Built:
+    tape, count = traced.tape, len(flat.groups)
     of_leaf = {id(g): i for i, g in enumerate(rolled.groups) if isinstance(g, Leaf)}
     leaf_of = {i: of_leaf[id(g)] for i, g in enumerate(leaves[:count]) if id(g) in of_leaf}
     for draws, leaf in zip(tape.draws, leaves[count:-1], strict=True):
         draws.group = of_leaf.get(id(leaf))
-    names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(reading.groups) if i in leaf_of}
+    names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(flat.groups) if i in leaf_of}
     for d in tape.draws:
         if d.group is not None:
             names[d.group] = LeafNames("random", shape=(1, d.count) if d.mapped else (d.count,))
@@ -229,9 +229,9 @@ def _built(traced: Trace, reading: Reading, rolled: Rolled, leaves: list[Leaf]) 
         fixed=traced.fixed,
         batched_groups=batched_groups,
         open_groups=batched_groups - tape.measured,
-        index_bounds=tape.index_bounds(reading.groups),
+        index_bounds=tape.index_bounds(flat.groups),
         parameter_groups=[
-            i for i, g in enumerate(reading.groups) if g.kind == "parameter" and i in leaf_of
+            i for i, g in enumerate(flat.groups) if g.kind == "parameter" and i in leaf_of
         ],
         scalar_operations=tape.operations(),
         forward=len(rolled.groups),

@@ -400,7 +400,7 @@ class Trainer:
         if self._training is None:
             digest, of = self._expected_names or (None, 0)
             return digest if of == len(params) else None
-        groups = [g for g in self._training.reading.groups if g.kind == "parameter"]
+        groups = [g for g in self._training.flat.groups if g.kind == "parameter"]
         names = {
             id(v): f"{g.name} {name}"
             for g in groups
@@ -433,13 +433,13 @@ class Trainer:
         ours = training is not None and training.belongs_to(source, self.optimizer)
         if training is not None and ours and training.repeats(source.arguments(args, kwargs)):
             return training
-        arguments, reading = source.read(args, kwargs)
+        arguments, flat = source.flatten(args, kwargs)
         check_rows(arguments)
         rows = None if self.batch_size is None else rows_of(arguments)
-        if training is not None and ours and training.serves(arguments, reading, rows):
+        if training is not None and ours and training.serves(arguments, flat, rows):
             return training
         self._may_draw()  # The programs that know are about to go.
-        self._training = Training(source, self.optimizer, arguments, reading, rows, self._clipping)
+        self._training = Training(source, self.optimizer, arguments, flat, rows, self._clipping)
         self._best.join(self.optimizer.params)
         if self._expected_names is not None:
             expected, count = self._expected_names

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.forks import waited_for
+from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.lift.kernels import vector_math
 from liftgrad.lift.kernels.emitter import Kernel
 from liftgrad.lift.kernels.target import Target
@@ -265,7 +265,7 @@ class MachineCode:
             __version__,
         )
         """What, beside its text, a kernel's machine code depends on."""
-        self.lock = waited_for()
+        self.lock = fork_safe_lock()
         self.addresses: dict[str, int] = {}
         """Of the drivers, which are always there."""
         self._known: WeakValueDictionary[bytes, Code] = WeakValueDictionary()

@@ -16,7 +16,7 @@ from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.parameters import MakeUpdate, Parameters, Store, adding, memory_of
 
 if TYPE_CHECKING:
-    from liftgrad.lift.call.seen import Seen
+    from liftgrad.lift.call.first_numbers import FirstNumbers
 
 Array = NDArray[Any]
 Seeds = tuple[float, ...]
@@ -35,7 +35,7 @@ class Executable:
     def __init__(self, made: Compiled, dtype: str, make_update: MakeUpdate) -> None:
         self.made, self.built, self.dtype = made, made.built, dtype
         self.make_update = make_update
-        self.seen: Seen | None = None
+        self.seen: FirstNumbers | None = None
         """The numbers that its results were compared for with the eager engine's, until enough."""
         self.results = self.built.rolled.outputs
         self.gradients = self.built.gradients

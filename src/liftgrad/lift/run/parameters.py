@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.engine import Value
-from liftgrad.lift.forks import waited_for
+from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.optim import Optimizer
 
@@ -273,6 +273,6 @@ def _whole_store(values: list[Value], dtype: str) -> Store | None:
     return None
 
 
-_lock = waited_for()
-adding = waited_for()
+_lock = fork_safe_lock()
+adding = fork_safe_lock()
 """Held while gradients are added: functions of several threads may share parameters."""

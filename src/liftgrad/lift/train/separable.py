@@ -11,7 +11,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.lift.call.arguments import read
+from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
@@ -70,14 +70,14 @@ def _traced(
         name: np.broadcast_to(x[:1], (size, *x.shape[1:])) if name in data else x
         for name, x in arguments.items()
     }
-    reading = read(shown)
-    tape = Tape(reading.groups)
+    flat = flatten(shown)
+    tape = Tape(flat.groups)
     try:
         with source.lock:
-            built = source.build(shown, reading, tape)
+            built = source.build(shown, flat, tape)
     except Exception:  # noqa: BLE001, the user's code may want another number of samples
         return None
-    names = [group.name for group in reading.groups]
+    names = [group.name for group in flat.groups]
     mapped = {names[i] for i in built.batched_groups}
     used = {names[i] for i in built.leaf_of}
     counted = {names[i] for i in tape.measured} & data
