@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Self, overload
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift import Backend, DType, lift
 from liftgrad.lift.call.arguments import read
+from liftgrad.lift.call.leaf_names import LeafNames
 from liftgrad.lift.call.seen import Seen
 from liftgrad.lift.call.structure import Reading, describe, is_among_integers
 from liftgrad.lift.capture.closures import CODE, Captured, Wrapper
@@ -378,9 +379,35 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         return self.listing(self._last.built, self._last.program)
 
     def listing(self, built: Built, program: Program, update: int | None = None) -> Listing:
-        """Return a program that was built for this function as text."""
-        signature = ", ".join(self._signature.parameters)
-        return listing(self.__name__, signature, built, program, update)
+        """Return a program that was built for this function as text.
+
+        Args:
+            built: the groups that the program computes.
+            program: the nests.
+            update: the group that an optimiser's update begins with, if there is one.
+
+        """
+        name, rolled = self.__name__, built.rolled
+        leaves = dict(built.names)
+        if built.seed is not None:
+            count = None if built.outputs == 1 else built.outputs
+            leaves[built.seed] = LeafNames(f"∂{name}", [(f"∂{name}", count)])
+        traced = " for one sample" if built.batched_groups else ""
+        sections = [("gradient:", built.forward)]
+        if update is not None:
+            sections.append(("update:", update))
+        differentiated = [built.leaf_of[i] for i in built.parameter_groups]
+        return listing(
+            f"{name}({', '.join(self._signature.parameters)}): {built.scalar_operations:,} scalar "
+            f"operations{traced} → {len(program.nests):,} loop nests",
+            program,
+            rolled,
+            function=name,
+            leaves=leaves,
+            results=rolled.outputs[: built.outputs],
+            gradients=dict(zip(differentiated, built.gradients, strict=False)),
+            sections=sections,
+        )
 
     def _warn_of_many(self) -> None:
         if len(self._programs.values) < 2:
