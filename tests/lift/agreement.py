@@ -126,7 +126,6 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
     differentiate(built, Stats(), unit_seed=False)
     rolled = built.rolled
     results = rolled.outputs
-    rolled.outputs = [*results, *built.gradients]
     numbers = {
         number: np.asarray(checked_numbers(reading.groups[i], i, built))
         for i, number in built.leaf_of.items()
@@ -140,7 +139,7 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
     numbers[built.seed][scalars] = weights_of(program, len(scalars))
 
     computed = execute(rolled.groups, numbers)
-    nests = Nests(schedule(rolled), rolled, numbers)
+    nests = Nests(schedule(rolled, [*results, *built.gradients]), rolled, numbers)
     nests.run()
 
     def outcome(look: Callable[[View], Any]) -> Outcome:

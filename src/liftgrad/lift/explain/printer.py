@@ -107,7 +107,7 @@ class _Printer:
     ) -> None:
         rolled = built.rolled
         self.program, self.rolled = program, rolled
-        self.result, self.results = result, rolled.outputs[: built.outputs]
+        self.result, self.results = result, rolled.outputs
         self.tables: dict[tuple[Any, ...], str] = {}
         self.taken = {name.name for name in names.values()}
         self.sample = next(x for x in "stuvn" if x not in self.taken)

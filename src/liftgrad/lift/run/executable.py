@@ -47,11 +47,10 @@ class Executable:
         self.seen: Seen | None = None
         """The numbers that its results were compared for with the eager engine's, until enough."""
         rolled = built.rolled
-        self.results = rolled.outputs[: built.outputs]
-        rolled.outputs = [*self.results, *built.gradients]
-        self.program_outputs = rolled.outputs
+        self.results = rolled.outputs
+        self.program_outputs = [*self.results, *built.gradients]
         since = time.perf_counter()
-        self.program = schedule(rolled)
+        self.program = schedule(rolled, self.program_outputs)
         since = stats.time("schedule", since)
         stats.tensor_operations = len(self.program.nests)
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()

@@ -64,7 +64,7 @@ class StepRecipe:
         function.compare_built(built, dict(arguments), reading)
         differentiate(built, function.stats, unit_seed=True)
         self.built, self.dtype = built, function.dtype
-        self.loss = built.rolled.outputs[0]
+        (self.loss,) = built.rolled.outputs
         self.gradient_end = len(built.rolled.groups)
         update = Update(built.rolled, optimizer)
         everything = [
@@ -80,7 +80,6 @@ class StepRecipe:
         for i, parameters, gradient in groups:
             update.add(parameters, built.leaf_of[i], gradient)
         update.finish(function.dtype)
-        built.rolled.outputs = [self.loss, *update.views]
         self.settings = _settings(optimizer)
         self.places = _places(optimizer, reading, built.parameter_groups)
         # The recipe must not keep the first trainer's model alive.
@@ -105,7 +104,7 @@ class StepRecipe:
 
     def scheduled(self) -> Program:
         """Return the step as loop nests."""
-        return schedule(self.built.rolled, self.update.assignments)
+        return schedule(self.built.rolled, [self.loss], self.update.assignments)
 
     def kernels(self, code: MachineCode) -> NativeProgram:
         """Return the step as machine code."""

@@ -276,7 +276,6 @@ class _NativeSteps:
         built, update = owner.built, owner.update
         function = owner.training.function
         self.dtype = np.dtype(function.dtype)
-        rolled = built.rolled
         native = owner.recipe.kernels(code)
         program = native.program
         function.stats.tensor_operations = len(program.nests)
@@ -286,7 +285,7 @@ class _NativeSteps:
             if parameters.store is not None:
                 parameters.store.native = True
                 own[leaf] = parameters.store.numbers
-        results = {view.group for view in rolled.outputs}
+        results = {owner.recipe.loss.group, *(a.value.group for a in update.assignments)}
         outside = {i for i, b in enumerate(program.buffers) if b.group in results}
         cut = staged(native, list(range(len(program.nests))), owner.samples, outside)
         self.portions = None

@@ -48,7 +48,6 @@ class Update:
         self.others: int | None = None
         """The leaf group of the parameters that do not take part in the loss."""
         self.assignments: list[Assignment] = []
-        self.views: list[View] = []
 
     def add(self, parameters: Parameters, leaf: int, gradient: View) -> None:
         """Append the update of a leaf group's parameters, those that the optimiser holds."""
@@ -106,7 +105,6 @@ class Update:
 
     def _assign(self, leaf: int, positions: Array, symbol: Symbol) -> None:
         self.assignments.append(Assignment(leaf, positions, symbol.view))
-        self.views.append(symbol.view)
 
     def finish(self, dtype: str) -> None:
         """Append the update of the parameters that do not take part, and fetch all state."""
@@ -278,8 +276,7 @@ class StoreUpdate:
         update = Update(rolled, self.optimizer)
         update.add(Parameters(values, dtype), leaf, View(gradient, identity(size)))
         update.finish(dtype)
-        rolled.outputs = list(update.views)
-        program = schedule(rolled, update.assignments)
+        program = schedule(rolled, [], update.assignments)
         native = NativeProgram(program, constants_of(rolled), code, dtype)
         self.state = {name: zeros((size,), dtype) for name in optimizer.state_names}
         """What the optimiser keeps, too, so that it sees each step, and each step what it sets."""
