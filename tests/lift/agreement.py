@@ -124,8 +124,7 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
     reading = read(arguments)
     built = function.build(arguments, reading)
     differentiate(built, Stats(), unit_seed=False)
-    rolled = built.rolled
-    results = rolled.outputs
+    rolled, results = built.rolled, built.rolled.outputs
     numbers = {
         number: np.asarray(checked_numbers(reading.groups[i], i, built))
         for i, number in built.leaf_of.items()

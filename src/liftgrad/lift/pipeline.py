@@ -19,7 +19,7 @@ from liftgrad.lift.call.arguments import flatten_result, substitute
 from liftgrad.lift.call.leaf_names import LeafNames
 from liftgrad.lift.call.structure import Kind, Reading
 from liftgrad.lift.capture.unchanged import Watched
-from liftgrad.lift.ir.groups import Constants, Leaf, Rolled, View
+from liftgrad.lift.ir.groups import Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.stand_ins.arrays import TracedArray
@@ -279,21 +279,21 @@ def _known(result: Any) -> Any:
 
 
 def differentiate(built: Built, stats: Stats, *, unit_seed: bool) -> None:
-    """Append the gradient by all parameters, the results' adjoints being 1 or a leaf group."""
+    """Add the gradient by all parameters, the results' adjoints being 1 or a leaf group."""
     since = time.perf_counter()
-    rolled = built.rolled
+    builder = Builder(built.rolled)
     seeds: list[View | None] = []
     if unit_seed:
-        seeds += [rolled.constant(1.0, 1) for _ in rolled.outputs]
+        seeds += [builder.constant(1.0, 1) for _ in builder.outputs]
     else:
-        built.seed = rolled.add(Leaf("seed", built.outputs, "input"))
+        built.seed = builder.add(Leaf("seed", built.outputs, "input"))
         # Results for each sample are arrays, of which no gradient is taken.
         seeds += [
             None if batched else View(built.seed, np.array([i]))
             for i, batched in enumerate(built.batched_outputs)
         ]
     wanted = [built.leaf_of[i] for i in built.parameter_groups]
-    built.gradients = adjoint(rolled, seeds, wanted)
+    built.rolled, built.gradients = adjoint(builder.program(), seeds, wanted)
     stats.time("adjoint", since)
 
 

@@ -27,6 +27,7 @@ from liftgrad.lift.ir.groups import (
     Sum,
     Take,
     View,
+    identity,
 )
 from liftgrad.lift.ir.nests import (
     Access,
@@ -41,7 +42,6 @@ from liftgrad.lift.ir.nests import (
 )
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added, all_loads, rows_of
 from liftgrad.lift.passes.fuse import kept_groups
-from liftgrad.lift.passes.roll import identity
 
 _MOST_TERMS = 16
 """Operands that one nest adds up; a gradient may be the sum of thousands of them."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from liftgrad.errors import LiftError
 from liftgrad.lift.call.structure import Reading
 from liftgrad.lift.function import LiftedFunction
-from liftgrad.lift.ir.groups import View
+from liftgrad.lift.ir.groups import Builder, View
 from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.native.machine_code import MachineCode
 from liftgrad.lift.native.memory import NativeProgram
@@ -66,7 +66,8 @@ class StepRecipe:
         self.built, self.dtype = built, function.dtype
         (self.loss,) = built.rolled.outputs
         self.gradient_end = len(built.rolled.groups)
-        update = Update(built.rolled, optimizer)
+        builder = Builder(built.rolled)
+        update = Update(builder, optimizer)
         everything = [
             Parameters(reading.groups[i].values, function.dtype) for i in built.parameter_groups
         ]
@@ -75,11 +76,12 @@ class StepRecipe:
             for parameters, gradient in zip(everything, built.gradients, strict=True)
             if len(places := update.held(parameters))
         ]
-        clipped = clipping.apply(built.rolled, built.gradients, held)
+        clipped = clipping.apply(builder, built.gradients, held)
         groups = zip(built.parameter_groups, everything, clipped, strict=True)
         for i, parameters, gradient in groups:
             update.add(parameters, built.leaf_of[i], gradient)
         update.finish(function.dtype)
+        built.rolled = builder.program()
         self.settings = _settings(optimizer)
         self.places = _places(optimizer, reading, built.parameter_groups)
         # The recipe must not keep the first trainer's model alive.

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.ir.groups import Leaf, Rolled, View
+from liftgrad.lift.ir.groups import Builder, Leaf, View, identity
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.memory import BRIEF, NativeProgram
-from liftgrad.lift.passes.adjoint import Symbol
-from liftgrad.lift.passes.roll import identity
 from liftgrad.lift.passes.schedule import Assignment, schedule
+from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.lift.pipeline import constants_of
 from liftgrad.lift.run.executable import machine_code
 from liftgrad.lift.run.parameters import Parameters, Store, in_order
@@ -27,8 +26,8 @@ Array = NDArray[Any]
 class Update:
     """The optimiser's rule as groups, and where its numbers are kept between steps."""
 
-    def __init__(self, rolled: Rolled, optimizer: Optimizer) -> None:
-        self.rolled, self.optimizer = rolled, optimizer
+    def __init__(self, builder: Builder, optimizer: Optimizer) -> None:
+        self.builder, self.optimizer = builder, optimizer
         self.rules = list(optimizer.rules)
         self.place = places_of(optimizer)
         self.rule_of = np.repeat(
@@ -38,7 +37,7 @@ class Update:
         counts = [len(rule.scalars_at(optimizer.steps)) for rule in self.rules]
         self.ends = list(itertools.accumulate(counts))
         """Where each rule's scalars end among all."""
-        self.scalars = rolled.add(Leaf("rates", self.ends[-1], "input"))
+        self.scalars = builder.add(Leaf("rates", self.ends[-1], "input"))
         self.parameters: dict[int, Parameters] = {}
         self.state_leaves: dict[str, list[tuple[int, Array]]] = {
             name: [] for name in optimizer.state_names
@@ -80,18 +79,18 @@ class Update:
             gradient: of the whole group.
 
         """
-        rolled = self.rolled
+        builder = self.builder
         state = []
         for name in rule.state_names:
-            number = rolled.add(Leaf(name, len(held), "parameter"))
+            number = builder.add(Leaf(name, len(held), "parameter"))
             self.state_leaves[name].append((number, places))
             state.append(number)
         every = identity(len(held))
-        old = [Symbol(rolled, View(number, every)) for number in state]
-        rates = [Symbol(rolled, View(self.scalars, np.full(len(held), j))) for j in scalars]
+        old = [Symbol(builder, View(number, every)) for number in state]
+        rates = [Symbol(builder, View(self.scalars, np.full(len(held), j))) for j in scalars]
         new, new_state = rule.update(
-            Symbol(rolled, View(leaf, held)),
-            Symbol(rolled, View(gradient.group, gradient.positions[held])),
+            Symbol(builder, View(leaf, held)),
+            Symbol(builder, View(gradient.group, gradient.positions[held])),
             tuple(old),
             tuple(rates),
         )
@@ -116,8 +115,8 @@ class Update:
             )
         if unmet:
             # Their gradient is zero; weight decay or momentum may move them all the same.
-            leaf = self.others = self.rolled.add(Leaf("others", len(unmet), "parameter"))
-            zeros = self.rolled.constant(0.0, len(unmet))
+            leaf = self.others = self.builder.add(Leaf("others", len(unmet), "parameter"))
+            zeros = self.builder.constant(0.0, len(unmet))
             self.add(Parameters(unmet, dtype, apart=True), leaf, zeros)
         for name, leaves in self.state_leaves.items():
             column = np.array(self.optimizer.state[name])
@@ -127,7 +126,7 @@ class Update:
     def released(self) -> "Update":
         """Return the groups alone, without an optimiser and its parameters; see `bound`."""
         other = copy.copy(self)
-        other.optimizer = other.rules = None  # type: ignore[assignment]
+        other.builder = other.optimizer = other.rules = None  # type: ignore[assignment]
         other.place, other.parameters, other.state_numbers = {}, {}, {}
         return other
 
@@ -267,15 +266,16 @@ class StoreUpdate:
         self.serves = self.settings.hold
         """Tells whether an optimiser is still what it was."""
         self.same_parameters = self.settings.same_parameters
-        rolled = Rolled([], [])
+        builder = Builder()
         values = in_order(optimizer)
         size = len(values)
         dtype = str(store.numbers.dtype)
-        leaf = rolled.add(Leaf("parameters", size, "parameter"))
-        gradient = rolled.add(Leaf("gradients", size, "parameter"))
-        update = Update(rolled, self.optimizer)
+        leaf = builder.add(Leaf("parameters", size, "parameter"))
+        gradient = builder.add(Leaf("gradients", size, "parameter"))
+        update = Update(builder, self.optimizer)
         update.add(Parameters(values, dtype), leaf, View(gradient, identity(size)))
         update.finish(dtype)
+        rolled = builder.program()
         program = schedule(rolled, [], update.assignments)
         native = NativeProgram(program, constants_of(rolled), code, dtype)
         self.state = {name: zeros((size,), dtype) for name in optimizer.state_names}
