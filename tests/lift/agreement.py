@@ -13,6 +13,7 @@ from strategies import Program, distinct, made_of
 from liftgrad import Value
 from liftgrad.lift.call.arguments import read
 from liftgrad.lift.function import lift
+from liftgrad.lift.ir.check import check_nests
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.pipeline import Stats, differentiate
@@ -138,7 +139,9 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
     numbers[built.seed][scalars] = weights_of(program, len(scalars))
 
     computed = execute(rolled.groups, numbers)
-    nests = Nests(schedule(rolled, [*results, *built.gradients]), rolled, numbers)
+    scheduled = schedule(rolled, [*results, *built.gradients])
+    check_nests(scheduled, after="schedule")
+    nests = Nests(scheduled, rolled, numbers)
     nests.run()
 
     def outcome(look: Callable[[View], Any]) -> Outcome:

@@ -19,6 +19,7 @@ from liftgrad.lift.call.arguments import flatten_result, substitute
 from liftgrad.lift.call.leaf_names import LeafNames
 from liftgrad.lift.call.structure import Kind, Reading
 from liftgrad.lift.capture.unchanged import Watched
+from liftgrad.lift.ir.check import VERIFY, check_groups
 from liftgrad.lift.ir.groups import Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.passes.roll import roll
@@ -163,6 +164,8 @@ def trace(
         groups += [Leaf("random", d.count, "input", d.mapped > 0) for d in tape.draws]
         groups.append(Leaf("samples", 1, "input"))
         rolled = roll(tape.nodes, groups, outputs)
+        if VERIFY:
+            check_groups(rolled, after="roll")
         stats.time("roll", since)
     finally:
         tracing.depth -= 1
@@ -294,6 +297,8 @@ def differentiate(built: Built, stats: Stats, *, unit_seed: bool) -> None:
         ]
     wanted = [built.leaf_of[i] for i in built.parameter_groups]
     built.rolled, built.gradients = adjoint(builder.program(), seeds, wanted)
+    if VERIFY:
+        check_groups(built.rolled, after="adjoint")
     stats.time("adjoint", since)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.forks import waited_for
+from liftgrad.lift.ir.check import VERIFY, check_nests
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.native.cache import KernelCache
 from liftgrad.lift.native.host import known_host
@@ -51,6 +52,8 @@ class Executable:
         self.program_outputs = [*self.results, *built.gradients]
         since = time.perf_counter()
         self.program = schedule(rolled, self.program_outputs)
+        if VERIFY:
+            check_nests(self.program, after="schedule")
         since = stats.time("schedule", since)
         stats.tensor_operations = len(self.program.nests)
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from liftgrad.errors import LiftError
 from liftgrad.lift.call.structure import Reading
 from liftgrad.lift.function import LiftedFunction
+from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Builder, View
 from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.native.machine_code import MachineCode
@@ -82,6 +83,8 @@ class StepRecipe:
             update.add(parameters, built.leaf_of[i], gradient)
         update.finish(function.dtype)
         built.rolled = builder.program()
+        if VERIFY:
+            check_groups(built.rolled, after="update")
         self.settings = _settings(optimizer)
         self.places = _places(optimizer, reading, built.parameter_groups)
         # The recipe must not keep the first trainer's model alive.
@@ -106,7 +109,10 @@ class StepRecipe:
 
     def scheduled(self) -> Program:
         """Return the step as loop nests."""
-        return schedule(self.built.rolled, [self.loss], self.update.assignments)
+        program = schedule(self.built.rolled, [self.loss], self.update.assignments)
+        if VERIFY:
+            check_nests(program, after="schedule")
+        return program
 
     def kernels(self, code: MachineCode) -> NativeProgram:
         """Return the step as machine code."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
+from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Builder, Leaf, View, identity
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.memory import BRIEF, NativeProgram
@@ -277,6 +278,9 @@ class StoreUpdate:
         update.finish(dtype)
         rolled = builder.program()
         program = schedule(rolled, [], update.assignments)
+        if VERIFY:
+            check_groups(rolled, after="update")
+            check_nests(program, after="schedule")
         native = NativeProgram(program, constants_of(rolled), code, dtype)
         self.state = {name: zeros((size,), dtype) for name in optimizer.state_names}
         """What the optimiser keeps, too, so that it sees each step, and each step what it sets."""
