@@ -33,7 +33,12 @@ def problems_of_operands(operation: Operation, sorts: Sequence[Sort]) -> Iterato
     for j, sort in enumerate(sorts):
         asked = _asked(operation, j)
         if sort != asked:
-            yield f"operand {j} of {operation.name} is a {sort} instead of a {asked}"
+            yield f"operand {j} of {operation.name} is {named(sort)} instead of {named(asked)}"
+
+
+def named(sort: Sort) -> str:
+    """Return a sort with its article."""
+    return f"an {sort}" if sort == "index" else f"a {sort}"
 
 
 def _asked(operation: Operation, operand: int) -> Sort:

@@ -21,7 +21,7 @@ from liftgrad.lift.ir.groups import (
     View,
     views,
 )
-from liftgrad.lift.ir.rules import Sort, is_sequence, outside, problems_of_operands
+from liftgrad.lift.ir.rules import Sort, is_sequence, named, outside, problems_of_operands
 
 
 def problems_of_groups(program: Rolled) -> Iterator[str]:
@@ -34,7 +34,7 @@ def problems_of_groups(program: Rolled) -> Iterator[str]:
         for problem in _problems_of_operand(groups, output, len(groups)):
             yield f"output {j}: {problem}"
         if _sort(groups[output.group]) != "number":
-            yield f"output {j} is a {_sort(groups[output.group])} instead of a number"
+            yield f"output {j} is {named(_sort(groups[output.group]))} instead of a number"
     for number, (role, of) in program.roles.items():
         if not (0 <= number < len(groups) and 0 <= of < len(groups)):
             yield f"the role of group {number}, {role!r} of group {of}: there is no such group"
@@ -123,7 +123,7 @@ def _problems_of_operand(
 def _other_than_numbers(sorts: Sequence[Sort]) -> Iterator[str]:
     for sort in sorts:
         if sort != "number":
-            yield f"an operand is a {sort} instead of a number"
+            yield f"an operand is {named(sort)} instead of a number"
 
 
 def _problems_of_batching(group: Group, batched: bool) -> Iterator[str]:
@@ -151,4 +151,4 @@ def _problems_of_table(table: Indices, rows: dict[str, View], index: Sort) -> It
         if len(view.positions) != len(table):
             yield f"{what} has {len(view.positions)} elements and its table {len(table)} rows"
     if index != "index":
-        yield f"its index is a {index} instead of an index"
+        yield f"its index is {named(index)} instead of an index"

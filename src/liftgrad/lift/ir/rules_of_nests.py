@@ -26,7 +26,7 @@ from liftgrad.lift.ir.nests import (
     Reduce,
     loads,
 )
-from liftgrad.lift.ir.rules import Sort, is_sequence, outside, problems_of_operands
+from liftgrad.lift.ir.rules import Sort, is_sequence, named, outside, problems_of_operands
 
 Mask = NDArray[np.bool_]
 
@@ -160,7 +160,7 @@ class _Body:
         """Yield what is wrong."""
         yield from self.problems_of(self.nest.body, None)
         if self.sort(self.nest.body) != "number":
-            yield f"its body is a {self.sort(self.nest.body)} instead of a number"
+            yield f"its body is {named(self.sort(self.nest.body))} instead of a number"
 
     def problems_of(self, expression: Expression, reduction: Reduce | None) -> Iterator[str]:
         """Yield what is wrong with an expression, which may be a reduction's body."""
@@ -187,7 +187,7 @@ class _Body:
                     yield "it reduces over samples otherwise than by accumulating sums"
                 yield from self.problems_of(body, expression)
                 if self.sort(body) != "number":
-                    yield f"a reduction's body is a {self.sort(body)} instead of a number"
+                    yield f"a reduction's body is {named(self.sort(body))} instead of a number"
             case _:
                 assert_never(expression)
 
