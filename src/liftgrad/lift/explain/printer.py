@@ -35,17 +35,9 @@ from liftgrad.lift.ir.nests import Apply, Expression, Load, Number, Program, Red
 from liftgrad.lift.pipeline import Built
 
 _NUMBERS_IN_NOTE = 12
-_ACTIVATIONS = frozenset({ops.relu, ops.tanh, ops.sigmoid, ops.softplus, ops.sin, ops.erf})
-_NOUNS = {
-    ops.add: "addition",
-    ops.subtract: "subtraction",
-    ops.multiply: "product",
-    ops.divide: "division",
-    ops.negate: "negation",
-    ops.power: "power",
-    ops.select: "choice",
-    **dict.fromkeys(ops.CONDITIONS, "comparison"),
-}
+_NOUNS = frozenset(
+    o.noun for o in (*ops.OPERATIONS.values(), *ops.CONDITIONS, ops.select) if o.noun
+)
 
 
 def listing(
@@ -355,7 +347,7 @@ def _joined(views: Iterable[View]) -> list[View]:
 def _stem(group: Group) -> str:
     """Return how names of a group begin: h for an activation, else by the operation, or z."""
     match group:
-        case Elementwise(operation=operation) if operation in _ACTIVATIONS:
+        case Elementwise(operation=operation) if operation.activation:
             return "h"
         case Elementwise(operation=operation) if (
             operation is not ops.select and operation.notation.startswith(f"{operation.symbol}(")
@@ -405,8 +397,7 @@ def _count(x: Expression, times: int) -> Counter[str]:
             sums = any(isinstance(y, Reduce) and y.kind == "sum" for y in operands)
             # The first term of a sum of many is added to the rest outside of the loop.
             if operation.notation != "{0}" and not (operation is ops.add and sums):
-                name = _NOUNS.get(operation, operation.name)
-                found["power" if operation.parameter is not None else name] += times
+                found[operation.noun or operation.name] += times
         case Reduce(kind=kind, extents=extents, body=body, samples=samples):
             length = math.prod(extents)
             inside = _count(body, times * length)
@@ -425,4 +416,4 @@ def _several(number: int, name: str) -> str:
 
 
 def _plural(name: str) -> str:
-    return f"{name}s" if name in _NOUNS.values() or name == "sum" else name
+    return f"{name}s" if name in _NOUNS or name == "sum" else name

@@ -33,11 +33,11 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.passes.roll import identity
 from liftgrad.numbers import to_float
-from liftgrad.operators import Operators
+from liftgrad.operators import Symbolic
 from liftgrad.ops import Operation
 
 
-class Symbol(Operators):
+class Symbol(Symbolic):
     """Elements of a group as one symbolic number: an operation on symbols appends a group."""
 
     __slots__ = ("program", "view")
@@ -59,31 +59,8 @@ class Symbol(Operators):
         number = program.add(Elementwise(operation, looks, batched))
         return Symbol(program, View(number, identity(size)))
 
-    def _select(self, a: Any, b: Any) -> "Symbol":
-        return self._apply(ops.select, self, a, b)
-
     def _constant(self, number: float) -> "Symbol":
         return Symbol(self.program, self.program.constant(number, len(self.view.positions)))
-
-    def __lt__(self, other: Any) -> Any:
-        return self._apply(ops.less, self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._apply(ops.less_equal, self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._apply(ops.less, other, self)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._apply(ops.less_equal, other, self)
-
-    def __eq__(self, other: object) -> Any:
-        return self._apply(ops.equal, self, other)
-
-    def __and__(self, other: Any) -> Any:
-        return self._apply(ops.logical_and, self, other)
-
-    __hash__ = object.__hash__
 
     @property
     def number(self) -> float | None:
@@ -349,7 +326,7 @@ def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | N
         return None
     if all(part.alive is None for part in parts):
         known = View(program.add(Constants(certain.astype(float))), identity(group.size))
-        return (Symbol(program, known) > 0.0).view  # type: ignore[no-any-return]
+        return (Symbol(program, known) > 0.0).view
     only = parts[0].alive
     if len(parts) == 1 and only is not None and only.uniform == 1:  # noqa: SIM102, reads better
         if group.batched or not program.groups[only.group].batched:
@@ -367,4 +344,4 @@ def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | N
     total = program.add(Sum(tuple(counts), group.batched))
     program.roles[total] = ("#", number)
     uses = Symbol(program, View(total, identity(group.size)))
-    return (uses > 0.0).view  # type: ignore[no-any-return]
+    return (uses > 0.0).view
