@@ -15,7 +15,7 @@ from liftgrad.lift.call.arguments import read
 from liftgrad.lift.function import lift
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.passes.schedule import schedule
-from liftgrad.lift.pipeline import Stats, differentiate
+from liftgrad.lift.pipeline import differentiated
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.results import checked_numbers, samples_of
 from liftgrad.numbers import plain
@@ -120,13 +120,12 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
     function = lift(program.function())
     p = program.parameters(Value)
     parameters = leaves(p)
-    arguments = function.arguments((p, *arrays(program)), {})
+    arguments = function.source.arguments((p, *arrays(program)), {})
     reading = read(arguments)
-    built = function.build(arguments, reading)
-    differentiate(built, Stats(), unit_seed=False)
+    built = function.source.build(arguments, reading)
+    built = differentiated(built, unit_seed=False)
     rolled = built.rolled
     results = rolled.outputs
-    rolled.outputs = [*results, *built.gradients]
     numbers = {
         number: np.asarray(checked_numbers(reading.groups[i], i, built))
         for i, number in built.leaf_of.items()
@@ -140,7 +139,7 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
     numbers[built.seed][scalars] = weights_of(program, len(scalars))
 
     computed = execute(rolled.groups, numbers)
-    nests = Nests(schedule(rolled), rolled, numbers)
+    nests = Nests(schedule(rolled, [*results, *built.gradients]), rolled, numbers)
     nests.run()
 
     def outcome(look: Callable[[View], Any]) -> Outcome:

@@ -22,7 +22,8 @@ from liftgrad.engine import Value
 from liftgrad.errors import LiftError
 from liftgrad.lift.call.arguments import flatten_result, substitute
 from liftgrad.lift.call.structure import Kind, LeafGroup
-from liftgrad.lift.pipeline import Built, tracing
+from liftgrad.lift.capture.tracing import tracing
+from liftgrad.lift.pipeline import Built
 from liftgrad.lift.run.results import samples_of
 from liftgrad.lift.tracebacks import is_refusal
 from liftgrad.lift.user_code import line_of

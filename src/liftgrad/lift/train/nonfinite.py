@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.lift.call.structure import LeafGroup, Reading
-from liftgrad.lift.function import LiftedFunction
 from liftgrad.lift.run.numpy_executor import function_of
+from liftgrad.lift.source import Source
 from liftgrad.lift.trace.draws import drawing
 from liftgrad.lift.trace.lined_tape import LinedTape
 from liftgrad.lift.trace.tape import (
@@ -32,7 +32,7 @@ Array = NDArray[Any]
 
 
 def explain(
-    function: LiftedFunction,
+    source: Source,
     arguments: dict[str, Any],
     reading: Reading,
     rows: Array | None = None,
@@ -42,16 +42,16 @@ def explain(
     What the function draws at random, it draws from Python's `random` as it is now.
 
     Args:
-        function: the lifted loss.
+        source: the lifted loss.
         arguments: of the call at which it happened, by name, with what the function captures.
         reading: what they consist of, its arrays being those of the batch.
         rows: the numbers of the batch's samples in the whole data.
 
     """
     tape = LinedTape(reading.groups)
-    with function.lock:
-        function.build(dict(arguments), reading, tape)
-    numbers = _evaluate(tape, reading.groups, function.dtype)
+    with source.lock:
+        source.build(dict(arguments), reading, tape)
+    numbers = _evaluate(tape, reading.groups, source.dtype)
     (loss,) = tape.outputs
     if np.isfinite(numbers[loss]).all():
         return _derivative(tape, numbers)
