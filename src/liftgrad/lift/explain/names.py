@@ -31,8 +31,6 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.nests import Apply, Expression, Reduce
 
-_ACTIVATIONS = frozenset({ops.relu, ops.tanh, ops.sigmoid, ops.softplus, ops.sin, ops.erf})
-
 
 class Names:
     """The names of a program's groups, of subexpressions that have one, and of its tables.
@@ -236,7 +234,7 @@ def _joined(views: Iterable[View]) -> list[View]:
 def _stem(group: Group) -> str:
     """Return how a group's name begins: h for an activation, else by the operation, or z."""
     match group:
-        case Elementwise(operation=operation) if operation in _ACTIVATIONS:
+        case Elementwise(operation=operation) if operation.activation:
             return "h"
         case Elementwise(operation=operation) if (
             operation is not ops.select and operation.notation.startswith(f"{operation.symbol}(")

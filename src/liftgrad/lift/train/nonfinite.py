@@ -22,13 +22,6 @@ from liftgrad.lift.trace.lined_tape import LinedTape
 from liftgrad.lift.trace.tape import BATCH_TOTAL, CONSTANT, LEAF, TAKE, Tape
 
 Array = NDArray[Any]
-_SMOOTH = frozenset(
-    {
-        *(ops.add, ops.subtract, ops.multiply, ops.negate, ops.total, ops.largest, ops.absolute),
-        *(ops.dot, ops.select, ops.detach, ops.from_index, ops.relu, ops.maximum, ops.minimum),
-    }
-)
-"""Operations whose derivatives are finite wherever their operands are."""
 
 
 def explain(
@@ -121,7 +114,7 @@ def _derivative(tape: LinedTape, numbers: list[Any]) -> str | None:
     """Return the last operation whose derivative is not finite: backward() meets it first."""
     for node in range(len(tape.nodes) - 1, -1, -1):
         operation, *operands = tape.nodes[node]
-        if not isinstance(operation, ops.Operation) or operation in _SMOOTH:
+        if not isinstance(operation, ops.Operation) or operation.finite_derivatives:
             continue
         if operation.pullback is None:
             continue
