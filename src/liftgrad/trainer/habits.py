@@ -4,8 +4,6 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from liftgrad import optim
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
@@ -209,8 +207,3 @@ def _trains(x: Any) -> bool:
     if isinstance(x, list | tuple) and x:
         return _trains(x[0])
     return isinstance(x, Module | Value)
-
-
-def is_true(answer: Any) -> bool:
-    """Tell whether it is True, Python's or NumPy's, and not anything that counts as true."""
-    return isinstance(answer, bool | np.bool_) and bool(answer)

@@ -82,7 +82,7 @@ class Samples:
                 "it is no mean or total over the samples of vmap; write mean(vmap(f)(X)), so that "
                 "they are read a portion at a time.",
                 RuntimeWarning,
-                stacklevel=7,  # the caller of fit()
+                stacklevel=8,  # the caller of fit()
             )
 
     def _combination(self, function: LiftedFunction, sizes: set[int]) -> Combination | None:
