@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.call.iterators import Passing, is_iterator
@@ -35,6 +34,7 @@ from liftgrad.lift.call.snapshots import has_users_attributes, slots_of
 from liftgrad.lift.call.structure import STATIC, Kind, LeafGroup, Place, Reading
 from liftgrad.nn import Module
 from liftgrad.ops import Operation
+from liftgrad.variable import Variable
 
 
 def read(arguments: dict[str, Any]) -> Reading:

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.derivatives import Variable
 from liftgrad.lift.stand_ins.values import Node, Traced, TracedNumber
 from liftgrad.lift.trace.tape import LEAF, TABLE, TAKE, Tape
 from liftgrad.lift.user_code import (
@@ -22,6 +21,7 @@ from liftgrad.lift.user_code import (
 )
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+from liftgrad.variable import Variable
 
 
 class TracedIndex(Operators):

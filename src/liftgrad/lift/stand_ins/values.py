@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.derivatives import Variable, innermost
 from liftgrad.engine import Value
 from liftgrad.errors import TraceError
 from liftgrad.lift.stand_ins.number_kinds import (
@@ -37,6 +36,7 @@ from liftgrad.lift.user_code import (
 )
 from liftgrad.operators import Operators
 from liftgrad.ops import OPERATIONS, Operation
+from liftgrad.variable import Variable, innermost
 
 
 class Node(Operators):
