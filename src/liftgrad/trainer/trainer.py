@@ -28,12 +28,12 @@ from liftgrad.trainer.stopping import EarlyStopping
 
 
 class Trainer:
-    """Trains the parameters of an optimiser to make a lifted loss small.
+    """Trains an optimiser's parameters to minimise a lifted loss.
 
-    What the loss draws at random, as in dropout, it draws anew at each step from Python's `random`.
+    A loss with random numbers, as in dropout, draws new ones from Python's `random` at each step.
 
-    `copy.deepcopy((model, trainer))` goes on as the original does, and so does a pickle; a copy of
-    the trainer alone has parameters that are no model's.
+    `copy.deepcopy((model, trainer))` and a pickle of both continue as the original does; a copy of
+    the trainer alone has parameters that belong to no model.
 
     >>> import numpy as np
     >>> from liftgrad import Trainer, Value, lift, optim, vmap
@@ -51,18 +51,18 @@ class Trainer:
         loss: a lifted function that returns one Value.
         optimizer: from `liftgrad.optim`.
         batch_size: how many samples a step sees; None: all.
-        shuffle: whether the order of the samples is drawn anew for each epoch; else they come as
-            they stand.
+        shuffle: whether each epoch sees the samples in a new random order; otherwise they keep
+            their own.
         seed: of the order of the samples.
         max_norm: clip the gradients to this norm, as `optim.clip_grad_norm_` does.
         clip_value: clip each gradient to this size, as `optim.clip_grad_value_` does.
-        unknown: arguments of `fit` and of other libraries, which are refused with what to write.
+        unknown: arguments of `fit` and of other libraries, refused with what to write instead.
 
     Raises:
         LiftError: if `loss` is not lifted.
-        TypeError: if `optimizer` is none, or an argument is not the Trainer's.
-        ValueError: if `batch_size` is not positive, or `max_norm` or `clip_value` is negative, or
-            both are given, or `seed` is no whole number.
+        TypeError: if `optimizer` is not an optimiser, or an argument is not the Trainer's.
+        ValueError: if `batch_size` is not positive, `max_norm` or `clip_value` is negative, both
+            are given, or `seed` is not a whole number.
 
     """
 
@@ -95,9 +95,9 @@ class Trainer:
     def run(self, steps: int, /, *args: Any, **kwargs: Any) -> History:
         """Take steps on the loss of these arguments and return its history.
 
-        With a `batch_size`, the arrays among the arguments that have as many rows as the first
-        array are the data; an epoch's last batch may be smaller. A run that is interrupted leaves
-        parameters and optimiser as they were after some step.
+        With a `batch_size`, the data are the arrays among the arguments with as many rows as the
+        first array; an epoch's last batch may be smaller. An interrupted run leaves parameters and
+        optimiser as they were after a whole step.
 
         >>> from liftgrad import Value, lift, optim
         >>> w = [Value(0.0)]
@@ -136,11 +136,11 @@ class Trainer:
     ) -> History:
         """Train for epochs on the loss of these arguments; return the history of all fits so far.
 
-        An epoch is one pass over the data, or one step without a `batch_size`; one that was
-        interrupted is finished first. Ctrl-C ends a fit after a whole step: it says so on standard
-        error and returns with `interrupted` set in the history; the model stays as it is then, and
-        the next fit goes on from there. (One of 0 epochs puts the best epoch's parameters back.)
-        A `ReduceLROnPlateau` among the rates is told of each epoch.
+        An epoch is one pass over the data, or one step without a `batch_size`; an interrupted one
+        is finished first. Ctrl-C ends a fit after a whole step: it says so on standard error and
+        returns with `interrupted` set in the history; the model stays as it is then, and the next
+        fit continues from there. (One of 0 epochs restores the best epoch's parameters.) A
+        `ReduceLROnPlateau` among the rates takes each epoch into account.
 
         >>> from liftgrad import EarlyStopping, Value, lift, optim
         >>> w = [Value(0.0)]
@@ -151,32 +151,32 @@ class Trainer:
         ([9.0, 2.25, 0.5625], 10)
 
         Args:
-            epochs: how many more.
+            epochs: how many more to train for.
             args: of the loss.
-            validation: what the validation loss is computed on after each epoch, modules being
-                switched to evaluation: a fraction of the rows, chosen by the seed, that are held
-                out, or a tuple of arguments like `args`. Rows of arrays that lie in files
+            validation: the data that the validation loss is computed on after each epoch, with
+                modules in evaluation mode: the fraction of the rows to hold out, chosen by the
+                seed, or a tuple of arguments like `args`. Rows of memory-mapped arrays
                 (`np.load(..., mmap_mode="r")`) are read a portion at a time if the loss is a mean
-                or a total over the samples of `vmap`, such as `mean(vmap(f)(X))`, a penalty of the
-                parameters being added to a mean or not. No other loss follows from its portions;
-                for it all rows are in memory at once, with a warning if they are many.
+                or a total over the samples of `vmap`, such as `mean(vmap(f)(X))`, or such a mean
+                with a penalty on the parameters. No other loss can be computed from portions: for
+                it all rows are in memory at once, with a warning if they are many.
             metrics: functions of the same arguments that return a number, evaluated on the
-                validation data, or on the training data if there is none. One that is not lifted
-                gets all rows at once.
-            early_stopping: when to stop early; fits that monitor the same share the best epoch, and
-                the count of those since.
+                validation data, or on the training data if there is none. Functions that are not
+                lifted get all rows at once.
+            early_stopping: when to stop early; fits that monitor the same share the best epoch and
+                the number of epochs since.
             callbacks: called after each epoch with an `EpochState`; True ends the fit.
             checkpoint: where and how often to write one.
-            progress: whether to show loss, rate and time left, on a terminal.
-            unknown: arguments of other libraries, which are refused with what to write instead.
+            progress: whether to show loss, rate and time left on a terminal.
+            unknown: arguments of other libraries, refused with what to write instead.
 
         Raises:
             ValueError: if `epochs` is negative, the fraction leaves no row on one side, a metric
-                has a column's name, or what early stopping or a schedule of the rate monitors is
-                not there.
-            TypeError: if an argument is of another kind, or a metric returns no number.
+                has the name of a column, or early stopping or a schedule monitors what is not
+                there.
+            TypeError: if an argument has another type, or a metric does not return a number.
             LiftError: if there is no data to cut batches from, or to hold rows out of.
-            NonFiniteLossError: if the loss or a parameter becomes nan or infinite: it names the
+            NonFiniteLossError: if the loss or a parameter becomes nan or infinite; names the
                 operation, its line and the step. Model, optimiser and history are left as they
                 were after the last step with finite parameters.
             OSError: if a checkpoint cannot be written.
@@ -212,12 +212,12 @@ class Trainer:
         return self._state.log.history(interrupted=interrupted, stopped=fit.stopped)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint: a safetensors file from which another trainer goes on to the bit.
+        """Write a checkpoint: a safetensors file from which another trainer resumes to the bit.
 
-        It holds parameters, the optimiser's state, the random state and the rest of the epoch's
-        order, the history, the state of early stopping and, unless it is known that the loss draws
-        no random numbers, that of Python's `random`; and a digest of all this, by which `load`
-        knows a damaged file.
+        It holds the parameters, the optimiser's state, the random state and the rest of the epoch's
+        order, the history, the state of early stopping and, unless the loss is known to draw no
+        random numbers, the state of Python's `random`; and a digest of all this, by which `load`
+        recognises a damaged file.
 
         >>> from liftgrad import Value, lift, optim
         >>> w = [Value(0.0)]
@@ -226,15 +226,15 @@ class Trainer:
         >>> trainer.save("run.safetensors")
 
         Raises:
-            OSError: if the file cannot be written; one that is there stays as it is.
+            OSError: if the file cannot be written; an existing one is left as it is.
 
         """
         files.write(path, self._packed())
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Go on from a checkpoint, with a model, an optimiser and a trainer made as they were.
+        """Resume from a checkpoint, with model, optimiser and trainer made in the same way.
 
-        Groups that were added to the optimiser are added again before.
+        Add the groups that were added to the optimiser again first.
 
         >>> from liftgrad import Value, lift, optim
         >>> loss, w = lift(lambda w: (w[0] - 3.0) ** 2), [Value(0.0)]
@@ -248,9 +248,9 @@ class Trainer:
         (2.625, 3)
 
         Raises:
-            CheckpointError: if the file is cut off, damaged, of another kind, of a newer version or
-                of another training; nothing is changed then. Other names of parameters are found
-                out when the loss's arguments are known, by the next fit or run.
+            CheckpointError: if the file is truncated, damaged, of another kind, of a newer version
+                or of another training; nothing is changed then. Parameters with other names are
+                found when the loss's arguments are known, by the next fit or run.
             OSError: if it cannot be read.
 
         """
@@ -258,7 +258,7 @@ class Trainer:
 
     @property
     def program(self) -> Listing:
-        """The tensor program of a step, with the gradient and the update, to print.
+        """The tensor program of a step, with the gradient and the update; print it.
 
         >>> from liftgrad import Value, lift, optim
         >>> w = [Value(0.0)]
@@ -268,7 +268,7 @@ class Trainer:
         <lambda>(w): 1 scalar operations → 2 loop nests
 
         Raises:
-            LiftError: if no step was taken yet.
+            LiftError: if no step has been taken yet.
 
         """
         training = self._state.training
