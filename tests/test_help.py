@@ -118,7 +118,8 @@ def load(name):
     importlib.import_module(name)
     results.append(liftgrad.lift(lambda x: x + 1.0)(1.0).data)
 
-names = 2 * [f"liftgrad.{name}" for name in ("lift", "lift.twister", "lift.api", "trainer")]
+modules = ("lift", "lift.kernels.twister", "lift.function", "trainer")
+names = 2 * [f"liftgrad.{name}" for name in modules]
 results, start = [], threading.Barrier(len(names))
 sys.setswitchinterval(1e-6)
 threads = [threading.Thread(target=load, args=(name,)) for name in names]

@@ -18,7 +18,7 @@ from liftgrad.errors import CheckpointError, LiftError
 from liftgrad.functional import mean
 from liftgrad.lift.threads import get_num_threads
 from liftgrad.sealed import seal, unseal
-from liftgrad.trainer import state
+from liftgrad.trainer import checkpoint_file
 
 BACKENDS = ["native", "numpy"]
 
@@ -481,8 +481,8 @@ def test_what_a_plateau_was_told_is_looked_at(said, tmp_path):
     trainer = Trainer(lift(squared), optim.SGD(model.parameters(), lr=schedule))
     trainer.fit(2, model, *make_data())
     trainer.save(tmp_path / "c")
-    arrays, entry = unseal(state.KIND, tmp_path / "c")
-    (tmp_path / "c").write_bytes(seal(state.KIND, arrays, {**entry, "plateaus": said}))
+    arrays, entry = unseal(checkpoint_file.KIND, tmp_path / "c")
+    (tmp_path / "c").write_bytes(seal(checkpoint_file.KIND, arrays, {**entry, "plateaus": said}))
     before = schedule.state_dict()
     with pytest.raises(CheckpointError, match=r"damaged|plateaus"):
         trainer.load(tmp_path / "c")
