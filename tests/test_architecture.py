@@ -36,6 +36,7 @@ def copied(tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.mark.process
 def test_imports_go_one_way():
     """No module imports from a layer above its own."""
     result = lint_imports(Path(liftgrad.__file__).parents[1])
@@ -50,6 +51,7 @@ def test_imports_go_one_way():
         ("nn/linear.py", "def late():\n    from liftgrad.lift.stand_ins import values"),
     ],
 )
+@pytest.mark.process
 def test_a_planted_violation_is_caught(copied, module, statement):
     """An upward import is named, even inside a function."""
     with (copied / module).open("a") as file:
@@ -60,6 +62,7 @@ def test_a_planted_violation_is_caught(copied, module, statement):
     assert f"liftgrad.{module.removesuffix('.py').replace('/', '.')} -> liftgrad" in result.stdout
 
 
+@pytest.mark.process
 def test_a_module_without_a_layer_is_caught(copied):
     """Every new module is given its place."""
     (copied / "stray.py").write_text('"""Belongs nowhere."""\n')
