@@ -35,7 +35,7 @@ def main() -> None:
     random.seed(1337)
     trainer, arguments = TASKS[options.task]()
     trainer.run(1, *arguments)
-    training = trainer._training
+    training = trainer._state.training
     step = training.programs[max(training.programs)]
     native = step.native.instance.native
     if options.ir is not None:

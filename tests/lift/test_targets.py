@@ -32,7 +32,11 @@ EXTREMES = (
     -np.inf,
     np.nan,
 )
-WIDTHS = [bits for bits in (128, 256, 512) if bits <= host().vector_bits]
+WIDEST = host().vector_bits
+WIDTHS = [
+    *(pytest.param(bits, marks=pytest.mark.thorough) for bits in (128, 256, 512) if bits < WIDEST),
+    WIDEST,
+]
 
 
 @pytest.fixture(params=WIDTHS)

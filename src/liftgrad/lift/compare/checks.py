@@ -23,7 +23,8 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.call.flatten import substitute
 from liftgrad.lift.call.leaves import LeafGroup, LeafKind
 from liftgrad.lift.call.results import flatten_result
-from liftgrad.lift.pipeline import Built, tracing
+from liftgrad.lift.capture.tracing import tracing
+from liftgrad.lift.pipeline import Built
 from liftgrad.lift.run.results import samples_of
 from liftgrad.lift.tracebacks import is_refusal
 from liftgrad.lift.user_code import line_of

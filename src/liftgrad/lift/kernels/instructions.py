@@ -1,11 +1,14 @@
 """The text of a kernel as it grows: instructions on scalars, and on vectors of one width."""
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from liftgrad import ops
+from liftgrad.composition import forward_of
+from liftgrad.entries import PLACEHOLDER
 from liftgrad.lift.kernels import vector_math
 from liftgrad.lift.kernels.target import Target
 
@@ -129,31 +132,43 @@ class Instructions:
         return total
 
     def apply(self, operation: ops.Operation, operands: Sequence[str]) -> str:
-        """Return an operation's result, by its own template or a function of vector mathematics."""
-        kind = self.type(self.scalar)
-        if operation is ops.detach:
-            return operands[0]
+        """Return an operation's result, by its template or by what it is composed of."""
         if operation.parameter is not None:
             return self.power(operands[0], operation.parameter)
         if not operation.llvm:
-            self.functions.add((operation.name, self.lanes, self.dtype))
-            symbol = vector_math.symbol(operation.name, self.lanes, self.dtype)
-            return self.emit(f"call {kind} {symbol}({', '.join(f'{kind} {x}' for x in operands)})")
+            return forward_of(operation).evaluate(operands, self.apply, self.literal)[0]
         results: list[str] = []
-        for template in operation.llvm:
-            earlier = {f"-{i + 1}": name for i, name in enumerate(reversed(results))}
-            text = template.format(
-                *operands,
-                **earlier,
-                T=kind,
-                I=self.type("i64"),
-                t=self.suffix(),
-                mask=self.type("i1"),
-                zero=self.literal(0.0),
-                true="true" if self.vector is None else "splat (i1 true)",
-            )
-            results.append(self.emit(text))
+
+        def fill(found: re.Match[str]) -> str:
+            word = found[1]
+            if found[0].startswith("@"):
+                return self.function(word)
+            if word in words:
+                return words[word]
+            if word.removeprefix("-").isdecimal():
+                index = int(word)
+                return operands[index] if word[0] != "-" else results[index]
+            return self.literal(float(word))
+
+        words = self.words()
+        for line in operation.llvm:
+            results += [self.emit(PLACEHOLDER.sub(fill, line))]
         return results[-1]
+
+    def words(self) -> dict[str, str]:
+        """Return what the words of a template stand for."""
+        return {
+            "T": self.type(self.scalar),
+            "I": self.type("i64"),
+            "t": self.suffix(),
+            "mask": self.type("i1"),
+            "true": "true" if self.vector is None else "splat (i1 true)",
+        }
+
+    def function(self, name: str) -> str:
+        """Return the name of a function of vector mathematics, which the kernel needs then."""
+        self.functions.add((name, self.lanes, self.dtype))
+        return vector_math.symbol(name, self.lanes, self.dtype)
 
     def power(self, x: str, exponent: float) -> str:
         """Return x**exponent; small whole exponents multiply, as LLVM's powi does."""
@@ -172,6 +187,6 @@ class Instructions:
             below = self.emit(f"fcmp oeq {kind} {x}, {self.literal(float('-inf'))}")
             root = self.emit(f"select {self.type('i1')} {below}, {kind} {infinite}, {kind} {root}")
             return root if exponent > 0 else self.emit(f"fdiv {kind} {one}, {root}")
-        self.functions.add(("power", self.lanes, self.dtype))
-        symbol = vector_math.symbol("power", self.lanes, self.dtype)
-        return self.emit(f"call {kind} {symbol}({kind} {x}, {kind} {self.literal(exponent)})")
+        return self.emit(
+            f"call {kind} {self.function('power')}({kind} {x}, {kind} {self.literal(exponent)})"
+        )

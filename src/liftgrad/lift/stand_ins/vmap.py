@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from liftgrad.derivatives import Variable
 from liftgrad.lift.call.results import flatten_result
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.batch import Batch
 from liftgrad.lift.stand_ins.values import TracedNumber, TracedValue
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import kind_of
+from liftgrad.variable import Variable
 
 
 def vmap(
