@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from liftgrad.lift.capture.mentions import globals_in, texts_in
+from liftgrad.lift.purity.mentions import globals_in, texts_in
 
 
 @dataclass(slots=True, frozen=True)

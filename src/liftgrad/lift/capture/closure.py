@@ -31,10 +31,10 @@ from liftgrad.lift.call.snapshots import Snapshot
 from liftgrad.lift.capture.bindings import Binding
 from liftgrad.lift.capture.discovery import Discovery, is_code
 from liftgrad.lift.capture.function_copies import FunctionCopies
-from liftgrad.lift.capture.mutation import Copies, Originals
-from liftgrad.lift.capture.purity import refusing_impurity
-from liftgrad.lift.capture.reachable import Named, reach
 from liftgrad.lift.forks import fork_safe_lock
+from liftgrad.lift.purity.mutation import Copies, Originals
+from liftgrad.lift.purity.reachable import Named, reach
+from liftgrad.lift.purity.refusing import refusing_impurity
 from liftgrad.nn import Module
 
 CODE = "its functions"

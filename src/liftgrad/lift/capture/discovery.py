@@ -19,8 +19,8 @@ from liftgrad.lift.capture.bindings import (
     defaults_of,
     variables_of,
 )
-from liftgrad.lift.capture.mentions import Mentions, imported_by, names_in, texts_in
-from liftgrad.lift.capture.reachable import reach
+from liftgrad.lift.purity.mentions import Mentions, imported_by, names_in, texts_in
+from liftgrad.lift.purity.reachable import reach
 from liftgrad.lift.user_code import is_users_module
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from liftgrad.lift.capture.bindings import Default, contents_of, set_default
 from liftgrad.lift.capture.discovery import Discovery
-from liftgrad.lift.capture.reachable import Named
+from liftgrad.lift.purity.reachable import Named
 
 
 class FunctionCopies:

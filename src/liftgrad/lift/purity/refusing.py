@@ -9,11 +9,11 @@ from contextlib import contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
 
-from liftgrad.lift.capture.mentions import Mentions
-from liftgrad.lift.capture.mutation import Originals
-from liftgrad.lift.capture.outside_reads import OutsideReads, may_read
-from liftgrad.lift.capture.random_generators import RandomGenerators
-from liftgrad.lift.capture.reachable import Named, reach
+from liftgrad.lift.purity.mentions import Mentions
+from liftgrad.lift.purity.mutation import Originals
+from liftgrad.lift.purity.outside_reads import OutsideReads, may_read
+from liftgrad.lift.purity.random_generators import RandomGenerators
+from liftgrad.lift.purity.reachable import Named, reach
 
 
 @contextmanager

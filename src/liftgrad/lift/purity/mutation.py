@@ -19,10 +19,10 @@ import numpy as np
 
 from liftgrad.errors import TraceError
 from liftgrad.lift.call.classes import attributes_of, has_users_attributes
-from liftgrad.lift.capture.reachable import Named, reach
+from liftgrad.lift.purity.reachable import Named, reach
 from liftgrad.lift.stand_ins.arrays import TracedArray
-from liftgrad.lift.stand_ins.batch import Batch
 from liftgrad.lift.stand_ins.values import Condition
+from liftgrad.lift.stand_ins.vmap import Batch
 from liftgrad.lift.user_code import user_line
 from liftgrad.operators import Operators
 from liftgrad.optim import Optimizer

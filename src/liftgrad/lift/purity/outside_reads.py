@@ -22,9 +22,9 @@ from typing import Any, Self
 import numpy as np
 
 from liftgrad.errors import TraceError
-from liftgrad.lift.capture.mentions import Mentions
-from liftgrad.lift.capture.random_generators import RandomGenerators, draws
-from liftgrad.lift.capture.reachable import Named
+from liftgrad.lift.purity.mentions import Mentions
+from liftgrad.lift.purity.random_generators import RandomGenerators, draws
+from liftgrad.lift.purity.reachable import Named
 from liftgrad.lift.user_code import is_users_module
 
 
