@@ -1,4 +1,4 @@
-"""Threads: how many share a large batch, and the pool that they come from."""
+"""Threads: the number that share a large batch, and the pool that they come from."""
 
 import os
 import threading
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 MOST_THREADS = 8
-"""Each of so many segments of a batch is one thread's."""
+"""A batch is cut into this many segments, each for one thread."""
 _NAME = "liftgrad"
 _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -41,12 +41,12 @@ def get_num_threads() -> int:
 
 @lru_cache
 def pool() -> ThreadPoolExecutor:
-    """Return the threads, which are started when they are first needed."""
+    """Return the pool, whose threads are started when they are first needed."""
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix=_NAME)
 
 
 def is_worker(thread: threading.Thread) -> bool:
-    """Tell whether a thread is one of those that share large batches, and run kernels only."""
+    """Return whether a thread is one of the pool, which run nothing but kernels."""
     return thread.name.startswith(f"{_NAME}_")
 
 
