@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from llvmlite import binding as llvm
-from text import scheduled, values
+from stages import scheduled, values
 
 from liftgrad import Value, ops
 from liftgrad.functional import mean, relu, softmax, take, tanh, total

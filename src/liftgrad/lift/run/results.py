@@ -49,7 +49,7 @@ class Prepared:
                 self.inputs.append((i, number, target))
         self.apart = [(i, p) for i, p in self.parameters.items() if p.store is None]
         self.unread = [i for i in built.index_bounds if i not in built.leaf_of]
-        """Index groups that only unused results read: eagerly their bounds are checked all the same."""
+        """Index groups that only unused results read: their bounds are checked all the same."""
         self.whole = not (self.apart or built.draws or self.unread)
         """Whether nothing but inputs has to be set or checked."""
         arrays = all(target is not None for *_, target in self.inputs)
