@@ -13,7 +13,8 @@ from liftgrad.lift import Backend, DType, lift
 from liftgrad.lift.call.first_numbers import FirstNumbers
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.many_keys import warning_of_many
-from liftgrad.lift.capture.closure import CODE, Wrapper
+from liftgrad.lift.capture.closure import CODE
+from liftgrad.lift.capture.discovery import Wrapper
 from liftgrad.lift.capture.liftable import why_not_liftable
 from liftgrad.lift.capture.tracing import tracing
 from liftgrad.lift.compare.checks import (

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from liftgrad.lift.call.flat_arguments import FlatArguments
-from liftgrad.lift.call.leaf_names import LeafNames
+from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.tracing import Trace, Traceable, trace, without_collector
 from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Builder, Constants, Leaf, Rolled, View

@@ -12,10 +12,10 @@ from liftgrad.engine import Value
 from liftgrad.errors import LiftError
 from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.pipeline import Built
+from liftgrad.lift.run.drawing import drawing
 from liftgrad.lift.run.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.parameters import Parameters
-from liftgrad.lift.trace.draws import drawing
 from liftgrad.lift.tracebacks import hide_own_frames
 from liftgrad.ops import Operation
 

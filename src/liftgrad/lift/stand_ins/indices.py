@@ -18,7 +18,8 @@ from liftgrad.lift.stand_ins.refusals import (
     refuse_branch,
 )
 from liftgrad.lift.stand_ins.values import Arithmetic, TracedNumber, TracedValue
-from liftgrad.lift.trace.tape import LEAF, TABLE, TAKE, Tape
+from liftgrad.lift.trace.nodes import LEAF, TABLE, TAKE
+from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation

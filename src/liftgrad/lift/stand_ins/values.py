@@ -24,7 +24,8 @@ from liftgrad.lift.stand_ins.number_classes import (
 )
 from liftgrad.lift.stand_ins.refusals import ARITHMETIC, AS_INTEGER
 from liftgrad.lift.stand_ins.scalars import TracedScalar
-from liftgrad.lift.trace.tape import BATCH_TOTAL, SAMPLES_LEAF, Tape
+from liftgrad.lift.trace.nodes import BATCH_TOTAL, SAMPLES_LEAF
+from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
