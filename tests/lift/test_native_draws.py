@@ -8,7 +8,7 @@ import pytest
 
 from liftgrad import Trainer, Value, functional, lift, nn, optim, vmap
 from liftgrad.lift.kernels.twister import MEMORY
-from liftgrad.lift.run.executable import machine_code
+from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.trace.draws import drawing
 
 DTYPES = ["float64", "float32"]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.lift.kernels.emitter import Kernel
 from liftgrad.lift.kernels.instructions import Instructions
-from liftgrad.lift.run.executable import machine_code
+from liftgrad.lift.native.host import machine_code
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation, where
 

@@ -1,22 +1,16 @@
 """Executable: a built program, ready to be called with numbers, natively or by NumPy."""
 
-import os
 import time
-import warnings
 import weakref
 from collections import OrderedDict
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.forks import waited_for
 from liftgrad.lift.ir.groups import View
-from liftgrad.lift.native.cache import KernelCache
-from liftgrad.lift.native.host import known_host
-from liftgrad.lift.native.machine_code import MachineCode
+from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.passes.stages import stages
@@ -332,45 +326,3 @@ class NumpyRun:
     def gradients(self) -> list[Array]:
         """Return all gradients."""
         return [self.gradient(view) for view in self.built.gradients]
-
-
-def machine_code() -> MachineCode | None:
-    """Return this process's compiled kernels, or None, with a warning, where LLVM is missing.
-
-    LIFTGRAD_VECTOR_BITS=128 or 256 makes vectors narrower than the processor's.
-
-    Raises:
-        LiftError: if it is set to something else.
-
-    """
-    chosen = os.environ.get("LIFTGRAD_VECTOR_BITS", "")
-    if chosen not in ("", "128", "256", "512"):
-        raise LiftError(
-            f"LIFTGRAD_VECTOR_BITS is '{chosen}'; set it to 128, 256 or 512, or not at all."
-        )
-    with _loading:
-        return _machine_code(int(chosen) if chosen else None)
-
-
-_loading = waited_for()
-
-
-@lru_cache
-def _machine_code(vector_bits: int | None) -> MachineCode | None:
-    cache = KernelCache.of_user()
-    try:
-        return MachineCode(known_host(cache, vector_bits), cache)
-    except (ImportError, OSError) as error:
-        _warn(f"LLVM cannot be loaded ({error})", "Install llvmlite for native speed.")
-    except RuntimeError as error:
-        # Where it is built for a processor that it cannot describe or write code for.
-        _warn(f"LLVM does not know this processor ({error})", "Another llvmlite may.")
-    return None
-
-
-def _warn(what: str, advice: str) -> None:
-    warnings.warn(
-        f"{what}; lifted functions run on NumPy, more slowly. {advice}",
-        RuntimeWarning,
-        stacklevel=4,
-    )

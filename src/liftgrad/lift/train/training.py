@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from liftgrad.lift.call.structure import LeafGroup, Reading, has_rows
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.function import LiftedFunction
+from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.pipeline import Built
-from liftgrad.lift.run.executable import machine_code
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.portions import Portions, staged
 from liftgrad.lift.run.repeat import Repeat

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import Leaf, Rolled, View
 from liftgrad.lift.native.alignment import zeros
+from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import BRIEF, NativeProgram
 from liftgrad.lift.passes.adjoint import Symbol
 from liftgrad.lift.passes.roll import identity
 from liftgrad.lift.passes.schedule import Assignment, schedule
 from liftgrad.lift.pipeline import constants_of
-from liftgrad.lift.run.executable import machine_code
 from liftgrad.lift.run.parameters import Parameters, Store, in_order
 from liftgrad.optim import Optimizer
 
