@@ -21,7 +21,7 @@ import numpy as np
 
 from liftgrad import Trainer, functional, gpt, lift, nn, optim, vmap
 from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
-from liftgrad.lift.kernels.emitter import kernel
+from liftgrad.lift.kernels.llvm import kernel
 from liftgrad.lift.passes.stages import runs_over_samples
 
 

@@ -10,9 +10,9 @@ from weakref import WeakValueDictionary
 from liftgrad.errors import LiftError
 from liftgrad.lift.forks import waited_for
 from liftgrad.lift.kernels import vector_math
-from liftgrad.lift.kernels.emitter import Kernel
 from liftgrad.lift.kernels.target import Target
 from liftgrad.lift.kernels.twister import TWISTER
+from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native import object_file
 from liftgrad.lift.native.cache import KernelCache
 from liftgrad.version import __version__
