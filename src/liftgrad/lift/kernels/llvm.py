@@ -1,6 +1,6 @@
 """The writer of LLVM IR: kernels for a processor's vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from liftgrad import ops
 from liftgrad.lift.ir.nests import Buffer, Nest
@@ -31,6 +31,16 @@ def _text(writer: "LLVM", accesses: int, tables: int) -> str:
         head.append(f"  %a.{name} = getelementptr ptr, ptr %args, i64 {i}")
         head.append(f"  %{name} = load {kind}, ptr %a.{name}, align 8")
     return "\n".join([*head, *writer.lines, "  ret void", "}"])
+
+
+def module_text(kernels: Iterable[Kernel], target: Target) -> str:
+    """Return one module of the kernels, named @k0, @k1, ..."""
+    kernels = list(kernels)
+    functions = {function for kernel in kernels for function in kernel.functions}
+    parts = [kernel.text.replace("@kernel(", f"@k{i}(", 1) for i, kernel in enumerate(kernels)]
+    return "\n".join(
+        [vector_math.definitions(functions, fma=target.fma) if functions else "", *parts]
+    )
 
 
 class LLVM(Instructions):
