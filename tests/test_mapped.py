@@ -97,7 +97,7 @@ def test_parts_and_views_of_a_map_lie_in_its_file(files):
 
 def test_indices_in_a_file_are_all_checked_before_the_first_step(tmp_path, monkeypatch):
     """A piece of the file at a time; the row is that of the file."""
-    monkeypatch.setattr("liftgrad.lift.train.training._CHECKED_AT_ONCE", 10)
+    monkeypatch.setattr("liftgrad.lift.train.step_data._CHECKED_AT_ONCE", 10)
     words = np.arange(100).reshape(50, 2) % 4
     words[37, 1] = 4
     np.save(tmp_path / "words.npy", words)

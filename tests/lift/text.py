@@ -1,11 +1,12 @@
 """Rolled programs and loop nests as short text, for tests that show them before and after."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from liftgrad import Value
-from liftgrad.lift.call.arguments import read
+from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.function import lift
 from liftgrad.lift.ir.groups import (
     Constants,
@@ -21,7 +22,7 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Number, Program, Reduce
 from liftgrad.lift.passes.schedule import schedule
-from liftgrad.lift.pipeline import Stats, differentiate
+from liftgrad.lift.pipeline import differentiated
 
 
 def values(count: int) -> list[Value]:
@@ -29,19 +30,20 @@ def values(count: int) -> list[Value]:
 
 
 def rolled(function: Any, *arguments: Any, gradient: bool = False) -> Rolled:
-    """Return the program that a function rolls up to."""
+    """Return the program that a function rolls up to; gradients are outputs, too."""
     lifted = lift(function)
-    taken = lifted.arguments(arguments, {})
-    built = lifted.build(taken, read(taken))
+    taken = lifted.source.arguments(arguments, {})
+    built = lifted.source.build(taken, flatten(taken))
     if gradient:
-        differentiate(built, Stats(), unit_seed=True)
-        built.rolled.outputs = [*built.rolled.outputs, *built.gradients]
+        built = differentiated(built, unit_seed=True)
+        return replace(built.rolled, outputs=[*built.rolled.outputs, *built.gradients])
     return built.rolled
 
 
 def scheduled(function: Any, *arguments: Any, gradient: bool = False) -> Program:
     """Return the loop nests that a function becomes."""
-    return schedule(rolled(function, *arguments, gradient=gradient))
+    program = rolled(function, *arguments, gradient=gradient)
+    return schedule(program, program.outputs)
 
 
 def text_of_groups(program: Rolled) -> list[str]:

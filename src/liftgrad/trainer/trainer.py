@@ -338,7 +338,7 @@ class Trainer:
             losses = training.run(batches, steps, lambda: asked() or due())
             finite = np.isfinite(losses).all() and np.isfinite(self._parameters().numbers()).all()
             if not finite:
-                arguments = self.loss.arguments(args, {})
+                arguments = self.loss.source.arguments(args, {})
                 failure = fail(training, arguments, before, batches, losses)
                 losses = losses[: failure.steps]
             training.remember()
@@ -400,7 +400,7 @@ class Trainer:
         if self._training is None:
             digest, of = self._expected_names or (None, 0)
             return digest if of == len(params) else None
-        groups = [g for g in self._training.reading.groups if g.kind == "parameter"]
+        groups = [g for g in self._training.flat.groups if g.kind == "parameter"]
         names = {
             id(v): f"{g.name} {name}"
             for g in groups
@@ -429,19 +429,17 @@ class Trainer:
 
     def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Training:
         """Return the training of the last run, if its programs are right for these arguments."""
-        training = self._training
-        ours = training is not None and training.belongs_to(self.loss, self.optimizer)
-        if training is not None and ours and training.repeats(self.loss.arguments(args, kwargs)):
+        training, source = self._training, self.loss.source
+        ours = training is not None and training.belongs_to(source, self.optimizer)
+        if training is not None and ours and training.repeats(source.arguments(args, kwargs)):
             return training
-        arguments, reading = self.loss.read(args, kwargs)
+        arguments, flat = source.flatten(args, kwargs)
         check_rows(arguments)
         rows = None if self.batch_size is None else rows_of(arguments)
-        if training is not None and ours and training.serves(arguments, reading, rows):
+        if training is not None and ours and training.serves(arguments, flat, rows):
             return training
         self._may_draw()  # The programs that know are about to go.
-        self._training = Training(
-            self.loss, self.optimizer, arguments, reading, rows, self._clipping
-        )
+        self._training = Training(source, self.optimizer, arguments, flat, rows, self._clipping)
         self._best.join(self.optimizer.params)
         if self._expected_names is not None:
             expected, count = self._expected_names

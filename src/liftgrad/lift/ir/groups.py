@@ -154,6 +154,10 @@ class Rolled:
     tables: dict[int, Indices] = field(default_factory=dict)
     """For conditions "this element was taken" the table of which one of each row always is."""
 
+    def copy(self) -> "Rolled":
+        """Return a program of the same groups, to which others may be appended."""
+        return Rolled([*self.groups], self.outputs, dict(self.roles), dict(self.tables))
+
     def add(self, group: Group) -> int:
         """Append a group and return its number."""
         self.groups.append(group)

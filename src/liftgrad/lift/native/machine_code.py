@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.forks import waited_for
+from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.lift.kernels import runtime
 from liftgrad.lift.kernels.llvm import module_text
 from liftgrad.lift.kernels.target import Target
@@ -31,7 +31,7 @@ class MachineCode:
             __version__,
         )
         """What, beside its text, a kernel's machine code depends on."""
-        self.lock = waited_for()
+        self.lock = fork_safe_lock()
         self.addresses: dict[str, int] = {}
         """Of the runtime's functions, which are always loaded."""
         self._known: WeakValueDictionary[bytes, Code] = WeakValueDictionary()

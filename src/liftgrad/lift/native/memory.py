@@ -39,6 +39,11 @@ class NativeProgram:
         """What keeps the code in memory that is at the addresses."""
         self.addresses = [one.address for one in self.loaded]
 
+    @property
+    def different(self) -> int:
+        """How many different kernels there are."""
+        return len({kernel.text for kernel in self.kernels})
+
     def bind(
         self, samples: int, arrays: Mapping[int, Array], without: Collection[int] = ()
     ) -> "Instance":

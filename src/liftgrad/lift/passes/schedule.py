@@ -57,13 +57,16 @@ class Assignment:
     value: View
 
 
-def schedule(rolled: Rolled, assignments: Sequence[Assignment] = ()) -> Program:
-    """Return the nests that compute the rolled program's outputs, and then the assignments.
+def schedule(
+    rolled: Rolled, outputs: Sequence[View], assignments: Sequence[Assignment] = ()
+) -> Program:
+    """Return the nests that compute these outputs of a rolled program, and then the assignments.
 
-    Every group of an output is kept whole in a buffer of its own. A group that is assigned to a
-    whole leaf is computed in that leaf's memory, unless an old number there is read after a new one
-    has taken its place.
+    Every group of an output, and of a value that is assigned, is kept whole in a buffer of its own.
+    A group that is assigned to a whole leaf is computed in that leaf's memory, unless an old number
+    there is read after a new one has taken its place.
     """
+    kept = kept_groups(rolled, [*outputs, *(a.value for a in assignments)])
     in_place = {
         a.value.group: a.leaf
         for a in assignments
@@ -72,7 +75,7 @@ def schedule(rolled: Rolled, assignments: Sequence[Assignment] = ()) -> Program:
         and np.array_equal(a.positions, a.value.positions)
     }
     while True:
-        scheduler = _Scheduler(rolled, assignments, in_place)
+        scheduler = _Scheduler(rolled, kept, assignments, in_place)
         program = scheduler.run()
         late = [
             group
@@ -88,14 +91,18 @@ def schedule(rolled: Rolled, assignments: Sequence[Assignment] = ()) -> Program:
 
 class _Scheduler:
     def __init__(
-        self, rolled: Rolled, assignments: Sequence[Assignment], in_place: dict[int, int]
+        self,
+        rolled: Rolled,
+        kept: Sequence[bool | None],
+        assignments: Sequence[Assignment],
+        in_place: dict[int, int],
     ) -> None:
-        self.rolled, self.assignments, self.in_place = rolled, assignments, in_place
+        self.rolled, self.kept, self.assignments = rolled, kept, assignments
+        self.in_place = in_place
         self.reads: list[tuple[int, set[int]]] = []
         """For each nest the group it computes and the groups it reads."""
         self.overtaken: set[int] = set()
         """Groups in a leaf's memory that would write elements of it which are read later on."""
-        self.kept = kept_groups(rolled)
         self.buffers: list[Buffer] = []
         self.buffer_of: dict[int, int] = {}
         self.tables: list[Indices] = []

@@ -1,6 +1,5 @@
-"""Executable: a built program, ready to be called with numbers, natively or by NumPy."""
+"""Executable: a compiled program, ready to be called with numbers, natively or by NumPy."""
 
-import time
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -10,17 +9,14 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import View
-from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
-from liftgrad.lift.passes.schedule import schedule
-from liftgrad.lift.passes.stages import stages
-from liftgrad.lift.pipeline import Built, Stats, constants_of
+from liftgrad.lift.pipeline import Compiled
+from liftgrad.lift.run.bound import Bound
 from liftgrad.lift.run.numpy_executor import execute
-from liftgrad.lift.run.parameters import Parameters, Store, adding
-from liftgrad.lift.run.portions import Portions, staged
+from liftgrad.lift.run.parameters import MakeUpdate, Parameters, Store, adding, memory_of
 
 if TYPE_CHECKING:
-    from liftgrad.lift.call.seen import Seen
+    from liftgrad.lift.call.first_numbers import FirstNumbers
 
 Array = NDArray[Any]
 Seeds = tuple[float, ...]
@@ -34,29 +30,19 @@ def nobody() -> None:
 
 
 class Executable:
-    """Runs a built program forward, and backward from given adjoints of its results."""
+    """Runs a compiled program forward, and backward from given adjoints of its results."""
 
-    def __init__(self, built: Built, dtype: str, backend: str, stats: Stats) -> None:
-        self.built, self.dtype = built, dtype
-        self.seen: Seen | None = None
+    def __init__(self, made: Compiled, dtype: str, make_update: MakeUpdate) -> None:
+        self.made, self.built, self.dtype = made, made.built, dtype
+        self.make_update = make_update
+        self.seen: FirstNumbers | None = None
         """The numbers that its results were compared for with the eager engine's, until enough."""
-        rolled = built.rolled
-        self.results = rolled.outputs[: built.outputs]
-        rolled.outputs = [*self.results, *built.gradients]
-        self.program_outputs = rolled.outputs
-        since = time.perf_counter()
-        self.program = schedule(rolled)
-        since = stats.time("schedule", since)
-        stats.tensor_operations = len(self.program.nests)
+        self.results = self.built.rolled.outputs
+        self.gradients = self.built.gradients
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
-        self.native: NativeProgram | None = None
-        code = machine_code() if backend == "native" else None
-        if code is not None:
-            self.native = NativeProgram(self.program, constants_of(rolled), code, dtype)
-            stats.kernels = len({k.text for k in self.native.kernels})
-            stats.time("compile", since)
-        groups = [self.program.buffers[nest.out.buffer].group for nest in self.program.nests]
-        self.forward_nests = sum(group < built.forward for group in groups)
+        program = made.program
+        groups = [program.buffers[nest.out.buffer].group for nest in program.nests]
+        self.forward_nests = sum(group < self.built.forward for group in groups)
 
     def size(self) -> int:
         """Return how many bytes it takes, roughly: as measured on sums and networks."""
@@ -69,13 +55,13 @@ class Executable:
 
     def start(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
         """Return something to run the program in, for these parameters (by argument group)."""
-        if self.native is None:
+        if self.made.native is None:
             return NumpyRun(self, samples, parameters)
         stores = [p.store for p in parameters.values()]
         key = (samples, *map(id, stores))
         run = self.instances.get(key)
         if run is None:
-            run = self.instances[key] = NativeRun(self, samples, parameters)
+            run = self.instances[key] = NativeRun(self, self.made.native, samples, parameters)
             # It goes with the parameters that it was made for.
             known = [s for s in stores if s is not None]
             run.ends = [weakref.ref(s, lambda _: self.instances.pop(key, None)) for s in known]
@@ -89,44 +75,37 @@ class NativeRun:
     """One native instance: inputs in, results and gradients out."""
 
     def __init__(
-        self, executable: Executable, samples: int, parameters: dict[int, Parameters]
+        self,
+        executable: Executable,
+        native: NativeProgram,
+        samples: int,
+        parameters: dict[int, Parameters],
     ) -> None:
-        native = executable.native
-        assert native is not None
         built = executable.built
-        own = {
-            built.leaf_of[i]: p.store.numbers for i, p in parameters.items() if p.store is not None
-        }
         # Whoever calls keeps the stores alive, of which the kernels hold the addresses.
         stores = [p.store for p in parameters.values()]
         known = [store for store in stores if store is not None]
         for store in known:
-            store.native = True
+            store.make_update = executable.make_update
             store.runs.add(self)
+        own = memory_of({built.leaf_of[i]: p for i, p in parameters.items()})
         self.stores = [weakref.ref(store) for store in known]
         self.ends: list[weakref.ref[Store]] = []
         """What lets go of it when its parameters are no more."""
         self.executable = executable
         self.owner: Any = nobody
         """The call whose numbers the memory holds."""
-        every = list(range(len(executable.program.nests)))
-        forward = every[: executable.forward_nests]
-        results = {view.group for view in executable.program_outputs}
-        outside = {i for i, b in enumerate(executable.program.buffers) if b.group in results}
-        cut = staged(native, every, samples, outside)
-        if cut is None:
-            self.instance = native.bind(samples, own)
-            self.forward_part = self.instance.part(forward)
-            self.backward_part = self.instance.part(every[executable.forward_nests :])
-            self.whole_part = self.instance.part(every)
-            self.all_portions = None
-        else:
-            plan, local, portion = cut
-            self.instance = native.bind(samples, own, without=local)
-            self.all_portions = Portions(native, plan, self.instance, portion, local)
-            self.forward_portions = Portions(
-                native, stages(executable.program, forward), self.instance, portion, local
-            )
+        self.bound = Bound(native, samples, own, executable.made.outputs, built.sizes)
+        every = range(len(executable.made.program.nests))
+        self.whole_part = self.bound.part(every)
+        self.forward_part = self.bound.part(every[: executable.forward_nests])
+        # What lives within a stage is not there any more when portions have run.
+        self.backward_part = (
+            self.whole_part
+            if self.bound.in_portions
+            else self.bound.part(every[executable.forward_nests :])
+        )
+        self.instance = self.bound.instance
         self.foreseen = bool(parameters) and built.single
         """Whether the gradient is computed along with the result."""
         self.seeds: Seeds | None = None
@@ -135,8 +114,6 @@ class NativeRun:
         """What the gradient has to be multiplied with."""
         self.outdated = False
         """Whether parameters were set after the results were computed from them."""
-        if built.sizes is not None:
-            self.instance.set(built.sizes, np.array([samples]))
         self.result: memoryview | None = None
         """Where the result lies in memory, if there is just one."""
         if built.single:
@@ -144,7 +121,9 @@ class NativeRun:
             part = self.instance.part_of(view.group, view.positions)
             assert part is not None
             self.result = part.reshape(-1).data  # of which indexing gives a float at once
-        self.gradient_parts = [self.instance.part_of(v.group, v.positions) for v in built.gradients]
+        self.gradient_parts = [
+            self.instance.part_of(v.group, v.positions) for v in executable.gradients
+        ]
         """The gradients where they lie in memory, if they lie there in order."""
         self.adding = self._adding(stores)
         self.bytes = sum(buffer.nbytes for buffer in self.instance.buffers)
@@ -163,16 +142,10 @@ class NativeRun:
             # The gradient in the same pass spares a call; portions forget their numbers even. If
             # nobody asks for it, the next call does without.
             self.foreseen = False
-            if self.all_portions is None:
-                self.whole_part.run()
-            else:
-                self.all_portions.run()
+            self.whole_part.run()
             self.seeds = ONE
             return
-        if self.all_portions is None:
-            self.forward_part.run()
-        else:
-            self.forward_portions.run()
+        self.forward_part.run()
         self.seeds, self.outdated = None, False
         for reference in self.stores:
             store = reference()
@@ -196,10 +169,7 @@ class NativeRun:
             )
         if seed is not None:
             self.instance.set(seed, np.array(seeds))
-        if self.all_portions is None:
-            self.backward_part.run()
-        else:
-            self.all_portions.run()
+        self.backward_part.run()
         self.seeds = seeds
 
     def accumulate(self, seeds: Seeds) -> bool:
@@ -251,7 +221,7 @@ class NativeRun:
 
     def gradients(self) -> list[Array]:
         """Return all gradients, to be read before the program runs again."""
-        views = self.executable.built.gradients
+        views = self.executable.gradients
         return [
             self.gradient(view) if part is None or self.scale != 1.0 else part
             for view, part in zip(views, self.gradient_parts, strict=True)
@@ -325,4 +295,4 @@ class NumpyRun:
 
     def gradients(self) -> list[Array]:
         """Return all gradients."""
-        return [self.gradient(view) for view in self.built.gradients]
+        return [self.gradient(view) for view in self.executable.gradients]

@@ -13,9 +13,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from liftgrad.lift.call.arguments import has_attributes_only
-from liftgrad.lift.call.snapshots import Static
-from liftgrad.lift.call.structure import LeafGroup, Reading
+from liftgrad.lift.call.classes import has_attributes_only
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.leaves import LeafGroup
+from liftgrad.lift.call.snapshots import Snapshot
 from liftgrad.lift.run.parameters import Window
 
 
@@ -23,11 +24,11 @@ class Repeat:
     """The last call's arguments, as far as another call has to agree with them."""
 
     def __init__(
-        self, arguments: dict[str, Any], reading: Reading, forget: Callable[[Any], None]
+        self, arguments: dict[str, Any], flat: FlatArguments, forget: Callable[[Any], None]
     ) -> None:
         self.names = tuple(arguments)
-        self.groups = list(reading.groups)
-        group = {g.name: i for i, g in enumerate(reading.groups) if g.kind != "parameter"}
+        self.groups = list(flat.groups)
+        group = {g.name: i for i, g in enumerate(flat.groups) if g.kind != "parameter"}
         places = list(enumerate(arguments.items()))
         self.arrays = [
             (place, group[name], x.dtype, x.shape)
@@ -40,29 +41,29 @@ class Repeat:
         # Models live as long as the user wants them to.
         self.objects = [(place, weakref.ref(x, forget)) for place, x in rest if _is_referable(x)]
         self.same = [(place, x) for place, x in rest if not _is_referable(x)]
-        self.live = reading.containers
+        self.live = flat.containers
         self.frozen = [x.copy() if isinstance(x, _MUTABLE) else x for x in self.live]
         found = [(x, key, number) for x in self.live for key, number in _numbers(x)]
         self.holders, self.keys, self.numbers = ([row[i] for row in found] for i in range(3))
 
     @classmethod
     def of(
-        cls, arguments: dict[str, Any], reading: Reading, forget: Callable[[Any], None]
+        cls, arguments: dict[str, Any], flat: FlatArguments, forget: Callable[[Any], None]
     ) -> Self | None:
         """Return what to remember of a call, or None if its like must be taken apart.
 
         `forget` is called when one of the arguments that only the user keeps alive is no more.
         """
-        parameters = [v for g in reading.groups if g.kind == "parameter" for v in g.values]
-        if not reading.whole or any(type(v) is not Window for v in parameters):
+        parameters = [v for g in flat.groups if g.kind == "parameter" for v in g.values]
+        if not flat.complete or any(type(v) is not Window for v in parameters):
             return None
         own = {id(x) for x in arguments.values() if isinstance(x, np.ndarray)}
         floats = {name for name, x in arguments.items() if x.__class__ is float}
-        for group in reading.groups:
+        for group in flat.groups:
             known = id(group.array) in own if group.array is not None else group.name in floats
             if group.kind != "parameter" and not known:
                 return None
-        return cls(arguments, reading, forget)
+        return cls(arguments, flat, forget)
 
     def taken(self, arguments: Sequence[Any]) -> list[LeafGroup] | None:
         """Return the numbers of these arguments, or None if the last call's program is not theirs.
@@ -111,7 +112,7 @@ class Repeat:
 
 _ARRAY = np.ndarray
 _item: Any = getitem
-_PLAIN = (int, str, bool, bytes, type(None), Static)
+_PLAIN = (int, str, bool, bytes, type(None), Snapshot)
 _MUTABLE = (list, dict, set)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
-from liftgrad.lift.call.structure import LeafGroup
+from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.pipeline import Built
 from liftgrad.lift.run.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
 from liftgrad.lift.run.numpy_executor import execute

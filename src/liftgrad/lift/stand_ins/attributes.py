@@ -10,7 +10,7 @@ import numpy as np
 
 from liftgrad.engine import Value
 from liftgrad.lift.stand_ins.indices import TracedIndex
-from liftgrad.lift.stand_ins.values import Traced, TracedNumber
+from liftgrad.lift.stand_ins.values import TracedNumber, TracedValue
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 
@@ -32,7 +32,7 @@ def _known(name: str) -> property:
 
 
 def _no_graph(name: str) -> property:
-    def ask(_: Traced) -> Any:
+    def ask(_: TracedValue) -> Any:
         raise refused(
             f"{name} of a traced value, which has no graph while the program is being recorded; "
             "return it and look at what the call returns."
@@ -47,7 +47,7 @@ class _Added:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, traced: Traced, _owner: type) -> Any:
+    def __get__(self, traced: TracedValue, _owner: type) -> Any:
         kind: Any = traced.__class__
         attribute = next((vars(c)[self.name] for c in kind.__mro__ if self.name in vars(c)), None)
         if attribute is None:
@@ -59,14 +59,14 @@ def know_attributes(kinds: set[type]) -> None:
     """Give traced values what the user gave these classes of Values, which may be Value itself."""
     for kind in kinds:
         for name in {name for c in kind.__mro__ for name in vars(c)} - _ATTRIBUTES:
-            if not hasattr(Traced, name):
-                setattr(Traced, name, _Added(name))
+            if not hasattr(TracedValue, name):
+                setattr(TracedValue, name, _Added(name))
 
 
 for _name in PUBLIC_OF_NUMBERS:
     setattr(TracedNumber, _name, _known(_name))
     setattr(TracedIndex, _name, _known(_name))
 for _name in ("_op", "_operation", "_adjoints", "_numbers"):
-    setattr(Traced, _name, _no_graph(_name))
+    setattr(TracedValue, _name, _no_graph(_name))
 _ATTRIBUTES = {name for c in Value.__mro__ for name in vars(c)}
 """What Values have by themselves."""

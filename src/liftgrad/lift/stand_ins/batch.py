@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from liftgrad.lift.stand_ins.values import sample_count, total_over_batch
-from liftgrad.lift.trace.tape import Tape
-from liftgrad.lift.user_code import (
+from liftgrad.lift.stand_ins.refusals import (
     ARITHMETIC,
     AS_PICKLE,
     AS_TEXT,
@@ -14,8 +12,10 @@ from liftgrad.lift.user_code import (
     PICKLING,
     TEXT,
     refuse,
-    refused,
 )
+from liftgrad.lift.stand_ins.values import sample_count, total_over_batch
+from liftgrad.lift.trace.tape import Tape
+from liftgrad.lift.user_code import refused
 
 
 class Batch:

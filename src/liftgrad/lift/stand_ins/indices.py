@@ -1,4 +1,4 @@
-"""Traced index: an element of an integer array, known at run time only."""
+"""TracedValue index: an element of an integer array, known at run time only."""
 
 from typing import Any
 
@@ -6,9 +6,7 @@ import numpy as np
 
 from liftgrad import ops
 from liftgrad.derivatives import Variable
-from liftgrad.lift.stand_ins.values import Node, Traced, TracedNumber
-from liftgrad.lift.trace.tape import LEAF, TABLE, TAKE, Tape
-from liftgrad.lift.user_code import (
+from liftgrad.lift.stand_ins.refusals import (
     AS_INTEGER,
     AS_PICKLE,
     AS_TEXT,
@@ -18,8 +16,10 @@ from liftgrad.lift.user_code import (
     TEXT,
     refuse,
     refuse_branch,
-    refused,
 )
+from liftgrad.lift.stand_ins.values import TracedNumber, TracedScalar, TracedValue
+from liftgrad.lift.trace.tape import LEAF, TABLE, TAKE, Tape
+from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
 
@@ -55,7 +55,7 @@ class TracedIndex(Operators):
     def _uniform(self) -> TracedNumber:
         return self._number()._uniform()
 
-    def _apply(self, operation: Operation, *operands: Any) -> Node:  # type: ignore[override]
+    def _apply(self, operation: Operation, *operands: Any) -> TracedScalar:  # type: ignore[override]
         number = self._number()
         operands = tuple(x._number() if isinstance(x, TracedIndex) else x for x in operands)
         return number._apply(operation, *operands)
@@ -83,8 +83,8 @@ class TracedIndex(Operators):
         )
         elements = tape.record((TABLE, *[tape.index_of(x) for x in rows]))
         node = tape.record((TAKE, self._index, elements))
-        if any(type(x) is Traced for x in rows):
-            return Traced(tape, node)
+        if any(type(x) is TracedValue for x in rows):
+            return TracedValue(tape, node)
         return TracedNumber(tape, node, _kind_of_rows(rows))
 
     def _take_pullback(self, g: Any, _y: Any, *rows: Any) -> tuple[Any, ...]:

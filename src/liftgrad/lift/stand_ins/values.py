@@ -1,8 +1,8 @@
-"""Trace: numbers that are not known yet, and note on a tape what the user's function does.
+"""Values: stand-ins for numbers that are not known yet, whose operations go on a tape.
 
-Each stands for one object of the eager program, and does what that would do, or refuses: a `Traced`
-for a Value, a `TracedNumber` for a Python or NumPy number, a `Condition` for a bool, a `Batch` for
-the list of results of a mapped function. `isinstance` takes them for what they stand for.
+Each stands for one object of the eager program, and does what that would do, or refuses: a
+`TracedValue` for a Value, a `TracedNumber` for a Python or NumPy number, a `Condition` for a bool.
+`isinstance` takes them for what they stand for.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from liftgrad import ops
 from liftgrad.derivatives import Variable, innermost
 from liftgrad.engine import Value
 from liftgrad.errors import TraceError
-from liftgrad.lift.stand_ins.number_kinds import (
+from liftgrad.lift.stand_ins.number_classes import (
     OPERATORS,
     is_numpy,
     is_plain_number,
@@ -21,8 +21,7 @@ from liftgrad.lift.stand_ins.number_kinds import (
     numpy_operations,
     stands_for,
 )
-from liftgrad.lift.trace.tape import BATCH_TOTAL, CONSTANT, LEAF, SAMPLES_LEAF, Tape
-from liftgrad.lift.user_code import (
+from liftgrad.lift.stand_ins.refusals import (
     ARITHMETIC,
     AS_INTEGER,
     AS_PICKLE,
@@ -33,13 +32,14 @@ from liftgrad.lift.user_code import (
     TEXT,
     refuse,
     refuse_branch,
-    refused,
 )
+from liftgrad.lift.trace.tape import BATCH_TOTAL, CONSTANT, LEAF, SAMPLES_LEAF, Tape
+from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import OPERATIONS, Operation
 
 
-class Node(Operators):
+class TracedScalar(Operators):
     """A number that is not known yet: operations on it are recorded on its tape."""
 
     __slots__ = ("_index", "_tape")
@@ -48,28 +48,28 @@ class Node(Operators):
         self._tape = tape
         self._index = index
 
-    def _apply(self, operation: Operation, *operands: Any) -> "Node":
+    def _apply(self, operation: Operation, *operands: Any) -> "TracedScalar":
         tape = self._tape
         if len(operands) == 2 and operation is not ops.dot:  # most operations, the quickest way
             a, b = operands
             left, right = type(a), type(b)
-            if left is Traced:
-                if right is Traced or right is TracedNumber:
+            if left is TracedValue:
+                if right is TracedValue or right is TracedNumber:
                     if a._tape is b._tape:
-                        return Traced(tape, tape.record((operation, a._index, b._index)))
+                        return TracedValue(tape, tape.record((operation, a._index, b._index)))
                 elif right is float or right is int:
-                    return Traced(tape, tape.record((operation, a._index, tape.index_of(b))))
-            elif right is Traced:
+                    return TracedValue(tape, tape.record((operation, a._index, tape.index_of(b))))
+            elif right is TracedValue:
                 if left is float or left is int:
-                    return Traced(tape, tape.record((operation, tape.index_of(a), b._index)))
+                    return TracedValue(tape, tape.record((operation, tape.index_of(a), b._index)))
                 if left is TracedNumber and a._tape is b._tape:
-                    return Traced(tape, tape.record((operation, a._index, b._index)))
+                    return TracedValue(tape, tape.record((operation, a._index, b._index)))
             elif operation in OPERATORS:
                 number = self._of_floats(operation, a, b)
                 if number is not None:
                     return number
-        elif len(operands) == 1 and type(self) is Traced:
-            return Traced(tape, tape.record((operation, self._index)))
+        elif len(operands) == 1 and type(self) is TracedValue:
+            return TracedValue(tape, tape.record((operation, self._index)))
         indices = [x._index for x in operands if type(x) in _NUMBERS and x._tape is tape]
         if len(indices) != len(operands):
             indices = []
@@ -83,8 +83,8 @@ class Node(Operators):
         if operation is ops.dot and not len(indices) % 2:
             indices.append(tape.constant(0.0))
         node = tape.record((operation, *indices))
-        if type(self) is Traced or Traced in map(type, operands):
-            return Traced(tape, node)
+        if type(self) is TracedValue or TracedValue in map(type, operands):
+            return TracedValue(tape, node)
         return TracedNumber(tape, node, kind_of_result(operation, operands))
 
     def _of_floats(self, operation: Operation, a: Any, b: Any) -> "TracedNumber | None":
@@ -123,7 +123,7 @@ class Node(Operators):
         if Variable in (type(a), type(b)):
             return NotImplemented  # Python then asks the Variable
         tape = self._tape
-        of_numpy = not {type(a), type(b)} & {Traced, Value} and any(
+        of_numpy = not {type(a), type(b)} & {TracedValue, Value} and any(
             issubclass(stands_for(x), np.generic) for x in (a, b)
         )
         node = tape.record((operation, self._node_of(a), self._node_of(b)))
@@ -157,7 +157,7 @@ class Node(Operators):
             if function in _COMPARED:
                 return getattr(operands[1], _COMPARED[function])(operands[0])
             operation = numpy_operations().get(function)
-            if operation in OPERATORS or (operation and Traced not in map(type, operands)):
+            if operation in OPERATORS or (operation and TracedValue not in map(type, operands)):
                 return operation(*operands)
         raise refused(
             f"NumPy's {function.__name__} of a traced value, which has no number while the program "
@@ -166,13 +166,13 @@ class Node(Operators):
         )
 
 
-class Traced(Node):
+class TracedValue(TracedScalar):
     """A Value that is not known yet."""
 
     __slots__ = ()
 
-    def _constant(self, number: float) -> "Traced":
-        return Traced(self._tape, self._tape.index_of(number))
+    def _constant(self, number: float) -> "TracedValue":
+        return TracedValue(self._tape, self._tape.index_of(number))
 
     # As of eager Values: two are equal if they are the same, a number is compared with.
     def __eq__(self, other: object) -> Any:
@@ -258,15 +258,15 @@ class Traced(Node):
         )
 
     @property
-    def _prev(self) -> tuple["Traced", ...]:
+    def _prev(self) -> tuple["TracedValue", ...]:
         """The operands; none for a leaf, which is how a Module knows its parameters."""
         node = self._tape.nodes[self._index]
         if node[0] is LEAF or node[0] is CONSTANT:
             return ()
-        return tuple([Traced(self._tape, operand) for operand in node[1:]])
+        return tuple([TracedValue(self._tape, operand) for operand in node[1:]])
 
 
-class TracedNumber(Node):
+class TracedNumber(TracedScalar):
     """A Python or NumPy number that is not known yet, without a gradient."""
 
     __slots__ = ("_kind",)
@@ -304,7 +304,7 @@ class TracedNumber(Node):
         return self._compare_with(ops.not_equal, other)
 
     def _compare_with(self, operation: Operation, other: Any) -> Any:
-        if type(other) is Traced or is_plain_number(other):
+        if type(other) is TracedValue or is_plain_number(other):
             return self._compare(operation, self, other)
         if is_numpy(self._kind) and np.ndim(other):
             raise refused(
@@ -383,7 +383,9 @@ class Condition:
         tape = self._tape
         node = tape.record((ops.select, self._index, tape.index_of(a), tape.index_of(b)))
         return (
-            Traced(tape, node) if Traced in (type(a), type(b)) else TracedNumber(tape, node, float)
+            TracedValue(tape, node)
+            if TracedValue in (type(a), type(b))
+            else TracedNumber(tape, node, float)
         )
 
     def _logical(self, operation: Operation, *others: "Condition") -> "Condition":
@@ -453,7 +455,7 @@ class Condition:
         refuse_branch()
 
 
-_NUMBERS = frozenset({Traced, TracedNumber})
+_NUMBERS = frozenset({TracedValue, TracedNumber})
 _FLOATS = frozenset({float, np.float64})
 
 
@@ -484,9 +486,9 @@ def differs(tape: Tape, x: Any) -> bool:
     return tape.depends_on_batch(tape.index_of(innermost(x)))
 
 
-def sample_count(tape: Tape) -> Traced:
+def sample_count(tape: Tape) -> TracedValue:
     """Return how many samples there are."""
-    return Traced(tape, tape.leaf(SAMPLES_LEAF, 0))
+    return TracedValue(tape, tape.leaf(SAMPLES_LEAF, 0))
 
 
 def total_over_batch(each: Any, tape: Tape) -> Any:
@@ -499,8 +501,8 @@ def total_over_batch(each: Any, tape: Tape) -> Any:
         return each._record(lambda x: total_over_batch(x, tape), pullback, (each,))
     node = tape.index_of(each)
     if not tape.depends_on_batch(node):
-        return Traced(tape, node) * sample_count(tape)
-    return Traced(tape, tape.record((BATCH_TOTAL, node)))
+        return TracedValue(tape, node) * sample_count(tape)
+    return TracedValue(tape, tape.record((BATCH_TOTAL, node)))
 
 
 def _of_earlier_call() -> TraceError:
@@ -534,7 +536,7 @@ def _arithmetic(name: str) -> Any:
 
 
 for _name in (*(f"__{n}__" for n in ARITHMETIC), "__lt__", "__le__", "__gt__", "__ge__"):
-    if hasattr(Node, _name) and _name not in vars(Condition):
+    if hasattr(TracedScalar, _name) and _name not in vars(Condition):
         setattr(Condition, _name, _arithmetic(_name))
 
 _GRADIENT = (
@@ -547,10 +549,10 @@ _AS_FLOAT = (
     "of those of math."
 )
 
-refuse(Node, TEXT, AS_TEXT)
-refuse(Node, ("copy", "deepcopy", *PICKLING), AS_PICKLE)
-refuse(Node, ("array_function",), _AS_FLOAT)
-refuse(Node, CONVERSIONS, _AS_FLOAT)
+refuse(TracedScalar, TEXT, AS_TEXT)
+refuse(TracedScalar, ("copy", "deepcopy", *PICKLING), AS_PICKLE)
+refuse(TracedScalar, ("array_function",), _AS_FLOAT)
+refuse(TracedScalar, CONVERSIONS, _AS_FLOAT)
 refuse(TracedNumber, ("round", "trunc", "floor", "ceil", *IN_WHOLE_NUMBERS), AS_INTEGER)
 refuse(Condition, [n for n in IN_WHOLE_NUMBERS if f"__{n}__" not in vars(Condition)], AS_INTEGER)
 refuse(Condition, ("array_ufunc", "array_function"), _AS_FLOAT)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from liftgrad.derivatives import Variable
-from liftgrad.lift.call.arguments import flatten_result
+from liftgrad.lift.call.results import flatten_result
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.batch import Batch
-from liftgrad.lift.stand_ins.values import Traced, TracedNumber
+from liftgrad.lift.stand_ins.values import TracedNumber, TracedValue
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import kind_of
 
@@ -96,7 +96,9 @@ def _trace_one(
         tape.mapping -= groups
     leaves, rebuild = flatten_result(result)
     each = [
-        x if type(x) in (Traced, TracedNumber, Variable) else Traced(tape, tape.index_of(x))
+        x
+        if type(x) in (TracedValue, TracedNumber, Variable)
+        else TracedValue(tape, tape.index_of(x))
         for x in leaves
     ]
     return rebuild(iter([Batch(x, tape) for x in each]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from liftgrad.lift.call.structure import LeafGroup
+from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.trace.tape import Node, Tape
 from liftgrad.lift.user_code import user_line
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.derivatives import Variable
 from liftgrad.errors import LiftError
-from liftgrad.lift.call.structure import LeafGroup
+from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.trace.draws import Draws
 from liftgrad.lift.user_code import refused, user_line
 from liftgrad.numbers import to_float

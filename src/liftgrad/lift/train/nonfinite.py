@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
-from liftgrad.lift.call.structure import LeafGroup, Reading
-from liftgrad.lift.function import LiftedFunction
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.run.numpy_executor import function_of
+from liftgrad.lift.source import Source
 from liftgrad.lift.trace.draws import drawing
 from liftgrad.lift.trace.lined_tape import LinedTape
 from liftgrad.lift.trace.tape import (
@@ -39,9 +40,9 @@ _SMOOTH = frozenset(
 
 
 def explain(
-    function: LiftedFunction,
+    source: Source,
     arguments: dict[str, Any],
-    reading: Reading,
+    flat: FlatArguments,
     rows: Array | None = None,
 ) -> str | None:
     """Return what first makes the loss, or else its gradient, nan or infinite; None: unknown.
@@ -49,20 +50,20 @@ def explain(
     What the function draws at random, it draws from Python's `random` as it is now.
 
     Args:
-        function: the lifted loss.
+        source: the lifted loss.
         arguments: of the call at which it happened, by name, with what the function captures.
-        reading: what they consist of, its arrays being those of the batch.
+        flat: their numbers and structure, its arrays being those of the batch.
         rows: the numbers of the batch's samples in the whole data.
 
     """
-    tape = LinedTape(reading.groups)
-    with function.lock:
-        function.build(dict(arguments), reading, tape)
-    numbers = _evaluate(tape, reading.groups, function.dtype)
+    tape = LinedTape(flat.groups)
+    with source.lock:
+        source.build(dict(arguments), flat, tape)
+    numbers = _evaluate(tape, flat.groups, source.dtype)
     (loss,) = tape.outputs
     if np.isfinite(numbers[loss]).all():
         return _derivative(tape, numbers)
-    return _cause(tape, numbers, reading.groups, loss, rows)
+    return _cause(tape, numbers, flat.groups, loss, rows)
 
 
 def _evaluate(tape: Tape, groups: list[LeafGroup], dtype: str) -> list[Array]:

@@ -11,8 +11,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.lift.call.arguments import read
-from liftgrad.lift.function import LiftedFunction
+from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
@@ -25,18 +24,19 @@ from liftgrad.lift.ir.groups import (
     views,
 )
 from liftgrad.lift.pipeline import Built
+from liftgrad.lift.source import Source
 from liftgrad.lift.trace.tape import Node, Tape
 
 Combination = Literal["mean", "total"]
 
 
 def combination(
-    function: LiftedFunction, arguments: dict[str, Any], data: set[str], sizes: set[int]
+    source: Source, arguments: dict[str, Any], data: set[str], sizes: set[int]
 ) -> Combination | None:
     """Return what a function's result on all samples is of its results on portions of them.
 
     Args:
-        function: what is asked about.
+        source: the function that is asked about.
         arguments: all of its arguments, by name.
         data: which of them are arrays with a sample in each row.
         sizes: how many samples the portions have.
@@ -49,12 +49,12 @@ def combination(
     if any(arguments[name].dtype.kind not in "fiu" for name in data):
         return None  # other numbers are a part of the program
     smallest, *larger = sorted({*sizes, min(sizes) + 1})
-    traced = _traced(function, arguments, data, smallest)
+    traced = _traced(source, arguments, data, smallest)
     if traced is None:
         return None
     built, nodes = traced
     for size in larger:
-        other = _traced(function, arguments, data, size)
+        other = _traced(source, arguments, data, size)
         if other is None or other[1] != nodes:
             return None
     kind = _kinds(built)[built.rolled.outputs[0].group]
@@ -62,7 +62,7 @@ def combination(
 
 
 def _traced(
-    function: LiftedFunction, arguments: dict[str, Any], data: set[str], size: int
+    source: Source, arguments: dict[str, Any], data: set[str], size: int
 ) -> tuple[Built, list[Node]] | None:
     """Return the program for so many samples, and its tape; None if it may not be cut."""
     # One row stands for all: only shapes are looked at.
@@ -70,14 +70,14 @@ def _traced(
         name: np.broadcast_to(x[:1], (size, *x.shape[1:])) if name in data else x
         for name, x in arguments.items()
     }
-    reading = read(shown)
-    tape = Tape(reading.groups)
+    flat = flatten(shown)
+    tape = Tape(flat.groups)
     try:
-        with function.lock:
-            built = function.build(shown, reading, tape)
+        with source.lock:
+            built = source.build(shown, flat, tape)
     except Exception:  # noqa: BLE001, the user's code may want another number of samples
         return None
-    names = [group.name for group in reading.groups]
+    names = [group.name for group in flat.groups]
     mapped = {names[i] for i in built.batched_groups}
     used = {names[i] for i in built.leaf_of}
     counted = {names[i] for i in tape.measured} & data

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from liftgrad.errors import TraceError
-from liftgrad.lift.call.snapshots import has_users_attributes
-from liftgrad.lift.capture.reach import Named, attributes_of, reach
+from liftgrad.lift.call.classes import has_users_attributes
+from liftgrad.lift.capture.reachable import Named, attributes_of, reach
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.batch import Batch
 from liftgrad.lift.stand_ins.values import Condition
@@ -28,7 +28,7 @@ from liftgrad.operators import Operators
 from liftgrad.optim import Optimizer
 
 
-class Watched:
+class Copies:
     """Containers, objects and variables, by the names that the user has for them.
 
     The variables of a module, a dict, have no name of their own: "".
@@ -47,7 +47,7 @@ class Watched:
                 raise _changed(user_line(), name)
 
 
-class Live:
+class Originals:
     """What the function may change in earnest, since there is no copy of it.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad.lift.call.snapshots import has_users_attributes, slots_of
+from liftgrad.lift.call.classes import has_users_attributes, slots_of
 from liftgrad.operators import Operators
 
 Named = tuple[str, Any]

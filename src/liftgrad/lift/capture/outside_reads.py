@@ -22,10 +22,10 @@ from typing import Any, Self
 import numpy as np
 
 from liftgrad.errors import TraceError
-from liftgrad.lift.call.snapshots import is_users
-from liftgrad.lift.capture.generators import Generators, draws
-from liftgrad.lift.capture.reach import Named
+from liftgrad.lift.capture.random_generators import Generators, draws
+from liftgrad.lift.capture.reachable import Named
 from liftgrad.lift.capture.variables import Mentioned
+from liftgrad.lift.user_code import is_users_module
 
 
 def _reads(what: str) -> str:
@@ -213,7 +213,7 @@ def _user_of(frame: types.FrameType | None, what: str) -> types.FrameType | None
     """Return the frame of the user's code for which something is read, or None."""
     while frame is not None:
         space = frame.f_globals
-        if is_users(space) and frame.f_code.co_name != "<module>":  # an import of the user's own
+        if is_users_module(space) and frame.f_code.co_name != "<module>":
             return frame
         module = str(space.get("__name__")).partition(".")[0]
         if module in _ASIDE or (what in _DIRECTLY and module not in _HELPERS):

@@ -1,4 +1,4 @@
-"""Captured: what a function finds outside of its arguments, treated as arguments all the same.
+"""Closure: what a function finds outside of its arguments, treated as arguments all the same.
 
 Modules, Values, numbers and containers that a function (or a function it calls, if defined in the
 same module) knows from its closure or its module's globals are looked up at every call, so that
@@ -22,12 +22,16 @@ from typing import Any
 import numpy as np
 
 from liftgrad.engine import Value
-from liftgrad.lift.call.arguments import has_attributes_only
-from liftgrad.lift.call.iterators import is_iterator
-from liftgrad.lift.call.snapshots import Static, is_sized, is_users, is_users_class, snapshot
-from liftgrad.lift.capture.once import running_once
-from liftgrad.lift.capture.reach import reach
-from liftgrad.lift.capture.unchanged import Live, Watched
+from liftgrad.lift.call.classes import (
+    has_attributes_only,
+    is_collection,
+    is_iterator,
+    is_users_class,
+)
+from liftgrad.lift.call.snapshots import Snapshot
+from liftgrad.lift.capture.mutation import Copies, Originals
+from liftgrad.lift.capture.purity import refusing_impurity
+from liftgrad.lift.capture.reachable import reach
 from liftgrad.lift.capture.variables import (
     Default,
     Mentioned,
@@ -42,7 +46,8 @@ from liftgrad.lift.capture.variables import (
     texts_in,
     variables_of,
 )
-from liftgrad.lift.forks import waited_for
+from liftgrad.lift.forks import fork_safe_lock
+from liftgrad.lift.user_code import is_users_module
 from liftgrad.nn import Module
 
 _DATA = (Value, Module, list, tuple, dict, set, frozenset, float, int, str, bytes, np.ndarray)
@@ -56,7 +61,7 @@ class Wrapper:
     function: Callable[..., Any]
 
 
-class Captured:
+class Closure:
     """The variables that a function captures; `taken` are names that its arguments have."""
 
     def __init__(self, function: Callable[..., Any], taken: frozenset[str]) -> None:
@@ -70,7 +75,7 @@ class Captured:
         self.states: dict[int, list[Any]] = {}
         """What code the variables stood for, whenever that changed, by the number of the change."""
         self._numbers = itertools.count()
-        self.look_around()
+        self.find_variables()
 
     def values(self) -> dict[str, Any]:
         """Return what is captured now, by name."""
@@ -83,7 +88,7 @@ class Captured:
                 return known[1]
         found, code = self._found()
         if not _same(code, self.states[self.state]):
-            self.look_around()
+            self.find_variables()
             found, _ = self._found()
         if self.state:
             found[CODE] = self.state
@@ -104,7 +109,7 @@ class Captured:
             return False
         self.classes |= new
         self.passed = passed  # no others: functions that are made for each call would be too many
-        self.look_around()
+        self.find_variables()
         return True
 
     def call(
@@ -130,7 +135,7 @@ class Captured:
                 function.__code__.co_freevars, function.__closure__ or (), strict=True
             )
         }
-        watched = Watched(
+        watched = Copies(
             [
                 *((names[number], cell) for number, cell in cells.items()),
                 *(("", space) for space in spaces.values()),
@@ -138,14 +143,14 @@ class Captured:
             ]
         )
         known, live = self._known_beside(values), self.spaces.values()
-        with running_once(self.function, others, known, live, self.mentioned):
+        with refusing_impurity(self.function, others, known, live, self.mentioned):
             result = copies[id(self.function)](*args, **kwargs)
         watched.check()
         if not self._to_come.isdisjoint(sys.modules):
-            self.look_around()
+            self.find_variables()
         return result
 
-    def call_again(
+    def call_unchecked(
         self,
         values: dict[str, Any],
         args: tuple[Any, ...],
@@ -155,7 +160,7 @@ class Captured:
         """Call the function as `call` does, once it is known to change nothing."""
         values = {name: x for name, x in values.items() if name in self.sources}
         copies, *_ = self._copies(values, stand_ins)
-        live = Live(self.spaces.values(), self._known_beside(values), self.mentioned.names)
+        live = Originals(self.spaces.values(), self._known_beside(values), self.mentioned.names)
         try:
             return copies[id(self.function)](*args, **kwargs)
         finally:
@@ -232,26 +237,26 @@ class Captured:
                 continue
             code.append(value)
             if isinstance(value, partial):  # what it calls may be of a library, and need numbers
-                found[f"{name}'s arguments"] = Static(snapshot(value))
+                found[f"{name}'s arguments"] = Snapshot.of(value)
             if _has_state(kind):
-                found[f"{name}'s attributes"] = Static(snapshot(vars(value)))
+                found[f"{name}'s attributes"] = Snapshot.of(vars(value))
         for name, source in self.statics.items():
             value = source.value()
             kind = value.__class__
-            if _is_data(kind) or (_changes(kind) and is_sized(kind)):
-                found[name] = Static(snapshot(value))
+            if _is_data(kind) or (_changes(kind) and is_collection(kind)):
+                found[name] = Snapshot.of(value)
             elif isinstance(value, partial) or _is_method_of_data(value):
-                found[name] = Static(snapshot(value))
+                found[name] = Snapshot.of(value)
                 code.append(value)
             elif _changes(kind) and source.name in self.mentioned.names:
                 found[name] = value  # which is refused where it is an argument, and here
             else:
                 code.append(value)
                 if _has_state(kind):
-                    found[f"{name}'s attributes"] = Static(snapshot(vars(value)))
+                    found[f"{name}'s attributes"] = Snapshot.of(vars(value))
         return found, code
 
-    def look_around(self) -> None:
+    def find_variables(self) -> None:
         """Find the variables, from what the names that lead to them are bound to now."""
         with _looking:
             self.sources: dict[str, Source | Default] = {}
@@ -335,7 +340,7 @@ class Captured:
             for base in code.__mro__:  # what has a class at hand may make objects of it
                 for name in _CONSTRUCTION:
                     self._watch(vars(base).get(name))
-        elif isinstance(code, types.FunctionType) and is_users(code.__globals__):
+        elif isinstance(code, types.FunctionType) and is_users_module(code.__globals__):
             if id(code) in self._seen or id(code) in self.functions:
                 return
             self._seen.add(id(code))
@@ -394,7 +399,7 @@ class Captured:
                 continue
             seen.add(id(module))
             space = vars(module)
-            if is_users(space):
+            if is_users_module(space):
                 self.spaces[id(space)] = space
                 for name in names & space.keys():
                     inner = Source(None, space, name)
@@ -411,7 +416,7 @@ class Captured:
             sources[name] = source
 
 
-_looking = waited_for()
+_looking = fork_safe_lock()
 _MOST_STATES = 64
 _CONSTRUCTION = ("__init__", "__new__", "__post_init__", "__init_subclass__", "__repr__")
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)

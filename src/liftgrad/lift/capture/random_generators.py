@@ -16,7 +16,7 @@ from typing import Any
 
 from liftgrad.errors import TraceError
 from liftgrad.lift.call.snapshots import snapshot
-from liftgrad.lift.capture.reach import Named
+from liftgrad.lift.capture.reachable import Named
 from liftgrad.lift.threads import is_worker
 
 _DRAWS = frozenset(

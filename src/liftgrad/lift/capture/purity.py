@@ -9,15 +9,15 @@ from contextlib import contextmanager, nullcontext
 from types import FunctionType
 from typing import Any
 
-from liftgrad.lift.capture.generators import Generators
-from liftgrad.lift.capture.outside import Outside, may_read
-from liftgrad.lift.capture.reach import Named, reach
-from liftgrad.lift.capture.unchanged import Live
+from liftgrad.lift.capture.mutation import Originals
+from liftgrad.lift.capture.outside_reads import Outside, may_read
+from liftgrad.lift.capture.random_generators import Generators
+from liftgrad.lift.capture.reachable import Named, reach
 from liftgrad.lift.capture.variables import Mentioned
 
 
 @contextmanager
-def running_once(
+def refusing_impurity(
     function: FunctionType,
     given: Iterable[Named],
     known: Collection[Named],
@@ -37,7 +37,7 @@ def running_once(
         TraceError: at the end of the block, or within.
 
     """
-    live = Live(spaces, known, mentioned.names)
+    live = Originals(spaces, known, mentioned.names)
     found = [*reach(given), *live.reached]
     generators = Generators(found, mentioned.names)
     outside = Outside(generators, found)
