@@ -104,8 +104,9 @@ class Accesses:
             chosen = self.load(access.index, point)
             position = self._plus(position, self.write.times(chosen, str(access.step)))
         if self.strides.batched(access):
-            distance = self.write.distance(self._argument(access))
-            position = self.write.times(position, distance)
+            if position != "0":
+                distance = self.write.distance(self._argument(access))
+                position = self.write.times(position, distance)
             position = self._plus(position, self._sample(point))
         self.block.vector = vector
         return self.block.once(

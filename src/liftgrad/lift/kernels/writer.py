@@ -76,13 +76,13 @@ class Writer(Protocol):
 
     # --- numbers, one or `lanes` at a time ---------------------------------------------------
 
-    def literal(self, value: float, lanes: int = 1) -> str:
+    def literal(self, value: float, lanes: int = 1, /) -> str:
         """Return a number, rounded to the kernel's dtype, in all lanes."""
 
-    def apply(self, operation: Operation, operands: Sequence[str], lanes: int = 1) -> str:
+    def apply(self, operation: Operation, operands: Sequence[str], lanes: int = 1, /) -> str:
         """Return an operation's result."""
 
-    def multiply_add(self, a: str, b: str, c: str, lanes: int = 1) -> str:
+    def multiply_add(self, a: str, b: str, c: str, lanes: int = 1, /) -> str:
         """Return a·b + c, which may be rounded once only."""
 
     # --- control -----------------------------------------------------------------------------
@@ -95,6 +95,7 @@ class Writer(Protocol):
         carried: Sequence[str],
         body: Body,
         lanes: int = 1,
+        /,
     ) -> list[str]:
         """Write a loop that carries numbers, given the initial ones; return the last ones."""
 
