@@ -1,4 +1,4 @@
-"""Hypothesis profiles, repeatable by default (`LIFTGRAD_SOAK=1` searches longer), and Ctrl-C."""
+"""Hypothesis profiles (`LIFTGRAD_SOAK=1` searches longer), checks of each pass, and Ctrl-C."""
 
 import os
 import signal
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+os.environ["LIFTGRAD_VERIFY"] = "1"  # before liftgrad is imported: each pass's result is checked
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=100)
 settings.register_profile(

@@ -19,7 +19,8 @@ from liftgrad.functional import cos, dot, exp, log, maximum, sin, softmax, tanh,
 from liftgrad.lift.function import lift
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.indices import TracedIndex
-from liftgrad.lift.stand_ins.values import TracedScalar, TracedValue
+from liftgrad.lift.stand_ins.scalars import TracedScalar
+from liftgrad.lift.stand_ins.values import TracedValue
 from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.lift.trace.tape import CONSTANT, LEAF, TABLE, TAKE, Tape, number_of
 from liftgrad.numbers import plain

@@ -98,12 +98,12 @@ def test_a_rule_that_is_wrong_by_a_thousandth_is_caught(name, monkeypatch):
 
 def test_a_part_that_lands_in_a_wrong_place_is_caught(monkeypatch):
     program = replace(NETWORK, body=NETWORK.body.format("tanh"))
-    owe = adjoint._owe
+    add_term = adjoint._add_term
 
-    def shifted(program, owed, target, part, alive):
+    def shifted(builder, terms, target, part, alive):
         positions = np.roll(part.positions, 1)
-        owe(program, owed, target, replace(part, positions=positions), alive)
+        add_term(builder, terms, target, replace(part, positions=positions), alive)
 
-    monkeypatch.setattr(adjoint, "_owe", shifted)
+    monkeypatch.setattr(adjoint, "_add_term", shifted)
     with pytest.raises(AssertionError, match="gradient"):
         compare(program, eager_outcome(program), stage_outcomes(program))

@@ -8,6 +8,7 @@ import numpy as np
 from liftgrad import Value
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.function import lift
+from liftgrad.lift.ir.check import check_nests
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
@@ -42,8 +43,10 @@ def rolled(function: Any, *arguments: Any, gradient: bool = False) -> Rolled:
 
 def scheduled(function: Any, *arguments: Any, gradient: bool = False) -> Program:
     """Return the loop nests that a function becomes."""
-    program = rolled(function, *arguments, gradient=gradient)
-    return schedule(program, program.outputs)
+    groups = rolled(function, *arguments, gradient=gradient)
+    program = schedule(groups, groups.outputs)
+    check_nests(program, after="schedule")
+    return program
 
 
 def text_of_groups(program: Rolled) -> list[str]:

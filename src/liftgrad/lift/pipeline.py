@@ -16,7 +16,8 @@ import numpy as np
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaf_names import LeafNames
 from liftgrad.lift.capture.tracing import Trace, Traceable, trace, without_collector
-from liftgrad.lift.ir.groups import Constants, Leaf, Rolled, View
+from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
+from liftgrad.lift.ir.groups import Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
@@ -121,8 +122,11 @@ def compiled(
         with stats.stage("adjoint"):
             built = differentiated(built, unit_seed=built.single or update is not None)
     end = update(built) if update is not None else _results_and_gradients(built)
+    _check(end.rolled, after="update")
     with stats.stage("schedule"):
         program = schedule(end.rolled, end.outputs, end.assignments)
+    if VERIFY:
+        check_nests(program, after="schedule")
     code = machine_code() if backend == "native" else None
     native = None
     if code is not None:
@@ -165,6 +169,7 @@ def recovered(
         with stats.stage("roll"):
             leaves = _leaves(flat, tape)
             rolled = roll(tape.nodes, leaves, traced.outputs)
+    _check(rolled, after="roll")
     built = _built(traced, flat, rolled, leaves)
     stats.scalar_operations = built.scalar_operations
     return built
@@ -178,20 +183,21 @@ def differentiated(built: Built, *, unit_seed: bool) -> Built:
         unit_seed: whether all results' adjoints are 1; else they are a leaf group, the seed.
 
     """
-    rolled = built.rolled.copy()
+    builder = Builder(built.rolled)
     seed = None
     seeds: list[View | None] = []
     if unit_seed:
-        seeds += [rolled.constant(1.0, 1) for _ in rolled.outputs]
+        seeds += [builder.constant(1.0, 1) for _ in builder.outputs]
     else:
-        seed = rolled.add(Leaf("seed", len(rolled.outputs), "input"))
+        seed = builder.add(Leaf("seed", built.outputs, "input"))
         # Results for each sample are arrays, of which no gradient is taken.
         seeds += [
             None if batched else View(seed, np.array([i]))
             for i, batched in enumerate(built.batched_outputs)
         ]
     wanted = [built.leaf_of[i] for i in built.parameter_groups]
-    gradients = adjoint(rolled, seeds, wanted)
+    rolled, gradients = adjoint(builder.program(), seeds, wanted)
+    _check(rolled, after="adjoint")
     return replace(built, rolled=rolled, seed=seed, gradients=gradients)
 
 
@@ -247,6 +253,11 @@ def _per_sample(group: Any, tape: Tape, number: int) -> int:
     if number not in tape.batched or group.array is None:
         return int(group.size)
     return math.prod(group.array.shape[1:])
+
+
+def _check(rolled: Rolled, after: str) -> None:
+    if VERIFY:
+        check_groups(rolled, after)
 
 
 def _constants(rolled: Rolled) -> dict[int, Any]:

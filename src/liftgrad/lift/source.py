@@ -9,6 +9,7 @@ from typing import Any
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.flatten import flatten
+from liftgrad.lift.call.leaf_names import LeafNames
 from liftgrad.lift.capture.closure import Closure
 from liftgrad.lift.compare.checks import (
     FAILURES,
@@ -180,8 +181,27 @@ class Source:
             before_update: how many of its groups come before those of an update, if it has one.
 
         """
-        signature = ", ".join(self.signature.parameters)
-        return listing(self.name, signature, made.built, made.program, before_update)
+        name, built, program = self.name, made.built, made.program
+        leaves = dict(built.names)
+        if built.seed is not None:
+            count = None if built.outputs == 1 else built.outputs
+            leaves[built.seed] = LeafNames(f"∂{name}", [(f"∂{name}", count)])
+        traced = " for one sample" if built.batched_groups else ""
+        sections = [("gradient:", built.forward)]
+        if before_update is not None:
+            sections.append(("update:", before_update))
+        differentiated = [built.leaf_of[i] for i in built.parameter_groups]
+        return listing(
+            f"{name}({', '.join(self.signature.parameters)}): {built.scalar_operations:,} scalar "
+            f"operations{traced} → {len(program.nests):,} loop nests",
+            program,
+            built.rolled,
+            function=name,
+            leaves=leaves,
+            results=built.rolled.outputs,
+            gradients=dict(zip(differentiated, built.gradients, strict=False)),
+            sections=sections,
+        )
 
 
 def _ranks(flat: FlatArguments) -> tuple[Any, ...]:

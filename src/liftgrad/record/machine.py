@@ -22,7 +22,7 @@ from liftgrad import ops
 from liftgrad.lift.kernels.llvm import LLVM
 from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.host import machine_code
-from liftgrad.operators import Operators
+from liftgrad.operators import Symbolic
 from liftgrad.ops import Operation, where
 
 BITS = 23
@@ -150,7 +150,7 @@ def _machine(code: Any) -> NativeMachine | PythonMachine:
 # --- as text ---------------------------------------------------------------------------------
 
 
-class _Symbol(Operators):
+class _Symbol(Symbolic):
     """A number or condition in the text: operations on it append instructions."""
 
     __slots__ = ("name", "text")
@@ -162,31 +162,8 @@ class _Symbol(Operators):
         names = [_name(self.text, x) for x in operands]
         return _Symbol(self.text, self.text.apply(operation, names))
 
-    def _select(self, a: Any, b: Any) -> "_Symbol":
-        return self._apply(ops.select, self, a, b)
-
     def _constant(self, number: float) -> "_Symbol":
         return _Symbol(self.text, self.text.literal(number))
-
-    def __lt__(self, other: Any) -> Any:
-        return self._apply(ops.less, self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._apply(ops.less_equal, self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._apply(ops.less, other, self)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._apply(ops.less_equal, other, self)
-
-    def __eq__(self, other: object) -> Any:
-        return self._apply(ops.equal, self, other)
-
-    def __and__(self, other: Any) -> Any:
-        return self._apply(ops.logical_and, self, other)
-
-    __hash__ = object.__hash__
 
 
 def _name(text: LLVM, x: Any) -> str:

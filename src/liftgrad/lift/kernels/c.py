@@ -12,7 +12,7 @@ from liftgrad.lift.ir.nests import Buffer, Nest
 from liftgrad.lift.kernels import c_operations
 from liftgrad.lift.kernels.coefficients import FORMATS
 from liftgrad.lift.kernels.emitter import emit
-from liftgrad.lift.kernels.powers import power
+from liftgrad.lift.kernels.templates import Operand, applied
 from liftgrad.lift.kernels.writer import Body, Element, Kernel
 from liftgrad.ops import Operation
 
@@ -32,12 +32,11 @@ def kernel(nest: Nest, buffers: Sequence[Buffer], dtype: str, name: str = "kerne
 def source(kernels: Iterable[Kernel]) -> str:
     """Return the text of a C file that defines these functions."""
     kernels = list(kernels)
-    needed = {function for kernel in kernels for function in kernel.functions}
-    definitions = c_operations.definitions(
-        (name, FORMATS[kind].element) for name, _, kind in needed
-    )
-    head = "#include <math.h>\n#include <stdint.h>\n"
-    return "\n".join([head, *definitions, *(kernel.text for kernel in kernels)])
+    helpers = {
+        (name, FORMATS[dtype].element) for kernel in kernels for name, _, dtype in kernel.functions
+    }
+    parts = [*c_operations.definitions(helpers), *[kernel.text for kernel in kernels]]
+    return "\n".join(["#include <math.h>\n#include <stdint.h>\n", *parts])
 
 
 class C:
@@ -144,27 +143,17 @@ class C:
         return text if math.copysign(1.0, value) > 0.0 else f"(-{text})"
 
     def apply(self, operation: Operation, operands: Sequence[str], _lanes: int = 1) -> str:
-        """Return an operation's result, by C's form of the instructions in its template."""
-        if operation.parameter is not None:
-            return power(self.apply, self.literal, operands[0], operation.parameter)
-        results: list[str] = []
+        """Return an operation's result."""
+        return applied(operation, operands, self.apply, self.literal, self._instruction)
 
-        def operand(word: str) -> str:
-            if word == "true":
-                return "1"
-            if word.removeprefix("-").isdecimal():
-                return (results if word[0] == "-" else operands)[int(word)]
-            return self.literal(float(word))
-
-        for instruction in operation.llvm:
-            form = c_operations.form(instruction)
-            if form.helper:
-                self.functions.add((form.helper, 1, self.dtype))
-            expression = form.expression.format(
-                *map(operand, form.operands), T=self.scalar, f=self.suffix
-            )
-            results.append(self.constant("int" if form.condition else self.scalar, expression))
-        return results[-1]
+    def _instruction(self, text: str, operand: Operand) -> str:
+        """Return the result of an instruction of an LLVM template."""
+        form = c_operations.form(text)
+        if form.helper:
+            self.functions.add((form.helper, 1, self.dtype))
+        operands = ["1" if word == "true" else operand(word) for word in form.operands]
+        expression = form.expression.format(*operands, T=self.scalar, f=self.suffix)
+        return self.constant("int" if form.condition else self.scalar, expression)
 
     def multiply_add(self, a: str, b: str, c: str, _lanes: int = 1) -> str:
         """Return a·b + c."""
@@ -184,7 +173,7 @@ class C:
         """Write a loop that carries numbers, given the initial ones; return the last ones."""
         self.count += 1
         index = f"i{self.count}"
-        names = [f"c{self.count}_{j}" for j in range(len(carried))]
+        names = [f"c{self.count}{f'_{j}' if j else ''}" for j in range(len(carried))]
         for name, initial in zip(names, carried, strict=True):
             self.line(f"{self.scalar} {name} = {initial};")
         forward = f"++{index}" if step == 1 else f"{index} += {step}"

@@ -1,15 +1,16 @@
 """The writer of LLVM IR: kernels for a processor's vectors."""
 
+import re
 from collections.abc import Iterable, Sequence
 
-from liftgrad import ops
+from liftgrad.entries import PLACEHOLDER
 from liftgrad.lift.ir.nests import Buffer, Nest
 from liftgrad.lift.kernels import vector_math
 from liftgrad.lift.kernels.coefficients import FORMATS
 from liftgrad.lift.kernels.emitter import emit
 from liftgrad.lift.kernels.instructions import Instructions, literal, suffix, type_of
-from liftgrad.lift.kernels.powers import power
 from liftgrad.lift.kernels.target import Target
+from liftgrad.lift.kernels.templates import Operand, applied
 from liftgrad.lift.kernels.writer import Body, Element, Kernel
 from liftgrad.ops import Operation
 
@@ -112,36 +113,33 @@ class LLVM(Instructions):
         return literal(value, self.scalar, lanes)
 
     def apply(self, operation: Operation, operands: Sequence[str], lanes: int = 1) -> str:
-        """Return an operation's result, by its own template or a function of vector mathematics."""
-        kind = type_of(self.scalar, lanes)
-        if operation is ops.detach:
-            return operands[0]
-        if operation.parameter is not None:
-            return power(
-                lambda operation, operands: self.apply(operation, operands, lanes),
-                lambda value: self.literal(value, lanes),
-                operands[0],
-                operation.parameter,
-            )
-        if not operation.llvm:
-            self.functions.add((operation.name, lanes, self.dtype))
-            symbol = vector_math.symbol(operation.name, lanes, self.dtype)
-            return self.emit(f"call {kind} {symbol}({', '.join(f'{kind} {x}' for x in operands)})")
-        results: list[str] = []
-        for template in operation.llvm:
-            earlier = {f"-{i + 1}": name for i, name in enumerate(reversed(results))}
-            text = template.format(
-                *operands,
-                **earlier,
-                T=kind,
-                I=type_of("i64", lanes),
-                t=suffix(self.scalar, lanes),
-                mask=type_of("i1", lanes),
-                zero=self.literal(0.0, lanes),
-                true="true" if lanes == 1 else "splat (i1 true)",
-            )
-            results.append(self.emit(text))
-        return results[-1]
+        """Return an operation's result."""
+
+        def fill(found: re.Match[str], operand: Operand) -> str:
+            word = found[1]
+            if found[0].startswith("@"):
+                self.functions.add((word, lanes, self.dtype))
+                return vector_math.symbol(word, lanes, self.dtype)
+            return words[word] if word in words else operand(word)
+
+        words = self._words(lanes)
+        return applied(
+            operation,
+            operands,
+            lambda other, given: self.apply(other, given, lanes),
+            lambda value: self.literal(value, lanes),
+            lambda text, operand: self.emit(PLACEHOLDER.sub(lambda x: fill(x, operand), text)),
+        )
+
+    def _words(self, lanes: int) -> dict[str, str]:
+        """Return what the words of a template stand for."""
+        return {
+            "T": type_of(self.scalar, lanes),
+            "I": type_of("i64", lanes),
+            "t": suffix(self.scalar, lanes),
+            "mask": type_of("i1", lanes),
+            "true": "true" if lanes == 1 else "splat (i1 true)",
+        }
 
     def multiply_add(self, a: str, b: str, c: str, lanes: int = 1) -> str:
         """Return a·b + c, rounded once where that is as fast."""

@@ -352,7 +352,7 @@ def computed(built: Built, groups: list[LeafGroup], dtype: str) -> list[float]:
     if built.sizes is not None:
         leaves[built.sizes] = np.array([samples_of(groups, built.batched_groups)], dtype)
     arrays = execute(built.rolled.groups[: built.forward], leaves, dtype)
-    views = built.rolled.outputs[: built.outputs]
+    views = built.rolled.outputs
     return [float(x) for view in views for x in arrays[view.group][view.positions].ravel()]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
+from liftgrad.lift.stand_ins.attributes import ASKED_BY_NUMPY
 from liftgrad.lift.stand_ins.indices import TracedIndex
 from liftgrad.lift.stand_ins.refusals import (
     ARITHMETIC,
@@ -23,7 +24,6 @@ from liftgrad.lift.stand_ins.refusals import (
     refuse,
 )
 from liftgrad.lift.stand_ins.values import (
-    ASKED_BY_NUMPY,
     Condition,
     TracedNumber,
     TracedValue,

@@ -6,6 +6,7 @@ import numpy as np
 
 from liftgrad import ops
 from liftgrad.derivatives import Variable
+from liftgrad.lift.stand_ins.attributes import NumberAttributes, have_attributes_of_numbers
 from liftgrad.lift.stand_ins.refusals import (
     AS_INTEGER,
     AS_PICKLE,
@@ -17,7 +18,7 @@ from liftgrad.lift.stand_ins.refusals import (
     refuse,
     refuse_branch,
 )
-from liftgrad.lift.stand_ins.values import TracedNumber, TracedScalar, TracedValue
+from liftgrad.lift.stand_ins.values import Arithmetic, TracedNumber, TracedValue
 from liftgrad.lift.trace.tape import LEAF, TABLE, TAKE, Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
@@ -55,7 +56,7 @@ class TracedIndex(Operators):
     def _uniform(self) -> TracedNumber:
         return self._number()._uniform()
 
-    def _apply(self, operation: Operation, *operands: Any) -> TracedScalar:  # type: ignore[override]
+    def _apply(self, operation: Operation, *operands: Any) -> Arithmetic:  # type: ignore[override]
         number = self._number()
         operands = tuple(x._number() if isinstance(x, TracedIndex) else x for x in operands)
         return number._apply(operation, *operands)
@@ -111,7 +112,7 @@ class TracedIndex(Operators):
     def __ge__(self, other: Any) -> Any:
         return self._number() >= (other._number() if isinstance(other, TracedIndex) else other)
 
-    __hash__ = TracedNumber.__hash__
+    __hash__ = NumberAttributes.__hash__
 
     def _known(self, name: str) -> Any:
         """Return an attribute that is known of a number without the number."""
@@ -149,6 +150,7 @@ _AS_INDEX = (
     "an element of an integer array is used as an index, but is known at run time only; write "
     "take(table, index) for table[index]."
 )
+have_attributes_of_numbers(TracedIndex)
 refuse(TracedIndex, CONVERSIONS, AS_INTEGER)
 refuse(TracedIndex, ("index", "int"), _AS_INDEX)
 refuse(TracedIndex, IN_WHOLE_NUMBERS, AS_INTEGER)

@@ -67,5 +67,8 @@ def _common_kind(divides: bool, *kinds: type) -> type | None:
 @lru_cache(maxsize=1)
 def numpy_operations() -> dict[Any, Operation]:
     """Return the operations by NumPy's functions."""
-    named = {getattr(np, o.numpy or o.name, None): o for o in OPERATIONS.values()}
-    return {function: o for function, o in named.items() if function is not None}
+    named = {
+        o.numpy if isinstance(o.numpy, str) and o.numpy else name: o
+        for name, o in OPERATIONS.items()
+    }
+    return {getattr(np, name): o for name, o in named.items() if hasattr(np, name)}

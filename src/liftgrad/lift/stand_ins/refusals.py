@@ -76,3 +76,13 @@ AS_INTEGER = (
     "//, %, bits, rounding or conversion of a number that is not known while the program is being "
     "recorded; compute it before the call and pass it."
 )
+AS_KEY = (
+    "a traced number is looked up in a dict or set, and has no number while the program is being "
+    "recorded; compare it with where(x == 1.0, a, b), or use take(list, index) of an integer "
+    "array's element."
+)
+AS_FLOAT = (
+    "float() of a traced value, which has no number while the program is being recorded; keep it "
+    "as it is, with .data to stop its gradient, and use functions of liftgrad.functional instead "
+    "of those of math."
+)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.passes.roll import identity
+from liftgrad.lift.ir.groups import identity
 from liftgrad.mapped import is_mapped, take_rows
 
 Array = NDArray[Any]

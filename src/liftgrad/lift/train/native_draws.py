@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.lift.ir.groups import identity
 from liftgrad.lift.kernels.twister import MEMORY
 from liftgrad.lift.native.memory import Instance
-from liftgrad.lift.passes.roll import identity
 from liftgrad.lift.trace.draws import Draws
 
 Array = NDArray[Any]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from liftgrad.errors import LiftError
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.forks import renew_in_child
-from liftgrad.lift.ir.groups import View
+from liftgrad.lift.ir.groups import Builder, View
 from liftgrad.lift.pipeline import Built, Ending, compiled
 from liftgrad.lift.run.parameters import Parameters
 from liftgrad.lift.source import Source
@@ -61,17 +61,19 @@ class StepRecipe:
             return built
 
         def update(built: Built) -> Ending:
-            rolled = built.rolled.copy()
+            builder = Builder(built.rolled)
             leaves = [built.leaf_of[i] for i in built.parameter_groups]
             parameters = [flat.groups[i].values for i in built.parameter_groups]
-            gradients = clipping.apply(rolled, built.gradients, _held(optimizer, parameters, built))
+            gradients = clipping.apply(
+                builder, built.gradients, _held(optimizer, parameters, built)
+            )
             self.update = add_update(
-                rolled,
+                builder,
                 optimizer,
                 dict(zip(leaves, parameters, strict=True)),
                 dict(zip(leaves, gradients, strict=True)),
             )
-            return Ending(rolled, built.rolled.outputs, self.update.assignments)
+            return Ending(builder.program(), built.rolled.outputs, self.update.assignments)
 
         self.made = compiled(build, update, source.dtype, source.backend, source.stats)
         self.built = self.made.built
