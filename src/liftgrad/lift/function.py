@@ -31,7 +31,7 @@ from liftgrad.lift.run.repeat import Repeat
 from liftgrad.lift.run.results import Prepared, gradients_of
 from liftgrad.lift.source import Source
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
-from liftgrad.lift.train.store_update import store_update
+from liftgrad.lift.update.store_update import store_update
 
 __all__ = ["LiftedFunction", "lift", "lifted"]
 
