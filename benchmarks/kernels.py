@@ -17,7 +17,7 @@ import numpy as np
 from liftgrad import Trainer, functional, gpt, lift, nn, optim, vmap
 from liftgrad.lift.ir.nests import Apply, Expression, Load, Nest, Number, Program, Reduce
 from liftgrad.lift.ir.text import text_of_nest
-from liftgrad.lift.kernels.emitter import kernel
+from liftgrad.lift.kernels.llvm import kernel
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     random.seed(1337)
     trainer, arguments = TASKS[options.task]()
     trainer.run(1, *arguments)
-    training = trainer._training
+    training = trainer._state.training
     step = training.programs[max(training.programs)]
     native = step.native.instance.native
     if options.ir is not None:

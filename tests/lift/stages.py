@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from liftgrad import Value
-from liftgrad.lift.call.arguments import read
+from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.function import lift
 from liftgrad.lift.ir.check import check_nests
 from liftgrad.lift.ir.groups import Rolled
 from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.passes.schedule import schedule
-from liftgrad.lift.pipeline import Stats, differentiate
+from liftgrad.lift.pipeline import differentiated
 
 
 def values(count: int) -> list[Value]:
@@ -20,10 +20,10 @@ def values(count: int) -> list[Value]:
 def rolled(function: Any, *arguments: Any, gradient: bool = False) -> Rolled:
     """Return the program that a function rolls up to; gradients are outputs, too."""
     lifted = lift(function)
-    taken = lifted.arguments(arguments, {})
-    built = lifted.build(taken, read(taken))
+    taken = lifted.source.arguments(arguments, {})
+    built = lifted.source.build(taken, flatten(taken))
     if gradient:
-        differentiate(built, Stats(), unit_seed=True)
+        built = differentiated(built, unit_seed=True)
         return replace(built.rolled, outputs=[*built.rolled.outputs, *built.gradients])
     return built.rolled
 

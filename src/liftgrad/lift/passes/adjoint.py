@@ -278,7 +278,7 @@ def _total_alive(builder: Builder, terms: list[_Term], number: int) -> View | No
         return None
     if all(term.alive is None for term in terms):
         known = View(builder.add(Constants(certain.astype(float))), identity(group.size))
-        return (Symbol(builder, known) > 0.0).view  # type: ignore[no-any-return]
+        return (Symbol(builder, known) > 0.0).view
     only = terms[0].alive
     if len(terms) == 1 and only is not None and only.uniform == 1:  # noqa: SIM102, reads better
         if group.batched or not builder.groups[only.group].batched:
@@ -296,7 +296,7 @@ def _total_alive(builder: Builder, terms: list[_Term], number: int) -> View | No
     total = builder.add(Sum(tuple(counts), group.batched))
     builder.roles[total] = ("#", number)
     uses = Symbol(builder, View(total, identity(group.size)))
-    return (uses > 0.0).view  # type: ignore[no-any-return]
+    return (uses > 0.0).view
 
 
 def _covering(alive: Runs, table: Indices) -> Indices:

@@ -10,11 +10,11 @@ from typing import Any
 from liftgrad import ops
 from liftgrad.lift.ir.groups import Builder, Constants, Elementwise, View, identity
 from liftgrad.numbers import to_float
-from liftgrad.operators import Operators
+from liftgrad.operators import Symbolic
 from liftgrad.ops import Operation
 
 
-class Symbol(Operators):
+class Symbol(Symbolic):
     """Elements of a group of the program that `builder` extends, as one symbolic number."""
 
     __slots__ = ("builder", "view")
@@ -36,31 +36,8 @@ class Symbol(Operators):
         number = builder.add(Elementwise(operation, views, batched))
         return Symbol(builder, View(number, identity(size)))
 
-    def _select(self, a: Any, b: Any) -> "Symbol":
-        return self._apply(ops.select, self, a, b)
-
     def _constant(self, number: float) -> "Symbol":
         return Symbol(self.builder, self.builder.constant(number, len(self.view.positions)))
-
-    def __lt__(self, other: Any) -> Any:
-        return self._apply(ops.less, self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._apply(ops.less_equal, self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._apply(ops.less, other, self)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._apply(ops.less_equal, other, self)
-
-    def __eq__(self, other: object) -> Any:
-        return self._apply(ops.equal, self, other)
-
-    def __and__(self, other: Any) -> Any:
-        return self._apply(ops.logical_and, self, other)
-
-    __hash__ = object.__hash__
 
     @property
     def number(self) -> float | None:

@@ -1,6 +1,7 @@
 """Clipping: `optim.clip_grad_norm_` and `clip_grad_value_` as groups of a training step."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,9 @@ class Clipping:
     max_norm: float | None = None
     clip_value: float | None = None
 
-    def apply(self, builder: Builder, gradients: list[View], held: list[View]) -> list[View]:
+    def apply(
+        self, builder: Builder, gradients: Sequence[View], held: Sequence[View]
+    ) -> list[View]:
         """Return the gradients, clipped.
 
         Args:
