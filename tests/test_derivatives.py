@@ -22,7 +22,8 @@ from liftgrad.lift.stand_ins.indices import TracedIndex
 from liftgrad.lift.stand_ins.scalars import TracedScalar
 from liftgrad.lift.stand_ins.values import TracedValue
 from liftgrad.lift.stand_ins.vmap import vmap
-from liftgrad.lift.trace.tape import CONSTANT, LEAF, TABLE, TAKE, Tape, number_of
+from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TABLE, TAKE, number_of
+from liftgrad.lift.trace.tape import Tape
 from liftgrad.numbers import plain
 from liftgrad.ops import OPERATIONS, Operation, power_constant
 

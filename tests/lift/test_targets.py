@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from llvmlite import binding as llvm
-from text import scheduled, values
+from stages import scheduled, values
 
 from liftgrad import Value, ops
 from liftgrad.functional import mean, relu, softmax, take, tanh, total
@@ -31,7 +31,11 @@ EXTREMES = (
     -np.inf,
     np.nan,
 )
-WIDTHS = [bits for bits in (128, 256, 512) if bits <= host().vector_bits]
+WIDEST = host().vector_bits
+WIDTHS = [
+    *(pytest.param(bits, marks=pytest.mark.thorough) for bits in (128, 256, 512) if bits < WIDEST),
+    WIDEST,
+]
 
 
 @pytest.fixture(params=WIDTHS)

@@ -9,7 +9,7 @@ from typing import Any
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.flatten import flatten
-from liftgrad.lift.call.leaf_names import LeafNames
+from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.closure import Closure
 from liftgrad.lift.compare.checks import (
     FAILURES,
@@ -66,7 +66,7 @@ class Source:
         """Return all arguments of a call, and their numbers and structure."""
         arguments = self.arguments(args, kwargs)
         flat = flatten(arguments)
-        if self.closure.watch(flat.classes, flat.opaque):
+        if self.closure.add_code(flat.classes, flat.opaque):
             return self.flatten(args, kwargs)
         return arguments, flat
 

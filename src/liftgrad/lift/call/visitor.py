@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.call.classes import (
@@ -23,6 +22,7 @@ from liftgrad.lift.call.iterators import RefusedIterator
 from liftgrad.lift.call.keys import STATIC, Leaf
 from liftgrad.lift.call.leaves import LeafGroup, LeafKind
 from liftgrad.nn import Module
+from liftgrad.variable import Variable
 
 
 class Visitor:

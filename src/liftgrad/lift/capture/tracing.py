@@ -17,11 +17,11 @@ from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.flatten import substitute
 from liftgrad.lift.call.leaves import LeafKind
 from liftgrad.lift.call.results import flatten_result
-from liftgrad.lift.capture.mutation import Copies
+from liftgrad.lift.purity.mutation import Copies
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.attributes import know_attributes
-from liftgrad.lift.stand_ins.batch import Batch
 from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
+from liftgrad.lift.stand_ins.vmap import Batch
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import line_of
 from liftgrad.operators import Operators

@@ -14,8 +14,15 @@ from typing import Any
 
 from liftgrad.engine import Value
 from liftgrad.lift.compare.checks import Outcome
+from liftgrad.lift.compare.eager_arithmetic import (
+    as_eagerly,
+    computed,
+    each,
+    floats,
+    forward,
+    shaken,
+)
 from liftgrad.lift.pipeline import Built
-from liftgrad.lift.trace.interpreter import as_eagerly, computed, each, floats, forward, shaken
 from liftgrad.lift.trace.lined_tape import LinedTape
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import is_users_file, user_line

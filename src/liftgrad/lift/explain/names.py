@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
-from liftgrad.lift.call.leaf_names import LeafNames
+from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.explain.lines import Line, renaming
 from liftgrad.lift.explain.loops import Loops, row_extents
 from liftgrad.lift.explain.naming import Column, Naming, Paths, array_columns

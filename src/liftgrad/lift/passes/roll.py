@@ -25,7 +25,7 @@ from liftgrad.lift.ir.groups import (
     Take,
     View,
 )
-from liftgrad.lift.trace.tape import CONSTANT, LEAF, TABLE, TAKE, Node, number_of
+from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TABLE, TAKE, Node, number_of
 from liftgrad.ops import Operation
 
 Key = tuple[Any, ...]

@@ -18,7 +18,8 @@ from liftgrad.lift.stand_ins.refusals import (
     refuse_branch,
 )
 from liftgrad.lift.stand_ins.scalars import TracedScalar
-from liftgrad.lift.trace.tape import CONSTANT, LEAF, Tape
+from liftgrad.lift.trace.nodes import CONSTANT, LEAF
+from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import OPERATIONS

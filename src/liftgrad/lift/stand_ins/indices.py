@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.derivatives import Variable
 from liftgrad.lift.stand_ins.attributes import NumberAttributes, have_attributes_of_numbers
 from liftgrad.lift.stand_ins.refusals import (
     AS_INTEGER,
@@ -19,10 +18,12 @@ from liftgrad.lift.stand_ins.refusals import (
     refuse_branch,
 )
 from liftgrad.lift.stand_ins.values import Arithmetic, TracedNumber, TracedValue
-from liftgrad.lift.trace.tape import LEAF, TABLE, TAKE, Tape
+from liftgrad.lift.trace.nodes import LEAF, TABLE, TAKE
+from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+from liftgrad.variable import Variable
 
 
 class TracedIndex(Operators):

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.lift.stand_ins.indices import TracedIndex
 from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import to_float
+from liftgrad.variable import Variable
 
 
 def traced_builtins(tape: Tape) -> dict[Any, Any]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.derivatives import Variable, innermost
 from liftgrad.engine import Value
 from liftgrad.lift.stand_ins.attributes import NumberAttributes, ValueAttributes
 from liftgrad.lift.stand_ins.logic import Logic
@@ -25,10 +24,12 @@ from liftgrad.lift.stand_ins.number_classes import (
 )
 from liftgrad.lift.stand_ins.refusals import ARITHMETIC, AS_INTEGER
 from liftgrad.lift.stand_ins.scalars import TracedScalar
-from liftgrad.lift.trace.tape import BATCH_TOTAL, SAMPLES_LEAF, Tape
+from liftgrad.lift.trace.nodes import BATCH_TOTAL, SAMPLES_LEAF
+from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+from liftgrad.variable import Variable, innermost
 
 
 class Arithmetic(TracedScalar):

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafGroup
+from liftgrad.lift.run.drawing import drawing
 from liftgrad.lift.run.numpy_executor import ArrayArithmetic
 from liftgrad.lift.source import Source
-from liftgrad.lift.trace.draws import drawing
 from liftgrad.lift.trace.evaluation import evaluate, leaf_arrays, samples_of
 from liftgrad.lift.trace.lined_tape import LinedTape
-from liftgrad.lift.trace.tape import BATCH_TOTAL, CONSTANT, LEAF, TAKE, Tape
+from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TAKE
+from liftgrad.lift.trace.tape import Tape
 
 Array = NDArray[Any]
 

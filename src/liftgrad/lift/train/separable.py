@@ -26,7 +26,8 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.pipeline import Built
 from liftgrad.lift.source import Source
-from liftgrad.lift.trace.tape import Node, Tape
+from liftgrad.lift.trace.nodes import Node
+from liftgrad.lift.trace.tape import Tape
 
 Combination = Literal["mean", "total"]
 
