@@ -68,6 +68,7 @@ def copied(tmp_path: Path) -> Path:
     return Path(shutil.copytree(PACKAGE, tmp_path / "liftgrad", ignore=ignore))
 
 
+@pytest.mark.process
 def test_imports_go_one_way():
     """No module imports from a layer above its own."""
     result = lint_imports(PACKAGE.parent)
@@ -98,6 +99,7 @@ def test_a_planted_circle_is_caught_in_each_folder(graph, folder):
         ("nn/linear.py", "def late():\n    from liftgrad.lift.stand_ins import values"),
     ],
 )
+@pytest.mark.process
 def test_a_planted_violation_is_caught(copied, module, statement):
     """An upward import is named, even inside a function or for type checkers alone."""
     with (copied / module).open("a") as file:
@@ -108,6 +110,7 @@ def test_a_planted_violation_is_caught(copied, module, statement):
     assert f"liftgrad.{module.removesuffix('.py').replace('/', '.')} -> liftgrad" in result.stdout
 
 
+@pytest.mark.process
 def test_a_module_without_a_layer_is_caught(copied):
     """Every new module belongs to a layer."""
     (copied / "stray.py").write_text('"""Belongs to no layer."""\n')

@@ -332,6 +332,7 @@ def test_whatever_a_header_says_one_error_comes_of_it(header, words, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="it becomes another")
+@pytest.mark.process
 def test_a_file_that_must_not_be_read_is_not_called_missing(folder_of_all):
     """The sentence says what to do."""
     path = folder_of_all / "private"

@@ -557,7 +557,6 @@ def test_a_data_frame_takes_the_table():
 # Interruption and threads.
 
 
-@pytest.mark.usefixtures("python_hears_ctrl_c")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ctrl_c_ends_a_fit_after_a_whole_step(backend, capsys):
     """And the next fit goes on as if nothing had been, to the bit."""
@@ -579,7 +578,6 @@ def test_ctrl_c_ends_a_fit_after_a_whole_step(backend, capsys):
     assert trainer.run(7, model, X, y).loss.tolist() == plain.run(7, again, X, y).loss.tolist()
 
 
-@pytest.mark.usefixtures("python_hears_ctrl_c")
 @pytest.mark.parametrize(
     ("backend", "method"), [("native", "fit"), ("native", "run"), ("numpy", "fit")]
 )
@@ -677,6 +675,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads():
 # Progress.
 
 
+@pytest.mark.process
 def test_progress_shows_on_a_terminal_only():
     """Nothing is written elsewhere."""
     pty = pytest.importorskip("pty")

@@ -30,6 +30,7 @@ __all__ = [
     "lift",
     "losses",
     "nn",
+    "operation",
     "optim",
     "plot",
     "predict",
@@ -41,6 +42,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from liftgrad import data, plot
+    from liftgrad.custom import operation
     from liftgrad.lift import lift
     from liftgrad.lift.stand_ins.vmap import vmap
     from liftgrad.lift.threads import get_num_threads, set_num_threads
@@ -54,6 +56,7 @@ _NAMES_IMPORTED_AT_USE = {
     "EarlyStopping": "trainer",
     "Trainer": "trainer",
     "get_num_threads": "lift.threads",
+    "operation": "custom",
     "predict": "trainer",
     "recording": "record.context",
     "set_num_threads": "lift.threads",

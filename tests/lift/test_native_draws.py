@@ -8,8 +8,8 @@ import pytest
 
 from liftgrad import Trainer, Value, functional, lift, nn, optim, vmap
 from liftgrad.lift.kernels.twister import MEMORY
-from liftgrad.lift.run.executable import machine_code
-from liftgrad.lift.trace.draws import drawing
+from liftgrad.lift.native.host import machine_code
+from liftgrad.lift.run.drawing import drawing
 
 DTYPES = ["float64", "float32"]
 WORDS_READ = [0, 1, 2, 7, 100, 607, 608, 609, 621, 622, 623, 624]

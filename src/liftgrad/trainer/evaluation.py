@@ -64,13 +64,13 @@ class Evaluation:
         """The arguments to train on."""
         self.rows: Order | None = None
         """The rows to cut batches from; None: all."""
-        self.count = rows_of(loss.arguments(args, {})) if batched else None
+        self.count = rows_of(loss.source.arguments(args, {})) if batched else None
         """How many rows an epoch sees; None: an epoch is one step."""
         self.validates = validation is not None
         self.data = Samples(validation if isinstance(validation, tuple) else args)
         """The arguments to evaluate on."""
         if isinstance(validation, tuple):
-            check_rows(loss.arguments(validation, {}))
+            check_rows(loss.source.arguments(validation, {}))
         if validation is None or isinstance(validation, tuple):
             return
         if not is_number(validation):
@@ -111,7 +111,7 @@ class Evaluation:
         """Return the validation loss and the metrics."""
         if not self.validates and not self.metrics:
             return None, {}
-        with evaluating(self.loss.arguments(self.data.args, {})), self.data.reading():
+        with evaluating(self.loss.source.arguments(self.data.args, {})), self.data.reading():
             loss = self.data.number("loss", self.loss) if self.validates else None
             metrics = {}
             for name, metric in self.metrics.items():
@@ -164,7 +164,7 @@ def _split(
     loss: LiftedFunction, args: tuple[Any, ...], fraction: float, seed: int
 ) -> tuple[Order, Order]:
     """Return the rows to train on and those to hold out, the last of a permutation."""
-    arguments = loss.arguments(args, {})
+    arguments = loss.source.arguments(args, {})
     rows = rows_of(arguments)
     given = {id(x) for x in args}
     for name, x in arguments.items():

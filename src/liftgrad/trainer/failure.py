@@ -78,7 +78,7 @@ def fail(
     finite_after(low)
 
     rows = None if batches is None else batches[low]
-    cause = explain(training.function, arguments, training.batch(rows), rows)
+    cause = explain(training.source, arguments, training.batch(rows), rows)
     loss, steps = float(losses[low]), training.optimizer.steps
     taken = "1 step" if steps == 1 else f"{steps} steps"
     if math.isfinite(loss):

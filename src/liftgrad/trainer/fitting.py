@@ -97,7 +97,7 @@ class Fit:
         state, writer = self.state, self.writer
         args, chosen = self.evaluation.training, self.evaluation.rows
         loss = self.evaluation.loss
-        training = state.training_for(loss, args, {})
+        training = state.training_for(loss.source, args, {})
         source = state.batches
         rows = training.rows if chosen is None else len(chosen)
         # Compiling may take long: Ctrl-C ends it at once, since nothing has changed so far.
@@ -116,7 +116,7 @@ class Fit:
             losses = training.run(batches, steps, lambda: asked() or due())
             finite = np.isfinite(losses).all() and np.isfinite(state.parameters().numbers()).all()
             if not finite:
-                arguments = loss.arguments(args, {})
+                arguments = loss.source.arguments(args, {})
                 failure = fail(training, arguments, before, batches, losses)
                 losses = losses[: failure.steps]
             training.remember()

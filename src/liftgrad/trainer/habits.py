@@ -187,7 +187,7 @@ def check_arguments(args: tuple[Any, ...], loss: LiftedFunction, validation: Any
 
     """
     try:
-        loss.arguments(args, {})
+        loss.source.arguments(args, {})
     except TypeError as error:
         raise TypeError(f"{error}; write {call_of(loss)}.") from None
     if not isinstance(validation, tuple):

@@ -90,14 +90,14 @@ class Samples:
             )
 
     def _combination(self, function: LiftedFunction, sizes: set[int]) -> Combination | None:
-        arguments, reading = function.read(self.args, {})
+        arguments, flat = function.source.flatten(self.args, {})
         # The structure may change between epochs, as that of a model that grows.
-        key = id(function), reading.key
+        key = id(function), flat.key
         if key not in self._combinations:
             # Arrays that the function captures are not cut into portions.
             given = {id(x) for x in self.args if self._is_data(x)}
             data = {name for name, x in arguments.items() if id(x) in given}
-            self._combinations[key] = combination(function, arguments, data, sizes)
+            self._combinations[key] = combination(function.source, arguments, data, sizes)
         return self._combinations[key]
 
     def _taken(self, rows: Order | None) -> tuple[Any, ...]:

@@ -4,8 +4,8 @@ import hashlib
 from typing import Any
 
 from liftgrad.errors import CheckpointError
-from liftgrad.lift.function import LiftedFunction
 from liftgrad.lift.run.parameters import Parameters
+from liftgrad.lift.source import Source
 from liftgrad.lift.train.clipping import Clipping
 from liftgrad.lift.train.training import Training
 from liftgrad.optim import Optimizer
@@ -47,7 +47,7 @@ class TrainerState:
             # The arguments of the loss decide which parameters become a store.
             return Parameters(params, "float64", apart=True)
         if self._parameters is None or self._parameters.values != params:
-            self._parameters = Parameters(params, training.function.dtype)
+            self._parameters = Parameters(params, training.source.dtype)
         return self._parameters
 
     def may_draw(self) -> bool:
@@ -69,14 +69,14 @@ class TrainerState:
             return digest if of == len(params) else None
         names = {
             id(value): f"{group.name} {name}"
-            for group in self.training.reading.groups
+            for group in self.training.flat.groups
             if group.kind == "parameter"
             for value, name in zip(group.values, group.names, strict=True)
         }
         return _digest([names.get(id(p), "") for p in params])
 
     def training_for(
-        self, loss: LiftedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, source: Source, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Training:
         """Return the programs for these arguments of a loss: the last ones, if they fit.
 
@@ -86,16 +86,16 @@ class TrainerState:
 
         """
         training, optimizer = self.training, self.optimizer
-        ours = training is not None and training.belongs_to(loss, optimizer)
-        if training is not None and ours and training.repeats(loss.arguments(args, kwargs)):
+        ours = training is not None and training.belongs_to(source, optimizer)
+        if training is not None and ours and training.repeats(source.arguments(args, kwargs)):
             return training
-        arguments, reading = loss.read(args, kwargs)
+        arguments, flat = source.flatten(args, kwargs)
         check_rows(arguments)
         rows = None if self.batches is None else rows_of(arguments)
-        if training is not None and ours and training.serves(arguments, reading, rows):
+        if training is not None and ours and training.serves(arguments, flat, rows):
             return training
         self.may_draw()  # asked before the programs that know are replaced
-        training = Training(loss, optimizer, arguments, reading, rows, self.clipping)
+        training = Training(source, optimizer, arguments, flat, rows, self.clipping)
         self.training = training
         self.best.join(optimizer.params)
         self._check_names()

@@ -112,7 +112,8 @@ class Trainer:
 
         """
         habits.check_count(steps, "steps", self.loss, "run")
-        training, batches = self._state.training_for(self.loss, args, kwargs), self._state.batches
+        training = self._state.training_for(self.loss.source, args, kwargs)
+        batches = self._state.batches
         if training.rows is None or batches is None:
             losses = training.run(None, steps)
         else:
