@@ -1,17 +1,12 @@
-"""The machine that runs recorded tapes: one loop over operations, made from the table of them.
+"""Machines that compute recordings: one loop over nodes, which switches to each one's operation.
 
-A tape is run as it is, node by node, so that graphs that never repeat cost no compiling. Each
-operation's result comes from its LLVM template, each derivative from its rule, which is run once
-on symbols that write instructions. Without LLVM the same is done in Python.
-
-A node is one float64, an exact integer: its operation's code and two numbers of 23 bits. They
-are the operands' numbers; for an operation on a sequence, how many operands there are and where
-they begin in the list of such operands; for a number from outside, where it is in the list of
-those. Lists of floats become arrays in one go.
+A recording is computed as it is, node by node, so that a graph that never repeats costs no
+compiling. Each operation's result comes from its LLVM template, each derivative from its rule,
+which is run once on symbols that write instructions. Without LLVM the same is done in Python.
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -23,49 +18,12 @@ from liftgrad.lift.kernels.llvm import LLVM
 from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.host import machine_code
 from liftgrad.operators import Symbolic
-from liftgrad.ops import Operation, where
-
-BITS = 23
-LIMIT = 1 << BITS
-"""How many nodes a tape may have."""
-INPUT = 0
-"""The code of a number from outside."""
-
-power_by: Operation = Operation(
-    "power_by",
-    ops.power.forward,
-    lambda g, y, a, b: (where(b == 0.0, 0.0, g * (b * ops.power(a, b - 1.0))), 0.0),
-    "{0}^{1}",
-    "**",
-    arity=2,
-)
-"""x**exponent with any constant exponent, which has a number of its own."""
-_EXPONENTS = (2.0, 3.0, -1.0, -2.0, 0.5, -0.5)
-TABLE: tuple[Operation, ...] = (
-    *ops.OPERATIONS.values(),
-    *[ops.power_constant(exponent) for exponent in _EXPONENTS],
-    power_by,
-)
-CODES = {operation: code for code, operation in enumerate(TABLE, 1)}
-OPERATION_OF = {code: operation for operation, code in CODES.items()}
-
-
-class Node(NamedTuple):
-    """A node taken apart."""
-
-    code: int
-    a: int
-    b: int
-
-
-def unpack(node: float) -> Node:
-    """Return what a node holds."""
-    bits = int(node)
-    return Node(bits >> 2 * BITS, bits >> BITS & LIMIT - 1, bits & LIMIT - 1)
+from liftgrad.ops import Operation
+from liftgrad.record.nodes import BITS, INPUT, LIMIT, OPERATION_OF, operands, power_by, unpack
 
 
 class Arrays(NamedTuple):
-    """A tape's memory."""
+    """A recording's memory."""
 
     nodes: NDArray[np.float64]
     inputs: NDArray[np.float64]
@@ -76,7 +34,7 @@ class Arrays(NamedTuple):
 
 
 class PythonMachine:
-    """Runs tapes with the operations' functions on floats."""
+    """Computes with the operations' functions on floats."""
 
     def forward(self, arrays: Arrays, first: int, last: int) -> None:
         """Compute the values first, ..., last - 1."""
@@ -92,32 +50,24 @@ class PythonMachine:
     def backward(
         self, arrays: Arrays, grads: NDArray[np.float64], reached: NDArray[np.uint8], last: int
     ) -> None:
-        """Hand adjoints on from the nodes below `last` that were reached to their operands."""
+        """Add the adjoints of nodes before `last` that are reached to their operands' adjoints."""
         values = arrays.values
         for i in range(last - 1, -1, -1):
             node = unpack(arrays.nodes[i])
             if not reached[i] or node.code == INPUT or OPERATION_OF[node.code].constant:
                 continue
-            places = operands(node, arrays.sequences)
+            indices = operands(node, arrays.sequences)
             pullback = OPERATION_OF[node.code].pullback
             assert pullback is not None
-            adjoints = pullback(float(grads[i]), float(values[i]), *values[places].tolist())
-            for place, adjoint in zip(places, adjoints, strict=True):
+            adjoints = pullback(float(grads[i]), float(values[i]), *values[indices].tolist())
+            for operand, adjoint in zip(indices, adjoints, strict=True):
                 with np.errstate(all="ignore"):
-                    grads[place] += adjoint
-                reached[place] = 1
-
-
-def operands(node: Node, sequences: Sequence[float] | NDArray[np.float64]) -> list[int]:
-    """Return the numbers of a node's operands."""
-    arity = OPERATION_OF[node.code].arity
-    if arity is None:
-        return [int(x) for x in sequences[node.b : node.b + node.a]]
-    return [node.a, node.b][:arity]
+                    grads[operand] += adjoint
+                reached[operand] = 1
 
 
 class NativeMachine:
-    """Runs tapes in machine code, with the GIL released."""
+    """Computes in machine code, with the GIL released."""
 
     def __init__(self, code: Any) -> None:
         texts = [_forward(), _backward()]
@@ -133,7 +83,7 @@ class NativeMachine:
     def backward(
         self, arrays: Arrays, grads: NDArray[np.float64], reached: NDArray[np.uint8], last: int
     ) -> None:
-        """Hand adjoints on from the nodes below `last` that were reached to their operands."""
+        """Add the adjoints of nodes before `last` that are reached to their operands' adjoints."""
         self._backward(*[x.ctypes.data for x in (*arrays, grads, reached)], last)
 
 
