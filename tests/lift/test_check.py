@@ -469,6 +469,7 @@ lift(lambda p, X: [sum(w * x for w, x in zip(p, row)) for row in X])(p, np.ones(
 
 
 @pytest.mark.parametrize("asked", ["1", ""])
+@pytest.mark.process
 def test_a_pass_that_goes_wrong_is_caught_where_it_is_asked_for(asked):
     """Without being asked, nothing is checked: what comes of the defect shows later, or not."""
     environment = {**os.environ, "LIFTGRAD_VERIFY": asked}

@@ -12,7 +12,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift import Backend, DType, lift
 from liftgrad.lift.call.first_numbers import FirstNumbers
 from liftgrad.lift.call.flat_arguments import FlatArguments
-from liftgrad.lift.call.keys import describe, is_among_integers
+from liftgrad.lift.call.many_keys import warning_of_many
 from liftgrad.lift.capture.closure import CODE
 from liftgrad.lift.capture.discovery import Wrapper
 from liftgrad.lift.capture.liftable import why_not_liftable
@@ -28,7 +28,7 @@ from liftgrad.lift.run.repeat import Repeat
 from liftgrad.lift.run.results import Prepared, gradients_of
 from liftgrad.lift.source import Source
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
-from liftgrad.lift.train.store_update import store_update
+from liftgrad.lift.update.store_update import store_update
 
 __all__ = ["LiftedFunction", "lift", "lifted"]
 
@@ -43,9 +43,6 @@ else:
     P, R_co = ParamSpec("P"), TypeVar("R_co", covariant=True)
 Rest = ParamSpec("Rest")
 Instance = TypeVar("Instance")
-_MANY_STRUCTURES = 16
-_MANY_LISTS = 3
-"""After so many programs, lists of integers that vary are likely to go on like that."""
 _MEMORY, _FEW_PROGRAMS = 64 * 2**20, 8
 """Bytes that a function's programs may take, and how many are kept in any case."""
 
@@ -147,20 +144,24 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                             self._compare(prepared.executable, called, now, result)
                         return result  # type: ignore[no-any-return]
                     self._repeat = None
-                arguments, flat = source.flatten(args, kwargs)
-                if flat.differentiated:
-                    return self.function(*args, **kwargs)
-                executable = self._executable(arguments, flat)
-                prepared = Prepared(self.__name__, self.lock, executable, flat.groups)
-                result = prepared.call(flat.groups)
-                self._compare(executable, arguments, flat, result)
-                like = Repeat.of(arguments, flat, self._forget)
-                if like is not None:
-                    self._repeat = like, prepared, flat if executable.seen else None
-                return result  # type: ignore[no-any-return]
+                return self._first_call(args, kwargs)  # type: ignore[no-any-return]
         except Exception as error:
             hide_own_frames(error)
             raise
+
+    def _first_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the program for arguments that are not clearly like those of the last call."""
+        arguments, flat = self.source.flatten(args, kwargs)
+        if flat.differentiated:
+            return self.function(*args, **kwargs)
+        executable = self._executable(arguments, flat)
+        prepared = Prepared(self.__name__, self.lock, executable, flat.groups)
+        result = prepared.call(flat.groups)
+        self._compare(executable, arguments, flat, result)
+        like = Repeat.of(arguments, flat, self._forget)
+        if like is not None:
+            self._repeat = like, prepared, flat if executable.seen else None
+        return result
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Self: ...
@@ -226,9 +227,18 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._programs.add(source.program_key(flat), executable)
         self._last = executable
         self._structures += 1
-        if self._structures > _MANY_LISTS and not self._warned:
+        if not self._warned:
             self._warn_of_many()
         return executable
+
+    def _warn_of_many(self) -> None:
+        if len(self._programs.values) < 2:
+            return  # the one before took too much memory to be kept
+        earlier, later = list(self._programs.values)[-2:]
+        warning = warning_of_many(self.__name__, self._structures, earlier, later, CODE)
+        if warning is not None:
+            self._warned = True
+            warnings.warn(warning, RuntimeWarning, stacklevel=5)
 
     @property
     def program(self) -> Listing:
@@ -248,44 +258,3 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 f"{self.__name__} has no program yet: it is recovered at the first call."
             )
         return self.source.listing(self._last.made)
-
-    def _warn_of_many(self) -> None:
-        if len(self._programs.values) < 2:
-            return  # the one before took too much memory to be kept
-        earlier, later = list(self._programs.values)[-2:]
-        first = next(i for i, (a, b) in enumerate(zip(earlier, later, strict=False)) if a != b)
-        tokens = is_among_integers(later, first)
-        if not tokens and self._structures <= _MANY_STRUCTURES:
-            return
-        self._warned = True
-        argument = next(part for part in reversed(later[: first + 1]) if isinstance(part, str))
-        a, b = describe(earlier[first]), describe(later[first])
-        what = f"one has {a} and the other {b} in {argument}"
-        if argument == CODE:
-            what = "a function, class or module that it uses was replaced by another"
-        warnings.warn(
-            f"{self.__name__} was built for {self._structures} structures of arguments; of the "
-            f"last two, {what}. {_OF_TOKENS if tokens else _advice(later[first])}",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-
-
-_OF_TOKENS = (
-    "Integers in lists are part of the program: pass them as an integer array, padded to one "
-    "length, and look rows up with take(table, i)."
-)
-
-
-def _advice(part: Any) -> str:
-    match part:
-        case ("input" | "index", *_):
-            return "Map over arrays that vary in length with vmap, or pad them."
-        case (kind, str() | int()) if kind in (int, bool, str):
-            return "If it is a number that varies, pass it as a float or in an array."
-        case (kind, str()) if kind is float:
-            return "Attributes are static: pass a number that varies as an argument, or as a Value."
-        case (type(), *_):
-            return "Pad what varies in length or kind."
-        case _:
-            return "Arguments of one structure share one program."

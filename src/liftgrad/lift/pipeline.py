@@ -2,8 +2,8 @@
 
     trace → roll → adjoint → update → schedule → kernels
 
-A call of a lifted function goes all of it but for the update, which a training step has, too. What
-`optimizer.step()` moves natively begins at the update, with gradients that are there already.
+A call of a lifted function takes it without the update; a training step takes all of it.
+`optimizer.step()` joins it at the update, with gradients that were computed before.
 """
 
 import math
@@ -43,11 +43,11 @@ class Built:
     rebuild: Callable[[Iterator[Any]], Any] = next
     """Puts the results' numbers into the structure that the function returned."""
     fixed: dict[int, Any] = field(default_factory=dict)
-    """Results that do not depend on any argument, by place."""
+    """Results that depend on no argument, by their position among all results."""
     batched_groups: set[int] = field(default_factory=set)
     """The arguments' arrays that are mapped over."""
     open_groups: set[int] = field(default_factory=set)
-    """Those of them whose first extent is known at run time: the function did not look at it."""
+    """Those whose first extent is known at run time only: the function did not ask for it."""
     index_bounds: dict[int, Any] = field(default_factory=dict)
     """For each index group the extents of the tables that its positions are used in."""
     parameter_groups: Sequence[int] = ()
@@ -58,7 +58,7 @@ class Built:
     seed: int | None = None
     """The leaf group of the results' adjoints; None: they are 1."""
     gradients: Sequence[View] = ()
-    """By the parameters of each group, once they are there."""
+    """The gradient by each parameter group, after the adjoint."""
     sizes: int | None = None
     """The leaf group of the batch's size as a number."""
     draws: Sequence[Draws] = ()
@@ -78,7 +78,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Groups with what is read of them from outside, and what leaves become by them."""
+    """Groups, those of their elements that are read from outside, and the leaves' new values."""
 
     rolled: Rolled
     outputs: Sequence[View]
@@ -114,7 +114,7 @@ def compiled(
         update: appends how parameters move; None: results and gradients are what is wanted.
         dtype: "float64" or "float32".
         backend: "native" or "numpy", which has no kernels.
-        stats: is told what it took.
+        stats: takes the times and sizes.
 
     """
     built = recover()
@@ -157,8 +157,8 @@ def recovered(
         function: takes the arguments by name, the tape, and `flat`.
         arguments: of the function.
         flat: their numbers and structure; arrays have the shapes that they have there.
-        stats: is told what it took.
-        tape: an empty one to record on, if it is to be looked at later.
+        stats: takes the times and sizes.
+        tape: an empty one to record on, if the caller needs it afterwards.
 
     """
     tape = Tape(flat.groups) if tape is None else tape

@@ -1,4 +1,4 @@
-"""Threads: the number that share a large batch, and the pool that they come from."""
+"""Threads: how many share a large batch, and the pool that they come from."""
 
 import os
 import threading
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 MOST_THREADS = 8
-"""A batch is cut into this many segments, each for one thread."""
+"""A large batch is cut into this many segments, whatever the number of threads."""
 _NAME = "liftgrad"
 _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -41,12 +41,12 @@ def get_num_threads() -> int:
 
 @lru_cache
 def pool() -> ThreadPoolExecutor:
-    """Return the pool, whose threads are started when they are first needed."""
+    """Return the threads, which are started when they are first needed."""
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix=_NAME)
 
 
 def is_worker(thread: threading.Thread) -> bool:
-    """Return whether a thread is one of the pool, which run nothing but kernels."""
+    """Return whether a thread is one of the pool's, which run nothing but kernels."""
     return thread.name.startswith(f"{_NAME}_")
 
 

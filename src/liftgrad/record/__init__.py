@@ -1,1 +1,4 @@
-"""Recording mode: undecorated code goes in, a tape that is run as it is comes out."""
+"""Recording mode: code runs undecorated, its operations are recorded and then computed in bulk.
+
+Each module uses those after it only: context, operators, values, recording, machine, nodes.
+"""

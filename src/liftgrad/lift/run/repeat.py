@@ -1,8 +1,8 @@
-"""Repeat: calls like the last one, without taking their arguments apart again.
+"""Repeat: calls like the last one, whose arguments need not be flattened again.
 
 A training loop calls its loss with the same model and the same or other arrays of one shape.
-Whether a model's structure is still what it was is asked with one comparison of its lists and
-attributes with copies of them, which costs nanoseconds for each parameter.
+One comparison of the model's lists and attributes with copies of them says whether its structure is
+unchanged, at a cost of nanoseconds a parameter.
 """
 
 import weakref
@@ -21,7 +21,7 @@ from liftgrad.lift.run.parameters import Window
 
 
 class Repeat:
-    """The last call's arguments, as far as another call has to agree with them."""
+    """What another call's arguments must have in common with the last one's."""
 
     def __init__(
         self, arguments: dict[str, Any], flat: FlatArguments, forget: Callable[[Any], None]
@@ -38,7 +38,7 @@ class Repeat:
         self.floats = [(place, group[name]) for place, (name, x) in places if x.__class__ is float]
         changing = {place for place, *_ in [*self.arrays, *self.floats]}
         rest = [(place, x) for place, (_, x) in places if place not in changing]
-        # Models live as long as the user wants them to.
+        # Models are held weakly: the user decides how long they live.
         self.objects = [(place, weakref.ref(x, forget)) for place, x in rest if _is_referable(x)]
         self.same = [(place, x) for place, x in rest if not _is_referable(x)]
         self.live = flat.containers
@@ -50,9 +50,9 @@ class Repeat:
     def of(
         cls, arguments: dict[str, Any], flat: FlatArguments, forget: Callable[[Any], None]
     ) -> Self | None:
-        """Return what to remember of a call, or None if its like must be taken apart.
+        """Return what to remember of a call, or None if calls like it must be flattened each time.
 
-        `forget` is called when one of the arguments that only the user keeps alive is no more.
+        `forget` is called once an argument that only the user keeps alive is collected.
         """
         parameters = [v for g in flat.groups if g.kind == "parameter" for v in g.values]
         if not flat.complete or any(type(v) is not Window for v in parameters):
@@ -66,9 +66,9 @@ class Repeat:
         return cls(arguments, flat, forget)
 
     def taken(self, arguments: Sequence[Any]) -> list[LeafGroup] | None:
-        """Return the numbers of these arguments, or None if the last call's program is not theirs.
+        """Return the numbers of these arguments, or None if they may need another program.
 
-        They come in the order of `names`. Once it returned None, it must not be asked again.
+        Arguments come in the order of `names`. After None it must not be called again.
         """
         groups = self.groups
         for place, i, dtype, shape in self.arrays:
@@ -93,7 +93,7 @@ class Repeat:
                 x.__class__ not in _PLAIN or type(known) is not type(x) or x != known
             ):
                 return None
-        # Do containers and objects still consist of what they consisted of?
+        # Do containers and objects still hold the same items?
         before = Window.comparisons
         try:
             # Equality of containers goes by identity first. Windows count the questions they are
@@ -117,7 +117,7 @@ _MUTABLE = (list, dict, set)
 
 
 def _numbers(container: Any) -> Iterator[tuple[Any, int | float]]:
-    """Yield the static numbers that are right in a container, each with its key."""
+    """Yield the static numbers directly in a container, each with its key."""
     if not isinstance(container, set | frozenset):
         items = container.items() if isinstance(container, dict) else enumerate(container)
         yield from ((key, x) for key, x in items if x.__class__ in {int, float})

@@ -21,9 +21,10 @@ from liftgrad.lift.ir.groups import Builder, View
 from liftgrad.lift.pipeline import Built, Ending, compiled
 from liftgrad.lift.run.parameters import Parameters
 from liftgrad.lift.source import Source
-from liftgrad.lift.train.clipping import Clipping
-from liftgrad.lift.train.step_state import StepState
-from liftgrad.lift.train.update import add_update, positions_among, positions_in
+from liftgrad.lift.update.clipping import Clipping
+from liftgrad.lift.update.rules import add_update, positions_among, positions_in
+from liftgrad.lift.update.settings import baked
+from liftgrad.lift.update.step_state import StepState
 from liftgrad.optim import Optimizer
 
 _MOST_RECIPES = 8
@@ -78,15 +79,15 @@ class StepRecipe:
         self.made = compiled(build, update, source.dtype, source.backend, source.stats)
         self.built = self.made.built
         (self.loss,) = self.made.outputs
-        self.settings = _settings(optimizer)
+        self.settings = baked(optimizer)
         self.positions = _positions(optimizer, flat, self.built.parameter_groups)
 
     def fits(self, optimizer: Optimizer, flat: FlatArguments) -> bool:
-        """Tell whether the optimiser moves the same parameters by the same rules."""
-        if self.settings is None or self.settings != _settings(optimizer):
+        """Return whether the optimiser moves the same parameters by the same rules."""
+        if self.settings is None or self.settings != baked(optimizer):
             return False
-        places = _positions(optimizer, flat, self.built.parameter_groups)
-        return all(np.array_equal(a, b) for a, b in zip(self.positions, places, strict=True))
+        positions = _positions(optimizer, flat, self.built.parameter_groups)
+        return all(np.array_equal(a, b) for a, b in zip(self.positions, positions, strict=True))
 
     def state_of(self, optimizer: Optimizer, flat: FlatArguments) -> StepState:
         """Return this optimiser's parameters and state, for the step to read and write."""
@@ -162,24 +163,10 @@ def _held(optimizer: Optimizer, parameters: Sequence[Sequence[Any]], built: Buil
     ]
 
 
-def _settings(optimizer: Optimizer) -> list[Any] | None:
-    """Return what a recipe bakes in of an optimiser; None if that is known only to its class."""
-    rules = optimizer.rules
-    if any(not type(rule).__module__.startswith("liftgrad.") for rule in [optimizer, *rules]):
-        return None
-    return [
-        (type(rule), {name: x for name, x in vars(rule).items() if name not in _NOT_BAKED})
-        for rule in rules
-    ]
-
-
-_NOT_BAKED = ("params", "lr", "steps", "state", "_parts")
-
-
 def _positions(
     optimizer: Optimizer, flat: FlatArguments, parameter_groups: Sequence[int]
 ) -> list[NDArray[np.int64]]:
-    """Return where an optimiser holds the parameters of each group, -1 where it does not."""
+    """Return the positions in an optimiser of each group's parameters; -1: it does not hold one."""
     position_of = positions_in(optimizer)
     found = [positions_among(flat.groups[i].values, position_of) for i in parameter_groups]
     sizes = [len(rule.params) for rule in optimizer.rules]

@@ -16,11 +16,11 @@ from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.run.repeat import Repeat
 from liftgrad.lift.source import Source
-from liftgrad.lift.train.clipping import Clipping
-from liftgrad.lift.train.settings import Settings
 from liftgrad.lift.train.step import step_recipe
 from liftgrad.lift.train.step_data import RunData, StepData
 from liftgrad.lift.train.step_program import StepProgram
+from liftgrad.lift.update.clipping import Clipping
+from liftgrad.lift.update.settings import Settings
 from liftgrad.mapped import take_rows
 from liftgrad.optim import Optimizer
 
@@ -61,12 +61,12 @@ class Training:
         self.like: Repeat | None = None
 
     def belongs_to(self, source: Source, optimizer: Optimizer) -> bool:
-        """Tell whether the programs are of this function and an optimiser with these settings."""
+        """Return whether the programs are of this function and an optimiser with these settings."""
         same = self.source is source and self.optimizer is optimizer
         return same and self.settings.hold(optimizer)
 
     def repeats(self, arguments: dict[str, Any]) -> bool:
-        """Take the numbers of these arguments, if they are clearly like those of the last run."""
+        """Take these arguments' numbers if they are like the last run's; return whether so."""
         if self.like is None or tuple(arguments) != self.like.names:
             return False
         groups = self.like.taken(list(arguments.values()))
@@ -77,7 +77,7 @@ class Training:
         return True
 
     def serves(self, arguments: dict[str, Any], flat: FlatArguments, rows: int | None) -> bool:
-        """Take these arguments, if they are of the same structure with the same parameters."""
+        """Take these arguments if structure and parameters are the same; return whether so."""
         if flat.key != self.flat.key or rows != self.rows:
             return False
         for old, new in zip(self.flat.groups, flat.groups, strict=True):
@@ -87,7 +87,7 @@ class Training:
         return True
 
     def remember(self) -> None:
-        """Make the next run quick, if its arguments are like these."""
+        """Remember the arguments, so that a run with ones like them need not flatten them."""
         if self.like is None or self.like.live is not self.flat.containers:
             self.like = Repeat.of(self.arguments, self.flat, self._forget)
 
@@ -105,7 +105,7 @@ class Training:
         Args:
             batches: the samples of each step, by number; None: all of them at each step.
             steps: how many, if `batches` is None.
-            stop: asked now and then whether to return with the steps taken so far.
+            stop: called between native calls; if it returns True, the steps so far are returned.
 
         """
         self.data.run += 1
@@ -115,7 +115,7 @@ class Training:
             program = self._program(0)
             losses.append(program.run(None, min(left, program.at_once), stop))
             left -= len(losses[-1])
-        # Neighbours of one size run together natively.
+        # Consecutive batches of one size run in one native call.
         alike: list[NDArray[np.int64]] = []
         for batch in batches or ():
             full = alike and len(alike) == self._program(len(alike[0])).at_once
@@ -137,7 +137,7 @@ class Training:
         return flat.with_rows(lambda x: take_rows(x, rows), self.rows)
 
     def prepare(self, sizes: Iterable[int]) -> None:
-        """Build the programs for batches of these sizes (0: all data), if they are not there."""
+        """Build the programs for batches of these sizes (0: all data) that are missing."""
         for size in sizes:
             self._program(size)
 
