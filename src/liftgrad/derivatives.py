@@ -207,7 +207,7 @@ def _gradient(result: Any, variables: Any, level: int) -> Any:
     def derivative(variable: Variable) -> Any:
         adjoint = adjoints.get(variable, 0.0)
         # A constant derivative has the same type as the others.
-        plain = type(adjoint) is float or hasattr(adjoint, "_kind")  # of a traced number
+        plain = type(adjoint) is float or hasattr(adjoint, "_class")  # of a traced number
         kind = variable.primal if plain else None
         return kind._constant(adjoint) if isinstance(kind, Operators) else adjoint
 

@@ -85,7 +85,7 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
             if isinstance(leaf, Operators | Condition | Batch):
                 found.outputs.append(_node_of(leaf, tape))
                 found.batched.append(isinstance(leaf, Batch))
-                found.plain.append(hasattr(leaf, "_kind"))
+                found.plain.append(hasattr(leaf, "_class"))
             else:
                 found.fixed[position] = _known(leaf)
         tape.outputs = found.outputs

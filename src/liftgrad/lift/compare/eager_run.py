@@ -30,6 +30,11 @@ class Outcome:
     gradients: dict[int, list[float]] | None = None
     """The gradient of the one result by the parameters of each leaf group, if it was taken."""
 
+    @property
+    def gradient(self) -> list[float]:
+        """The gradient by all parameters."""
+        return [x for of_group in (self.gradients or {}).values() for x in of_group]
+
 
 def run_eagerly(
     run: Run,

@@ -21,7 +21,7 @@ OPERATORS = frozenset(
 
 def stands_for(x: Any) -> type:
     """Return the class of a number, or of the number that a stand-in stands for."""
-    return x._kind if hasattr(x, "_kind") else type(x)
+    return x._class if hasattr(x, "_class") else type(x)
 
 
 def is_numpy(cls: type) -> bool:
@@ -31,7 +31,7 @@ def is_numpy(cls: type) -> bool:
 
 def is_plain_number(x: object) -> bool:
     """Return whether `x` is, or stands for, a number that is no Value."""
-    return hasattr(x, "_kind") or is_number(x)
+    return hasattr(x, "_class") or is_number(x)
 
 
 def class_of_result(operation: Operation, operands: tuple[Any, ...]) -> type:
