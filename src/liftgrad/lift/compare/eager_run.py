@@ -12,9 +12,8 @@ import numpy as np
 
 from liftgrad.copying import copy_value
 from liftgrad.engine import Value
-from liftgrad.lift.call.flatten import substitute
+from liftgrad.lift.call.flatten import flatten_result, substitute
 from liftgrad.lift.call.leaves import LeafGroup, LeafKind
-from liftgrad.lift.call.results import flatten_result
 from liftgrad.lift.capture.tracing import tracing
 
 Run = Callable[[dict[str, Any], dict[Any, Any]], Any]
