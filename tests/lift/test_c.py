@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from agreement import Outcome, Scheduled, compare, eager_outcome
 from hypothesis import Phase, given, settings
+from stages import scheduled, values
 from strategies import Program, programs
-from text import scheduled, values
 
 from liftgrad import operation, ops
 from liftgrad.errors import LiftError
