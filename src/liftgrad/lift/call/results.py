@@ -17,11 +17,11 @@ def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], An
         flat = [flatten_result(item) for item in result]
         # `build` must not hold on to the result, and to the whole tape with it.
         rebuilds = [rebuild for _, rebuild in flat]
-        kind, by_name = type(result), hasattr(result, "_fields")
+        cls, by_name = type(result), hasattr(result, "_fields")
 
         def build(leaves: Iterator[Any]) -> Any:
             items = [rebuild(leaves) for rebuild in rebuilds]
-            return kind(*items) if by_name else kind(items)
+            return cls(*items) if by_name else cls(items)
 
         return [leaf for leaves, _ in flat for leaf in leaves], build
     if isinstance(result, dict):
