@@ -30,7 +30,7 @@ from liftgrad.lift.ir.nests import (
     Reduce,
     loads,
 )
-from liftgrad.lift.kernels import c
+from liftgrad.lift.kernels.c import writer as c
 from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
-from liftgrad.lift.kernels.llvm import LLVM
+from liftgrad.lift.kernels.llvm.writer import LLVM
 from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.host import machine_code
 from liftgrad.operators import Symbolic

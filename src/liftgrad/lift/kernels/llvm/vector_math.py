@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.kernels.angles import large_angles, sine
-from liftgrad.lift.kernels.coefficients import FORMATS, LOG2_E, LOG_REST, TWO_THIRDS
-from liftgrad.lift.kernels.instructions import (
+from liftgrad.lift.kernels.llvm.angles import large_angles, sine
+from liftgrad.lift.kernels.llvm.coefficients import FORMATS, LOG2_E, LOG_REST, TWO_THIRDS
+from liftgrad.lift.kernels.llvm.instructions import (
     Body,
     Vector,
     fast_two_sum,
