@@ -97,7 +97,7 @@ def test_parts_and_views_of_a_map_lie_in_its_file(files):
 
 def test_indices_in_a_file_are_all_checked_before_the_first_step(tmp_path, monkeypatch):
     """A piece of the file at a time; the row is that of the file."""
-    monkeypatch.setattr("liftgrad.lift.train.training._CHECKED_AT_ONCE", 10)
+    monkeypatch.setattr("liftgrad.lift.train.step_data._CHECKED_AT_ONCE", 10)
     words = np.arange(100).reshape(50, 2) % 4
     words[37, 1] = 4
     np.save(tmp_path / "words.npy", words)
@@ -379,6 +379,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for a pro
 
 
 @linux
+@pytest.mark.process
 def test_an_epoch_needs_memory_for_some_rows_only(tmp_path):
     """A shuffled epoch on a file of 256 MB takes less than 100 MB, its pages included.
 
@@ -390,6 +391,7 @@ def test_an_epoch_needs_memory_for_some_rows_only(tmp_path):
 
 @linux
 @pytest.mark.parametrize("way", ["fraction", "other"])
+@pytest.mark.process
 def test_validation_needs_memory_for_some_rows_only(tmp_path, way):
     """With 40 % of a file of 128 MB held out, or all of it validated on, the same holds."""
     megabytes, printed = growth(tmp_path, way, 1 << 16)

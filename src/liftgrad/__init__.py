@@ -3,7 +3,7 @@
 from liftgrad import loading
 
 if loading.is_command():
-    loading.begin()  # before all imports that take their time
+    loading.begin()  # before the slow imports
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ __all__ = [
     "lift",
     "losses",
     "nn",
+    "operation",
     "optim",
     "plot",
     "predict",
@@ -41,19 +42,21 @@ __all__ = [
 
 if TYPE_CHECKING:
     from liftgrad import data, plot
+    from liftgrad.custom import operation
     from liftgrad.lift import lift
     from liftgrad.lift.stand_ins.vmap import vmap
     from liftgrad.lift.threads import get_num_threads, set_num_threads
     from liftgrad.record.context import recording
     from liftgrad.trainer import Checkpoint, EarlyStopping, Trainer, predict
 
-# These need NumPy, whose import takes longer than all else. `dir()` has them all the same.
+# These need NumPy, which takes longer to import than everything else. `dir()` lists them, too.
 _MODULES_IMPORTED_AT_USE = {"data", "lift", "plot"}
 _NAMES_IMPORTED_AT_USE = {
     "Checkpoint": "trainer",
     "EarlyStopping": "trainer",
     "Trainer": "trainer",
     "get_num_threads": "lift.threads",
+    "operation": "custom",
     "predict": "trainer",
     "recording": "record.context",
     "set_num_threads": "lift.threads",

@@ -1,14 +1,14 @@
 """Python's operators and the methods of scalars, written once for all kinds of them.
 
-Eager Values and traced values inherit from `Operators` and say only what applying an operation
-means to them.
+Eager Values and traced values inherit from `Operators`, the compiler's symbols from `Symbolic`, and
+say only what applying an operation means to them.
 """
 
 from typing import TYPE_CHECKING, Any, Self
 
 from liftgrad import functional, ops
+from liftgrad.entries import OPERATIONS, Operation, example
 from liftgrad.numbers import is_number, to_float
-from liftgrad.ops import OPERATIONS, Operation, example
 
 
 class Operators:
@@ -105,6 +105,53 @@ class Operators:
     else:
         leaky_relu, elu = functional.leaky_relu, functional.elu
         gelu, silu = functional.gelu, functional.silu
+
+
+class Symbolic(Operators):
+    """Operators of symbols, whose numbers are unknown: their comparisons are operations, too.
+
+    The result of a comparison is a condition, again a symbol, which `where` selects by.
+    """
+
+    __slots__ = ()
+
+    def _select(self, a: Any, b: Any) -> Self:
+        return self._apply(ops.select, self, a, b)
+
+    def __lt__(self, other: Any) -> Self:
+        return self._apply(ops.less, self, other)
+
+    def __le__(self, other: Any) -> Self:
+        return self._apply(ops.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Self:
+        return self._apply(ops.less, other, self)
+
+    def __ge__(self, other: Any) -> Self:
+        return self._apply(ops.less_equal, other, self)
+
+    def __eq__(self, other: object) -> Any:
+        return self._apply(ops.equal, self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._apply(ops.not_equal, self, other)
+
+    def __and__(self, other: Any) -> Self:
+        return self._apply(ops.logical_and, self, other)
+
+    def __or__(self, other: Any) -> Self:
+        return self._apply(ops.logical_or, self, other)
+
+    def __invert__(self) -> Self:
+        return self._apply(ops.logical_not, self)
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a branch (if, and, or, not, max, min) on a number that is not known while a program "
+            "is compiled; write where(condition, a, b), maximum(a, b) or minimum(a, b)."
+        )
 
 
 _OPERATORS_OF_NUMPY = {

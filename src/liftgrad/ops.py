@@ -3,127 +3,24 @@
 The engine evaluates `forward` on floats; the derivative rule `pullback(g, y, *operands)` maps the
 adjoint `g` of the result `y` to the adjoints of the operands. A pullback is written once, as
 arithmetic, and runs on floats, on Values (second derivatives) and on the compiler's symbols.
+What else an entry says, and means by it, is in `entries`.
 
 Results follow IEEE 754 and never raise: log(0) is -inf, 0/0 is nan, exp(1000) is inf.
 Derivatives at kinks are PyTorch's: relu 0, abs 0, a tie in maximum one half each, x**0 -> 0.
 
-To add an operation, add its entry here; engine, tracer, compiler and tests read the table.
+To add an operation, write its entry here and enter it; CONTRIBUTING.md has the steps.
 """
 
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from pickle import PicklingError
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
-from liftgrad.numbers import to_float
-
-if TYPE_CHECKING:
-    from liftgrad.engine import Value
-
-Interval = tuple[float, float]
-Adjoints = tuple[Any, ...]
-
-
-class _Documentation:
-    """The docstring of a class, and another one for each instance."""
-
-    def __init__(self, of_class: str | None) -> None:
-        self.of_class = of_class
-
-    def __get__(self, operation: "Operation | None", _kind: Any) -> str | None:
-        return self.of_class if operation is None else _described(operation)
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Operation:
-    """One operation on numbers; call it on floats, Values or traced values."""
-
-    __doc__ = _Documentation(__doc__)
-
-    name: str
-    """The name of its function and method, NumPy's where NumPy has one."""
-    forward: Callable[..., float]
-    pullback: Callable[..., Adjoints] | None
-    """`(g, y, *operands)` to the operands' adjoints; None where the result is a condition."""
-    notation: str
-    """How the operation prints, with {0}, {1} for its operands."""
-    symbol: str
-    """micrograd's `_op`, as graph drawings show it."""
-    arity: int | None = 1
-    """How many operands; None: any number."""
-    precedence: int = 9
-    """How tightly the notation binds, as in Python: 1 comparison, 3 sum, 4 product, ..., 9 call."""
-    llvm: tuple[str, ...] = ()
-    """Instructions on {T} vectors with operands {0}, {1}; {mask} is the type of conditions.
-    Empty: a function of that name from the compiler's vector mathematics."""
-    numpy: str = ""
-    """The NumPy function that computes it on arrays; by default the one of the same name."""
-    domain: tuple[Interval, ...] = ((-3.0, 3.0),)
-    """For the tests: an interval of smooth operands for each operand."""
-    kinks: tuple[tuple[float, ...], ...] = ()
-    """For the tests: operands at which the derivative is a convention."""
-    parameter: float | None = None
-    """A static number that is part of the operation: the exponent in x**2."""
-    constant: bool = False
-    """Whether the result counts as a constant, so that no gradient flows to the operands: not even
-    a zero, which an infinite derivative further down would turn into nan."""
-
-    @overload
-    def __call__(self, *operands: float) -> float: ...
-    @overload
-    def __call__(self, *operands: "Value") -> "Value": ...
-    @overload
-    def __call__(self, *operands: Any) -> Any: ...
-    def __call__(self, *operands: Any) -> Any:
-        """Apply to floats, giving a float, or to Values or traced values, giving one of them."""
-        count = self.arity
-        if len(operands) != count and count is not None:
-            takes = "one number" if count == 1 else f"{count} numbers"
-            raise TypeError(f"{self.name}() takes {takes} and got {len(operands)}; pass {takes}.")
-        for operand in operands:
-            if hasattr(operand, "_apply"):
-                return operand._apply(self, *operands)
-        return self.forward(*map(to_float, operands))
-
-    def __repr__(self) -> str:
-        setting = "" if self.parameter is None else f", {self.parameter}"
-        return f"<operation {self.name}{setting}>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by name: there is one object for each operation, in every process."""
-        if self.parameter is None and OPERATIONS.get(self.name) is not self:
-            raise PicklingError(
-                f"the operation {self.name!r} is not in liftgrad.ops.OPERATIONS, by which it "
-                "would be found again; add it there before pickling."
-            )
-        return lookup, (self.name, self.parameter)
-
-    def __copy__(self) -> "Operation":
-        return self
-
-    def __deepcopy__(self, _memo: Any) -> "Operation":
-        return self
-
-
-def example(operation: Operation) -> tuple[tuple[float, ...], float]:
-    """Return operands and a result of four digits, for a line that shows what an operation does."""
-    operands = (0.5, 2.0)[: operation.arity]
-    return operands, round(operation.forward(*operands), 4)
-
-
-def _described(operation: Operation) -> str:
-    if not operation.arity:
-        return f"Return the {operation.name} of any number of floats, Values or traced values."
-    names = ("x", "y", "z")[: operation.arity]
-    text = f"Return {operation.notation.format(*names)} of floats, Values or traced values."
-    if operation.name not in OPERATIONS:
-        return text
-    operands, result = example(operation)
-    call = f"{operation.name}({', '.join(map(str, operands))})"
-    return f"{text}\n\n>>> round({call}, 4)\n{result}\n"
+from liftgrad.entries import OPERATIONS as OPERATIONS  # noqa: PLC0414, names of ours, too
+from liftgrad.entries import Adjoints as Adjoints  # noqa: PLC0414
+from liftgrad.entries import Operation as Operation  # noqa: PLC0414
+from liftgrad.entries import enter
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
@@ -178,6 +75,11 @@ add = Operation(
     precedence=3,
     llvm=("fadd {T} {0}, {1}",),
     domain=((-3.0, 3.0), (-3.0, 3.0)),
+    numpy="add",
+    exact=lambda mp, a, b: a + b,
+    finite_derivatives=True,
+    linear=True,
+    noun="addition",
 )
 subtract = Operation(
     "subtract",
@@ -189,6 +91,11 @@ subtract = Operation(
     precedence=3,
     llvm=("fsub {T} {0}, {1}",),
     domain=((-3.0, 3.0), (-3.0, 3.0)),
+    numpy="subtract",
+    exact=lambda mp, a, b: a - b,
+    finite_derivatives=True,
+    linear=True,
+    noun="subtraction",
 )
 multiply = Operation(
     "multiply",
@@ -200,6 +107,10 @@ multiply = Operation(
     precedence=4,
     llvm=("fmul {T} {0}, {1}",),
     domain=((-3.0, 3.0), (-3.0, 3.0)),
+    numpy="multiply",
+    exact=lambda mp, a, b: a * b,
+    finite_derivatives=True,
+    noun="product",
 )
 divide: Operation = Operation(
     "divide",
@@ -211,6 +122,9 @@ divide: Operation = Operation(
     precedence=4,
     llvm=("fdiv {T} {0}, {1}",),
     domain=((-3.0, 3.0), (0.3, 3.0)),
+    numpy="divide",
+    exact=lambda mp, a, b: a / b,
+    noun="division",
 )
 negate = Operation(
     "negate",
@@ -221,6 +135,10 @@ negate = Operation(
     precedence=5,
     llvm=("fneg {T} {0}",),
     numpy="negative",
+    exact=lambda mp, a: -a,
+    finite_derivatives=True,
+    linear=True,
+    noun="negation",
 )
 
 
@@ -245,6 +163,10 @@ power: Operation = Operation(
     precedence=6,
     domain=((0.2, 3.0), (-2.0, 2.0)),
     kinks=((0.0, 0.0), (0.0, 2.0)),
+    llvm=("call {T} @{power}({T} {0}, {T} {1})",),
+    numpy="power",
+    exact=lambda mp, a, b: a**b,
+    noun="power",
 )
 
 
@@ -265,6 +187,8 @@ def power_constant(exponent: float) -> Operation:
         precedence=6,
         domain=((0.2, 3.0),),
         parameter=exponent,
+        pickled=lambda entry: (power_constant, (exponent,)),
+        noun="power",
     )
 
 
@@ -277,6 +201,9 @@ absolute = Operation(
     llvm=("call {T} @llvm.fabs.{t}({T} {0})",),
     domain=((0.2, 3.0),),
     kinks=((0.0,),),
+    numpy="absolute",
+    exact=lambda mp, a: abs(a),
+    finite_derivatives=True,
 )
 maximum = Operation(
     "maximum",
@@ -297,6 +224,9 @@ maximum = Operation(
     ),
     domain=((-3.0, -0.5), (0.5, 3.0)),
     kinks=((1.0, 1.0),),
+    numpy=lambda np, a, b: np.where((a > b) | np.isnan(a), a, b),
+    exact=lambda mp, *operands: max(operands),
+    finite_derivatives=True,
 )
 minimum = Operation(
     "minimum",
@@ -316,6 +246,9 @@ minimum = Operation(
     ),
     domain=((-3.0, -0.5), (0.5, 3.0)),
     kinks=((1.0, 1.0),),
+    numpy=lambda np, a, b: np.where((a < b) | np.isnan(a), a, b),
+    exact=lambda mp, *operands: min(operands),
+    finite_derivatives=True,
 )
 
 # --- elementary functions --------------------------------------------------------------------
@@ -355,15 +288,46 @@ def _sigmoid(a: float) -> float:
     return e / (1.0 + e)
 
 
+def _sigmoid_of_arrays(np: Any, a: Any) -> Any:
+    e = np.exp(-np.abs(a))
+    return np.where(a >= 0.0, 1.0, e) / (1.0 + e)
+
+
 def _softplus(a: float) -> float:
     # log(1 + exp(a)) with an exponent that is never positive; max(nan, 0.0) is nan.
     return max(a, 0.0) + math.log1p(math.exp(-abs(a)))
 
 
-exp = Operation("exp", _exp, lambda g, y, a: (g * y,), "exp({0})", "exp")
-expm1 = Operation("expm1", _expm1, lambda g, y, a: (g * (y + 1.0),), "expm1({0})", "expm1")
+exp = Operation(
+    "exp",
+    _exp,
+    lambda g, y, a: (g * y,),
+    "exp({0})",
+    "exp",
+    llvm=("call {T} @{exp}({T} {0})",),
+    numpy="exp",
+    exact="exp",
+)
+expm1 = Operation(
+    "expm1",
+    _expm1,
+    lambda g, y, a: (g * (y + 1.0),),
+    "expm1({0})",
+    "expm1",
+    llvm=("call {T} @{expm1}({T} {0})",),
+    numpy="expm1",
+    exact="expm1",
+)
 log: Operation = Operation(
-    "log", _log, lambda g, y, a: (divide(g, a),), "log({0})", "log", domain=((0.3, 3.0),)
+    "log",
+    _log,
+    lambda g, y, a: (divide(g, a),),
+    "log({0})",
+    "log",
+    domain=((0.3, 3.0),),
+    llvm=("call {T} @{log}({T} {0})",),
+    numpy="log",
+    exact="log",
 )
 log1p = Operation(
     "log1p",
@@ -372,6 +336,9 @@ log1p = Operation(
     "log1p({0})",
     "log1p",
     domain=((-0.7, 3.0),),
+    llvm=("call {T} @{log1p}({T} {0})",),
+    numpy="log1p",
+    exact="log1p",
 )
 sqrt = Operation(
     "sqrt",
@@ -381,6 +348,8 @@ sqrt = Operation(
     "sqrt",
     llvm=("call {T} @llvm.sqrt.{t}({T} {0})",),
     domain=((0.3, 3.0),),
+    numpy="sqrt",
+    exact="sqrt",
 )
 sin = Operation(
     "sin",
@@ -388,6 +357,10 @@ sin = Operation(
     lambda g, y, a: (g * cos(a),),
     "sin({0})",
     "sin",
+    llvm=("call {T} @{sin}({T} {0})",),
+    numpy="sin",
+    exact="sin",
+    activation=True,
 )
 cos: Operation = Operation(
     "cos",
@@ -395,17 +368,41 @@ cos: Operation = Operation(
     lambda g, y, a: (-(g * sin(a)),),
     "cos({0})",
     "cos",
+    llvm=("call {T} @{cos}({T} {0})",),
+    numpy="cos",
+    exact="cos",
 )
-tanh = Operation("tanh", math.tanh, lambda g, y, a: (g * (1.0 - y * y),), "tanh({0})", "tanh")
+tanh = Operation(
+    "tanh",
+    math.tanh,
+    lambda g, y, a: (g * (1.0 - y * y),),
+    "tanh({0})",
+    "tanh",
+    llvm=("call {T} @{tanh}({T} {0})",),
+    numpy="tanh",
+    exact="tanh",
+    activation=True,
+)
 erf = Operation(
     "erf",
     math.erf,
     lambda g, y, a: (g * (exp(-(a * a)) * (2.0 / math.sqrt(math.pi))),),
     "erf({0})",
     "erf",
+    llvm=("call {T} @{erf}({T} {0})",),
+    exact="erf",
+    activation=True,
 )
 sigmoid = Operation(
-    "sigmoid", _sigmoid, lambda g, y, a: (g * (y * (1.0 - y)),), "sigmoid({0})", "sigmoid"
+    "sigmoid",
+    _sigmoid,
+    lambda g, y, a: (g * (y * (1.0 - y)),),
+    "sigmoid({0})",
+    "sigmoid",
+    llvm=("call {T} @{sigmoid}({T} {0})",),
+    numpy=_sigmoid_of_arrays,
+    exact=lambda mp, a: 1 / (1 + mp.exp(-a)),
+    activation=True,
 )
 softplus = Operation(
     "softplus",
@@ -413,6 +410,10 @@ softplus = Operation(
     lambda g, y, a: (g * sigmoid(a),),
     "softplus({0})",
     "softplus",
+    llvm=("call {T} @{softplus}({T} {0})",),
+    numpy=lambda np, a: np.maximum(a, 0.0) + np.log1p(np.exp(-np.abs(a))),
+    exact=lambda mp, a: mp.log(1 + mp.exp(a)),
+    activation=True,
 )
 relu = Operation(
     "relu",
@@ -420,9 +421,13 @@ relu = Operation(
     lambda g, y, a: (where(y <= 0.0, 0.0, g),),
     "relu({0})",
     "ReLU",
-    llvm=("fcmp ole {T} {0}, {zero}", "select {mask} {-1}, {T} {zero}, {T} {0}"),
+    llvm=("fcmp ole {T} {0}, {0.0}", "select {mask} {-1}, {T} {0.0}, {T} {0}"),
     domain=((0.2, 3.0),),
     kinks=((0.0,),),
+    numpy=lambda np, a: np.where(a <= 0.0, a.dtype.type(0.0), a),
+    exact=lambda mp, a: max(a, 0),
+    activation=True,
+    finite_derivatives=True,
 )
 
 # --- over sequences --------------------------------------------------------------------------
@@ -457,9 +462,25 @@ def _largest(*operands: float) -> float:
 
 
 total = Operation(
-    "total", _total, lambda g, y, *terms: (g,) * len(terms), "Σ({*})", "sum", arity=None
+    "total",
+    _total,
+    lambda g, y, *terms: (g,) * len(terms),
+    "Σ({*})",
+    "sum",
+    arity=None,
+    exact=lambda mp, *terms: sum(terms),
+    finite_derivatives=True,
 )
-dot = Operation("dot", _dot, _dot_pullback, "dot({*})", "dot", arity=None)
+dot = Operation(
+    "dot",
+    _dot,
+    _dot_pullback,
+    "dot({*})",
+    "dot",
+    arity=None,
+    exact=lambda mp, a1, a2, b1, b2, start: start + a1 * b1 + a2 * b2,
+    finite_derivatives=True,
+)
 """a_1, ..., a_n, b_1, ..., b_n and, where their number is odd, a number to start from."""
 largest = Operation(
     "largest",
@@ -469,23 +490,16 @@ largest = Operation(
     "max",
     arity=None,
     constant=True,
+    exact=lambda mp, *operands: max(operands),
+    finite_derivatives=True,
 )
 """The largest operand as a constant: no gradient flows, as the shift in softmax needs none."""
 
-OPERATIONS: dict[str, Operation] = {
-    operation.name: operation
-    for operation in (
-        *(add, subtract, multiply, divide, negate, power, absolute, maximum, minimum),
-        *(exp, expm1, log, log1p, sqrt, sin, cos, tanh, erf, sigmoid, softplus, relu),
-        *(total, dot, largest),
-    )
-}
-
-
-def lookup(name: str, parameter: float | None = None) -> Operation:
-    """Return the operation of that name, as stored in a pickle."""
-    return OPERATIONS[name] if parameter is None else power_constant(parameter)
-
+enter(
+    *(add, subtract, multiply, divide, negate, power, absolute, maximum, minimum),
+    *(exp, expm1, log, log1p, sqrt, sin, cos, tanh, erf, sigmoid, softplus, relu),
+    *(total, dot, largest),
+)
 
 # --- conditions ------------------------------------------------------------------------------
 # Comparisons of floats and Values are Python's own and give a bool. Those of traced values are
@@ -504,6 +518,8 @@ def _condition(
         arity=arity,
         precedence=1 if arity == 2 else 2,
         llvm=(llvm,),
+        numpy=name,
+        noun="comparison",
     )
 
 
@@ -523,6 +539,9 @@ select = Operation(
     arity=3,
     llvm=("select {mask} {0}, {T} {1}, {T} {2}",),
     numpy="where",
+    finite_derivatives=True,
+    linear=True,
+    noun="choice",
 )
 from_index = Operation(
     "from_index",
@@ -532,6 +551,7 @@ from_index = Operation(
     "float",
     llvm=("sitofp {I} {0} to {T}",),
     numpy="float64",
+    finite_derivatives=True,
 )
 """An index, known at run time, as a number."""
 detach = Operation(
@@ -542,9 +562,10 @@ detach = Operation(
     "data",
     numpy="positive",
     constant=True,
+    finite_derivatives=True,
 )
 """The operand as a constant; what `.data` of a traced value is."""
 
 CONDITIONS = frozenset({less, less_equal, equal, not_equal, logical_and, logical_or, logical_not})
-LINEAR = frozenset({add, subtract, negate, select})
-"""Operations whose rules take a zero adjoint to zero, whatever the operands."""
+LINEAR = frozenset(entry for entry in (*OPERATIONS.values(), select) if entry.linear)
+"""Operations whose pullbacks take a zero adjoint to zeros, whatever the operands."""

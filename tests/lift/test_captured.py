@@ -460,7 +460,7 @@ def test_libraries_are_not_looked_into():
         lambda x: tanh(x) * math.pi + np.float64(2.0) + nn.Neuron.__call__.__code__.co_argcount
     )
     assert f(Value(0.0)).data == 4.0
-    assert set(f.arguments((Value(0.0),), {})) == {"x"}
+    assert set(f.source.arguments((Value(0.0),), {})) == {"x"}
 
 
 def test_attributes_of_objects_of_libraries():

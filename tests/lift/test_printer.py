@@ -172,7 +172,7 @@ def test_carried_out_as_it_is_printed_a_program_gives_the_results_and_gradients(
     result = function(*arguments)
     result.backward()
     parameters = [p for x in arguments for p in flat(x) if isinstance(p, Value)]
-    by_name = function.arguments(tuple(arguments), {})
+    by_name = function.source.arguments(tuple(arguments), {})
     samples = len(arguments[-1]) if isinstance(arguments[-1], np.ndarray) else None
     reader = Reader(by_name, samples)
     reader.numbers[f"∂{function.__name__}",] = 1.0
@@ -197,7 +197,7 @@ def test_so_does_any_program(program: Program) -> None:
         whole_tables.setattr(printer, "_NUMBERS_IN_NOTE", 1_000_000)
         text = str(function.program)
 
-    reader = Reader(function.arguments(arguments, {}), len(program.X))
+    reader = Reader(function.source.arguments(arguments, {}), len(program.X))
     batched = function._last.built.batched_outputs
     seeds = iter(weights)
     for i, each in enumerate(batched):

@@ -100,7 +100,7 @@ def test_a_result_outlives_its_program():
 def test_kernels_stay_loaded_as_long_as_a_program_uses_them(monkeypatch):
     """And no longer, but for some that are likely to be used again."""
     code = MachineCode(host(), KernelCache(None))
-    monkeypatch.setattr("liftgrad.lift.run.executable.machine_code", lambda: code)
+    monkeypatch.setattr("liftgrad.lift.pipeline.machine_code", lambda: code)
     monkeypatch.setattr(machine_code_module, "_MOST_RECENT", 0)
     functions = [lift(lambda xs, k=k: sum(x**k for x in xs)) for k in (3, 5)]
     xs = [Value(2.0), Value(1.0)]

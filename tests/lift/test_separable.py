@@ -113,8 +113,8 @@ def test_what_is_known_of_a_result(case):
     function, expected = CASES[case]
     model, X, y = make()
     lifted = lift(function)
-    arguments = lifted.arguments((model, X, y), {})
-    assert combination(lifted, arguments, {"X", "y"}, {5, 7}) == expected
+    arguments = lifted.source.arguments((model, X, y), {})
+    assert combination(lifted.source, arguments, {"X", "y"}, {5, 7}) == expected
 
 
 @pytest.mark.parametrize("case", [name for name, (_, how) in CASES.items() if how])
@@ -133,21 +133,21 @@ def test_a_table_looked_up_at_each_sample():
     words = np.arange(12) % 4
     table = [Value(float(i)) for i in range(4)]
     lifted = lift(lambda table, X: mean(vmap(lambda i: take(table, i))(X)))
-    arguments = lifted.arguments((table, words), {})
-    assert combination(lifted, arguments, {"X"}, {6}) == "mean"
+    arguments = lifted.source.arguments((table, words), {})
+    assert combination(lifted.source, arguments, {"X"}, {6}) == "mean"
     weights = np.linspace(0.0, 1.0, 12)
     by_row = lift(lambda w, X: mean(vmap(lambda i: take([*w], i))(X)))
-    arguments = by_row.arguments((weights, words), {})
-    assert combination(by_row, arguments, {"w", "X"}, {6}) is None
-    assert combination(by_row, arguments, {"X"}, {6}) == "mean"
+    arguments = by_row.source.arguments((weights, words), {})
+    assert combination(by_row.source, arguments, {"w", "X"}, {6}) is None
+    assert combination(by_row.source, arguments, {"X"}, {6}) == "mean"
 
 
 def test_flags_of_each_sample_are_a_part_of_the_program():
     """An array of bools is static."""
     lifted = lift(lambda m, X, flags: mean(vmap(m)(X)) * (2.0 if flags[0] else 1.0))
     model, X, _ = make()
-    arguments = lifted.arguments((model, X, np.arange(12) < 5), {})
-    assert combination(lifted, arguments, {"X", "flags"}, {6}) is None
+    arguments = lifted.source.arguments((model, X, np.arange(12) < 5), {})
+    assert combination(lifted.source, arguments, {"X", "flags"}, {6}) is None
 
 
 LEAVES = {
@@ -189,7 +189,7 @@ def test_what_is_said_to_follow_from_portions_does(program):
     w = [Value(0.4), Value(-0.8)]
     X = np.random.default_rng(1).normal(size=(12, 2))
     lifted = lift(lambda w, X: run(program, w, X))
-    how = combination(lifted, lifted.arguments((w, X), {}), {"X"}, {5, 7})
+    how = combination(lifted.source, lifted.source.arguments((w, X), {}), {"X"}, {5, 7})
     whole, *parts = (plain(run(program, w, rows)) for rows in (X, X[:5], X[5:]))
     assume(all(map(math.isfinite, [whole, *parts])))
     largest = max(map(abs, [1.0, whole, *parts]))

@@ -17,7 +17,7 @@ import numpy as np
 
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
-from liftgrad.lift.forks import given_up
+from liftgrad.lift.forks import renew_in_child
 from liftgrad.numbers import to_float
 from liftgrad.record.machine import Arrays, machine
 from liftgrad.record.nodes import LIMIT, SHIFT
@@ -49,7 +49,7 @@ class Recording:
     def __init__(self) -> None:
         self.serial = next(_serials)
         self.lock = threading.RLock()
-        given_up(self)
+        renew_in_child(self)
         self.open = True
         """Whether it still grows."""
         self.last = ZERO

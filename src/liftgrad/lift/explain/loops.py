@@ -31,16 +31,7 @@ class Index:
 
     def text(self, letters: Sequence[str]) -> str:
         """Return for example "4i+k", "s-1", "7-s", "3"."""
-        terms = [
-            (stride, f"{'' if abs(stride) == 1 else abs(stride)}{letter}")
-            for stride, letter in zip(self.strides, letters, strict=True)
-            if stride
-        ]
-        if self.offset or not terms:
-            first = bool(terms) and terms[0][0] < 0 < self.offset
-            terms.insert(0 if first else len(terms), (self.offset, str(abs(self.offset))))
-        text = "".join(f"{'-' if factor < 0 else '+'}{word}" for factor, word in terms)
-        return text.removeprefix("+")
+        return affine.text(self.offset, self.strides, letters)
 
 
 @dataclass(slots=True, frozen=True, eq=False)

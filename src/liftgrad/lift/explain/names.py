@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
-from liftgrad.lift.call.leaf_names import LeafNames
+from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.explain.lines import Line, renaming
 from liftgrad.lift.explain.loops import Loops, row_extents
 from liftgrad.lift.explain.naming import Column, Naming, Paths, array_columns
@@ -30,8 +30,6 @@ from liftgrad.lift.ir.groups import (
     View,
 )
 from liftgrad.lift.ir.nests import Apply, Expression, Reduce
-
-_ACTIVATIONS = frozenset({ops.relu, ops.tanh, ops.sigmoid, ops.softplus, ops.sin, ops.erf})
 
 
 class Names:
@@ -236,7 +234,7 @@ def _joined(views: Iterable[View]) -> list[View]:
 def _stem(group: Group) -> str:
     """Return how a group's name begins: h for an activation, else by the operation, or z."""
     match group:
-        case Elementwise(operation=operation) if operation in _ACTIVATIONS:
+        case Elementwise(operation=operation) if operation.activation:
             return "h"
         case Elementwise(operation=operation) if (
             operation is not ops.select and operation.notation.startswith(f"{operation.symbol}(")

@@ -8,17 +8,10 @@ from liftgrad import ops
 from liftgrad.lift.explain.lines import Line
 from liftgrad.lift.ir.nests import Apply, Expression, Load, Number, Reduce
 
-_NOUNS = {
-    ops.add: "addition",
-    ops.subtract: "subtraction",
-    ops.multiply: "product",
-    ops.divide: "division",
-    ops.negate: "negation",
-    ops.power: "power",
-    ops.select: "choice",
-    **dict.fromkeys(ops.CONDITIONS, "comparison"),
-}
-"""What operations are called in a sentence; the others by their names."""
+_NOUNS = frozenset(
+    o.noun for o in (*ops.OPERATIONS.values(), *ops.CONDITIONS, ops.select) if o.noun
+)
+"""Words for operations that have a plural; the others go by their names."""
 
 
 def origin(line: Line) -> str:
@@ -53,8 +46,7 @@ def _count(x: Expression, times: int) -> Counter[str]:
             sums = any(isinstance(y, Reduce) and y.kind == "sum" for y in operands)
             # A sum's first term may be added outside of the loop over the others.
             if operation.notation != "{0}" and not (operation is ops.add and sums):
-                name = _NOUNS.get(operation, operation.name)
-                found["power" if operation.parameter is not None else name] += times
+                found[operation.noun or operation.name] += times
         case Reduce(kind=kind, extents=extents, body=body, samples=samples):
             length = math.prod(extents)
             within = _count(body, times * length)
@@ -75,4 +67,4 @@ def _counted(times: int, name: str) -> str:
 
 
 def _plural(name: str) -> str:
-    return f"{name}s" if name in _NOUNS.values() or name == "sum" else name
+    return f"{name}s" if name in _NOUNS or name == "sum" else name

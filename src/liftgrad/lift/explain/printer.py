@@ -10,7 +10,7 @@ introduces a name for it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from liftgrad.lift.call.leaf_names import LeafNames
+from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.explain.line_text import LineText
 from liftgrad.lift.explain.lines import Line, lines, with_nests
 from liftgrad.lift.explain.listing import Listing, PrintedLine

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.ir.nests import Buffer, Program
-from liftgrad.lift.kernels.emitter import kernel
+from liftgrad.lift.kernels.llvm import kernel
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.machine_code import MachineCode
 
@@ -38,6 +38,11 @@ class NativeProgram:
         self.loaded = code.kernels(self.kernels)
         """What keeps the code in memory that is at the addresses."""
         self.addresses = [one.address for one in self.loaded]
+
+    @property
+    def different(self) -> int:
+        """How many different kernels there are."""
+        return len({kernel.text for kernel in self.kernels})
 
     def bind(
         self, samples: int, arrays: Mapping[int, Array], without: Collection[int] = ()

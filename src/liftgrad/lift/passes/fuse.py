@@ -4,6 +4,8 @@ A group that is read no more often than it has elements costs nothing extra wher
 product goes into its sum, which makes a contraction, and an activation into the sum before it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from liftgrad import ops
@@ -17,6 +19,7 @@ from liftgrad.lift.ir.groups import (
     Rolled,
     Sum,
     Take,
+    View,
     views,
 )
 
@@ -24,11 +27,11 @@ _LARGEST_EXPRESSION = 40
 """Operations in one expression: beyond this, kernels compile slowly and spill registers."""
 
 
-def kept_groups(program: Rolled) -> list[bool | None]:
-    """Return for each group whether it is kept in memory; None: it is not needed at all."""
+def kept_groups(program: Rolled, outputs: Sequence[View]) -> list[bool | None]:
+    """Return for each group whether it is kept in memory; None: no output depends on it."""
     large: set[int] = set()
     while True:
-        kept = _kept(program, large)
+        kept = _kept(program.groups, outputs, large)
         # What is kept cuts expressions, and keeping more changes what else is: until all fit.
         grown = large | _large(program.groups, kept)
         if grown == large:
@@ -36,14 +39,13 @@ def kept_groups(program: Rolled) -> list[bool | None]:
         large = grown
 
 
-def _kept(program: Rolled, large: set[int]) -> list[bool | None]:
+def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> list[bool | None]:
     """Return what is kept in memory, if at least these groups are."""
-    groups = program.groups
     reads = np.zeros(len(groups))
     kept: list[bool | None] = [None] * len(groups)
     within_reduction = [False] * len(groups)
     wanted = [False] * len(groups)
-    for view in program.outputs:
+    for view in outputs:
         wanted[view.group] = True
         kept[view.group] = True
     for number in range(len(groups) - 1, -1, -1):
@@ -89,7 +91,7 @@ def _keep(group: Group, reads: float, within_reduction: bool) -> bool:
             return reads > group.size
 
 
-def _over_samples(group: Group, groups: list[Group]) -> bool:
+def _over_samples(group: Group, groups: Sequence[Group]) -> bool:
     """Tell whether a group is a sum over the samples of a batch."""
     return (
         isinstance(group, Sum)
@@ -98,14 +100,14 @@ def _over_samples(group: Group, groups: list[Group]) -> bool:
     )
 
 
-def _plain(group: Sum | Largest, groups: list[Group]) -> bool:
+def _plain(group: Sum | Largest, groups: Sequence[Group]) -> bool:
     """Tell whether every run is one element, so that there is no loop."""
     return all(
         run.uniform == 1 and groups[run.group].batched == group.batched for run in group.operands
     )
 
 
-def _large(groups: list[Group], kept: list[bool | None]) -> set[int]:
+def _large(groups: Sequence[Group], kept: list[bool | None]) -> set[int]:
     """Return the groups at which an expression would grow beyond bounds if nothing were kept."""
     sizes = [0] * len(groups)
     large: set[int] = set()

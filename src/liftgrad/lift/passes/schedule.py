@@ -27,6 +27,7 @@ from liftgrad.lift.ir.groups import (
     Sum,
     Take,
     View,
+    identity,
 )
 from liftgrad.lift.ir.nests import (
     Access,
@@ -41,7 +42,6 @@ from liftgrad.lift.ir.nests import (
 )
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added, all_loads, rows_of
 from liftgrad.lift.passes.fuse import kept_groups
-from liftgrad.lift.passes.roll import identity
 
 _MOST_TERMS = 16
 """Operands that one nest adds up; a gradient may be the sum of thousands of them."""
@@ -57,13 +57,16 @@ class Assignment:
     value: View
 
 
-def schedule(rolled: Rolled, assignments: Sequence[Assignment] = ()) -> Program:
-    """Return the nests that compute the rolled program's outputs, and then the assignments.
+def schedule(
+    rolled: Rolled, outputs: Sequence[View], assignments: Sequence[Assignment] = ()
+) -> Program:
+    """Return the nests that compute these outputs of a rolled program, and then the assignments.
 
-    Every group of an output is kept whole in a buffer of its own. A group that is assigned to a
-    whole leaf is computed in that leaf's memory, unless an old number there is read after a new one
-    has taken its place.
+    Every group of an output, and of a value that is assigned, is kept whole in a buffer of its own.
+    A group that is assigned to a whole leaf is computed in that leaf's memory, unless an old number
+    there is read after a new one has taken its place.
     """
+    kept = kept_groups(rolled, [*outputs, *(a.value for a in assignments)])
     in_place = {
         a.value.group: a.leaf
         for a in assignments
@@ -72,8 +75,8 @@ def schedule(rolled: Rolled, assignments: Sequence[Assignment] = ()) -> Program:
         and np.array_equal(a.positions, a.value.positions)
     }
     while True:
-        scheduler = _Scheduler(rolled, assignments, in_place)
-        program = scheduler.run()
+        scheduler = _Scheduler(rolled, kept, assignments, in_place)
+        program = scheduler.run(outputs)
         late = [
             group
             for group, leaf in in_place.items()
@@ -88,14 +91,18 @@ def schedule(rolled: Rolled, assignments: Sequence[Assignment] = ()) -> Program:
 
 class _Scheduler:
     def __init__(
-        self, rolled: Rolled, assignments: Sequence[Assignment], in_place: dict[int, int]
+        self,
+        rolled: Rolled,
+        kept: Sequence[bool | None],
+        assignments: Sequence[Assignment],
+        in_place: dict[int, int],
     ) -> None:
-        self.rolled, self.assignments, self.in_place = rolled, assignments, in_place
+        self.rolled, self.kept, self.assignments = rolled, kept, assignments
+        self.in_place = in_place
         self.reads: list[tuple[int, set[int]]] = []
         """For each nest the group it computes and the groups it reads."""
         self.overtaken: set[int] = set()
         """Groups in a leaf's memory that would write elements of it which are read later on."""
-        self.kept = kept_groups(rolled)
         self.buffers: list[Buffer] = []
         self.buffer_of: dict[int, int] = {}
         self.tables: list[Indices] = []
@@ -104,7 +111,7 @@ class _Scheduler:
         self.settled: set[int] = set()
         """Groups that a nest was fitted to: where their numbers lie cannot change any more."""
 
-    def run(self) -> Program:
+    def run(self, outputs: Sequence[View]) -> Program:
         for number, group in enumerate(self.rolled.groups):
             if not self.kept[number]:
                 continue
@@ -120,7 +127,12 @@ class _Scheduler:
                 out = Loads(assignment.leaf, assignment.positions)
                 source = Loads(value.group, value.positions)
                 self.nest(assignment.leaf, assignment.positions, source, accumulate=False, out=out)
-        return Program(tuple(self.buffers), tuple(self.tables), tuple(self.nests))
+        return Program(
+            tuple(self.buffers),
+            tuple(self.tables),
+            tuple(self.nests),
+            frozenset(self.buffer_of[view.group] for view in outputs),
+        )
 
     # --- what each kept group needs ----------------------------------------------------------
 

@@ -1,32 +1,22 @@
-"""Executable: a built program, ready to be called with numbers, natively or by NumPy."""
+"""Executable: a compiled program, ready to be called with numbers, natively or by NumPy."""
 
-import os
-import time
-import warnings
 import weakref
 from collections import OrderedDict
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.forks import waited_for
 from liftgrad.lift.ir.groups import View
-from liftgrad.lift.native.cache import KernelCache
-from liftgrad.lift.native.host import known_host
-from liftgrad.lift.native.machine_code import MachineCode
 from liftgrad.lift.native.memory import NativeProgram
-from liftgrad.lift.passes.schedule import schedule
-from liftgrad.lift.passes.stages import stages
-from liftgrad.lift.pipeline import Built, Stats, constants_of
+from liftgrad.lift.pipeline import Compiled
+from liftgrad.lift.run.bound import Bound
 from liftgrad.lift.run.numpy_executor import execute
-from liftgrad.lift.run.parameters import Parameters, Store, adding
-from liftgrad.lift.run.portions import Portions, staged
+from liftgrad.lift.run.parameters import MakeUpdate, Parameters, Store, adding, memory_of
 
 if TYPE_CHECKING:
-    from liftgrad.lift.call.seen import Seen
+    from liftgrad.lift.call.first_numbers import FirstNumbers
 
 Array = NDArray[Any]
 Seeds = tuple[float, ...]
@@ -36,53 +26,43 @@ _PROGRAM_BYTES, _OPERATION_BYTES = 90_000, 100
 
 
 def nobody() -> None:
-    """Stand for the reference to a call that is no more."""
+    """Stand in for the weak reference to a call that was collected."""
 
 
 class Executable:
-    """Runs a built program forward, and backward from given adjoints of its results."""
+    """Runs a compiled program forward, and backward from given adjoints of its results."""
 
-    def __init__(self, built: Built, dtype: str, backend: str, stats: Stats) -> None:
-        self.built, self.dtype = built, dtype
-        self.seen: Seen | None = None
-        """The numbers that its results were compared for with the eager engine's, until enough."""
-        rolled = built.rolled
-        self.results = rolled.outputs[: built.outputs]
-        rolled.outputs = [*self.results, *built.gradients]
-        self.program_outputs = rolled.outputs
-        since = time.perf_counter()
-        self.program = schedule(rolled)
-        since = stats.time("schedule", since)
-        stats.tensor_operations = len(self.program.nests)
+    def __init__(self, made: Compiled, dtype: str, make_update: MakeUpdate) -> None:
+        self.made, self.built, self.dtype = made, made.built, dtype
+        self.make_update = make_update
+        self.seen: FirstNumbers | None = None
+        """The first calls' numbers, while results are still compared with the eager engine's."""
+        self.results = self.built.rolled.outputs
+        self.gradients = self.built.gradients
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
-        self.native: NativeProgram | None = None
-        code = machine_code() if backend == "native" else None
-        if code is not None:
-            self.native = NativeProgram(self.program, constants_of(rolled), code, dtype)
-            stats.kernels = len({k.text for k in self.native.kernels})
-            stats.time("compile", since)
-        groups = [self.program.buffers[nest.out.buffer].group for nest in self.program.nests]
-        self.forward_nests = sum(group < built.forward for group in groups)
+        program = made.program
+        groups = [program.buffers[nest.out.buffer].group for nest in program.nests]
+        self.forward_nests = sum(group < self.built.forward for group in groups)
 
     def size(self) -> int:
-        """Return how many bytes it takes, roughly: as measured on sums and networks."""
+        """Return roughly how many bytes it takes, by measurements of sums and networks."""
         each: list[int] = [run.bytes for run in list(self.instances.values())]
         return _PROGRAM_BYTES + _OPERATION_BYTES * self.built.scalar_operations + sum(each)
 
     def release(self) -> None:
-        """Let go of the memory to run in, which refers back to this, without the collector."""
+        """Drop the memory to run in, which refers back to this, without the garbage collector."""
         self.instances.clear()
 
     def start(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
-        """Return something to run the program in, for these parameters (by argument group)."""
-        if self.native is None:
+        """Return memory to run the program in, with these parameters (by argument group)."""
+        if self.made.native is None:
             return NumpyRun(self, samples, parameters)
         stores = [p.store for p in parameters.values()]
         key = (samples, *map(id, stores))
         run = self.instances.get(key)
         if run is None:
-            run = self.instances[key] = NativeRun(self, samples, parameters)
-            # It goes with the parameters that it was made for.
+            run = self.instances[key] = NativeRun(self, self.made.native, samples, parameters)
+            # It is dropped with the parameters that it was made for.
             known = [s for s in stores if s is not None]
             run.ends = [weakref.ref(s, lambda _: self.instances.pop(key, None)) for s in known]
             if len(self.instances) > _MOST_INSTANCES:
@@ -95,63 +75,56 @@ class NativeRun:
     """One native instance: inputs in, results and gradients out."""
 
     def __init__(
-        self, executable: Executable, samples: int, parameters: dict[int, Parameters]
+        self,
+        executable: Executable,
+        native: NativeProgram,
+        samples: int,
+        parameters: dict[int, Parameters],
     ) -> None:
-        native = executable.native
-        assert native is not None
         built = executable.built
-        own = {
-            built.leaf_of[i]: p.store.numbers for i, p in parameters.items() if p.store is not None
-        }
-        # Whoever calls keeps the stores alive, of which the kernels hold the addresses.
+        # The caller keeps the stores alive; the kernels hold their addresses.
         stores = [p.store for p in parameters.values()]
         known = [store for store in stores if store is not None]
         for store in known:
-            store.native = True
+            store.make_update = executable.make_update
             store.runs.add(self)
+        own = memory_of({built.leaf_of[i]: p for i, p in parameters.items()})
         self.stores = [weakref.ref(store) for store in known]
         self.ends: list[weakref.ref[Store]] = []
-        """What lets go of it when its parameters are no more."""
+        """Weak references that drop it once its parameters are collected."""
         self.executable = executable
         self.owner: Any = nobody
-        """The call whose numbers the memory holds."""
-        every = list(range(len(executable.program.nests)))
-        forward = every[: executable.forward_nests]
-        results = {view.group for view in executable.program_outputs}
-        outside = {i for i, b in enumerate(executable.program.buffers) if b.group in results}
-        cut = staged(native, every, samples, outside)
-        if cut is None:
-            self.instance = native.bind(samples, own)
-            self.forward_part = self.instance.part(forward)
-            self.backward_part = self.instance.part(every[executable.forward_nests :])
-            self.whole_part = self.instance.part(every)
-            self.all_portions = None
-        else:
-            plan, local, portion = cut
-            self.instance = native.bind(samples, own, without=local)
-            self.all_portions = Portions(native, plan, self.instance, portion, local)
-            self.forward_portions = Portions(
-                native, stages(executable.program, forward), self.instance, portion, local
-            )
+        """The call whose numbers are in memory."""
+        self.bound = Bound(native, samples, own, executable.made.outputs, built.sizes)
+        every = range(len(executable.made.program.nests))
+        self.whole_part = self.bound.part(every)
+        self.forward_part = self.bound.part(every[: executable.forward_nests])
+        # Numbers local to a stage are lost after a run in portions, so that all is computed again.
+        self.backward_part = (
+            self.whole_part
+            if self.bound.in_portions
+            else self.bound.part(every[executable.forward_nests :])
+        )
+        self.instance = self.bound.instance
         self.foreseen = bool(parameters) and built.single
-        """Whether the gradient is computed along with the result."""
+        """Whether the next call computes the gradient along with the result."""
         self.seeds: Seeds | None = None
-        """The results' adjoints that the gradient was computed for, if it was."""
+        """The results' adjoints that the gradient was computed for; None: it was not."""
         self.scale = 1.0
-        """What the gradient has to be multiplied with."""
+        """The factor that the gradient is still to be multiplied by."""
         self.outdated = False
         """Whether parameters were set after the results were computed from them."""
-        if built.sizes is not None:
-            self.instance.set(built.sizes, np.array([samples]))
         self.result: memoryview | None = None
-        """Where the result lies in memory, if there is just one."""
+        """The memory of the result, if there is only one."""
         if built.single:
             (view,) = executable.results
             part = self.instance.part_of(view.group, view.positions)
             assert part is not None
             self.result = part.reshape(-1).data  # of which indexing gives a float at once
-        self.gradient_parts = [self.instance.part_of(v.group, v.positions) for v in built.gradients]
-        """The gradients where they lie in memory, if they lie there in order."""
+        self.gradient_parts = [
+            self.instance.part_of(v.group, v.positions) for v in executable.gradients
+        ]
+        """The gradients' memory, where their elements lie in order."""
         self.adding = self._adding(stores)
         self.bytes = sum(buffer.nbytes for buffer in self.instance.buffers)
 
@@ -166,19 +139,13 @@ class NativeRun:
     def forward(self) -> None:
         """Compute the results."""
         if self.foreseen:
-            # The gradient in the same pass spares a call; portions forget their numbers even. If
-            # nobody asks for it, the next call does without.
+            # Computing the gradient in the same pass saves a native call. If nobody asks for it,
+            # the next call leaves it out.
             self.foreseen = False
-            if self.all_portions is None:
-                self.whole_part.run()
-            else:
-                self.all_portions.run()
+            self.whole_part.run()
             self.seeds = ONE
             return
-        if self.all_portions is None:
-            self.forward_part.run()
-        else:
-            self.forward_portions.run()
+        self.forward_part.run()
         self.seeds, self.outdated = None, False
         for reference in self.stores:
             store = reference()
@@ -202,14 +169,11 @@ class NativeRun:
             )
         if seed is not None:
             self.instance.set(seed, np.array(seeds))
-        if self.all_portions is None:
-            self.backward_part.run()
-        else:
-            self.all_portions.run()
+        self.backward_part.run()
         self.seeds = seeds
 
     def accumulate(self, seeds: Seeds) -> bool:
-        """Compute the gradients; tell whether they could be added to those of the parameters."""
+        """Compute the gradients; return whether they were added to the parameters' own, too."""
         if seeds is ONE and self.seeds is ONE:
             self.foreseen, self.scale = True, 1.0
         else:
@@ -227,9 +191,9 @@ class NativeRun:
         return True
 
     def _adding(self, stores: list[Store | None]) -> tuple[Any, list[dict[int, Any]]] | None:
-        """Return what adds the gradients to those of the stores, if all have one.
+        """Return a plan that adds the gradients to the stores' own, if every group has a store.
 
-        With it comes what the stores have of gradients that are graphs.
+        With it come the stores' tables of gradients that are graphs, which it must not add to.
         """
         known = [s for s in stores if s is not None]
         parts = [p for p in self.gradient_parts if p is not None]
@@ -257,7 +221,7 @@ class NativeRun:
 
     def gradients(self) -> list[Array]:
         """Return all gradients, to be read before the program runs again."""
-        views = self.executable.built.gradients
+        views = self.executable.gradients
         return [
             self.gradient(view) if part is None or self.scale != 1.0 else part
             for view, part in zip(views, self.gradient_parts, strict=True)
@@ -265,7 +229,7 @@ class NativeRun:
 
 
 class NumpyRun:
-    """The same with NumPy, on the program as it was before it was fused."""
+    """The same with NumPy, on groups instead of loop nests."""
 
     def __init__(
         self, executable: Executable, samples: int, parameters: dict[int, Parameters]
@@ -318,12 +282,12 @@ class NumpyRun:
         return numbers
 
     def accumulate(self, seeds: Seeds) -> bool:
-        """Compute the gradients; NumPy has to add them to those of the parameters."""
+        """Compute the gradients; the caller adds them to the parameters' own."""
         self.backward(seeds)
         return False
 
     def target(self, group: int, shape: tuple[int, ...]) -> None:
-        """Leave it to `feed` to take a group's numbers."""
+        """Return None: numbers are set by `feed`."""
 
     def single(self) -> float:
         """Return the number of the one result."""
@@ -331,46 +295,4 @@ class NumpyRun:
 
     def gradients(self) -> list[Array]:
         """Return all gradients."""
-        return [self.gradient(view) for view in self.built.gradients]
-
-
-def machine_code() -> MachineCode | None:
-    """Return this process's compiled kernels, or None, with a warning, where LLVM is missing.
-
-    LIFTGRAD_VECTOR_BITS=128 or 256 makes vectors narrower than the processor's.
-
-    Raises:
-        LiftError: if it is set to something else.
-
-    """
-    chosen = os.environ.get("LIFTGRAD_VECTOR_BITS", "")
-    if chosen not in ("", "128", "256", "512"):
-        raise LiftError(
-            f"LIFTGRAD_VECTOR_BITS is '{chosen}'; set it to 128, 256 or 512, or not at all."
-        )
-    with _loading:
-        return _machine_code(int(chosen) if chosen else None)
-
-
-_loading = waited_for()
-
-
-@lru_cache
-def _machine_code(vector_bits: int | None) -> MachineCode | None:
-    cache = KernelCache.of_user()
-    try:
-        return MachineCode(known_host(cache, vector_bits), cache)
-    except (ImportError, OSError) as error:
-        _warn(f"LLVM cannot be loaded ({error})", "Install llvmlite for native speed.")
-    except RuntimeError as error:
-        # Where it is built for a processor that it cannot describe or write code for.
-        _warn(f"LLVM does not know this processor ({error})", "Another llvmlite may.")
-    return None
-
-
-def _warn(what: str, advice: str) -> None:
-    warnings.warn(
-        f"{what}; lifted functions run on NumPy, more slowly. {advice}",
-        RuntimeWarning,
-        stacklevel=4,
-    )
+        return [self.gradient(view) for view in self.executable.gradients]

@@ -1,13 +1,15 @@
 """Groups and tapes computed with NumPy: the backend without LLVM, and the second oracle."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
+from liftgrad.composition import Composition, forward_of
+from liftgrad.errors import TraceError
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
@@ -174,19 +176,24 @@ def function_of(operation: Operation) -> Callable[..., Any]:
             # NumPy takes the square root, which is nan at -inf and keeps the sign of zero.
             return lambda x: np.where(x == -np.inf, np.inf, np.sqrt(x) + 0.0)
         return lambda x: x**exponent
-    return _OWN.get(operation.name) or getattr(np, operation.numpy or operation.name)
+    if callable(operation.numpy):
+        return partial(operation.numpy, np)
+    if operation.numpy:
+        return getattr(np, operation.numpy)  # type: ignore[no-any-return]
+    try:
+        composition = forward_of(operation)
+    except TraceError:
+        if not operation.llvm:
+            raise
+        return partial(_element_by_element, operation)
+    return partial(_by_composition, composition)
 
 
-def _sigmoid(x: Array) -> Array:
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0.0, 1.0, e) / (1.0 + e)
+def _by_composition(composition: Composition, *operands: Array) -> Array:
+    number = np.result_type(*operands).type
+    return composition.evaluate(operands, lambda o, given: function_of(o)(*given), number)[0]
 
 
-_OWN: dict[str, Callable[..., Any]] = {
-    "erf": lambda x: np.vectorize(ops.erf.forward, otypes=[x.dtype])(x),
-    "maximum": lambda a, b: np.where((a > b) | np.isnan(a), a, b),
-    "minimum": lambda a, b: np.where((a < b) | np.isnan(a), a, b),
-    "relu": lambda x: np.where(x <= 0.0, x.dtype.type(0.0), x),
-    "sigmoid": _sigmoid,
-    "softplus": lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),
-}
+def _element_by_element(operation: Operation, *operands: Array) -> Array:
+    function = np.vectorize(operation.forward, otypes=[np.result_type(*operands)])
+    return function(*operands)  # type: ignore[no-any-return]

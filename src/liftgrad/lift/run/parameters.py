@@ -6,17 +6,18 @@ is the same object, a Value still, for eager code as before.
 """
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from operator import is_
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.engine import Value
-from liftgrad.lift.forks import waited_for
+from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.lift.native.alignment import zeros
+from liftgrad.optim import Optimizer
 
 _FEW = 4096
 # The slots of a Value are free to hold a window's store and position.
@@ -25,11 +26,24 @@ _POSITION = Value.__dict__["data"]
 _OPERANDS = Value.__dict__["_prev"]
 
 
-class Store:
-    """The numbers and gradients of parameters that belong together."""
+class NativeUpdate(Protocol):
+    """What moves all parameters of a store at once, for one optimiser."""
 
-    make_update: ClassVar[Any] = None
-    """Makes the native update of a store for an optimiser; the module of updates sets it."""
+    def serves(self, optimizer: Optimizer) -> bool:
+        """Return whether the optimiser is still what the update was made for."""
+
+    def same_parameters(self, optimizer: Optimizer) -> bool:
+        """Return whether the optimiser has the list of parameters that it had."""
+
+    def step(self, optimizer: Optimizer) -> None:
+        """Move all parameters of the optimiser."""
+
+
+MakeUpdate = Callable[["Store", Optimizer], NativeUpdate | None]
+
+
+class Store:
+    """The numbers and gradients of the parameters of one group, in two flat arrays."""
 
     def __init__(self, values: Sequence[Value], dtype: str) -> None:
         self.numbers = zeros((len(values),), dtype)
@@ -39,19 +53,23 @@ class Store:
         self.number_view = self.numbers.data
         self.gradient_view = self.gradients.data
         self.zeros = np.zeros(len(values) if len(values) <= _FEW else 0, dtype).data
-        """As many zeros, if they are few: copying them is twice as quick as filling an array."""
+        """Zeros to copy, unless there are many: twice as fast as filling an array."""
         self.runs: weakref.WeakSet[Any] = weakref.WeakSet()
         """The native instances that compute with these numbers."""
         self.settled = True
-        """Whether none of them holds a result whose gradient is still to be computed from them."""
-        self.native = False
-        """Whether a native program uses it; without one, LLVM is not loaded for its sake."""
+        """Whether no result computed from these numbers is still to be differentiated."""
+        self.make_update: MakeUpdate | None = None
+        """Makes the native update for an optimiser, once a native program uses the store.
+
+        Without one, LLVM is not loaded for its sake.
+        """
         self.graphs: dict[int, Any] = {}
         """Gradients that are Values themselves, by position."""
-        self.updates: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-        """The native update of each optimiser that holds just these parameters, or None."""
-        self.latest: tuple[weakref.ref[Any], weakref.ref[Any]] | None = None
-        """The optimiser that asked for its update last, and that; neither is kept alive."""
+        self.updates: weakref.WeakKeyDictionary[Optimizer, NativeUpdate | None]
+        self.updates = weakref.WeakKeyDictionary()
+        """The native update of each optimiser that holds exactly these parameters, or None."""
+        self.latest: tuple[weakref.ref[Optimizer], weakref.ref[NativeUpdate]] | None = None
+        """The optimiser that stepped last, and its update; neither is kept alive."""
         gradients = [value.grad for value in values]
         if set(map(type, gradients)) != {float}:
             self.graphs.update((i, g) for i, g in enumerate(gradients) if isinstance(g, Value))
@@ -67,29 +85,30 @@ class Store:
             pass
 
     def settle(self) -> None:
-        """Let gradients of results that are still there be computed before the numbers change."""
+        """Compute the gradients of results that are still alive before the numbers change."""
         self.settled = True
         for run in list(self.runs):
             call = run.owner()
             if call is not None:
                 call.settle()
 
-    def update_of(self, optimizer: Any) -> Any:
+    def update_of(self, optimizer: Optimizer) -> "NativeUpdate | None":
         """Return the native update of an optimiser that holds all of this store, else None."""
-        if not self.native:
+        if self.make_update is None:
             return None
-        known = self.updates.get(optimizer, self)
-        if known is self or (known is not None and not known.serves(optimizer)):
+        known = self.updates.get(optimizer)
+        outdated = known is not None and not known.serves(optimizer)
+        if outdated or optimizer not in self.updates:
             with _lock:
                 values = in_order(optimizer)
                 whole = values and _whole_store(values, str(self.numbers.dtype)) is self
-            known = self.make_update(self, optimizer) if whole and self.make_update else None
+            known = self.make_update(self, optimizer) if whole else None
             self.updates[optimizer] = known
         self.latest = None if known is None else (weakref.ref(optimizer), weakref.ref(known))
         return known
 
-    def is_held_by(self, optimizer: Any) -> bool:
-        """Tell whether an optimiser holds just these parameters, as far as that is known."""
+    def is_held_by(self, optimizer: Optimizer) -> bool:
+        """Return whether an optimiser is known to hold exactly these parameters."""
         references = self.latest
         if references is not None and references[0]() is optimizer:
             latest = references[1]()
@@ -106,7 +125,7 @@ class Window(Value):
     _store = _STORE
     _position = _POSITION
     comparisons: ClassVar[int] = 0
-    """How often a window was compared with something; see `Repeat`."""
+    """How often windows were compared with something; see `Repeat`."""
 
     @property
     def data(self) -> float:
@@ -138,8 +157,8 @@ class Window(Value):
             store.graphs.pop(position, None)
         store.gradient_view[position] = gradient
 
-    def _step_together(self, optimizer: Any) -> bool:
-        """Let an optimiser move all parameters of the store; tell whether that was done."""
+    def _step_together(self, optimizer: Optimizer) -> bool:
+        """Move all parameters of the store natively; return whether that was possible."""
         store = self._store
         if store.graphs:
             return False
@@ -154,7 +173,7 @@ class Window(Value):
         update.step(optimizer)
         return True
 
-    def _zero_together(self, optimizer: Any) -> bool:
+    def _zero_together(self, optimizer: Optimizer) -> bool:
         """Set all gradients of the store to zero, if the optimiser holds all of it."""
         store = self._store
         if store.graphs or not store.is_held_by(optimizer):
@@ -176,7 +195,7 @@ class Window(Value):
 class Parameters:
     """How a program reads and moves its parameters: in place where they are one whole store.
 
-    With `apart`, they are no store of their own, since they are part of a greater whole.
+    With `apart` they get no store of their own.
     """
 
     def __init__(self, values: Sequence[Value], dtype: str, *, apart: bool = False) -> None:
@@ -201,7 +220,7 @@ class Parameters:
                     value.grad += gradient
 
     def settle(self) -> None:
-        """Let gradients of results that are still there be computed before the numbers change."""
+        """Compute the gradients of results that are still alive before the numbers change."""
         if self.store is not None and not self.store.settled:
             self.store.settle()
 
@@ -215,10 +234,15 @@ class Parameters:
                 value.data = number
 
 
-def in_order(optimizer: Any) -> list[Value]:
-    """Return what an optimiser holds as a store would have it; nothing if a group is otherwise."""
+def memory_of(parameters: Mapping[int, Parameters]) -> dict[int, NDArray[Any]]:
+    """Return the memory of those parameters that have a store, by leaf group."""
+    return {i: p.store.numbers for i, p in parameters.items() if p.store is not None}
+
+
+def in_order(optimizer: Optimizer) -> list[Value]:
+    """Return an optimiser's parameters in a store's order; empty if a rule's have another order."""
     if len(optimizer.rules) == 1:
-        return optimizer.params  # type: ignore[no-any-return]
+        return optimizer.params
     places = {id(v): _POSITION.__get__(v) for v in optimizer.params if isinstance(v, Window)}
     if len(places) < len(optimizer.params):
         return []
@@ -230,7 +254,7 @@ def in_order(optimizer: Any) -> list[Value]:
 
 
 def _whole_store(values: list[Value], dtype: str) -> Store | None:
-    """Return the store of which the values are the windows, making one if they have none."""
+    """Return the store whose windows are exactly these values, made now if they have none."""
     first = values[0]
     if isinstance(first, Window):
         store: Store = _STORE.__get__(first)
@@ -249,6 +273,6 @@ def _whole_store(values: list[Value], dtype: str) -> Store | None:
     return None
 
 
-_lock = waited_for()
-adding = waited_for()
-"""Held while gradients are added: functions of several threads may share parameters."""
+_lock = fork_safe_lock()
+adding = fork_safe_lock()
+"""Held while gradients are added: functions in several threads may share parameters."""

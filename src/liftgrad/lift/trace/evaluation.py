@@ -8,16 +8,16 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from liftgrad.lift.trace.tape import (
+from liftgrad.lift.trace.nodes import (
     BATCH_TOTAL,
     CONSTANT,
     LEAF,
     SAMPLES_LEAF,
     TABLE,
     TAKE,
-    Tape,
     number_of,
 )
+from liftgrad.lift.trace.tape import Tape
 from liftgrad.ops import Operation
 
 

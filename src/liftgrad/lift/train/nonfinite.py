@@ -12,28 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
-from liftgrad.lift.call.structure import LeafGroup, Reading
-from liftgrad.lift.function import LiftedFunction
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.leaves import LeafGroup
+from liftgrad.lift.run.drawing import drawing
 from liftgrad.lift.run.numpy_executor import ArrayArithmetic
-from liftgrad.lift.trace.draws import drawing
+from liftgrad.lift.source import Source
 from liftgrad.lift.trace.evaluation import evaluate, leaf_arrays, samples_of
 from liftgrad.lift.trace.lined_tape import LinedTape
-from liftgrad.lift.trace.tape import BATCH_TOTAL, CONSTANT, LEAF, TAKE, Tape
+from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TAKE
+from liftgrad.lift.trace.tape import Tape
 
 Array = NDArray[Any]
-_SMOOTH = frozenset(
-    {
-        *(ops.add, ops.subtract, ops.multiply, ops.negate, ops.total, ops.largest, ops.absolute),
-        *(ops.dot, ops.select, ops.detach, ops.from_index, ops.relu, ops.maximum, ops.minimum),
-    }
-)
-"""Operations whose derivatives are finite wherever their operands are."""
 
 
 def explain(
-    function: LiftedFunction,
+    source: Source,
     arguments: dict[str, Any],
-    reading: Reading,
+    flat: FlatArguments,
     rows: Array | None = None,
 ) -> str | None:
     """Return what first makes the loss, or else its gradient, nan or infinite; None: unknown.
@@ -41,23 +36,23 @@ def explain(
     Random numbers are drawn from Python's `random` in its present state.
 
     Args:
-        function: the lifted loss.
+        source: the lifted loss.
         arguments: the arguments of the failing call by name, with what the function captures.
-        reading: what they consist of, its arrays being those of the batch.
+        flat: their numbers and structure, its arrays being those of the batch.
         rows: the numbers of the batch's samples in the whole data.
 
     """
-    tape = LinedTape(reading.groups)
-    with function.lock:
-        function.build(dict(arguments), reading, tape)
+    tape = LinedTape(flat.groups)
+    with source.lock:
+        source.build(dict(arguments), flat, tape)
     with np.errstate(all="ignore"):
         leaves = [*leaf_arrays(tape), *_drawn(tape)]
-        leaves = [x.astype(function.dtype) if x.dtype.kind == "f" else x for x in leaves]
-        numbers = evaluate(tape, leaves, ArrayArithmetic(function.dtype))
+        leaves = [x.astype(source.dtype) if x.dtype.kind == "f" else x for x in leaves]
+        numbers = evaluate(tape, leaves, ArrayArithmetic(source.dtype))
     (loss,) = tape.outputs
     if np.isfinite(numbers[loss]).all():
         return _derivative(tape, numbers)
-    return _cause(tape, numbers, reading.groups, loss, rows)
+    return _cause(tape, numbers, flat.groups, loss, rows)
 
 
 def _drawn(tape: Tape) -> list[Array]:
@@ -120,7 +115,7 @@ def _derivative(tape: LinedTape, numbers: list[Any]) -> str | None:
     """Return the last operation whose derivative is not finite: backward() meets it first."""
     for node in range(len(tape.nodes) - 1, -1, -1):
         operation, *operands = tape.nodes[node]
-        if not isinstance(operation, ops.Operation) or operation in _SMOOTH:
+        if not isinstance(operation, ops.Operation) or operation.finite_derivatives:
             continue
         if operation.pullback is None:
             continue

@@ -12,8 +12,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.lift.call.arguments import read
-from liftgrad.lift.function import LiftedFunction
+from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
@@ -26,18 +25,20 @@ from liftgrad.lift.ir.groups import (
     views,
 )
 from liftgrad.lift.pipeline import Built
-from liftgrad.lift.trace.tape import Node, Tape
+from liftgrad.lift.source import Source
+from liftgrad.lift.trace.nodes import Node
+from liftgrad.lift.trace.tape import Tape
 
 Combination = Literal["mean", "total"]
 
 
 def combination(
-    function: LiftedFunction, arguments: dict[str, Any], data: set[str], sizes: set[int]
+    source: Source, arguments: dict[str, Any], data: set[str], sizes: set[int]
 ) -> Combination | None:
     """Return how a function's results on portions of the samples make up that on all of them.
 
     Args:
-        function: the lifted function.
+        source: the function that is asked about.
         arguments: all of its arguments, by name.
         data: the names of those that are arrays with a sample in each row.
         sizes: the numbers of samples that portions have.
@@ -50,12 +51,12 @@ def combination(
     if any(arguments[name].dtype.kind not in "fiu" for name in data):
         return None  # other numbers are written in the program
     smallest, *larger = sorted({*sizes, min(sizes) + 1})
-    traced = _traced(function, arguments, data, smallest)
+    traced = _traced(source, arguments, data, smallest)
     if traced is None:
         return None
     built, nodes = traced
     for size in larger:
-        other = _traced(function, arguments, data, size)
+        other = _traced(source, arguments, data, size)
         if other is None or other[1] != nodes:
             return None
     found = _dependences(built)[built.rolled.outputs[0].group]
@@ -63,7 +64,7 @@ def combination(
 
 
 def _traced(
-    function: LiftedFunction, arguments: dict[str, Any], data: set[str], size: int
+    source: Source, arguments: dict[str, Any], data: set[str], size: int
 ) -> tuple[Built, list[Node]] | None:
     """Return the program for data of one size, and its tape; None if the data may not be split."""
     # One row stands for all: only shapes matter.
@@ -71,14 +72,14 @@ def _traced(
         name: np.broadcast_to(x[:1], (size, *x.shape[1:])) if name in data else x
         for name, x in arguments.items()
     }
-    reading = read(shown)
-    tape = Tape(reading.groups)
+    flat = flatten(shown)
+    tape = Tape(flat.groups)
     try:
-        with function.lock:
-            built = function.build(shown, reading, tape)
-    except Exception:  # noqa: BLE001, the user's code may require another size
+        with source.lock:
+            built = source.build(shown, flat, tape)
+    except Exception:  # noqa: BLE001, the user's code may want another number of samples
         return None
-    names = [group.name for group in reading.groups]
+    names = [group.name for group in flat.groups]
     mapped = {names[i] for i in built.batched_groups}
     used = {names[i] for i in built.leaf_of}
     counted = {names[i] for i in tape.measured} & data

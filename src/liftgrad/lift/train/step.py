@@ -5,37 +5,40 @@ structure: another model of the same sizes with an optimiser of the same setting
 the next fold of a cross-validation, takes the recipe and brings memory of its own.
 """
 
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.call.structure import Reading
-from liftgrad.lift.function import LiftedFunction
-from liftgrad.lift.ir.groups import View
-from liftgrad.lift.ir.nests import Program
-from liftgrad.lift.native.machine_code import MachineCode
-from liftgrad.lift.native.memory import NativeProgram
-from liftgrad.lift.passes.schedule import schedule
-from liftgrad.lift.pipeline import constants_of, differentiate
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.forks import renew_in_child
+from liftgrad.lift.ir.groups import Builder, View
+from liftgrad.lift.pipeline import Built, Ending, compiled
 from liftgrad.lift.run.parameters import Parameters
+from liftgrad.lift.source import Source
 from liftgrad.lift.train.clipping import Clipping
-from liftgrad.lift.train.update import Update, places_among, places_of
+from liftgrad.lift.train.settings import baked
+from liftgrad.lift.train.step_state import StepState
+from liftgrad.lift.train.update import add_update, positions_among, positions_in
 from liftgrad.optim import Optimizer
 
 _MOST_RECIPES = 8
 
 
 class StepRecipe:
-    """A step's program, and its kernels once they are asked for.
+    """A step's program.
 
     Args:
-        function: returns one Value, the loss.
+        source: returns one Value, the loss.
         optimizer: holds parameters in the arguments.
         clipping: what is done to the gradients.
         arguments: of the function.
-        reading: what they consist of, its arrays being those of a batch.
+        flat: their numbers and structure, its arrays being those of a batch.
 
     Raises:
         LiftError: if the function's result is not one Value or nothing is there to train.
@@ -44,119 +47,127 @@ class StepRecipe:
 
     def __init__(
         self,
-        function: LiftedFunction,
+        source: Source,
         optimizer: Optimizer,
         clipping: Clipping,
         arguments: dict[str, Any],
-        reading: Reading,
+        flat: FlatArguments,
     ) -> None:
-        built = function.build(dict(arguments), reading)
-        if built.outputs != 1 or built.fixed:
-            what = "more than a Value" if built.outputs else "no Value"
-            raise LiftError(
-                f"{function.__name__} returns {what}; a loss to train with returns just one."
-            )
-        if built.batched_outputs[0]:
-            raise LiftError(
-                f"{function.__name__} returns a number for each sample; a loss to train with "
-                "returns one: their total() or mean()."
-            )
-        function.compare_built(built, dict(arguments), reading)
-        differentiate(built, function.stats, unit_seed=True)
-        self.built, self.dtype = built, function.dtype
-        self.loss = built.rolled.outputs[0]
-        self.gradient_end = len(built.rolled.groups)
-        update = Update(built.rolled, optimizer)
-        everything = [
-            Parameters(reading.groups[i].values, function.dtype) for i in built.parameter_groups
-        ]
-        held = [
-            View(gradient.group, gradient.positions[places])
-            for parameters, gradient in zip(everything, built.gradients, strict=True)
-            if len(places := update.held(parameters))
-        ]
-        clipped = clipping.apply(built.rolled, built.gradients, held)
-        groups = zip(built.parameter_groups, everything, clipped, strict=True)
-        for i, parameters, gradient in groups:
-            update.add(parameters, built.leaf_of[i], gradient)
-        update.finish(function.dtype)
-        built.rolled.outputs = [self.loss, *update.views]
-        self.settings = _settings(optimizer)
-        self.places = _places(optimizer, reading, built.parameter_groups)
-        # The recipe must not keep the first trainer's model alive.
-        self.update = update.released()
-        self.native: NativeProgram | None = None
+        self.dtype = source.dtype
 
-    def fits(self, optimizer: Optimizer, reading: Reading) -> bool:
-        """Tell whether the optimiser moves the same parameters by the same rules."""
-        if self.settings is None or self.settings != _settings(optimizer):
+        def build() -> Built:
+            built = source.build(dict(arguments), flat)
+            _check_is_loss(built, source.name)
+            source.compare_built(built, dict(arguments), flat)
+            return built
+
+        def update(built: Built) -> Ending:
+            builder = Builder(built.rolled)
+            leaves = [built.leaf_of[i] for i in built.parameter_groups]
+            parameters = [flat.groups[i].values for i in built.parameter_groups]
+            gradients = clipping.apply(
+                builder, built.gradients, _held(optimizer, parameters, built)
+            )
+            self.update = add_update(
+                builder,
+                optimizer,
+                dict(zip(leaves, parameters, strict=True)),
+                dict(zip(leaves, gradients, strict=True)),
+            )
+            return Ending(builder.program(), built.rolled.outputs, self.update.assignments)
+
+        self.made = compiled(build, update, source.dtype, source.backend, source.stats)
+        self.built = self.made.built
+        (self.loss,) = self.made.outputs
+        self.settings = baked(optimizer)
+        self.positions = _positions(optimizer, flat, self.built.parameter_groups)
+
+    def fits(self, optimizer: Optimizer, flat: FlatArguments) -> bool:
+        """Return whether the optimiser moves the same parameters by the same rules."""
+        if self.settings is None or self.settings != baked(optimizer):
             return False
-        places = _places(optimizer, reading, self.built.parameter_groups)
-        return all(np.array_equal(a, b) for a, b in zip(self.places, places, strict=True))
+        positions = _positions(optimizer, flat, self.built.parameter_groups)
+        return all(np.array_equal(a, b) for a, b in zip(self.positions, positions, strict=True))
 
-    def update_of(self, optimizer: Optimizer, reading: Reading) -> Update:
-        """Return the update with this optimiser's parameters and state."""
-        built = self.built
+    def state_of(self, optimizer: Optimizer, flat: FlatArguments) -> StepState:
+        """Return this optimiser's parameters and state, for the step to read and write."""
+        built, dtype = self.built, self.dtype
         parameters = {
-            built.leaf_of[i]: Parameters(reading.groups[i].values, self.dtype)
+            built.leaf_of[i]: Parameters(flat.groups[i].values, dtype)
             for i in built.parameter_groups
         }
-        return self.update.bound(optimizer, parameters, self.dtype)
+        return StepState(self.update, optimizer, parameters, dtype)
 
-    def scheduled(self) -> Program:
-        """Return the step as loop nests."""
-        return schedule(self.built.rolled, self.update.assignments)
 
-    def kernels(self, code: MachineCode) -> NativeProgram:
-        """Return the step as machine code."""
-        if self.native is None:
-            constants = constants_of(self.built.rolled)
-            self.native = NativeProgram(self.scheduled(), constants, code, self.dtype)
-        return self.native
+class _Recipes:
+    """The recipes of one function, those used last."""
+
+    def __init__(self) -> None:
+        self.recipes: OrderedDict[tuple[Any, ...], StepRecipe] = OrderedDict()
+        self.lock = threading.RLock()
+        renew_in_child(self)
+
+    def forget(self) -> None:
+        """Begin anew, in a forked process whose parent was at work on this in another thread."""
+        self.recipes.clear()
+
+
+_RECIPES: WeakKeyDictionary[Source, _Recipes] = WeakKeyDictionary()
 
 
 def step_recipe(
-    function: LiftedFunction,
+    source: Source,
     optimizer: Optimizer,
     clipping: Clipping,
     arguments: dict[str, Any],
-    reading: Reading,
+    flat: FlatArguments,
 ) -> StepRecipe:
     """Return the function's recipe for such arguments and optimisers, made now if there is none."""
-    with function.lock:
-        recipes = function.recipes
-        recipe: StepRecipe | None = recipes.get((function.structure(reading), clipping))
-        if recipe is not None and recipe.fits(optimizer, reading):
-            function.stats.cache_hits += 1
-        else:
-            recipe = StepRecipe(function, optimizer, clipping, arguments, reading)
-        key = function.structure(reading), clipping  # in which making it may have left extents open
-        recipes[key] = recipe
-        recipes.move_to_end(key)
-        if len(recipes) > _MOST_RECIPES:
-            recipes.popitem(last=False)
-        return recipe
+    with source.lock:
+        known = _RECIPES.setdefault(source, _Recipes())
+        with known.lock:
+            recipes = known.recipes
+            recipe = recipes.get((source.program_key(flat), clipping))
+            if recipe is not None and recipe.fits(optimizer, flat):
+                source.stats.cache_hits += 1
+            else:
+                recipe = StepRecipe(source, optimizer, clipping, arguments, flat)
+            # Making it may have left extents open, which are then no part of the structure.
+            key = source.program_key(flat), clipping
+            recipes[key] = recipe
+            recipes.move_to_end(key)
+            if len(recipes) > _MOST_RECIPES:
+                recipes.popitem(last=False)
+            return recipe
 
 
-def _settings(optimizer: Optimizer) -> list[Any] | None:
-    """Return what a recipe bakes in of an optimiser; None if that is known only to its class."""
-    rules = optimizer.rules
-    if any(not type(rule).__module__.startswith("liftgrad.") for rule in [optimizer, *rules]):
-        return None
+def _check_is_loss(built: Built, name: str) -> None:
+    if built.outputs != 1 or built.fixed:
+        what = "more than a Value" if built.outputs else "no Value"
+        raise LiftError(f"{name} returns {what}; a loss to train with returns just one.")
+    if built.batched_outputs[0]:
+        raise LiftError(
+            f"{name} returns a number for each sample; a loss to train with "
+            "returns one: their total() or mean()."
+        )
+
+
+def _held(optimizer: Optimizer, parameters: Sequence[Sequence[Any]], built: Built) -> list[View]:
+    """Return the gradients of those parameters that the optimiser holds, where there are any."""
+    position_of = positions_in(optimizer)
+    held = [np.flatnonzero(positions_among(values, position_of) >= 0) for values in parameters]
     return [
-        (type(rule), {name: x for name, x in vars(rule).items() if name not in _NOT_BAKED})
-        for rule in rules
+        View(gradient.group, gradient.positions[of_group])
+        for gradient, of_group in zip(built.gradients, held, strict=True)
+        if len(of_group)
     ]
 
 
-_NOT_BAKED = ("params", "lr", "steps", "state", "_parts")
-
-
-def _places(
-    optimizer: Optimizer, reading: Reading, parameter_groups: list[int]
+def _positions(
+    optimizer: Optimizer, flat: FlatArguments, parameter_groups: Sequence[int]
 ) -> list[NDArray[np.int64]]:
-    """Return where an optimiser holds the parameters of each group, -1 where it does not."""
-    place = places_of(optimizer)
-    found = [places_among(reading.groups[i].values, place) for i in parameter_groups]
+    """Return the positions in an optimiser of each group's parameters; -1: it does not hold one."""
+    position_of = positions_in(optimizer)
+    found = [positions_among(flat.groups[i].values, position_of) for i in parameter_groups]
     sizes = [len(rule.params) for rule in optimizer.rules]
     return [*found, np.array([len(optimizer.params), *sizes], np.int64)]

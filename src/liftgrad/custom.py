@@ -1,0 +1,234 @@
+"""Operations that a program defines for itself, with the derivative that it gives."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
+from pickle import PicklingError
+from typing import Any, overload
+
+from liftgrad.composition import OnFloats, as_tuple, composition_of, not_composed
+from liftgrad.entries import OPERATIONS, Adjoints, Operation, is_name, template_complaints
+from liftgrad.errors import TraceError
+from liftgrad.numbers import kind_of
+from liftgrad.operators import Symbolic
+
+
+@overload
+def operation(
+    forward: Callable[..., Any],
+    derivative: Callable[..., Any],
+    *,
+    name: str | None = None,
+    llvm: str | Sequence[str] = (),
+) -> Operation: ...
+@overload
+def operation(
+    *, derivative: Callable[..., Any], name: str | None = None, llvm: str | Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], Operation]: ...
+def operation(
+    forward: Callable[..., Any] | None = None,
+    derivative: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    llvm: str | Sequence[str] = (),
+) -> Any:
+    """Return a function of numbers that has the derivative given here.
+
+    It takes floats, Values and traced values, as those of `liftgrad.functional` do, and works
+    wherever they do: eagerly, in `grad` and its like, in `recording()`, in lifted functions, in
+    which it prints by its name.
+
+    >>> from liftgrad import Value, operation
+    >>> @operation(derivative=lambda y, x: 1 / (1 + abs(x)) ** 2)
+    ... def softsign(x):
+    ...     return x / (1 + abs(x))
+    >>> softsign(1.0)
+    0.5
+    >>> x = Value(1.0)
+    >>> softsign(x).backward()
+    >>> x.grad
+    0.25
+
+    With several operands there is one derivative by each:
+
+    >>> from liftgrad.functional import sqrt
+    >>> hypotenuse = operation(
+    ...     lambda a, b: sqrt(a * a + b * b),
+    ...     derivative=lambda y, a, b: (a / y, b / y),
+    ...     name="hypotenuse",
+    ... )
+    >>> hypotenuse(Value(3.0), 4.0).data
+    5.0
+
+    Both functions depend on their operands alone. In lifted functions the derivative has to be
+    composed of operators and functions of `liftgrad.functional`, with `where` for a branch, and so
+    has `forward`, unless `llvm` is given; eagerly they may be anything that Python can compute on
+    floats. For second derivatives, `derivative` is differentiated in its turn.
+
+    Args:
+        forward: the function of one or several numbers; parameters with defaults are no operands.
+            Without it, `operation` is a decorator.
+        derivative: a function `(y, *operands)` of the result and the operands, to the derivative
+            by the operand, or to a tuple of those by each.
+        name: by which it prints; by default that of `forward`.
+        llvm: LLVM instructions that compute it, one by one, in the templates of `liftgrad.ops`:
+            `"call {T} @llvm.floor.{t}({T} {0})"`.
+
+    Raises:
+        TypeError: if what is given are no functions, or do not fit each other.
+        ValueError: if the name is none, or taken, or a template is wrong.
+
+    """
+    if not callable(derivative):
+        raise TypeError(
+            f"operation() needs a function as its derivative, and this is {kind_of(derivative)}; "
+            "pass derivative=lambda y, x: ..., of the result y and the operand x."
+        )
+    if forward is None:
+        return lambda function: _made(function, derivative, name, llvm)
+    return _made(forward, derivative, name, llvm)
+
+
+def _made(
+    forward: Callable[..., Any],
+    derivative: Callable[..., Any],
+    name: str | None,
+    llvm: str | Sequence[str],
+) -> Operation:
+    if not callable(forward):
+        raise TypeError(
+            f"operation() needs a function of numbers, and this is {kind_of(forward)}; pass one, "
+            "such as lambda x: x / (1 + abs(x))."
+        )
+    name = _checked_name(getattr(forward, "__name__", "") if name is None else name)
+    arity = _arity(forward, name)
+    _check_parameters(derivative, name, arity)
+    operands = ", ".join(f"{{{i}}}" for i in range(arity))
+    made = Operation(
+        name,
+        OnFloats(forward, f"the operation {name!r}", arity),
+        _Pullback(derivative, name, arity),
+        f"{name}({operands})",
+        name,
+        arity=arity,
+        llvm=(llvm,) if isinstance(llvm, str) else tuple(llvm),
+        pickled=partial(_pickled, forward),
+        doc=inspect.getdoc(forward) or "",
+    )
+    for complaint in template_complaints(made):
+        raise ValueError(f"the operation {name!r} {complaint}.")
+    return made
+
+
+def _checked_name(name: str) -> str:
+    if name == "<lambda>":
+        raise ValueError(
+            "an operation prints by its name, and a lambda has none; pass name='softsign', say."
+        )
+    if not is_name(name):
+        raise ValueError(
+            f"{name!r} is no name of a function, by which an operation could print; pass "
+            "name= letters, digits and underscores."
+        )
+    if name in OPERATIONS:
+        raise ValueError(
+            f"liftgrad has an operation {name!r} already; pass another name for yours."
+        )
+    return name
+
+
+def _arity(forward: Callable[..., Any], name: str) -> int:
+    """Return how many operands a function has: its positional parameters without a default."""
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except ValueError:  # some of those that are written in C
+        parameters = {}.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        parameters = {}.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    count = sum(p.default is p.empty for p in positional)
+    if not count:
+        raise TypeError(
+            f"the function of the operation {name!r} does not say how many numbers it takes; pass "
+            "one that names each, such as lambda a, b: ..."
+        )
+    return count
+
+
+def _check_parameters(derivative: Callable[..., Any], name: str, arity: int) -> None:
+    """Raise TypeError unless the derivative takes the result and the operands and gives enough."""
+    try:
+        inspect.signature(derivative).bind(*range(1 + arity))
+    except TypeError:
+        count = "the operand" if arity == 1 else f"the {arity} operands"
+        raise TypeError(
+            f"the derivative of the operation {name!r} takes the result and {count}; write it as "
+            f"lambda y, {', '.join(_LETTERS[:arity])}: ..."
+        ) from None
+    except ValueError:
+        return
+    try:
+        composition = composition_of(derivative, name, 1 + arity)
+    except TraceError:
+        return  # it is known as numbers only, and checked at its first use
+    _check_count(len(composition.results), name, arity)
+
+
+_LETTERS = "abcdefghijklm"
+
+
+def _check_count(count: int, name: str, arity: int) -> None:
+    if count != arity:
+        raise TypeError(
+            f"the derivative of the operation {name!r} gives {count} "
+            f"number{'s' * (count != 1)} for {arity} operand{'s' * (arity != 1)}; return one for "
+            "each, several as a tuple."
+        )
+
+
+class _Pullback:
+    """The adjoints of operands, from derivatives by them."""
+
+    __slots__ = ("arity", "called", "derivative", "name", "on_floats")
+
+    def __init__(self, derivative: Callable[..., Any], name: str, arity: int) -> None:
+        self.derivative, self.name, self.arity = derivative, name, arity
+        self.called = f"the derivative of the operation {name!r}"
+        self.on_floats = OnFloats(derivative, self.called, 1 + arity)
+
+    def __call__(self, g: Any, y: Any, *operands: Any) -> Adjoints:
+        """Return the adjoint of each operand."""
+        if y.__class__ is float:
+            given = self.on_floats(y, *operands)
+        elif isinstance(y, Symbolic):
+            try:
+                given = self.derivative(y, *operands)
+            except Exception as error:
+                raise not_composed(self.derivative, self.called, error) from error
+        else:
+            given = self.derivative(y, *operands)
+        derivatives = as_tuple(given)
+        _check_count(len(derivatives), self.name, self.arity)
+        return tuple([g * x for x in derivatives])
+
+
+def _pickled(forward: Callable[..., Any], made: Operation) -> tuple[Any, ...]:
+    """Return what pickle finds an operation by: its module and its name there, as of functions."""
+    name = getattr(forward, "__qualname__", "<lambda>")
+    name = made.name if name.endswith("<lambda>") else name
+    try:
+        found = _found(forward.__module__, name)
+    except (AttributeError, ImportError):
+        found = None
+    if found is not made:
+        raise PicklingError(
+            f"the operation {made.name!r} would be found again as {forward.__module__}.{name}, "
+            "which is something else; assign it to that name, outside of functions."
+        )
+    return _found, (forward.__module__, name)
+
+
+def _found(module: str, name: str) -> Any:
+    return attrgetter(name)(importlib.import_module(module))

@@ -1,0 +1,197 @@
+"""Parting: where a function and the program that was traced from it go different ways.
+
+Only asked once their results have differed. The function is traced again, and the tape computed
+operation by operation as the eager engine would: if that gives the eager results, the two are one
+program and only rounding differs. Otherwise the lines that both ran are compared, and then what
+they computed.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Collection, Sequence
+from types import FrameType
+from typing import Any
+
+from liftgrad.engine import Value
+from liftgrad.lift.compare.checks import Outcome
+from liftgrad.lift.compare.eager_arithmetic import (
+    as_eagerly,
+    computed,
+    each,
+    floats,
+    forward,
+    shaken,
+)
+from liftgrad.lift.pipeline import Built
+from liftgrad.lift.trace.lined_tape import LinedTape
+from liftgrad.lift.trace.tape import Tape
+from liftgrad.lift.user_code import is_users_file, user_line
+
+_JITTER = {"float64": 1e-10, "float32": 1e-3}
+"""Much more than operands are rounded, so that results change by more than rounding does."""
+_SHAKES = 3
+
+
+def where_they_diverge(
+    tape: LinedTape,
+    trace: Callable[[], Built],
+    run: Callable[[float, int], Outcome],
+    eager: Outcome,
+    lifted: Outcome,
+    dtype: str,
+) -> str:
+    """Return where a program and the function itself part, "" if only rounding differs.
+
+    Args:
+        tape: an empty one, for the arguments of the call.
+        trace: traces the function on that tape.
+        run: calls the function itself, with parameters off by a relative jitter from a seed.
+        eager: what that gave.
+        lifted: what the program gave.
+        dtype: that the program computes in.
+
+    """
+    built: list[Built] = []
+    traced_lines = _lines(lambda: built.append(trace()))
+    numbers = computed(tape, floats(tape), forward)
+    taken = eager.gradients
+    same = _same(_results(tape, built[0], numbers), eager.results)
+    if same and (taken is None or _is_gradient(tape, taken, run, _JITTER[dtype])):
+        return "" if _is_rounding(tape, built[0], eager, lifted, dtype) else _MISCOMPILED
+    eager_lines = _lines(lambda: run(0.0, 0))
+    for place, (a, b) in enumerate(zip(eager_lines, traced_lines, strict=False)):
+        if a != b and place:
+            return f"the two part after {eager_lines[place - 1]}. {_ADVICE}"
+    known = {
+        (getattr(node[0], "name", ""), _rounded(x))
+        for node, its in zip(tape.nodes, numbers, strict=True)
+        for x in each(its)
+    }
+    for line, name, number in _operations(lambda: run(0.0, 0)):
+        if (name, _rounded(number)) not in known:
+            return f"{name} gives {number:.12g} in {line}, but not when it is lifted. {_ADVICE}"
+    return f"it cannot be told where the two part. {_ADVICE}"
+
+
+_ADVICE = (
+    "A lifted function runs once, on numbers that are not known then, for many calls; pass what "
+    "its way depends on as an int, str or bool, or choose with where(condition, a, b)."
+)
+_MISCOMPILED = (
+    "the recorded program is right and its machine code is not, which is a fault of liftgrad's; "
+    "please report it, and use lift(backend='numpy') meanwhile."
+)
+
+
+def _results(tape: Tape, built: Built, numbers: list[Any]) -> list[Any]:
+    """Return the results in the order in which the function returns them."""
+    nodes = iter(tape.outputs)
+    results: list[Any] = []
+    for place in range(built.outputs + len(built.fixed)):
+        results += [built.fixed[place]] if place in built.fixed else each(numbers[next(nodes)])
+    return results
+
+
+def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Tell whether two lists of results are equal but for the order of a few additions."""
+    return len(a) == len(b) and all(
+        x == y or _rounded(x) == _rounded(y) for x, y in zip(a, b, strict=True)
+    )
+
+
+def _is_rounding(tape: Tape, built: Built, eager: Outcome, lifted: Outcome, dtype: str) -> bool:
+    """Tell whether the results differ by no more than they do for operands a little off."""
+    nearby = [
+        _results(tape, built, computed(tape, floats(tape), shaken(_JITTER[dtype], seed)))
+        for seed in range(_SHAKES)
+    ]
+    for a, b, *others in zip(eager.results, lifted.results, *nearby, strict=True):
+        if not isinstance(a, float) or not math.isfinite(a) or not math.isfinite(b):
+            continue  # in overflow the order of operations decides
+        spread = max(abs(float(x) - a) for x in others)
+        if abs(float(b) - a) > 10.0 * spread:
+            return False
+    return True
+
+
+def _is_gradient(
+    tape: Tape,
+    gradients: dict[int, list[float]],
+    run: Callable[[float, int], Outcome],
+    jitter: float,
+) -> bool:
+    """Tell whether a tape has the function's gradient, but for rounding.
+
+    The eager engine takes it from the tape. Where terms cancel they do so exactly on a tape, on
+    which equal operations are one; so the function's gradient may be as far off as it is for
+    parameters a little off.
+    """
+    own, exact = _flat(gradients), _gradient(tape, gradients)
+    nearby = [_flat(run(jitter, seed).gradients or {}) for seed in range(_SHAKES)]
+    largest = max((abs(x) for x in own if math.isfinite(x)), default=0.0)
+    for a, b, *others in zip(own, exact, *nearby, strict=True):
+        if all(map(math.isfinite, (a, b, *others))):
+            spread = max(abs(x - a) for x in others)
+            if abs(a - b) > max(1e-9 * largest, 100.0 * spread):
+                return False
+    return True
+
+
+def _flat(gradients: dict[int, list[float]]) -> list[float]:
+    return [x for part in gradients.values() for x in part]
+
+
+def _gradient(tape: Tape, groups: Collection[int]) -> list[float]:
+    """Return the gradient of a tape's one result by the leaves of these groups."""
+    leaves = floats(tape)
+    for i in groups:
+        leaves[i] = list(map(Value, leaves[i]))
+    result = computed(tape, leaves, as_eagerly)[tape.outputs[0]]
+    if isinstance(result, Value):
+        result.backward()
+    return [v.grad for i in groups for v in leaves[i]]
+
+
+def _lines(run: Callable[[], Any]) -> list[str]:
+    """Return the user's lines that ran, in order."""
+    lines: list[str] = []
+
+    def see(frame: FrameType, event: str, _: Any) -> Any:
+        filename = frame.f_code.co_filename
+        if not is_users_file(filename):
+            return None
+        if event == "line":
+            lines.append(f"{filename}:{frame.f_lineno}")
+        return see
+
+    before = sys.gettrace()
+    sys.settrace(see)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def _operations(run: Callable[[], Any]) -> list[tuple[str, str, float]]:
+    """Return the line, operation and result of what the eager engine computed, in order."""
+    found: list[tuple[str, str, float]] = []
+    code = Value._apply.__code__
+
+    def see(frame: FrameType, event: str, result: Any) -> None:
+        if event == "return" and frame.f_code is code and isinstance(result, Value):
+            name = frame.f_locals["operation"].name
+            found.append((user_line(), name, result.data))
+
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        run()
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+def _rounded(x: Any) -> str:
+    """Return a number to as many digits as do not depend on the order of a few additions."""
+    return f"{float(x) + 0.0:.11g}" if isinstance(x, float | int) else repr(x)
