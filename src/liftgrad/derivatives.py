@@ -25,6 +25,7 @@ from liftgrad.functional import uniform
 from liftgrad.numbers import is_number, kind_of, to_float
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+from liftgrad.protocols import stands_for_number
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -332,7 +333,7 @@ def _gradient(result: Any, variables: Any, level: int) -> Any:
     def derivative(variable: Variable) -> Any:
         adjoint = adjoints.get(variable, 0.0)
         # A derivative that happens to be constant is of the same kind as the others.
-        plain = type(adjoint) is float or hasattr(adjoint, "_kind")  # that of a traced number
+        plain = type(adjoint) is float or stands_for_number(adjoint)
         kind = variable.primal if plain else None
         return kind._constant(adjoint) if isinstance(kind, Operators) else adjoint
 

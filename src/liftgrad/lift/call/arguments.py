@@ -35,6 +35,7 @@ from liftgrad.lift.call.snapshots import has_users_attributes, slots_of
 from liftgrad.lift.call.structure import STATIC, Kind, LeafGroup, Place, Reading
 from liftgrad.nn import Module
 from liftgrad.ops import Operation
+from liftgrad.protocols import is_on_tape, stands_for_array
 
 
 def read(arguments: dict[str, Any]) -> Reading:
@@ -336,7 +337,7 @@ class _Reader:
         if kind is Variable:
             self.nested = True
             return x
-        if hasattr(x, "_tape"):
+        if is_on_tape(x):
             raise TraceError(
                 f"{path} holds a traced value of an earlier call, which has no number any more; "
                 "return it from the lifted function instead of storing it."
@@ -429,7 +430,7 @@ _OTHERWISE = ("__get__", "__array__", "_apply", "_tape")
 
 def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], Any]]:
     """Return the leaves of a nested result and a function that builds it from others."""
-    if hasattr(result, "_positions"):  # part of an array argument
+    if stands_for_array(result):  # part of an array argument
         result = list(result)
     if isinstance(result, list | tuple):
         parts = [flatten_result(item) for item in result]

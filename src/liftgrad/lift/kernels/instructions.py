@@ -9,6 +9,7 @@ import numpy as np
 from liftgrad import ops
 from liftgrad.composition import forward_of
 from liftgrad.entries import PLACEHOLDER
+from liftgrad.errors import LiftError
 from liftgrad.lift.kernels import vector_math
 from liftgrad.lift.kernels.target import Target
 
@@ -190,3 +191,19 @@ class Instructions:
         return self.emit(
             f"call {kind} {self.function('power')}({kind} {x}, {kind} {self.literal(exponent)})"
         )
+
+
+def check(operation: ops.Operation) -> None:
+    """Raise LiftError if instructions cannot be had from an operation's entry."""
+    called = {x[1] for x in PLACEHOLDER.finditer(" ".join(operation.llvm)) if x[0][0] == "@"}
+    for name in called - vector_math.FUNCTIONS:
+        raise LiftError(
+            f"the entry of the operation {operation.name!r} calls @{{{name}}}, which is no "
+            "function of vector mathematics; write it in lift/kernels/vector_math.py."
+        )
+    if not operation.llvm and operation.arity is not None:
+        forward_of(operation)
+
+
+for _operation in ops.OPERATIONS.values():
+    check(_operation)

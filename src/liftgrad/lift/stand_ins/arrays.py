@@ -61,6 +61,8 @@ class TracedArray:
         self._elements: list[Any] = []
         """What iterating gives, once somebody has."""
 
+    _known_as = "an array"
+
     def _node_on(self, _tape: Tape) -> int:
         raise refused(_AS_WHOLE)
 

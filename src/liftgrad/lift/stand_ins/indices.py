@@ -22,6 +22,7 @@ from liftgrad.lift.user_code import (
 )
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+from liftgrad.protocols import stands_for_number
 
 
 class TracedIndex(Operators):
@@ -141,7 +142,7 @@ class TracedIndex(Operators):
 
 
 def _kind_of_rows(rows: list[Any]) -> type:
-    kinds = {x._kind if hasattr(x, "_kind") else type(x) for x in rows}
+    kinds = {x._kind if stands_for_number(x) else type(x) for x in rows}
     return kinds.pop() if len(kinds) == 1 else float
 
 

@@ -37,6 +37,7 @@ from liftgrad.lift.user_code import (
 )
 from liftgrad.operators import Operators
 from liftgrad.ops import OPERATIONS, Operation
+from liftgrad.protocols import is_on_tape
 
 
 class Node(Operators):
@@ -152,7 +153,7 @@ class Node(Operators):
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
-        scalars = all(np.ndim(x) == 0 for x in operands if not hasattr(x, "_node_on"))
+        scalars = all(np.ndim(x) == 0 for x in operands if not is_on_tape(x))
         if method == "__call__" and not options and scalars:
             if function in _COMPARED:
                 return getattr(operands[1], _COMPARED[function])(operands[0])
@@ -352,6 +353,7 @@ class Condition:
     """The outcome of a comparison of traced values, for `where`; a bool that is not known yet."""
 
     __slots__ = ("_index", "_kind", "_tape")
+    _known_as = "a comparison of Values"
 
     def __init__(self, tape: Tape, index: int, kind: type = bool) -> None:
         self._tape = tape
