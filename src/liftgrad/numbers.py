@@ -45,7 +45,7 @@ def is_number(x: Any) -> bool:
     # By its type: what stands for a number while a function is traced has a number's `__class__`.
     kind = type(x)
     return issubclass(kind, float | int | Real) or (
-        _has_operators_array(x) and not hasattr(kind, "_apply")
+        _is_scalar_array(x) and not hasattr(kind, "_apply")
     )
 
 
@@ -79,7 +79,7 @@ def equal_elements(value: Any, array: Any) -> Any:
     return elements.astype(bool)
 
 
-def _has_operators_array(x: Any) -> bool:
+def _is_scalar_array(x: Any) -> bool:
     kind = getattr(getattr(x, "dtype", None), "kind", "f")
     return getattr(x, "ndim", None) == 0 and kind in "fiub" and hasattr(type(x), "__float__")
 
