@@ -2,12 +2,7 @@
 
     python benchmarks/kernels.py {moons,digits,wide,cloud,gpt} [--ir NEST]
 
-A line per nest: its time, its share of the step, GFLOP/s, then the nest as it is scheduled. In
-
-    rows 100,32  t5[32,1] = relu(p[0,17] + Σ16 p[0,17,1]·t3[16,0,1])
-
-the numbers behind a name are the strides of the rows, then of the reduction; `@` marks a table of
-positions. Batched buffers have the samples innermost: `rows n,...` runs over them, `Σn` sums them.
+A line per nest: its time, its share of the step, GFLOP/s, then the nest as `ir/text.py` prints it.
 A step that runs in portions is timed on one portion of its samples.
 """
 
@@ -15,14 +10,14 @@ import argparse
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
 from liftgrad import Trainer, functional, gpt, lift, nn, optim, vmap
-from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
-from liftgrad.lift.kernels.emitter import kernel
-from liftgrad.lift.passes.stages import runs_over_samples
+from liftgrad.lift.ir.nests import Apply, Expression, Load, Nest, Number, Program, Reduce
+from liftgrad.lift.ir.text import text_of_nest
+from liftgrad.lift.kernels.llvm import kernel
 
 
 def main() -> None:
@@ -35,7 +30,7 @@ def main() -> None:
     random.seed(1337)
     trainer, arguments = TASKS[options.task]()
     trainer.run(1, *arguments)
-    training = trainer._training
+    training = trainer._state.training
     step = training.programs[max(training.programs)]
     native = step.native.instance.native
     if options.ir is not None:
@@ -66,7 +61,7 @@ def report(native: Any, samples: int, original: Any, seconds: float) -> None:
     total, operations = sum(row[0] for row in rows), sum(row[1] for row in rows)
     for took, count, number, nest in sorted(rows, key=lambda row: -row[0]):
         numbers = f"{took * 1e6:9.2f} µs {took / total:6.1%} {count / took / 1e9:7.1f} GFLOP/s"
-        print(f"{number:>4} {numbers}  {describe(nest, program)}")
+        print(f"{number:>4} {numbers}  {text_of_nest(nest, program)}")
     print(
         f"all together {whole * 1e6:.2f} µs, one by one {total * 1e6:.2f} µs, "
         f"{operations / 1e6:.3f} million operations, {operations / whole / 1e9:.1f} GFLOP/s, "
@@ -108,42 +103,10 @@ def operations(expression: Expression, samples: int) -> int:
             )
         case Apply(operands=operands):
             return 1 + sum(operations(x, samples) for x in operands)
-        case _:
+        case Load() | Number():
             return 0
-
-
-def describe(nest: Nest, program: Program) -> str:
-    """Return a nest as text."""
-    rows = ",".join(map(str, (*nest.extents, *(["n"] if nest.batched else []))))
-    sign = "+=" if nest.accumulate else "="
-    head = f"rows {rows or '1'}  {access(nest.out, program)} {sign} {text(nest.body, program)}"
-    return head + ("  (samples)" if runs_over_samples(nest) else "")
-
-
-def text(expression: Expression, program: Program) -> str:
-    """Return an expression as text, strides instead of indices."""
-    match expression:
-        case Load(access=x):
-            return access(x, program)
-        case Number(value=value):
-            return f"{value:g}"
-        case Apply(operation=operation, operands=operands):
-            parts = [text(x, program) for x in operands]
-            infix = {"add": " + ", "multiply": "·", "subtract": " - ", "divide": " / "}
-            if operation.name in infix:
-                return f"({infix[operation.name].join(parts)})"
-            return f"{operation.name}({', '.join(parts)})"
-        case Reduce(kind=kind, extents=extents, body=body, samples=samples):
-            over = ",".join(map(str, (*extents, *(["n"] if samples else []))))
-            return f"{'Σ' if kind == 'sum' else 'max'}{over} {text(body, program)}"
-
-
-def access(x: Access, program: Program) -> str:
-    """Return an access as text."""
-    buffer = program.buffers[x.buffer]
-    strides = ",".join(map(str, x.strides))
-    marks = ("" if x.table is None else "@") + ("" if x.index is None else "#")
-    return f"{buffer.name}{marks}[{strides}]{'*' if buffer.batched else ''}"
+        case _:
+            assert_never(expression)
 
 
 # --- the tasks -------------------------------------------------------------------------------

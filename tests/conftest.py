@@ -1,4 +1,4 @@
-"""Hypothesis profiles, repeatable by default (`LIFTGRAD_SOAK=1` searches longer), and Ctrl-C."""
+"""Hypothesis profiles, checks of each pass, what the markers promise, Ctrl-C, the command line."""
 
 import os
 import signal
@@ -6,15 +6,59 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+os.environ["LIFTGRAD_VERIFY"] = "1"  # before liftgrad is imported: each pass's result is checked
+
+from liftgrad.cli import main
+
+# Repeatable by default; LIFTGRAD_SOAK=1 searches longer, and anew.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=100)
 settings.register_profile(
     "soak", deadline=None, max_examples=5000, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile("soak" if os.environ.get("LIFTGRAD_SOAK") else "repeatable")
+
+
+STARTING = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
+"""What Python tells audit hooks when a process is started."""
+started: list[str] = []
+sys.addaudithook(lambda event, _: started.append(event) if event in STARTING else None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Fail a test that starts a process and is not marked so."""
+    started.clear()
+    result = yield
+    if started and not item.get_closest_marker("process"):
+        pytest.fail("it starts a process: mark it with @pytest.mark.process", pytrace=False)
+    return result
+
+
+class Ended(NamedTuple):
+    """How a call of the command line ended, with the names that subprocess uses."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsysbinary):
+    """Return a function that calls the command line, not as a process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def called(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments])
+        said = capsysbinary.readouterr()
+        return Ended(ended.value.code or 0, said.out.decode(), said.err.decode())
+
+    return called
 
 
 @pytest.fixture
@@ -25,16 +69,16 @@ def folder_of_all():
         yield Path(folder)
 
 
-@pytest.fixture
-def python_hears_ctrl_c():
-    """Let SIGINT through, which the shell of a background job makes its processes ignore."""
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard():
+    """SIGINT reaches the tests and what they start, though nohup and shells' `&` ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
-def press_ctrl_c(python_hears_ctrl_c):  # noqa: ARG001, asked for by its name
+def press_ctrl_c():
     """Return a function that presses Ctrl-C, some time after the next call of a function."""
     timers = []
 

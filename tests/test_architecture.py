@@ -1,16 +1,51 @@
-"""Imports go one way, as `[tool.importlinter]` in pyproject.toml says; a machine checks it."""
+"""Imports go one way, as `[tool.importlinter]` in pyproject.toml says, and never in a circle."""
 
+import copy
+import graphlib
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 import liftgrad
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(liftgrad.__file__).parent
+FOLDERS = [
+    ".".join(("liftgrad", *path.parent.relative_to(PACKAGE).parts))
+    for path in sorted(PACKAGE.rglob("__init__.py"))
+]
+OPENED_LATE = ("liftgrad.lift", "liftgrad.lift.function")
+"""The decorator `lift` imports what it needs when it is first called."""
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """Every import between modules of the package, those for type checkers among them.
+
+    Without the few that a contract ignores, too.
+    """
+    graph = grimp.build_graph("liftgrad", cache_dir=None)
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    ignored = [x.split(" -> ") for c in config["contracts"] for x in c.get("ignore_imports", [])]
+    for importer, imported in (OPENED_LATE, *ignored):
+        graph.remove_import(importer=importer, imported=imported)
+    return graph
+
+
+def circle(graph):
+    """Return the modules of a circle of imports; none, if there is no circle."""
+    imports = {x: graph.find_modules_directly_imported_by(x) for x in graph.modules}
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
 
 
 def lint_imports(source: Path) -> subprocess.CompletedProcess[str]:
@@ -29,29 +64,44 @@ def lint_imports(source: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """A copy of the package to plant violations in."""
-    package = Path(liftgrad.__file__).parent
     ignore = shutil.ignore_patterns("__pycache__")
-    copy = Path(shutil.copytree(package, tmp_path / "liftgrad", ignore=ignore))
-    (copy / "lift" / "__init__.py").touch()
-    return copy
+    return Path(shutil.copytree(PACKAGE, tmp_path / "liftgrad", ignore=ignore))
 
 
+@pytest.mark.process
 def test_imports_go_one_way():
     """No module imports from a layer above its own."""
-    result = lint_imports(Path(liftgrad.__file__).parents[1])
+    result = lint_imports(PACKAGE.parent)
     assert result.returncode == 0, result.stdout
+
+
+def test_no_imports_go_in_a_circle(graph):
+    """Whatever a module imports, directly or not, it is not itself."""
+    assert circle(graph) == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_planted_circle_is_caught_in_each_folder(graph, folder):
+    """Two modules of one folder may not import each other."""
+    planted = copy.deepcopy(graph)
+    one, other = sorted(planted.find_children(folder))[:2]
+    planted.add_import(importer=one, imported=other)
+    planted.add_import(importer=other, imported=one)
+    assert set(circle(planted)) >= {one, other}
 
 
 @pytest.mark.parametrize(
     ("module", "statement"),
     [
-        ("ops.py", "from liftgrad import engine"),
+        ("ops.py", "from liftgrad import derivatives"),
         ("numbers.py", "import liftgrad.nn"),
+        ("errors.py", "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    import liftgrad.trainer"),
         ("nn/linear.py", "def late():\n    from liftgrad.lift.stand_ins import values"),
     ],
 )
+@pytest.mark.process
 def test_a_planted_violation_is_caught(copied, module, statement):
-    """An upward import is named, even inside a function."""
+    """An upward import is named, even inside a function or for type checkers alone."""
     with (copied / module).open("a") as file:
         file.write(f"\n{statement}\n")
     result = lint_imports(copied.parent)
@@ -60,9 +110,10 @@ def test_a_planted_violation_is_caught(copied, module, statement):
     assert f"liftgrad.{module.removesuffix('.py').replace('/', '.')} -> liftgrad" in result.stdout
 
 
+@pytest.mark.process
 def test_a_module_without_a_layer_is_caught(copied):
-    """Every new module is given its place."""
-    (copied / "stray.py").write_text('"""Belongs nowhere."""\n')
+    """Every new module belongs to a layer."""
+    (copied / "stray.py").write_text('"""Belongs to no layer."""\n')
     result = lint_imports(copied.parent)
     assert result.returncode == 1
     assert "liftgrad.stray" in result.stdout

@@ -507,6 +507,7 @@ def run(path, steps):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.process
 def test_a_process_may_be_killed_at_any_moment(tmp_path):
     """The file can always be gone on from, and leads where an undisturbed process comes to."""
     path = tmp_path / "run.safetensors"

@@ -1,4 +1,4 @@
-"""`liftgrad gpt`, in real processes, on a few names."""
+"""`liftgrad gpt`, on a few names; as a process where that matters."""
 
 import json
 import os
@@ -16,12 +16,6 @@ COMMAND = [sys.executable, "-m", "liftgrad", "gpt"]
 NAMES = ["anna", "bo", "cedric", "a", "dora", "bernadettealexandra", "zoë"]
 
 
-def run(*arguments, cwd):
-    return subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.fixture
 def names(tmp_path):
     path = tmp_path / "names.txt"
@@ -29,11 +23,11 @@ def names(tmp_path):
     return path
 
 
-def test_it_trains_samples_and_saves(tmp_path, names):
+def test_it_trains_samples_and_saves(call, tmp_path, names):
     """Says how it goes; what is saved is the model that was trained; again, all is the same."""
     outputs = []
     for _ in range(2):
-        result = run(names.name, "--steps", "150", "--samples", "5", cwd=tmp_path)
+        result = call("gpt", names.name, "--steps", "150", "--samples", "5")
         assert (result.returncode, result.stderr) == (0, "")
         outputs.append(result.stdout.splitlines())
     assert outputs[0][:-1] == outputs[1][:-1]
@@ -66,11 +60,11 @@ def test_it_trains_samples_and_saves(tmp_path, names):
     assert loss(loaded, *example(alphabet.encode("anna"))).data == expected
 
 
-def test_the_same_as_json(tmp_path, names):
+def test_the_same_as_json(call, names):
     """One line, with the numbers of the text."""
     quick = (names.name, "--steps", "3", "--samples", "2")
-    text = run(*quick, cwd=tmp_path)
-    result = run(*quick, "--json", cwd=tmp_path)
+    text = call("gpt", *quick)
+    result = call("gpt", *quick, "--json")
     assert (result.returncode, result.stderr, result.stdout.count("\n")) == (0, "", 1)
     said = json.loads(result.stdout)
     assert (said["names"], said["steps"], said["model"]) == (len(NAMES), 3, "gpt.json")
@@ -79,9 +73,9 @@ def test_the_same_as_json(tmp_path, names):
     assert len(said["made_up"]) == 2
 
 
-def test_the_first_loss_is_that_of_the_scalar_program(tmp_path, names):
+def test_the_first_loss_is_that_of_the_scalar_program(call, names):
     """Of the first name in the order that the seed gives."""
-    result = run(names.name, "--steps", "1", "--seed", "7", "--samples", "0", cwd=tmp_path)
+    result = call("gpt", names.name, "--steps", "1", "--seed", "7", "--samples", "0")
     random.seed(7)
     texts = list(NAMES)
     random.shuffle(texts)
@@ -104,9 +98,9 @@ def test_the_first_loss_is_that_of_the_scalar_program(tmp_path, names):
         (["names.txt", "-o", "."], "'.' is a directory; name a file in it."),
     ],
 )
-def test_impossible_options(tmp_path, names, arguments, message):
+def test_impossible_options(call, tmp_path, names, arguments, message):
     """One sentence on standard error and status 2; nothing is written."""
-    result = run(*arguments, cwd=tmp_path)
+    result = call("gpt", *arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("Error: ")
     assert message in result.stderr
@@ -123,16 +117,17 @@ def test_impossible_options(tmp_path, names, arguments, message):
         ("".join(map(chr, range(0x4E00, 0x6000))).encode(), "at most 4,095 are possible."),
     ],
 )
-def test_files_that_are_no_names(tmp_path, names, content, message):
+def test_files_that_are_no_names(call, tmp_path, names, content, message):
     """Status 1 and one sentence."""
     names.write_bytes(content)
-    result = run("names.txt", cwd=tmp_path)
+    result = call("gpt", "names.txt")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
     assert result.stderr.endswith(f"{message}\n")
     assert list(tmp_path.iterdir()) == [names]
 
 
+@pytest.mark.process
 def test_an_interrupted_run(tmp_path, names):
     """Says so in one line, with status 130, and leaves the old file as it was."""
     old = tmp_path / "gpt.json"
@@ -143,8 +138,6 @@ def test_an_interrupted_run(tmp_path, names):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background, a shell has made them deaf to interruptions.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         for line in process.stdout:
             if line.startswith("Step 100 "):
@@ -157,9 +150,9 @@ def test_an_interrupted_run(tmp_path, names):
     assert old.read_text() == "the old one"
 
 
-def test_help_reads_well(tmp_path):
+def test_help_reads_well(call):
     """Every option with its default."""
-    text = run("--help", cwd=tmp_path).stdout
+    text = call("gpt", "--help").stdout
     options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)
     assert options == [
         "--steps",
@@ -174,6 +167,7 @@ def test_help_reads_well(tmp_path):
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.process
 def test_letters_that_the_output_lacks_cost_no_model(tmp_path, names):
     """Names that are made up are escaped, and what a terminal would obey."""
     names.write_text("zoë\nnoël\njosé\n\x1b[31mé\n", encoding="utf-8")

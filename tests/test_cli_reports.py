@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from liftgrad import data
-from liftgrad.cli import main
 from liftgrad.cli.display import terminal
 from liftgrad.cli.fitting import PENALTIES, Fitting
 from liftgrad.cli.judgement import judged_classes, judged_numbers, lines_of_classes, warning_of
@@ -21,20 +20,6 @@ from liftgrad.cli.table_reading import identifiers
 
 metrics = pytest.importorskip("sklearn.metrics")
 pytest.importorskip("pyarrow")
-
-
-@pytest.fixture
-def call(tmp_path, monkeypatch, capsysbinary):
-    """Return a function that calls the command line and returns status, output and errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def called(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([*arguments])
-        said = capsysbinary.readouterr()
-        return ended.value.code or 0, said.out.decode(), said.err.decode()
-
-    return called
 
 
 def write_blobs(path, labels, rows=60, name="y", header="a,b"):

@@ -1,4 +1,4 @@
-"""`liftgrad train` and `liftgrad predict`, as processes."""
+"""`liftgrad train` and `liftgrad predict`, and the files that they read and write."""
 
 import ast
 import csv
@@ -14,22 +14,11 @@ import numpy as np
 import pytest
 
 from liftgrad import data
-from liftgrad.cli import main
 from liftgrad.cli.table_picture import picture_of
 from liftgrad.cli.tables import refusals
 
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
-
-
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "liftgrad", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def write_flowers(path, rows=90):
@@ -44,24 +33,24 @@ def write_flowers(path, rows=90):
     path.write_text("\n".join(lines) + "\n")
 
 
-def test_from_a_table_to_predictions(tmp_path):
+def test_from_a_table_to_predictions(call, tmp_path):
     """A model and a picture are there in the end, and the model knows new rows."""
     write_flowers(tmp_path / "flowers.csv")
-    done = run("train", "flowers.csv", "--target", "species", "--epochs", "80", cwd=tmp_path)
+    done = call("train", "flowers.csv", "--target", "species", "--epochs", "80")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Task: tell 3 classes of 'species' apart" in done.stdout
     assert "Accuracy on 18 rows kept apart: 100.0%" in done.stdout
     assert (tmp_path / "model.png").stat().st_size > 10_000
 
     (tmp_path / "new.csv").write_text("place,petal,sepal\nbank,1.1,0\nmeadow,4.2,0.5\nbank,3.9,1\n")
-    done = run("predict", "model.safetensors", "new.csv", cwd=tmp_path)
+    done = call("predict", "model.safetensors", "new.csv")
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert [row["species"] for row in rows] == ["blue", "white", "red"]
     for row in rows:
         parts = [float(row[f"probability of {c}"]) for c in ("blue", "red", "white")]
         assert sum(parts) == pytest.approx(1.0)
         assert max(parts) == float(row[f"probability of {row['species']}"])
-    done = run("predict", "model.safetensors", "new.csv", "--json", "-o", "p.json", cwd=tmp_path)
+    done = call("predict", "model.safetensors", "new.csv", "--json", "-o", "p.json")
     assert done.stdout == "3 predictions saved as 'p.json'\n"
     assert [r["species"] for r in json.loads((tmp_path / "p.json").read_text())] == [
         "blue",
@@ -70,6 +59,7 @@ def test_from_a_table_to_predictions(tmp_path):
     ]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_terminal_shows_how_it_goes(tmp_path):
     """Loss and epochs while it trains, and lines alone where nobody looks."""
@@ -100,40 +90,40 @@ def test_a_terminal_shows_how_it_goes(tmp_path):
     assert "Accuracy on 18 rows kept apart" in shown.decode()
 
 
-def test_a_quantity_is_predicted_in_its_own_units(tmp_path):
+def test_a_quantity_is_predicted_in_its_own_units(call, tmp_path):
     """Prices in the hundred thousands are learnt as well as numbers around 0."""
     random = np.random.default_rng(0)
     area = random.uniform(50, 200, 80)
     price = 2000 * area + random.normal(0, 5000, 80)
     lines = [f"{a:.1f},{p:.0f}" for a, p in zip(area, price, strict=True)]
     (tmp_path / "houses.csv").write_text("\n".join(["area,price", *lines]) + "\n")
-    done = run("train", "houses.csv", "--target", "price", "--json", cwd=tmp_path)
+    done = call("train", "houses.csv", "--target", "price", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads(done.stdout)
     assert (said["task"], said["features"], said["rows"]) == ("regression", ["area"], 80)
     assert said["validation_r2"] > 0.95
     assert said["validation_rmse"] < 0.25 * said["mean_rmse"]
     assert (tmp_path / "model.png").is_file()
-    done = run("predict", "model.safetensors", "houses.csv", cwd=tmp_path)
+    done = call("predict", "model.safetensors", "houses.csv")
     predicted = np.array([float(row["price"]) for row in csv.DictReader(done.stdout.splitlines())])
     assert np.sqrt(np.mean((predicted - price) ** 2)) < 10_000
 
 
-def test_one_seed_one_model(tmp_path):
+def test_one_seed_one_model(call, tmp_path):
     """The file is the same to the byte."""
     write_flowers(tmp_path / "flowers.csv", 30)
     for name in ("a", "b"):
         arguments = ["--target", "species", "--epochs", "5", "-o", name, "--picture", "p.png"]
-        assert run("train", "flowers.csv", *arguments, cwd=tmp_path).returncode == 0
+        assert call("train", "flowers.csv", *arguments).returncode == 0
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_broken_row_is_refused_or_left_out(tmp_path):
+def test_a_broken_row_is_refused_or_left_out(call, tmp_path):
     """The line is named, with the option that helps; nothing is written."""
     write_flowers(tmp_path / "flowers.csv", 30)
     with (tmp_path / "flowers.csv").open("a") as file:
         file.write("1,2,bank,red,5\n")
-    done = run("train", "flowers.csv", "--target", "species", "--epochs", "5", cwd=tmp_path)
+    done = call("train", "flowers.csv", "--target", "species", "--epochs", "5")
     assert done.returncode == 1
     assert done.stderr == (
         "Error: line 32 of 'flowers.csv' has 5 fields where the header has 4; correct it, or pass "
@@ -141,12 +131,12 @@ def test_a_broken_row_is_refused_or_left_out(tmp_path):
     )
     assert [p.name for p in tmp_path.iterdir()] == ["flowers.csv"]
     arguments = ["--target", "species", "--epochs", "5", "--skip-bad-rows"]
-    done = run("train", "flowers.csv", *arguments, cwd=tmp_path)
+    done = call("train", "flowers.csv", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Rows: 30, 1 broken one left out" in done.stdout
 
 
-def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
+def test_what_cannot_be_used_is_said_in_one_sentence(call, tmp_path):
     """Without a traceback, and with the status of a failure."""
     write_flowers(tmp_path / "flowers.csv", 30)
     (tmp_path / "gaps.csv").write_text("a,b\n1,x\n,y\n3,x\n4,y\n5,x\n6,y\n")
@@ -166,28 +156,28 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path):
         ("predict", "flowers.csv", "flowers.csv"): "no safetensors file",
     }
     for arguments, sentence in cases.items():
-        done = run(*arguments, cwd=tmp_path)
+        done = call(*arguments)
         assert (done.returncode, done.stdout) == (1, ""), arguments
         assert done.stderr.startswith("Error: ")
         assert done.stderr.count("\n") == 1
         assert sentence in done.stderr
-    done = run("train", "flowers.csv", cwd=tmp_path)
+    done = call("train", "flowers.csv")
     assert done.returncode == 2
     assert done.stderr == "Error: Missing option '--target'; see 'liftgrad train --help'.\n"
-    done = run("predict", "two.csv", "two.csv", "three.csv", cwd=tmp_path)
+    done = call("predict", "two.csv", "two.csv", "three.csv")
     assert done.returncode == 2
     assert done.stderr == (
         "Error: Got unexpected extra argument (three.csv); see 'liftgrad predict --help'.\n"
     )
-    assert run("train", "missing.csv", "--target", "a", cwd=tmp_path).returncode == 2
+    assert call("train", "missing.csv", "--target", "a").returncode == 2
 
 
-def test_what_the_training_had_not_is_noted(tmp_path):
+def test_what_the_training_had_not_is_noted(call, tmp_path):
     """A prediction is made, and standard error says what tells it nothing."""
     write_flowers(tmp_path / "flowers.csv", 30)
-    run("train", "flowers.csv", "--target", "species", "--epochs", "2", cwd=tmp_path)
+    call("train", "flowers.csv", "--target", "species", "--epochs", "2")
     (tmp_path / "new.csv").write_text("petal,sepal,place\n1,2,bank\n1,2,roof\n1,2,hill\n")
-    done = run("predict", "model.safetensors", "new.csv", "--json", cwd=tmp_path)
+    done = call("predict", "model.safetensors", "new.csv", "--json")
     assert done.returncode == 0
     assert len(json.loads(done.stdout)) == 3
     assert done.stderr == (
@@ -195,40 +185,41 @@ def test_what_the_training_had_not_is_noted(tmp_path):
     )
 
 
-def test_predictions_beyond_all_numbers_are_refused(tmp_path):
+def test_predictions_beyond_all_numbers_are_refused(call, tmp_path):
     """JSON has no infinity."""
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i * 1.5e9}\n" for i in range(30)))
     arguments = ["--target", "b", "--epochs", "20", "-o", "model"]
-    assert run("train", "t.csv", *arguments, cwd=tmp_path).returncode == 0
+    assert call("train", "t.csv", *arguments).returncode == 0
     (tmp_path / "new.csv").write_text("a\n1\n1.7e308\n-1.7e308\n")
-    done = run("predict", "model", "new.csv", "--json", "-o", "p.json", cwd=tmp_path)
+    done = call("predict", "model", "new.csv", "--json", "-o", "p.json")
     assert (done.returncode, done.stdout) == (1, "")
     assert "is beyond all numbers; correct the row." in done.stderr
     assert not (tmp_path / "p.json").exists()
 
 
-def test_a_class_that_no_row_can_be_kept_apart_of_is_named(tmp_path):
+def test_a_class_that_no_row_can_be_kept_apart_of_is_named(call, tmp_path):
     """The accuracy says nothing about it."""
     write_flowers(tmp_path / "flowers.csv", 30)
     with (tmp_path / "flowers.csv").open("a") as file:
         file.write("1,2,bank,gold\n")
     arguments = ["train", "flowers.csv", "--target", "species", "--epochs", "2"]
-    done = run(*arguments, cwd=tmp_path)
+    done = call(*arguments)
     assert "Not judged, having too few rows to keep one apart: gold\n" in done.stdout
-    done = run(*arguments, "--json", cwd=tmp_path)
+    done = call(*arguments, "--json")
     assert json.loads(done.stdout)["unjudged_classes"] == ["gold"]
 
 
-def test_classes_that_are_asked_for_bring_no_warning(tmp_path):
+def test_classes_that_are_asked_for_bring_no_warning(call, tmp_path):
     """Standard error stays empty where scikit-learn doubts that they are classes."""
     text = "".join(f"{k * 0.5},{k}\n" for k in [*range(20), *range(10)])
     (tmp_path / "t.csv").write_text("a,b\n" + text)
     arguments = ["--target", "b", "--task", "classification", "--l2", "0.1"]
-    done = run("train", "t.csv", *arguments, "--validation", "0.5", "--json", cwd=tmp_path)
+    done = call("train", "t.csv", *arguments, "--validation", "0.5", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["task"] == "classification"
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
 def test_output_that_cannot_be_printed_is_one_sentence(tmp_path):
     """The model is there all the same."""
@@ -276,19 +267,20 @@ def test_the_picture_of_two_columns_is_in_their_units(tmp_path):
     assert [t.get_text() for t in ax.get_legend().get_texts()] == [r"\$50 and more", "_none"]
 
 
-def test_letters_that_the_pictures_font_lacks_are_one_sentence(tmp_path):
+def test_letters_that_the_pictures_font_lacks_are_one_sentence(call, tmp_path):
     """Not a warning with a line of code for each, which JSON's readers would meet, too."""
     write_flowers(tmp_path / "flowers.csv", 30)
     text = (tmp_path / "flowers.csv").read_text().replace("blue", "青い花").replace("red", "赤い花")
     (tmp_path / "flowers.csv").write_text(text, encoding="utf-8")
     arguments = ["--target", "species", "--epochs", "2", "--json"]
-    done = run("train", "flowers.csv", *arguments, cwd=tmp_path)
+    done = call("train", "flowers.csv", *arguments)
     assert done.returncode == 0
     assert json.loads(done.stdout)["classes"] == ["white", "赤い花", "青い花"]
     assert done.stderr.startswith("The picture's font lacks letters")
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of a process")
 def test_a_full_disk_leaves_what_was_there(tmp_path):
     """One sentence names the file; neither a half of the new one nor a temporary one remains."""
@@ -317,27 +309,27 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
         assert not list(tmp_path.glob(".*"))
 
 
-def test_a_column_that_counts_the_rows_is_noted(tmp_path):
+def test_a_column_that_counts_the_rows_is_noted(call, tmp_path):
     """In a table that is sorted by its classes, a network would learn nothing else."""
     rows = "".join(f"{i},{i % 7},{i * i},{'first' if i < 20 else 'last'}\n" for i in range(1, 41))
     (tmp_path / "t.csv").write_text("row number,a,b,y\n" + rows)
     arguments = ["--target", "y", "--epochs", "2"]
-    done = run("train", "t.csv", *arguments, "--json", cwd=tmp_path)
+    done = call("train", "t.csv", *arguments, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["features"] == ["row number", "a", "b"]
     assert done.stderr == (
         "Column 'row number' counts the rows; if it says no more, leave it out with --drop "
         "'row number'.\n"
     )
-    done = run("train", "t.csv", *arguments, "--drop", "row number", cwd=tmp_path)
+    done = call("train", "t.csv", *arguments, "--drop", "row number")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_advice_is_what_the_command_line_can_do(tmp_path):
+def test_advice_is_what_the_command_line_can_do(call, tmp_path):
     """Nothing is said of Python's arguments."""
     write_flowers(tmp_path / "flowers.csv", 30)
     arguments = ["--target", "species", "--epochs", "2", "-o", "model"]
-    assert run("train", "flowers.csv", *arguments, cwd=tmp_path).returncode == 0
+    assert call("train", "flowers.csv", *arguments).returncode == 0
     day = "turn them into numbers, such as days since a date, or"
     columns = {
         "price": ('"1,200"', '"3,400"', "decimal point only, or pass {drop}, or {categorical}."),
@@ -353,7 +345,7 @@ def test_advice_is_what_the_command_line_can_do(tmp_path):
         values = [second if i in (3, 5, 7) else first for first, second, _ in columns.values()]
         rows.append(",".join([*values, f"n{i}", "ab"[i % 2]]).format(i=i))
     (tmp_path / "t.csv").write_text("\n".join(rows))
-    done = run("train", "t.csv", "--target", "y", cwd=tmp_path)
+    done = call("train", "t.csv", "--target", "y")
     assert (done.returncode, done.stdout) == (1, "")
     said = {line.split("'")[1]: line for line in done.stderr.splitlines()}
     assert said.keys() == {*columns, "name"}
@@ -368,25 +360,25 @@ def test_advice_is_what_the_command_line_can_do(tmp_path):
     }
     for row, end in rows.items():
         (tmp_path / "t.csv").write_text(f"petal,sepal,place\n{row}\n,0,bank\n")
-        done = run("predict", "model", "t.csv", cwd=tmp_path)
+        done = call("predict", "model", "t.csv")
         assert done.returncode == 1
         assert done.stderr.endswith(end)
 
 
-def test_a_table_cut_by_semicolons_is_read(tmp_path):
+def test_a_table_cut_by_semicolons_is_read(call, tmp_path):
     """By `train` and by `predict`, without an option."""
     write_flowers(tmp_path / "flowers.csv", 30)
     text = (tmp_path / "flowers.csv").read_text().replace(",", ";")
     (tmp_path / "flowers.csv").write_text(text)
     arguments = ["--target", "species", "--epochs", "2"]
-    done = run("train", "flowers.csv", *arguments, cwd=tmp_path)
+    done = call("train", "flowers.csv", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert "4 inputs: petal, sepal, place=bank, place=meadow" in done.stdout
-    done = run("predict", "model.safetensors", "flowers.csv", cwd=tmp_path)
+    done = call("predict", "model.safetensors", "flowers.csv")
     assert (done.returncode, done.stdout.count("\n")) == (0, 31)
 
 
-def test_nothing_is_written_over_what_is_read(tmp_path):
+def test_nothing_is_written_over_what_is_read(call, tmp_path):
     """A slip of the pen does not cost a table or a model; the message names both."""
     write_flowers(tmp_path / "flowers.csv", 30)
     (tmp_path / "model").write_text("a model")
@@ -404,13 +396,13 @@ def test_nothing_is_written_over_what_is_read(tmp_path):
         ("gpt", "flowers.csv", "-o", "flowers.csv"): "NAMES and --output",
     }
     for arguments, sentence in cases.items():
-        done = run(*arguments, cwd=tmp_path)
+        done = call(*arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments
         assert sentence in done.stderr
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_ctrl_c_ends_the_training_and_keeps_the_model(press_ctrl_c, tmp_path, capsys):
+def test_ctrl_c_ends_the_training_and_keeps_the_model(call, press_ctrl_c, tmp_path):
     """With the status of an interruption; the picture is there, too."""
     random = np.random.default_rng(0)
     X = random.normal(size=(60_000, 8))
@@ -420,17 +412,13 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(press_ctrl_c, tmp_path, ca
     ]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,g,h,y", *lines]) + "\n")
     press_ctrl_c("deferred", 0.5)  # when steps are taken
-    output, picture = tmp_path / "model", tmp_path / "model.png"
     arguments = ["--target", "y", "--hidden", "256", "--epochs", "100000", "--rate", "0.0003"]
-    arguments += ["--l2", "1"]
-    with pytest.raises(SystemExit) as ended:
-        main(["train", f"{tmp_path}/t.csv", *arguments, f"-o{output}", f"--picture={picture}"])
-    said = capsys.readouterr()
-    assert said.err.startswith("Interrupted after step")
-    assert ended.value.code == 130
-    assert "Model saved as" in said.out
-    assert picture.is_file()
-    done = run("predict", "model", "t.csv", "-o", "p.csv", cwd=tmp_path)
+    done = call("train", "t.csv", *arguments, "--l2", "1", "-o", "model")
+    assert done.returncode == 130
+    assert done.stderr.startswith("Interrupted after step")
+    assert "Model saved as" in done.stdout
+    assert (tmp_path / "model.png").is_file()
+    done = call("predict", "model", "t.csv", "-o", "p.csv")
     assert (done.returncode, done.stdout) == (0, "60,000 predictions saved as 'p.csv'\n")
 
 

@@ -25,7 +25,7 @@ from liftgrad.errors import CheckpointError, NonFiniteLossError
 from liftgrad.estimators import LiftClassifier, LiftRegressor, load, packing
 from liftgrad.functional import mean
 from liftgrad.sealed import seal, unseal
-from liftgrad.trainer import state
+from liftgrad.trainer import checkpoint_file
 
 COUNT = 10_000 if os.environ.get("LIFTGRAD_SOAK") else 60
 X = np.random.default_rng(5).normal(size=(40, 2))
@@ -69,7 +69,7 @@ def fitted(name):
 def contents(trainer, path):
     """Return all that a trainer's file says, as text that can be compared."""
     trainer.save(path)
-    arrays, entry = unseal(state.KIND, path)
+    arrays, entry = unseal(checkpoint_file.KIND, path)
     entry["random now"] = random.getstate()
     return repr({k: (x.dtype, x.tobytes()) for k, x in sorted(arrays.items())}) + json.dumps(entry)
 
@@ -99,7 +99,7 @@ def test_a_damaged_checkpoint_is_refused_or_holds_what_was_written(name, tmp_pat
 
     for i in range(COUNT):
         how = [flipped, cut, crafted][i % 3]
-        made = crafted(state.KIND, good, rng) if how is crafted else how(whole, rng)
+        made = crafted(checkpoint_file.KIND, good, rng) if how is crafted else how(whole, rng)
         trainer.load(good)
         trainer.fit(1, model, X, X[:, 0])
         path.write_bytes(made)
@@ -332,6 +332,7 @@ def test_whatever_a_header_says_one_error_comes_of_it(header, words, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="it becomes another")
+@pytest.mark.process
 def test_a_file_that_must_not_be_read_is_not_called_missing(folder_of_all):
     """The sentence says what to do."""
     path = folder_of_all / "private"
@@ -342,7 +343,7 @@ def test_a_file_that_must_not_be_read_is_not_called_missing(folder_of_all):
     if not child:
         os.setuid(12345)
         try:
-            unseal(state.KIND, path)
+            unseal(checkpoint_file.KIND, path)
         except PermissionError as error:
             os.write(write, str(error).encode())
         os._exit(0)
@@ -355,13 +356,13 @@ def test_a_file_that_must_not_be_read_is_not_called_missing(folder_of_all):
 def resaved(trainer, path, **fields):
     """Write a trainer's file with other fields, or without those that are None, and its digest."""
     trainer.save(path)
-    arrays, entry = unseal(state.KIND, path)
+    arrays, entry = unseal(checkpoint_file.KIND, path)
     for name, x in fields.items():
         if name in arrays:
             arrays[name] = np.asarray(x)
         else:
             entry[name] = x
-    path.write_bytes(seal(state.KIND, arrays, entry))
+    path.write_bytes(seal(checkpoint_file.KIND, arrays, entry))
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,11 @@ from liftgrad.functional import cos, dot, exp, log, maximum, sin, softmax, tanh,
 from liftgrad.lift.function import lift
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.indices import TracedIndex
-from liftgrad.lift.stand_ins.values import Node, Traced
+from liftgrad.lift.stand_ins.scalars import TracedScalar
+from liftgrad.lift.stand_ins.values import TracedValue
 from liftgrad.lift.stand_ins.vmap import vmap
-from liftgrad.lift.trace.tape import CONSTANT, LEAF, TABLE, TAKE, Tape, number_of
+from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TABLE, TAKE, number_of
+from liftgrad.lift.trace.tape import Tape
 from liftgrad.numbers import plain
 from liftgrad.ops import OPERATIONS, Operation, power_constant
 
@@ -72,13 +74,13 @@ def evaluate(tape: Tape, *leaves: list[float]) -> list:
 def traced(fn, *x: float):
     """What `fn` of a list gives when it is recorded and the tape is run at x."""
     tape = Tape()
-    result = fn([Traced(tape, tape.leaf(0, i)) for i in range(len(x))])
+    result = fn([TracedValue(tape, tape.leaf(0, i)) for i in range(len(x))])
     run = evaluate(tape, list(x))
 
     def number(node):
         if isinstance(node, list):
             return [number(item) for item in node]
-        return run[node._index] if isinstance(node, Node) else node
+        return run[node._index] if isinstance(node, TracedScalar) else node
 
     return number(result)
 
@@ -546,19 +548,19 @@ def test_a_module_may_be_an_argument():
 def test_traced_derivatives_are_recorded():
     """The reverse pass adds nodes to the tape; constants give constants; all run as eager does."""
     tape = Tape()
-    x = Traced(tape, tape.leaf(0, 0))
+    x = TracedValue(tape, tape.leaf(0, 0))
     derivative = grad(lambda x: x.sin() * x)(x)
-    assert isinstance(derivative, Traced)
+    assert isinstance(derivative, TracedValue)
     assert evaluate(tape, [0.5])[derivative._index] == grad(lambda x: sin(x) * x)(0.5)
-    assert isinstance(grad(lambda x: 3 * x)(x), Traced)
+    assert isinstance(grad(lambda x: 3 * x)(x), TracedValue)
     assert grad(lambda y: y * y)(2.0) == 4.0
-    assert isinstance(grad(lambda y: x * y)(2.0), Traced)
+    assert isinstance(grad(lambda y: x * y)(2.0), TracedValue)
 
 
 def test_the_forward_part_is_recorded_once():
     """The value and the gradient share the nodes of one evaluation."""
     tape = Tape()
-    x = Traced(tape, tape.leaf(0, 0))
+    x = TracedValue(tape, tape.leaf(0, 0))
     value_and_grad(exp)(x)
     exp(x)
     assert sum(operation is OPERATIONS["exp"] for operation, *_ in tape.nodes) == 1
@@ -587,7 +589,7 @@ def test_take_has_a_derivative(row):
     table = [2.0, 3.0, 5.0]
     for derivative in (grad(f), hessian(f)):
         tape = Tape()
-        x = [Traced(tape, tape.leaf(0, i)) for i in range(3)]
+        x = [TracedValue(tape, tape.leaf(0, i)) for i in range(3)]
         result = derivative(x, TracedIndex(tape, 1, 0))
         run = evaluate(tape, table, [row])
 
@@ -691,7 +693,7 @@ def test_a_variable_that_escapes_is_refused_by_the_tape():
     """The refusal says to return it instead."""
     kept = []
     tape = Tape()
-    grad(lambda y: kept.append(y) or y * y)(Traced(tape, tape.leaf(0, 0)))
+    grad(lambda y: kept.append(y) or y * y)(TracedValue(tape, tape.leaf(0, 0)))
     with pytest.raises(LiftError, match=r"return it from that function"):
         tape.index_of(kept[0])
 

@@ -74,7 +74,7 @@ def test_without_training_or_probability_dropout_is_the_identity():
     assert nn.Dropout(0.5).eval()(x) is x
     assert random.getstate() == state
     assert [y.data for y in nn.Dropout(1.0)(x)] == [0.0]
-    with pytest.raises(ValueError, match=r"probability 0 to 1, not 1\.5; pass one"):
+    with pytest.raises(ValueError, match=r"probability from 0 to 1; got p=1\.5"):
         nn.Dropout(1.5)
 
 

@@ -784,6 +784,7 @@ def test_as_many_epochs_as_it_takes_can_be_saved(tmp_path):
     assert load(tmp_path / "m").max_iter == sys.maxsize
 
 
+@pytest.mark.process
 def test_without_scikit_learn_it_says_what_to_install():
     """And `import liftgrad` does not need it."""
     code = "import sys; sys.modules['sklearn'] = None; import liftgrad; import liftgrad.estimators"

@@ -64,6 +64,7 @@ def test_the_expansions_of_fit_are_those_of_the_eager_engine():
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.process
 def test_fit_runs_from_a_shell():
     """And complains about nothing."""
     result = run("fit")
@@ -106,6 +107,7 @@ def test_digits_lifted_is_digits_eager():
     assert_agree(digits.loss, nn.MLP(64, [6, 10], "tanh"), X, np.array([3, 1, 4, 1]))
 
 
+@pytest.mark.process
 def test_digits_learns_within_an_epoch():
     """More than 90 % of the test pictures after the first."""
     pytest.importorskip("sklearn")
@@ -130,6 +132,7 @@ def test_the_pendulum_lifted_is_the_pendulum_eager():
     assert_agree(loss, parameters, pendulum.measure(60))
 
 
+@pytest.mark.process
 def test_the_pendulum_is_recovered():
     """To 5 %, from 80 steps of its record."""
     result = run("pendulum", "--steps", "80")
@@ -163,6 +166,7 @@ def test_the_mlp_of_makemore_lifted_is_that_of_eager():
     assert_agree(mlp.loss, mlp.Model(5), *mlp.examples(["emma"]))
 
 
+@pytest.mark.process
 def test_the_mlp_of_makemore_learns_names(names):
     """Made-up ones: a letter is one of 27 before, and one of few after training."""
     train, validation = losses(run("makemore_mlp", names, "--hidden", "8", "--steps", "800"))
@@ -197,6 +201,7 @@ def test_the_bigram_of_makemore_lifted_is_that_of_eager():
     assert_agree(loss, model, bigram.pairs(["emma", "olivia"]) / 12.0)
 
 
+@pytest.mark.process
 def test_the_bigram_of_makemore_finds_the_best_table(names):
     """Which is the one of the letters' frequencies."""
     result = run("makemore_bigram", names)
@@ -215,6 +220,7 @@ def test_the_rnn_of_makemore_lifted_is_that_of_eager():
     assert weights.sum() / 2 == pytest.approx(1.0)
 
 
+@pytest.mark.process
 def test_the_rnn_of_makemore_learns_names(names):
     """Made-up ones, better than by guessing among the letters that they have."""
     train, validation = losses(run("makemore_rnn", names, "--hidden", "6", "--steps", "300"))
@@ -229,6 +235,7 @@ def test_the_pinn_lifted_is_the_pinn_eager():
     assert_agree(pinn.loss, nn.MLP(1, [3, 4, 1], "tanh"), np.array([0.0, 0.3, 1.0]))
 
 
+@pytest.mark.process
 def test_the_pinn_solves_its_equation():
     """To 0.01, with 4 neurons in each layer."""
     result = run("pinn", "--hidden", "4", "--steps", "2000")
@@ -244,6 +251,7 @@ def test_the_convolution_lifted_is_the_convolution_eager():
     assert_agree(convolution.loss, convolution.Model(2), pictures, np.array([3, 1]))
 
 
+@pytest.mark.process
 def test_the_convolution_learns_within_an_epoch():
     """More than 90 % of the test pictures with 6 maps."""
     pytest.importorskip("sklearn")
@@ -263,6 +271,7 @@ def test_the_lstm_lifted_is_the_lstm_eager():
     assert_agree(lstm.loss, lstm.Model(3), X, y)
 
 
+@pytest.mark.process
 def test_the_lstm_remembers_and_adds():
     """With an error a tenth of what always answering 1 has."""
     result = run("lstm", "--length", "4", "--hidden", "4", "--steps", "1000")
@@ -270,6 +279,7 @@ def test_the_lstm_remembers_and_adds():
     assert float(re.search(r"on new sequences ([\d.]+)", result.stdout)[1]) < 1 / 60
 
 
+@pytest.mark.process
 def test_the_demo_of_micrograd_runs_three_ways_to_one_loss(tmp_path):
     """Eager, recorded and lifted; and the neuron's graph is one that Graphviz would draw."""
     path = tmp_path / "neuron.dot"
@@ -320,6 +330,7 @@ def test_the_loss_of_micrograds_demo_is_what_plain_numbers_give():
         (("--graph", "nowhere/n.dot"), "there is no directory"),
     ],
 )
+@pytest.mark.process
 def test_the_demo_of_micrograd_refuses_what_it_cannot_do(arguments, sentence):
     """In a sentence, before it trains."""
     result = run("micrograd_demo", *arguments)

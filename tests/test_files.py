@@ -264,6 +264,7 @@ def test_a_full_device_is_said():
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="it becomes another")
+@pytest.mark.process
 def test_what_must_not_be_written_is_not_replaced(folder_of_all):
     """Although the directory may be written to."""
     path = folder_of_all / "a"
@@ -283,6 +284,7 @@ def test_what_must_not_be_written_is_not_replaced(folder_of_all):
 
 
 @posix
+@pytest.mark.process
 def test_a_process_that_is_killed_leaves_nothing_for_long(tmp_path, temporary):
     """At most one beside the file, which the next to write it removes."""
     path = tmp_path / "a"

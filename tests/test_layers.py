@@ -333,7 +333,7 @@ def test_a_window_of_padding_only_gives_a_value(frozen, backend):
         (lambda: nn.Conv2d(1, 1, 0), "cannot have 0 rows or columns in a window"),
         (lambda: nn.Conv2d(1, 1, 2, padding=-1), "-1 pixels of padding; pass 0 or more"),
         (lambda: nn.Conv2d(2, 1, 1)([[[1.0]]]), "Conv2d takes 2 channels and got 1"),
-        (lambda: nn.Conv2d(1, 1, 2)([[[1.0]]]), "of 1 rows and 1 columns, .* a window of 2 and 2"),
+        (lambda: nn.Conv2d(1, 1, 2)([[[1.0]]]), "of 1 rows and 1 columns, .* a window of 2 by 2"),
         (lambda: nn.MaxPool2d(2, padding=2), "more than half of a window"),
         (lambda: nn.RNN(2, 2, nonlinearity="cos"), "no nonlinearity called 'cos'; choose from"),
         (lambda: nn.LSTM(2, 0), "cannot have 0 neurons"),
@@ -429,12 +429,14 @@ def test_a_layer_takes_one_sample(layer, x, message):
         layer(x)
 
 
-def test_sequences_may_be_empty_and_pictures_may_not():
-    """A sequence of nothing comes out as one; a picture has rows of one length, or is refused."""
+def test_sequences_may_be_empty_and_images_may_not():
+    """An empty sequence stays empty; an image has rows of one length, or is refused."""
     assert nn.TransformerBlock(2, 1)([]) == nn.CausalSelfAttention(2, 1)([]) == []
     assert nn.GRU(2, 1)([]) == ([], [[0.0]])
-    for picture in ([], [[]], [[[1.0], [1.0, 2.0]]], [[[1.0]], [[1.0], [1.0]]]):
-        with pytest.raises(ValueError, match="no pixels, or of rows or columns of different"):
-            nn.MaxPool2d(1)(picture)
+    for image in ([], [[]], [[[1.0], [1.0, 2.0]]], [[[1.0]], [[1.0], [1.0]]]):
+        with pytest.raises(
+            ValueError, match="without pixels, or with rows or columns of different"
+        ):
+            nn.MaxPool2d(1)(image)
     with pytest.raises(ValueError, match=r"cannot have 1\.5 rows or columns in a window"):
         nn.Conv2d(1, 1, (1.5, 1))

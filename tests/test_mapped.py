@@ -379,6 +379,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for a pro
 
 
 @linux
+@pytest.mark.process
 def test_an_epoch_needs_memory_for_some_rows_only(tmp_path):
     """A shuffled epoch on a file of 256 MB takes less than 100 MB, its pages included.
 
@@ -390,6 +391,7 @@ def test_an_epoch_needs_memory_for_some_rows_only(tmp_path):
 
 @linux
 @pytest.mark.parametrize("way", ["fraction", "other"])
+@pytest.mark.process
 def test_validation_needs_memory_for_some_rows_only(tmp_path, way):
     """With 40 % of a file of 128 MB held out, or all of it validated on, the same holds."""
     megabytes, printed = growth(tmp_path, way, 1 << 16)

@@ -12,6 +12,7 @@ import pytest
 
 import liftgrad
 
+pytestmark = pytest.mark.process
 TESTS = Path(__file__).parent
 CONTRIBUTING = TESTS.parent / "CONTRIBUTING.md"
 

@@ -425,8 +425,8 @@ class Signs(optim.Optimizer):
 
 def test_a_subclass_that_keeps_its_settings_to_itself():
     """Could not be given other ones for a group."""
-    with pytest.raises(TypeError, match="Signs takes no groups, since it does not hand 'factor'"):
+    with pytest.raises(TypeError, match="Signs takes no groups, since it does not pass 'factor'"):
         Signs([{"params": [p], "factor": 2.0}])
     assert Signs([p], factor=2.0).param_groups[0]["factor"] == 2.0
-    with pytest.raises(TypeError, match="Signs takes no groups, since it does not hand 'factor'"):
+    with pytest.raises(TypeError, match="Signs takes no groups, since it does not pass 'factor'"):
         Signs([p]).add_param_group({"params": [q]})

@@ -177,6 +177,7 @@ def test_a_directory_without_the_right_to_write(tmp_path):
         plot.check_path(tmp_path / "picture.png")
 
 
+@pytest.mark.process
 def test_matplotlib_is_imported_for_the_first_picture():
     """Not with liftgrad.plot; and its global state, pyplot, not at all."""
     program = """

@@ -9,15 +9,15 @@ import pytest
 import liftgrad
 from liftgrad import Value, protocols
 from liftgrad.composition import _Symbol
-from liftgrad.derivatives import Variable
-from liftgrad.lift.passes.adjoint import Symbol
+from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.lift.run.parameters import Window
 from liftgrad.lift.stand_ins.arrays import TracedArray
-from liftgrad.lift.stand_ins.batch import Batch
 from liftgrad.lift.stand_ins.indices import TracedIndex
-from liftgrad.lift.stand_ins.values import Condition, Traced, TracedNumber
+from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
+from liftgrad.lift.stand_ins.vmap import Batch
 from liftgrad.nn.one_output import OneOutput
 from liftgrad.record.values import Adopted, Recorded
+from liftgrad.variable import Variable
 
 PROTOCOLS = {
     name: {*vars(x), *vars(x).get("__annotations__", ())}
@@ -30,7 +30,7 @@ MEMBERS = {
     for name, members in PROTOCOLS.items()
 }
 THOSE_OF_PYTHON = {"_fields"}
-NUMBERS = (Traced, TracedNumber, TracedIndex)
+NUMBERS = (TracedValue, TracedNumber, TracedIndex)
 CLASSES = {
     "Scalar": (Value, Recorded, Adopted, Window, Variable, *NUMBERS, Symbol, _Symbol),
     "Condition": (Condition, Symbol, _Symbol),
@@ -41,7 +41,7 @@ CLASSES = {
     "OnTape": (*NUMBERS, Condition, TracedArray),
     "StandsForNumber": (TracedNumber, TracedIndex, Condition),
     "StandsForArray": (TracedArray,),
-    "ForSamples": (Traced, TracedNumber),
+    "ForSamples": (TracedValue, TracedNumber),
     "Stored": (Window,),
     "Known": (Value, *NUMBERS, Condition, TracedArray, Batch, OneOutput),
 }

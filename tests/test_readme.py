@@ -50,11 +50,13 @@ def assert_printed(printed, said):
 
 
 @pytest.mark.parametrize(("program", "said"), PROGRAMS)
+@pytest.mark.process
 def test_its_programs_print_what_it_says(program, said, tmp_path):
     """As they stand, without a word of complaint."""
     assert_printed(printed_by(tmp_path, "-c", program), said)
 
 
+@pytest.mark.process
 def test_its_command_prints_what_it_says(tmp_path):
     """`liftgrad moons`: the losses and the size of the program."""
     assert_printed(printed_by(tmp_path, "-m", "liftgrad", "moons"), OF_MOONS)
@@ -82,6 +84,7 @@ def test_a_wrong_output_would_be_noticed():
             assert_printed(wrong, said)
 
 
+@pytest.mark.process
 def test_its_programs_are_typed(tmp_path):
     """mypy --strict accepts them, and knows what lifted functions take and return."""
     pytest.importorskip("mypy")

@@ -214,7 +214,11 @@ def test_other_text_with_digits_is_a_category(write, texts):
     assert table.column("a").categories == tuple(sorted(texts))
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"a,y\n1,2\n" * 99)[:30], b"a,y\n1,2\n"])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b"a,y\n1,2\n" * 99)[:30], b"a,y\n1,2\n"],
+    ids=["cut off", "not compressed"],
+)
 def test_a_damaged_compressed_file_is_refused(write, content):
     """By its name, and with what to do."""
     with pytest.raises(TableError, match=r"'t\.csv\.gz' cannot be decompressed \(.*; write it "):

@@ -56,6 +56,7 @@ def test_the_readme_names_every_program_in_order():
         assert re.search("Prints|prints", (TOUR / name).read_text(encoding="utf-8").split('"""')[1])
 
 
+@pytest.mark.process
 def test_01_finds_the_derivatives(tmp_path):
     """Those of tanh(x·y) + x², worked out here."""
     text = said("01_value", tmp_path)
@@ -68,6 +69,7 @@ def test_01_finds_the_derivatives(tmp_path):
     assert numbers(r"to x = ([\d.]+)", text) == [(3.0,)]
 
 
+@pytest.mark.process
 def test_02_and_03_print_the_same_losses(tmp_path):
     """Eager and lifted, to ten digits; they fall, and nearly all points are right in the end."""
     eager, lifted = said("02_moons", tmp_path), said("03_moons_lifted", tmp_path)
@@ -82,6 +84,7 @@ def test_02_and_03_print_the_same_losses(tmp_path):
     assert numbers(r"^([\d.]+) µs a step", lifted)[0][0] < 1000.0
 
 
+@pytest.mark.process
 def test_04_losses_and_optimisers_do_what_they_are_known_for(tmp_path):
     """The mean square's line is that of least squares; all optimisers come near the least loss."""
     text = said("04_optimisers", tmp_path)
@@ -104,6 +107,7 @@ def test_04_losses_and_optimisers_do_what_they_are_known_for(tmp_path):
     assert rows["the same, clipped"][0] == pytest.approx(rows["mean square"][0], rel=0.02)
 
 
+@pytest.mark.process
 def test_05_a_convolution_sees_bars(tmp_path):
     """Trained, and with weights that were loaded in PyTorch's shapes."""
     text = said("05_layers", tmp_path)
@@ -118,6 +122,7 @@ def test_05_a_convolution_sees_bars(tmp_path):
     assert right["by hand"] == "99.8" != right["trained"]  # 499 of 500, whatever was learned
 
 
+@pytest.mark.process
 def test_06_stops_early_and_puts_the_best_epoch_back(tmp_path):
     """After 15 epochs that were no better; the CSV file in the folder named has a row for each."""
     text = said("06_fit", tmp_path, str(tmp_path))
@@ -142,11 +147,13 @@ def test_06_stops_early_and_puts_the_best_epoch_back(tmp_path):
     assert then < table[-1, 3] - 1e-5  # else it would not show that anything was put back
 
 
+@pytest.mark.process
 def test_06_without_a_folder_leaves_no_file(tmp_path):
     """The history goes to a temporary one."""
     assert "lines of CSV" in said("06_fit", tmp_path)
 
 
+@pytest.mark.process
 def test_07_goes_on_to_the_bit(tmp_path):
     """From a checkpoint that an interruption left."""
     sentence = "Interrupted after step 195; the model is as it was then.\n"
@@ -158,6 +165,7 @@ def test_07_goes_on_to_the_bit(tmp_path):
     assert lines[2:] == ["the same parameters: True", "the same losses: True"]
 
 
+@pytest.mark.process
 def test_08_learns_from_a_table_with_words_and_gaps(tmp_path):
     """And answers in the table's words."""
     pytest.importorskip("pyarrow")
@@ -168,6 +176,7 @@ def test_08_learns_from_a_table_with_words_and_gaps(tmp_path):
     assert text.endswith("new rows: foot, bike, bus, home\n")
 
 
+@pytest.mark.process
 def test_09_trains_from_files_as_from_memory(tmp_path):
     """The rows are mapped, the losses the same, and the error little more than the noise."""
     pytest.importorskip("pyarrow")
@@ -177,6 +186,7 @@ def test_09_trains_from_files_as_from_memory(tmp_path):
     assert text.endswith("in memory the same losses: True\n")
 
 
+@pytest.mark.process
 def test_10_searches_with_scikit_learn(tmp_path):
     """And tells new wines apart."""
     pytest.importorskip("sklearn")
@@ -186,6 +196,7 @@ def test_10_searches_with_scikit_learn(tmp_path):
     assert numbers(r"^new wines ([\d.]+)%", text)[0][0] > 90.0
 
 
+@pytest.mark.process
 def test_11_draws_five_pictures(tmp_path):
     """Four of them PNG files, and a GIF with a frame for each ten epochs."""
     names = said("11_pictures", tmp_path, str(tmp_path)).split()
@@ -198,6 +209,7 @@ def test_11_draws_five_pictures(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [(), ("nowhere",)])
+@pytest.mark.process
 def test_11_asks_for_a_folder(tmp_path, arguments):
     """In one sentence."""
     result = run("11_pictures", *arguments, folder=tmp_path)
@@ -213,6 +225,7 @@ def test_11_asks_for_a_folder(tmp_path, arguments):
         ("10_scikit_learn", "sklearn", "sklearn"),
     ],
 )
+@pytest.mark.process
 def test_a_program_without_its_extra_says_what_to_install(tmp_path, name, module, extra):
     """In one sentence."""
     (tmp_path / f"{module}.py").write_text("raise ModuleNotFoundError")

@@ -642,6 +642,7 @@ def test_refusals(what):
 # Long runs.
 
 
+@pytest.mark.process
 def test_an_interrupted_run_leaves_whole_steps():
     """Ctrl-C is heard within a moment; parameters, state and steps fit together, and go on."""
     program = """

@@ -18,7 +18,7 @@ from liftgrad.errors import CheckpointError, LiftError
 from liftgrad.functional import mean
 from liftgrad.lift.threads import get_num_threads
 from liftgrad.sealed import seal, unseal
-from liftgrad.trainer import state
+from liftgrad.trainer import checkpoint_file
 
 BACKENDS = ["native", "numpy"]
 
@@ -481,8 +481,8 @@ def test_what_a_plateau_was_told_is_looked_at(said, tmp_path):
     trainer = Trainer(lift(squared), optim.SGD(model.parameters(), lr=schedule))
     trainer.fit(2, model, *make_data())
     trainer.save(tmp_path / "c")
-    arrays, entry = unseal(state.KIND, tmp_path / "c")
-    (tmp_path / "c").write_bytes(seal(state.KIND, arrays, {**entry, "plateaus": said}))
+    arrays, entry = unseal(checkpoint_file.KIND, tmp_path / "c")
+    (tmp_path / "c").write_bytes(seal(checkpoint_file.KIND, arrays, {**entry, "plateaus": said}))
     before = schedule.state_dict()
     with pytest.raises(CheckpointError, match=r"damaged|plateaus"):
         trainer.load(tmp_path / "c")
@@ -557,7 +557,6 @@ def test_a_data_frame_takes_the_table():
 # Interruption and threads.
 
 
-@pytest.mark.usefixtures("python_hears_ctrl_c")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ctrl_c_ends_a_fit_after_a_whole_step(backend, capsys):
     """And the next fit goes on as if nothing had been, to the bit."""
@@ -579,7 +578,6 @@ def test_ctrl_c_ends_a_fit_after_a_whole_step(backend, capsys):
     assert trainer.run(7, model, X, y).loss.tolist() == plain.run(7, again, X, y).loss.tolist()
 
 
-@pytest.mark.usefixtures("python_hears_ctrl_c")
 @pytest.mark.parametrize(
     ("backend", "method"), [("native", "fit"), ("native", "run"), ("numpy", "fit")]
 )
@@ -677,6 +675,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads():
 # Progress.
 
 
+@pytest.mark.process
 def test_progress_shows_on_a_terminal_only():
     """Nothing is written elsewhere."""
     pty = pytest.importorskip("pty")

@@ -3,7 +3,7 @@
 from liftgrad import loading
 
 if loading.is_command():
-    loading.begin()  # before all imports that take their time
+    loading.begin()  # before the slow imports
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from liftgrad.record.context import recording
     from liftgrad.trainer import Checkpoint, EarlyStopping, Trainer, predict
 
-# These need NumPy, whose import takes longer than all else. `dir()` has them all the same.
+# These need NumPy, which takes longer to import than everything else. `dir()` lists them, too.
 _MODULES_IMPORTED_AT_USE = {"data", "lift", "plot"}
 _NAMES_IMPORTED_AT_USE = {
     "Checkpoint": "trainer",

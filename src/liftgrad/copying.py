@@ -1,8 +1,8 @@
-"""Copying and pickling of graphs: of any depth, without recursion, identity kept.
+"""Copying and pickling of graphs: of any depth, without recursion, and with identity kept.
 
-Python's own way descends from a value into its operands, one nested call for each operation, and
-gives up after some hundreds. Here all values of the graph are made empty first, in a list; after
-that whatever refers to one of them, in whatever order or cycle, finds it there.
+Python itself descends from a value to its operands, one nested call for each operation, and gives
+up after some hundreds. Here all values of the graph are first created empty, in a list; references
+to them, in any order and in cycles, then find them there.
 """
 
 import threading
@@ -22,7 +22,7 @@ def copy_value(value: Any) -> Any:
 
 
 def deepcopy_value(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a copy of the value and of all that it was made of."""
+    """Return a copy of the value and of its graph."""
     fresh = [v for v in _reachable(value) if id(v) not in memo]
     for v in fresh:
         memo[id(v)] = __newobj__(_kind(v))
@@ -32,8 +32,8 @@ def deepcopy_value(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def reduce_value(value: Any) -> tuple[Any, ...]:
-    """Return what the pickle module asks for: how to make the value empty, then its state."""
-    # pickle knows __newobj__ and insists that it makes an object of the same class.
+    """Return what the pickle module asks for: how to create the value empty, then its state."""
+    # pickle knows __newobj__ and insists that it creates an object of the same class.
     make = __newobj__ if _kind(value) is type(value) else _new
     if id(value) in _listed.ids:
         return make, (_kind(value),)
@@ -48,7 +48,7 @@ def restore_value(_value: Any, state: tuple[list[Any], list[Any]]) -> None:
 
 
 class _Listed(threading.local):
-    """The values that this thread is pickling as empty at the moment."""
+    """The values that this thread is pickling as empty ones at present."""
 
     def __init__(self) -> None:
         self.ids: set[int] = set()
@@ -67,7 +67,7 @@ class _Empty:
         return list, (), None, self._one_by_one()
 
     def _one_by_one(self) -> Iterator[Any]:
-        # pickle draws from this iterator while it writes the items, and at no other time.
+        # pickle advances this iterator only while it writes the items.
         ids = {id(value) for value in self.values}
         _listed.ids |= ids
         try:
@@ -77,7 +77,7 @@ class _Empty:
 
 
 def _kind(value: Any) -> type:
-    """Return the class of the copy; a value that stands for a plain one is copied as that."""
+    """Return the class of the copy, which a value's class may declare."""
     return value._copied_as or type(value)
 
 
@@ -86,11 +86,11 @@ def _new(kind: Any) -> Any:
 
 
 def _reachable(value: Any) -> list[Any]:
-    """Return the value, what it was made of and their gradients where these are Values."""
+    """Return the value, its graph and their gradients where these are Values."""
     seen = {id(value)}
     values = [value]
     for v in values:
-        # A lifted function's result is copied as the number that it is.
+        # A lifted function's result is copied without its operands.
         operands = () if v._copied_alone else v._prev
         for other in (*operands, v.grad) if isinstance(v.grad, Copied) else operands:
             if id(other) not in seen:
@@ -108,13 +108,13 @@ def _set_state(value: Any, state: tuple[dict[str, Any] | None, dict[str, Any]]) 
 
 
 class Copied:
-    """What is copied and pickled as a graph."""
+    """Base of values that are copied and pickled with their graph."""
 
     __slots__ = ()
     _copied_as: ClassVar[type | None] = None
     """The class of a copy; None: the same."""
     _copied_alone: ClassVar[bool] = False
-    """Whether a copy is a plain number, without what it was made of."""
+    """Whether a copy is a plain number, without its operands."""
     __copy__ = copy_value
     __deepcopy__ = deepcopy_value
     __reduce__ = reduce_value

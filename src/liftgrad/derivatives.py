@@ -3,53 +3,52 @@
 >>> grad(lambda x: x**3)(2.0), grad(grad(lambda x: x**3))(2.0)
 (12.0, 12.0)
 
-They run the function on `Variable`s, which record what happens to them and compute on what they
-stand for: a float, a Value, a traced value, or a Variable of a derivative further out. The reverse
-pass computes on the same, so derivatives of floats are floats; where Values are involved,
-arguments or captured, derivatives are Values with a graph; and where traced values are, they
-are recorded like everything else in a lifted function.
+They run the function on `Variable`s, which record operations and compute on their primals: floats,
+Values, traced values, or Variables of an enclosing derivative. The reverse pass computes on primals
+too, so derivatives of floats are floats; where Values are involved, as arguments or captured,
+derivatives are Values with a graph; and where traced values are, derivatives are recorded like
+everything else in a lifted function.
 
-A recorded function computes both branches of a `where` and all rows that `take` may read. What is
-not taken has the adjoint zero, but zero times an infinite derivative is nan; so the reverse pass
-keeps the condition under which anything takes a Variable, and selects zero where nothing does.
+A recorded function computes both branches of a `where` and all rows that `take` may read. A branch
+that is not selected has the adjoint zero, but zero times an infinite derivative is nan. So the
+reverse pass keeps, for each Variable, the condition under which any operation uses it, and selects
+zero where none does.
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 from functools import wraps
 from operator import attrgetter, index
 from typing import Any, ParamSpec, TypeVar
 
 from liftgrad import ops
-from liftgrad.functional import uniform
 from liftgrad.numbers import is_number, kind_of, to_float
 from liftgrad.operators import Operators
-from liftgrad.ops import Operation
 from liftgrad.protocols import stands_for_number
+from liftgrad.variable import Variable, creation_order, innermost, is_at, primals
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def grad(fn: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]:
-    """Return the function that gives the gradient of `fn`, which returns one number.
+    """Return the gradient of `fn`, a function that returns one number.
 
     >>> grad(lambda p, x: p["w"] * x + p["b"])({"w": 2.0, "b": 1.0}, 5.0)
     {'w': 5.0, 'b': 1.0}
 
     Args:
         fn: a function of numbers, Values, traced values or nested lists, tuples, dicts and arrays
-            of them; arguments that are not differentiated may be anything.
-        argnums: the position of the argument to differentiate by, or several.
+            of them; the other arguments may be anything.
+        argnums: the position of the argument to differentiate with respect to, or several of them.
 
     Returns:
         a function of the same arguments; its result has the structure of the differentiated
-        argument, arrays being lists; for several `argnums`, it is a tuple of such.
+        argument, with lists for arrays; for several `argnums`, it is a tuple of such.
 
     Raises:
         TypeError: when called, if `fn` does not return one number or the differentiated
             argument does not consist of numbers.
-        ValueError: when called, if there is no argument at a position in `argnums`.
+        ValueError: when called, if `argnums` names a position without an argument.
 
     """
     value_and_gradient = value_and_grad(fn, argnums)
@@ -64,7 +63,7 @@ def grad(fn: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, 
 def value_and_grad(
     fn: Callable[P, R], argnums: int | Sequence[int] = 0
 ) -> Callable[P, tuple[R, Any]]:
-    """Return the function that gives (fn's result, fn's gradient); see `grad`.
+    """Return a function that returns (fn's result, fn's gradient); see `grad`.
 
     >>> value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 4.0)
     (12.0, (4.0, 3.0))
@@ -78,14 +77,14 @@ def value_and_grad(
                 "grad() differentiates functions that return one number, and this one returned "
                 f"{kind_of(result)}; return a single number, or use jacobian()."
             )
-        value = result.primal if _is_at(level, result) else result
+        value = result.primal if is_at(level, result) else result
         return value, _gradient(result, variables, level)
 
     return value_and_gradient
 
 
 def jacobian(fn: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]:
-    """Return the function that gives all derivatives of all numbers that `fn` returns.
+    """Return the Jacobian of `fn`: the derivatives of all numbers that it returns.
 
     Its result has the structure of fn's result, with the structure of the differentiated argument
     in place of each number. It takes one reverse pass for each number that `fn` returns.
@@ -108,7 +107,7 @@ def jacobian(fn: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable
 
 
 def hessian(fn: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[P, Any]:
-    """Return the function that gives the second derivatives of `fn`: the Jacobian's Jacobian.
+    """Return the second derivatives of `fn`: the Jacobian of its Jacobian.
 
     >>> hessian(lambda x: x[0] ** 2 * x[1])([3.0, 4.0])
     [[8.0, 6.0], [6.0, 0.0]]
@@ -117,22 +116,22 @@ def hessian(fn: Callable[P, Any], argnums: int | Sequence[int] = 0) -> Callable[
 
 
 def hvp(fn: Callable[..., Any], primals: Any, vector: Any) -> Any:
-    """Return the Hessian of `fn` at `primals` times `vector`, without making the Hessian.
+    """Return the Hessian of `fn` at `primals` times `vector`, without computing the Hessian.
 
-    It is the gradient of grad(fn)·vector, reverse over reverse. Forward over reverse would
-    not save operations here: rules for forward mode would have to be had from the pullbacks.
+    It is the gradient of grad(fn)·vector, reverse over reverse. Forward over reverse would not save
+    operations here: its rules would have to be derived from the pullbacks.
 
     >>> hvp(lambda x: x[0] ** 2 * x[1], ([3.0, 4.0],), ([1.0, 0.0],))
     [8.0, 6.0]
 
     Args:
         fn: a function that returns one number.
-        primals: the tuple of fn's arguments, all of numbers; what is no tuple is the one argument.
-        vector: the same structure, of the direction's numbers.
+        primals: the tuple of fn's arguments, all of numbers, or fn's only argument.
+        vector: the direction, of the same structure.
 
     Returns:
-        the derivative of `grad(fn)(*primals)` in that direction; it has the structure of fn's
-        first argument, as that of jax.jvp(jax.grad(fn), primals, vector)[1].
+        the derivative of `grad(fn)(*primals)` in that direction; like
+        jax.jvp(jax.grad(fn), primals, vector)[1], it has the structure of fn's first argument.
 
     Raises:
         ValueError: if primals and vector differ in structure.
@@ -153,138 +152,14 @@ def hvp(fn: Callable[..., Any], primals: Any, vector: Any) -> Any:
     return grad(slope)(*primals)
 
 
-_numbers = itertools.count()
-"""Numbers levels and Variables in the order in which they come to be."""
-
-
-class Variable(Operators):
-    """A number while a derivative is taken by it, or by what it was made of.
-
-    Its level tells which derivative. Among Variables of several levels, an operation belongs to
-    the innermost, the highest level; the others are constants to it and part of what it
-    computes on. So the derivatives of nested functions cannot be mistaken for each other.
-
-    """
-
-    __slots__ = ("_conditions", "_level", "_order", "_prev", "_pullback", "primal")
-
-    primal: Any
-    """The number that it stands for: a float, Value, traced value or Variable of a lower level."""
-    _prev: tuple[Any, ...]
-    """The operands; none for what the derivative is taken by."""
-
-    def __init__(
-        self,
-        primal: Any,
-        level: int,
-        _prev: tuple[Any, ...] = (),
-        _pullback: Callable[..., Any] | None = None,
-        _conditions: Callable[[], Sequence[Any]] | None = None,
-    ) -> None:
-        self.primal = primal
-        self._level = level
-        self._order = next(_numbers)
-        self._prev = _prev
-        self._pullback = _pullback
-        self._conditions = _conditions
-
-    def _apply(self, operation: Operation, *operands: Any) -> "Variable":
-        if operation.pullback is None:
-            raise TypeError(
-                f"the operation {operation.name!r} has no derivative rule; use operations that "
-                "have one, or give this one a pullback in liftgrad.ops."
-            )
-        if operation.constant:
-            level = max([x._level for x in operands if x.__class__ is Variable])
-            return Variable(operation(*_primals(level, operands)), level)
-        if operation is not ops.select:
-            return self._record(operation, operation.pullback, operands)
-        # A traced condition selects, and is negated, by methods of its own.
-        condition = operands[0]
-        return self._record(
-            ops.where, operation.pullback, operands, lambda: (True, condition, condition._negated())
-        )
-
-    def _record(
-        self,
-        function: Callable[..., Any],
-        pullback: Callable[..., Any],
-        operands: tuple[Any, ...],
-        conditions: Callable[[], Sequence[Any]] | None = None,
-    ) -> "Variable":
-        """Return function(*operands), whose derivative rule is `pullback(g, y, *operands)`.
-
-        `conditions` gives for each operand the traced condition under which it is taken, or True.
-        """
-        level = max([x._level for x in operands if x.__class__ is Variable])
-        primal = function(*_primals(level, operands))
-        return Variable(primal, level, operands, pullback, conditions)
-
-    def _constant(self, number: float) -> "Variable":
-        return Variable(number, self._level)
-
-    def _uniform(self) -> Any:
-        return uniform(self.primal)
-
-    @property
-    def data(self) -> Any:
-        """The number with its gradient stopped."""
-        return getattr(self.primal, "data", self.primal)
-
-    def __lt__(self, other: Any) -> Any:
-        return self.primal < _primal(other)
-
-    def __le__(self, other: Any) -> Any:
-        return self.primal <= _primal(other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self.primal > _primal(other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self.primal >= _primal(other)
-
-    def __eq__(self, other: object) -> Any:  # as that of Values
-        if isinstance(other, Operators):
-            return self is other
-        return self.primal == other
-
-    __hash__ = object.__hash__
-
-    def __bool__(self) -> bool:
-        return self.primal.__class__ is float or bool(self.primal)
-
-    def __float__(self) -> Any:  # refused by what is inside, which may know a line
-        return super().__float__() if self.primal.__class__ is float else float(self.primal)
-
-    __int__ = __float__
-
-    def __format__(self, specification: str) -> str:
-        return format(self.primal, specification) if specification else repr(self)
-
-    def __repr__(self) -> str:
-        return f"Variable({self.primal!r})"
-
-
-def _primal(x: Any) -> Any:
-    return x.primal if isinstance(x, Variable) else x
-
-
-def _is_at(level: int, x: Any) -> bool:
-    return x.__class__ is Variable and x._level == level
-
-
-def _primals(level: int, operands: Sequence[Any]) -> list[Any]:
-    return [x.primal if x.__class__ is Variable and x._level == level else x for x in operands]
-
-
 def _run(
     fn: Callable[..., Any],
     argnums: int | Sequence[int],
     arguments: tuple[Any, ...],
     keywords: dict[str, Any],
 ) -> tuple[Any, Any, int]:
-    """Return fn's result on Variables of a new level, these Variables, and the level."""
-    level = next(_numbers)
+    """Return fn's result on Variables of a new level, the Variables, and the level."""
+    level = next(creation_order)
     named = argnums if isinstance(argnums, Sequence) else [argnums]
     positions = [_position(argnum, len(arguments)) for argnum in named]
     if len(set(positions)) != len(positions):
@@ -311,7 +186,7 @@ def _position(argnum: int, count: int) -> int:
 
 
 def _number(x: Any, role: str) -> Any:
-    """Return a Value or traced value as it is, and any number as a float."""
+    """Return a Value or traced value unchanged, and any other number as a float."""
     if isinstance(x, Operators):
         return x
     if not is_number(x):
@@ -327,12 +202,12 @@ def _is_scalar(x: Any) -> bool:
 
 
 def _gradient(result: Any, variables: Any, level: int) -> Any:
-    """Return the derivatives of a number by a structure of Variables."""
-    adjoints = _adjoints(result) if _is_at(level, result) else {}
+    """Return the derivatives of a number with respect to a structure of Variables."""
+    adjoints = _adjoints(result) if is_at(level, result) else {}
 
     def derivative(variable: Variable) -> Any:
         adjoint = adjoints.get(variable, 0.0)
-        # A derivative that happens to be constant is of the same kind as the others.
+        # A constant derivative has the same type as the others.
         plain = type(adjoint) is float or stands_for_number(adjoint)
         kind = variable.primal if plain else None
         return kind._constant(adjoint) if isinstance(kind, Operators) else adjoint
@@ -341,45 +216,46 @@ def _gradient(result: Any, variables: Any, level: int) -> Any:
 
 
 def _adjoints(result: Variable) -> dict[Variable, Any]:
-    """Return the derivatives of `result` by the Variables that it was made of, its leaves."""
+    """Return the adjoints of the leaves that `result` depends on."""
     level = result._level
     adjoints: dict[Variable, Any] = {result: 1.0}
-    taken: dict[Variable, Any] = {result: True}
+    used: dict[Variable, Any] = {result: True}
+    """The condition under which any operation uses a Variable, or True."""
     for variable in _made_of(result):
-        operands, condition = variable._prev, taken.pop(variable)
+        operands, condition = variable._prev, used.pop(variable)
         pullback: Any = variable._pullback
-        parts = pullback(adjoints.pop(variable), variable.primal, *_primals(level, operands))
+        terms = pullback(adjoints.pop(variable), variable.primal, *primals(level, operands))
         conditions: Sequence[Any] = [True] * len(operands)
         if variable._conditions is not None and any(_is_made(level, x) for x in operands):
             conditions = variable._conditions()
         part_for = getattr(innermost(variable), "_part_for", None)
-        for operand, part, own in zip(operands, parts, conditions, strict=True):
-            if not _is_at(level, operand):
+        for operand, term, own in zip(operands, terms, conditions, strict=True):
+            if not is_at(level, operand):
                 continue
             if condition is not True and pullback not in _LINEAR:
-                part = _selected(condition, part)  # noqa: PLW2901
-            owed = part if part_for is None else part_for(operand, part)
+                term = _selected(condition, term)  # noqa: PLW2901
+            owed = term if part_for is None else part_for(operand, term)
             adjoints[operand] = _sum(adjoints.get(operand, 0.0), owed)
             if operand._pullback is not None:
                 mine = _both(condition, own)
                 if mine is not True and part_for is not None:
                     mine = _for_operand(mine, operand, part_for)
-                taken[operand] = _either(taken[operand], mine) if operand in taken else mine
+                used[operand] = _either(used[operand], mine) if operand in used else mine
     return adjoints
 
 
 def _made_of(result: Variable) -> list[Variable]:
-    """Return the Variables that have a rule and that a result was made of, itself first.
+    """Return a result and the Variables that it depends on, without the leaves, latest first.
 
-    What is used was there before its users: from the last to the first, all users of a Variable
-    have had their turn, and its adjoint is complete, before it has its own.
+    An operand is created before the operations that use it. So in this order, the adjoint of each
+    Variable is complete when its turn comes.
     """
     level = result._level
     reached = {result}
     stack = [result]
     while stack:
         for operand in stack.pop()._prev:
-            if _is_at(level, operand) and operand not in reached:
+            if is_at(level, operand) and operand not in reached:
                 reached.add(operand)
                 stack.append(operand)
     made = [variable for variable in reached if variable._pullback is not None]
@@ -390,17 +266,17 @@ _LINEAR = frozenset(operation.pullback for operation in ops.LINEAR)
 
 
 def _is_made(level: int, x: Any) -> bool:
-    return _is_at(level, x) and x._pullback is not None
+    return is_at(level, x) and x._pullback is not None
 
 
-def _selected(condition: Any, part: Any) -> Any:
-    """Return the part where the condition holds, else zero."""
-    zero = type(part) is float and part == 0.0
-    return part if zero else ops.where(condition, part, 0.0)
+def _selected(condition: Any, term: Any) -> Any:
+    """Return a term where the condition holds, else zero."""
+    zero = type(term) is float and term == 0.0
+    return term if zero else ops.where(condition, term, 0.0)
 
 
 def _for_operand(condition: Any, operand: Variable, part_for: Callable[..., Any]) -> Any:
-    """Return the condition for an operand; for one that all samples share: whether any takes it."""
+    """Return the condition for an operand; for one that all samples share: whether any uses it."""
     count = ops.where(condition, 1.0, 0.0)
     counted = part_for(operand, count)
     return condition if counted is count else counted > 0.0
@@ -418,13 +294,6 @@ def _either(a: Any, b: Any) -> Any:
     return True if a is True or b is True else a | b
 
 
-def innermost(x: Any) -> Any:
-    """Return the float, Value or traced value that a Variable stands for in the end."""
-    while isinstance(x, Variable):
-        x = x.primal
-    return x
-
-
 def _sum(a: Any, b: Any) -> Any:
     """Return a + b, without recording the addition of a known zero."""
     if type(b) is float and b == 0.0:
@@ -433,7 +302,7 @@ def _sum(a: Any, b: Any) -> Any:
 
 
 def _map(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Return nested lists, tuples and dicts with `function` applied to what they hold."""
+    """Return nested lists, tuples and dicts with `function` applied to their leaves."""
     if isinstance(tree, dict):
         return {key: _map(function, x) for key, x in tree.items()}
     if isinstance(tree, tuple):

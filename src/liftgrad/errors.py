@@ -68,7 +68,7 @@ class TraceError(LiftError):
 
 
 class _Made(threading.local):
-    """The TraceErrors that this thread made during each of the traces that it is in."""
+    """The TraceErrors raised in each of the traces that this thread is in."""
 
     def __init__(self) -> None:
         self.lists: list[list[TraceError]] = []
@@ -79,7 +79,7 @@ _made = _Made()
 
 @contextmanager
 def trace_errors() -> Iterator[list[TraceError]]:
-    """Yield the list of the TraceErrors made meanwhile, those that the user's code caught, too."""
+    """Yield a list that collects TraceErrors, including those that the user's code catches."""
     made: list[TraceError] = []
     _made.lists.append(made)
     try:
@@ -89,7 +89,7 @@ def trace_errors() -> Iterator[list[TraceError]]:
 
 
 class CheckpointError(LiftgradError):
-    """A file is not a checkpoint that this training can go on from.
+    """A file is not a checkpoint that this training can resume from.
 
     >>> from pathlib import Path
     >>> from liftgrad import Trainer, Value, lift, optim

@@ -1,4 +1,4 @@
-"""Fields of files: each is of the type and in the range that it must have, or refused by name."""
+"""Fields of files: each has the type and the range that it must have, or is refused by name."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 MOST = 2**53
-"""The largest whole number: beyond it a float does not count on."""
+"""The largest whole number: not all integers beyond it are floats."""
 
 
 def whole(name: str, x: Any, least: int = 0, most: float = MOST) -> int:
@@ -55,7 +55,7 @@ def one_of(name: str, x: Any, choices: Iterable[T]) -> T:
 
 
 def class_label(name: str, x: Any) -> str | float:
-    """Return what may stand for a class: a text, a number or a truth value."""
+    """Return a class's label: a text, a number or a truth value."""
     if type(x) not in (str, int, float, bool):
         raise _refusal(name, "a class")
     return x  # type: ignore[no-any-return]
@@ -69,14 +69,14 @@ def fields(name: str, x: Any) -> dict[str, Any]:
 
 
 def listed(name: str, x: Any, each: Callable[[str, Any], T]) -> list[T]:
-    """Return a list, each element of which is looked at."""
+    """Return a list with `each` applied to the names and the elements, to check them."""
     if type(x) is not list:
         raise _refusal(name, "a list")
     return [each(f"{name}[{i}]", element) for i, element in enumerate(x)]
 
 
 def floats(name: str, x: NDArray[Any], length: int | None = None) -> NDArray[Any]:
-    """Return a row of floats, of this length if one is given."""
+    """Return a one-dimensional array of floats, of a given length if there is one."""
     if x.dtype not in (np.float64, np.float32) or x.ndim != 1:
         raise _refusal(name, "a row of floats")
     if length is not None and len(x) != length:

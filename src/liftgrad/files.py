@@ -1,9 +1,9 @@
-"""Files that are written whole or not at all, and stay what they were in all else.
+"""Files that are written completely or not at all, and keep their owner and permissions.
 
-What is written lies in a file without a name, where the system has such, until it is complete: a
-process that is killed leaves nothing behind. The complete file takes the old one's place with its
-owner and its permissions. A file with other names (hard links), or whose owner cannot be kept, is
-written over once the new content is on the disk beside it. Devices and pipes are written to.
+Content goes to a nameless file first, where the system has them: a process that is killed leaves
+nothing behind. The complete file then replaces the old one and takes over its owner and
+permissions. A file with hard links, or whose owner cannot be kept, is overwritten in place once the
+new content is on the disk beside it. Devices and pipes are written to directly.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 _UNNAMED = getattr(os, "O_TMPFILE", None)
-"""How to open a file without a name; None where there is no such thing."""
+"""The flag that opens a nameless file; None where the system has none."""
 _DESCRIPTORS = Path("/proc/self/fd")
-"""Where a file without a name can be given one."""
+"""Where a nameless file can be given a name."""
 _WRITERS = 8
-"""So many may write one file at the same time and leave nothing that is not found."""
+"""How many processes may write one file at a time with names that the next one cleans up."""
 
 
 def write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file; one that is there stays as it is until the new one is complete.
+    """Write a file; an existing one is left as it is until the new one is complete.
 
     Raises:
         OSError: if the file cannot be written.
@@ -40,7 +40,7 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Yield a file to write; it gets its name when the block ends, and is gone if that fails.
+    """Yield a file to write; it gets its name when the block ends, and vanishes if that fails.
 
     Raises:
         OSError: if the file cannot be written.
@@ -55,7 +55,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with _beside(target) as (file, name):
             keeps = _like_the_old(file.fileno(), target)
             yield file
-            # Else a machine that loses power may keep the new name without the content.
+            # Otherwise a power failure might leave the new name without the content.
             file.flush()
             os.fsync(file.fileno())
             if keeps:
@@ -65,7 +65,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise now what `write` would raise after all the work.
+    """Raise at once the error that `write` would raise after all the work.
 
     Raises:
         OSError: if the file cannot be written.
@@ -79,7 +79,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def make_directory(path: str | os.PathLike[str]) -> None:
-    """Make a directory, and those that it is in, unless it is there.
+    """Make a directory and its parents, unless it exists.
 
     Raises:
         OSError: if it cannot be made.
@@ -94,7 +94,7 @@ def make_directory(path: str | os.PathLike[str]) -> None:
 
 
 def identity(path: str | os.PathLike[str]) -> tuple[int, int] | str:
-    """Return what two paths of one file have in common, also where links lead to it.
+    """Return a key that is equal for all paths to one file, links included.
 
     >>> identity("a") == identity("./a") != identity("b")
     True
@@ -108,11 +108,11 @@ def identity(path: str | os.PathLike[str]) -> tuple[int, int] | str:
 
 @contextlib.contextmanager
 def _in_a_sentence(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say which file it is that the system cannot write."""
+    """Turn the system's errors into sentences that name the file."""
     try:
         yield
     except OSError as error:
-        # A sentence of ours, or about a file that is read meanwhile.
+        # Already a sentence, or about another file, which the block reads.
         if error.strerror is None or not _is_about(error, path):
             raise
         said = type(error)(f"'{path}' cannot be written ({error.strerror}); choose another place.")
@@ -121,18 +121,18 @@ def _in_a_sentence(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _is_about(error: OSError, path: str | os.PathLike[str]) -> bool:
-    """Tell whether an error is about the file, its directory or one that is to take its place."""
-    if not isinstance(error.filename, str | bytes | os.PathLike):  # of a descriptor
+    """Return whether an error is about the file, its directory or its temporary file."""
+    if not isinstance(error.filename, str | bytes | os.PathLike):  # about a descriptor
         return True
     named, target = Path(os.fsdecode(error.filename)), Path(os.path.realpath(path))
     return named in (Path(path), target, target.parent) or _mark(target) in named.name
 
 
 def _target(path: str | os.PathLike[str]) -> Path | None:
-    """Return where the file lies, symbolic links followed; None for devices and pipes.
+    """Return the file's path with symbolic links resolved; None for devices and pipes.
 
     Raises:
-        OSError: if there cannot be such a file, or it must not be written.
+        OSError: if there cannot be such a file, or it is write-protected.
 
     """
     if not os.fspath(path):
@@ -151,19 +151,19 @@ def _target(path: str | os.PathLike[str]) -> Path | None:
     if stat.S_ISBLK(there.st_mode) or stat.S_ISSOCK(there.st_mode):
         kind = "a disk" if stat.S_ISBLK(there.st_mode) else "a socket"
         raise OSError(f"'{path}' is {kind}; name a file.")
-    # Asked and not tried: a pipe that is opened and closed has ended for its reader.
+    # Not tried by opening it: closing a pipe would end it for its reader.
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
-    # What /dev/stdout leads to may be a file without a name.
+    # /dev/stdout may lead to a nameless file.
     named = stat.S_ISREG(there.st_mode) and target.exists() and target.samefile(path)
     return target if named else None
 
 
 @contextlib.contextmanager
 def _device(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Yield a device or a pipe to write to as it is."""
+    """Yield a device or a pipe, opened for writing."""
     try:
-        # Else a pipe that nobody reads would be waited for without an end.
+        # Blocking, it would wait forever for a pipe's reader.
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         if error.errno != errno.ENXIO:
@@ -176,9 +176,9 @@ def _device(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _beside(target: Path) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
-    """Yield a new file in the target's directory, and what gives it the target's name.
+    """Yield a new file in the target's directory, and a function that gives it the target's name.
 
-    Nothing else remains in the end.
+    No temporary file remains in the end.
     """
     _remove_left(target)
     nameless = _without_a_name(target.parent)
@@ -191,10 +191,10 @@ def _beside(target: Path) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
 
 
 def _between(target: Path) -> Iterator[Path]:
-    """Yield names for a file that will be the target, the first of which are always the same.
+    """Yield temporary names for a file that will be the target; the first ones are fixed.
 
-    A file of such a name is locked for as long as its writer lives, so that the next one can tell
-    what was left behind.
+    Its writer locks such a file for as long as it lives, so that the next writer recognises files
+    that were left behind.
     """
     mark = _mark(target)
     for number in range(_WRITERS):
@@ -204,21 +204,21 @@ def _between(target: Path) -> Iterator[Path]:
 
 
 def _mark(target: Path) -> str:
-    """Return what the names in between for a target have in common."""
+    """Return the part that a target's temporary names have in common."""
     return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
 
 
 def _remove_left(target: Path) -> None:
-    """Remove what processes left that were killed while they wrote the target."""
+    """Remove files of processes that were killed while they wrote the target."""
     for left in itertools.islice(_between(target), _WRITERS):
         with contextlib.suppress(OSError), left.open("r+b") as file:
-            # The name may be another file's by now.
+            # The name may belong to another file by now.
             if _lock(file) and os.path.samestat(left.lstat(), os.fstat(file.fileno())):
                 left.unlink()
 
 
 def _lock(file: BinaryIO) -> bool | None:
-    """Lock a file for as long as it is open; tell whether it is, None: there are no locks here."""
+    """Lock a file until it is closed; return whether that worked, None if there are no locks."""
     try:
         import fcntl  # noqa: PLC0415, Windows has none
 
@@ -231,7 +231,7 @@ def _lock(file: BinaryIO) -> bool | None:
 
 
 def _without_a_name(directory: Path) -> BinaryIO | None:
-    """Return a new file, if the directory's file system has files without names."""
+    """Return a new nameless file, if the directory's file system has them."""
     if _UNNAMED is None or not _DESCRIPTORS.is_dir():
         return None
     try:
@@ -247,14 +247,14 @@ def _without_a_name(directory: Path) -> BinaryIO | None:
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
-    """Yield a new file of a name in between, and what gives it the target's."""
+    """Yield a new file with a temporary name, and a function that gives it the target's."""
     file, between = _opened(target)
     placed = False
 
     def place() -> None:
         nonlocal placed
         if os.name == "nt":
-            file.close()  # Windows renames no open file
+            file.close()  # Windows cannot rename an open file
         between.replace(target)
         placed = True
 
@@ -267,21 +267,21 @@ def _named(target: Path) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
 
 
 def _opened(target: Path) -> tuple[BinaryIO, Path]:
-    """Return a new file and its name in between."""
+    """Return a new file and its temporary name."""
     names = _between(target)
     while True:
         between = next(names)
         with contextlib.suppress(FileExistsError):
             file = between.open("x+b")
-            # Before it is locked, another writer may take it for one that was left.
+            # Before it was locked, another writer may have removed it as a leftover.
             if _lock(file) is not False and os.fstat(file.fileno()).st_nlink:
                 return file, between
             file.close()
 
 
 def _link(file: BinaryIO, target: Path) -> None:
-    """Give a file without a name the target's."""
-    # Only with a directory does link() follow what stands for the descriptor.
+    """Give a nameless file the target's name."""
+    # link() follows the descriptor's symbolic link only if it is given a directory.
     folder = os.open(target.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         for between in _between(target):
@@ -289,7 +289,7 @@ def _link(file: BinaryIO, target: Path) -> None:
                 os.link(_DESCRIPTORS / str(file.fileno()), between.name, dst_dir_fd=folder)
             except FileExistsError:
                 continue
-            except OSError:  # some file systems have files without names and no links
+            except OSError:  # some file systems have nameless files but no links
                 with _named(target) as (copy, place):
                     _like_the_old(copy.fileno(), target)
                     _copy(file, copy)
@@ -306,7 +306,7 @@ def _link(file: BinaryIO, target: Path) -> None:
 
 
 def _like_the_old(descriptor: int, target: Path) -> bool:
-    """Give a new file what the target has beside its content; tell whether it could be given."""
+    """Give a new file the target's owner and permissions; return whether it can replace it."""
     try:
         old = target.stat()
     except FileNotFoundError:
@@ -329,13 +329,13 @@ def _attributes(target: Path) -> list[str]:
     """Return the names of the file's extended attributes, such as access lists."""
     try:
         return os.listxattr(target)
-    except (AttributeError, OSError):  # not everywhere are there any
+    except (AttributeError, OSError):  # the system or the file system has none
         return []
 
 
 def _write_over(target: Path, file: BinaryIO) -> None:
-    """Copy a file's content into another, for which there is room, so that it stays the same."""
-    with open(os.open(target, os.O_WRONLY), "wb") as old:  # noqa: PTH123, "wb" would cut it off
+    """Overwrite the target in place with a file's content, once there is room on the disk."""
+    with open(os.open(target, os.O_WRONLY), "wb") as old:  # noqa: PTH123, "wb" would truncate it
         before, size = os.fstat(old.fileno()).st_size, file.seek(0, io.SEEK_END)
         if size > before and hasattr(os, "posix_fallocate"):
             try:
@@ -346,12 +346,12 @@ def _write_over(target: Path, file: BinaryIO) -> None:
         try:
             _copy(file, old)
         except KeyboardInterrupt:
-            _copy(file, old)  # a half of each would be worse than to wait
+            _copy(file, old)  # half of each would be worse than waiting
             raise
 
 
 def _copy(file: BinaryIO, other: BinaryIO) -> None:
-    """Make another file's content that of a file, on the disk, too."""
+    """Copy a file's content to another, through to the disk."""
     file.seek(0)
     other.seek(0)
     shutil.copyfileobj(file, other)

@@ -1,6 +1,6 @@
 """A character transformer on single numbers, after Karpathy's microgpt (2026).
 
-It is GPT-2 made small: RMSNorm for LayerNorm, ReLU for GELU, no biases, one block. Parameters are
+It is a small GPT-2: RMSNorm for LayerNorm, ReLU for GELU, no biases, one block. Parameters are
 drawn in microgpt's order, so that a seed gives the same network and the same losses.
 
 >>> import random
@@ -32,7 +32,7 @@ _DEVIATION = 0.08
 
 
 class Alphabet:
-    """The characters of some texts as tokens 0, 1, ..., and one token more that ends a text.
+    """The characters of some texts as tokens 0, 1, ..., and a last token that marks a text's ends.
 
     >>> Alphabet(["anna", "ben"]).encode("ban")
     [4, 1, 0, 3, 4]
@@ -47,7 +47,7 @@ class Alphabet:
         return self.end + 1
 
     def encode(self, text: str) -> list[int]:
-        """Return the text's tokens, between two ends.
+        """Return the text's tokens, between two of the token that marks its ends.
 
         >>> Alphabet(["anna", "ben"]).encode("ann")
         [4, 0, 3, 3, 4]
@@ -69,9 +69,9 @@ class GPT(Module):
 
     Args:
         tokens: how many different tokens there are.
-        width: how many numbers stand for a token at a position.
-        heads: how many parts of them attend independently.
-        block: the most tokens that it can see.
+        width: the length of the vector for a token at a position.
+        heads: how many slices of it attend independently.
+        block: the most tokens in its context.
 
     Raises:
         ValueError: if the heads do not divide the width, or a size is not positive.
@@ -96,12 +96,12 @@ class GPT(Module):
         self.contract = _matrix(width, 4 * width)
 
     def forward(self, tokens: Sequence[Any]) -> list[list[Any]]:
-        """Return, for each position, every token's score to come next.
+        """Return, for each position, every token's score as the next one.
 
-        No position sees a later one: scores do not depend on the tokens that follow.
+        Attention is causal: scores do not depend on the tokens that follow.
 
         Raises:
-            IndexError: if there are more tokens than the block has positions.
+            IndexError: if there are more tokens than positions in the block.
 
         """
         keys: list[list[Any]] = []
@@ -111,7 +111,7 @@ class GPT(Module):
     def _scores(
         self, token: Any, position: int, keys: list[list[Any]], values: list[list[Any]]
     ) -> list[Any]:
-        """Return the scores at a position, and add its key and its value to those before."""
+        """Return the scores at a position, and append its key and its value."""
         x = _normalised(_added(take(self.token, token), self.position[position]))
         y = _normalised(x)
         query = _linear(self.query, y)
@@ -125,7 +125,7 @@ class GPT(Module):
     def _attended(
         self, query: list[Any], keys: list[list[Any]], values: list[list[Any]]
     ) -> list[Any]:
-        """Return, for each head, the mean of the values, weighted by how keys meet the query."""
+        """Return, for each head, the mean of the values, weighted by the softmax of query·key."""
         size = len(query) // self.heads
         attended = []
         for start in range(0, len(query), size):
@@ -138,7 +138,7 @@ class GPT(Module):
 
 
 def loss(model: GPT, tokens: Sequence[Any], weights: Sequence[Any]) -> Any:
-    """Return the weighted surprise of a text: Σ weights[i]·(-log p(tokens[i + 1] | before)).
+    """Return a text's weighted cross-entropy: Σ weights[i]·(-log p(tokens[i + 1] | before)).
 
     >>> model = GPT(3, width=4, heads=2, block=8)
     >>> mean_loss = loss(model, *example([2, 0, 1, 2]))
@@ -147,9 +147,9 @@ def loss(model: GPT, tokens: Sequence[Any], weights: Sequence[Any]) -> Any:
     True
 
     Args:
-        model: of at least len(weights) positions.
+        model: with a block of at least len(weights) positions.
         tokens: one more than weights.
-        weights: of each token but the first; 0 for one that does not count.
+        weights: of each token but the first; 0 excludes one.
 
     """
     scores = model(tokens[:-1])
@@ -162,10 +162,10 @@ def loss(model: GPT, tokens: Sequence[Any], weights: Sequence[Any]) -> Any:
 
 
 def example(tokens: Sequence[int], length: int | None = None) -> tuple[list[int], list[float]]:
-    """Return the tokens and weights for `loss` to be the mean over a text, cut or padded.
+    """Return tokens and weights that make `loss` the mean over a text, cut or padded.
 
-    Texts of all lengths are one program when padded: what follows a text is never seen from
-    within it, and has weight 0.
+    Padded texts of all lengths share one program: the text's own positions do not attend to the
+    padding, which has weight 0.
 
     >>> example([2, 0, 2], length=4)
     ([2, 0, 2, 2, 2], [0.5, 0.5, 0.0, 0.0])
@@ -185,7 +185,7 @@ def example(tokens: Sequence[int], length: int | None = None) -> tuple[list[int]
 
 
 def next_token(model: GPT, tokens: Sequence[Any], last: Any, temperature: Any) -> list[Any]:
-    """Return each token's probability to follow tokens[last].
+    """Return the probability that each token comes after tokens[last].
 
     >>> model = GPT(3, width=4, heads=2, block=8)
     >>> probabilities = next_token(model, [2, 0, 1], last=2, temperature=0.5)
@@ -193,10 +193,10 @@ def next_token(model: GPT, tokens: Sequence[Any], last: Any, temperature: Any) -
     (3, 1.0)
 
     Args:
-        model: of at least len(tokens) positions.
-        tokens: a text and what may stand behind it, which is not looked at.
+        model: with a block of at least len(tokens) positions.
+        tokens: a text; anything after its last token is ignored.
         last: the position of the text's last token.
-        temperature: below 1 for what is more likely, above for more variety.
+        temperature: below 1 favours likely tokens, above 1 gives more variety.
 
     """
     return softmax([score / temperature for score in take(model(tokens), last)])
@@ -209,7 +209,7 @@ def save(model: GPT, alphabet: Alphabet, path: str | os.PathLike[str]) -> None:
     >>> save(GPT(len(alphabet), width=4, heads=2, block=8), alphabet, "gpt.json")
 
     Raises:
-        OSError: if the file cannot be written; one that is there stays as it is.
+        OSError: if the file cannot be written; an existing one is left as it is.
 
     """
     saved = {
@@ -238,10 +238,10 @@ def load(path: str | os.PathLike[str]) -> tuple[GPT, Alphabet]:
         saved = fields("content", json.loads(Path(path).read_bytes()))
         digest = saved.pop("digest")
         if digest != _digest(saved):
-            raise ValueError("its digest is not that of its contents")  # noqa: TRY301, in its place
+            raise ValueError("its digest is not that of its contents")  # noqa: TRY301, like others
         alphabet = Alphabet([text("characters", saved["characters"])])
         state = _matrices(fields("parameters", saved["parameters"]), len(alphabet))
-        before = random.getstate()  # the first weights are drawn, and then set
+        before = random.getstate()  # which drawing the initial weights would change
         width, block = len(state["query"]), len(state["position"])
         model = GPT(len(alphabet), width, whole("heads", saved["heads"]), block)
         random.setstate(before)

@@ -1,4 +1,4 @@
-"""Check gradients: `backward()` against central differences, with a report of what disagrees."""
+"""Gradient checks: `backward()` against central differences, with a report of disagreements."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ def gradcheck(
     rtol: float = 1e-4,
     order: int = 1,
 ) -> bool:
-    """Return True if `fn`'s derivatives by all inputs are what small changes of them say.
+    """Return True if `fn`'s derivatives agree with central differences for all inputs.
 
     >>> gradcheck(lambda x, y: x * y.exp(), 2.0, 3.0)
     True
@@ -24,16 +24,16 @@ def gradcheck(
     Args:
         fn: a function of the inputs that returns a Value or a nested list of them.
         inputs: floats, Values or nested lists of them. Leaf Values are changed in place while
-            `fn` runs and put back, so that it may also refer to them otherwise: to check a
-            model, pass `model.parameters()`.
-        eps: how far each input moves to either side, times its size where that is beyond 1.
-        atol: the largest absolute difference that is no error.
-        rtol: what the difference may be beyond that, as a part of the derivative. PyTorch's
-            1e-3 would let a rule pass that is wrong by 0.1 %.
-        order: 2 checks second derivatives too, by way of `create_graph`; and so on.
+            `fn` runs and restored, so `fn` may ignore its arguments and use the Values: to check
+            a model, pass `model.parameters()`.
+        eps: the step to either side of each input, times its size where that is above 1.
+        atol: the absolute difference that is tolerated.
+        rtol: the further difference that is tolerated, relative to the derivative. PyTorch's
+            1e-3 would accept a rule that is wrong by 0.1 %.
+        order: 2 checks second derivatives too, through `create_graph`; and so on.
 
     Raises:
-        GradcheckError: if some derivative disagrees, with a table of all that do.
+        GradcheckError: if derivatives disagree, with a table of them.
         TypeError: if inputs or results are not numbers.
         ValueError: if `order` is less than 1.
 
@@ -76,7 +76,7 @@ def _check(
     order: int,
 ) -> None:
     results = dict(_named_values(_as_values(fn(*arguments)), "result"))
-    # Columns of the Jacobian by differences, its rows by backward().
+    # Differences give the Jacobian's columns, backward() its rows.
     numeric = {
         name: _central_difference(fn, arguments, leaf, tolerance.eps)
         for name, leaf in leaves.items()
@@ -100,9 +100,9 @@ def _check(
 def _central_difference(
     fn: Callable[..., Any], arguments: list[Any], leaf: Value, eps: float
 ) -> list[float]:
-    """Return the derivatives of all results by one leaf."""
+    """Return the derivatives of all results with respect to one leaf."""
     centre = leaf.data
-    # What is subtracted is the distance in floating point, which is not exactly 2·eps.
+    # The step in floating point is not exactly 2·eps.
     step = eps * max(1.0, abs(centre))
     above, below = centre + step, centre - step
     sides = []
@@ -113,7 +113,7 @@ def _central_difference(
 
 
 def _gradient(fn: Callable[..., Any], leaves: dict[str, Value]) -> Callable[..., Any]:
-    """Return the function to the gradients of all results of `fn` by all leaves."""
+    """Return a function to the gradients of all results of `fn` with respect to all leaves."""
 
     def gradient(*arguments: Any) -> list[Value]:
         gradients = []
@@ -128,7 +128,7 @@ def _gradient(fn: Callable[..., Any], leaves: dict[str, Value]) -> Callable[...,
 
 
 def _as_values(x: Any, *, leaves_only: bool = False) -> Any:
-    """Return the same nest of lists with a Value for every number, Values as they are."""
+    """Return the same nested lists with a Value for every number; Values are kept."""
     if isinstance(x, Value):
         return Value(x.data, label=x.label) if leaves_only and x._prev else x
     if isinstance(x, list | tuple):

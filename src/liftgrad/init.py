@@ -1,6 +1,6 @@
 """Initial weights: each initialiser draws one number from Python's global `random`.
 
-Seed with `random.seed(n)`. Their arguments are the numbers of inputs and outputs of the layer.
+Seed with `random.seed(n)`. The arguments are the layer's numbers of inputs and outputs.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Text for outputs: without what terminals obey, and in letters that their encoding has."""
+"""Text for outputs: without control characters, and in characters that their encoding has."""
 
 import re
 import sys
@@ -9,33 +9,31 @@ _SPELLED = {
     "±": "+-", "σ": "sigma", "ε": "eps",
 }  # fmt: skip
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿᵏ", "0123456789+-nk")
-_SIGN = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿᵏ]+|[^\x00-\x7f]", re.DOTALL)
-
-
+_SYMBOL = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿᵏ]+|[^\x00-\x7f]", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys and does not show; also what turns the direction of writing around."""
+"""Control characters, also those that change the direction of writing."""
 
 
 def visible(text: str) -> str:
-    r"""Return text with what a terminal obeys written out, line breaks among it.
+    r"""Return text with control characters escaped, line breaks included.
 
     >>> visible("a\x1b[31mb")
     'a\\x1b[31mb'
     """
-    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def legible(text: str, encoding: str | None) -> str:
-    r"""Return text that an encoding can write: signs are spelled, other letters are escaped.
+    r"""Return text that an encoding can write: symbols are spelled out, other letters escaped.
 
-    What the encoding has stays as it is.
+    Characters that the encoding has are kept.
 
     >>> legible("Σ_i x[i]² → é", "ascii"), legible("x⁻¹²", "cp1252"), legible("∂x → é", "utf-8")
     ('sum_i x[i]^2 -> \\xe9', 'x^-12', '∂x → é')
     """
 
-    def spelled(sign: re.Match[str]) -> str:
-        found = sign[0]
+    def spelled(match: re.Match[str]) -> str:
+        found = match[0]
         if _can_write(found, encoding):
             return found
         raised = found.translate(_RAISED)
@@ -43,13 +41,13 @@ def legible(text: str, encoding: str | None) -> str:
             return f"^{raised}"
         return _SPELLED.get(found) or found.encode("unicode_escape").decode()
 
-    return text if _can_write(text, encoding) else _SIGN.sub(spelled, text)
+    return text if _can_write(text, encoding) else _SYMBOL.sub(spelled, text)
 
 
 def printable(text: str) -> str:
     """Return text that standard output can write.
 
-    For what is made to be printed: `print` calls str() and then fails at a sign that is lacking.
+    For texts that are made to be printed: `print` fails at a character that the encoding lacks.
     """
     return legible(text, getattr(sys.stdout, "encoding", None))
 

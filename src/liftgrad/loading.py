@@ -1,6 +1,6 @@
 """Loading: what Ctrl-C does before the command line runs.
 
-Libraries that are half imported raise what they like then, and where Python was helps nobody.
+In the middle of an import, libraries raise errors of any kind, and the traceback helps nobody.
 """
 
 import os
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 def is_command() -> bool:
-    """Tell whether this process is there for the command line, and not for somebody's program."""
+    """Return whether this process runs our command line, and not a program that imports us."""
     if sys.argv[:1] == ["-m"]:  # while Python looks for the module
         return sys.orig_argv[sys.orig_argv.index("-m") :][1:2] == ["liftgrad"]
     started = sys.argv[0] if sys.argv else ""
@@ -19,16 +19,16 @@ def is_command() -> bool:
 
 
 def begin() -> None:
-    """Let Ctrl-C end the process with status 130 and one word, unless somebody else hears it."""
+    """Let Ctrl-C end the process with status 130 and one word, unless it has another handler."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         try:
             signal.signal(signal.SIGINT, _end_process)
-        except ValueError:  # in another thread than the first, which does not hear it
+        except ValueError:  # not in the main thread, which alone receives signals
             return
 
 
 def end() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt, as always."""
+    """Let Ctrl-C raise KeyboardInterrupt again."""
     if signal.getsignal(signal.SIGINT) is _end_process:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,4 +1,4 @@
-"""Arrays that lie in a file, of which only what is being read should take memory."""
+"""Memory-mapped arrays, of which only the rows that are being read should take memory."""
 
 import math
 import mmap
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _MEMORY = 256 << 20
-"""Bytes of a file that may be in this process's memory at a time."""
+"""The most bytes of a file that should be in this process's memory at a time."""
 _AROUND = 2 << 20
-"""Bytes that Linux may map around a place that is read: a huge page."""
+"""Bytes that Linux may map around an address that is read: a huge page."""
 _COPIES = 32 << 20
-"""Bytes of rows that are worth a call."""
+"""Bytes of rows that are worth one call."""
 
 
 def is_mapped(array: Array) -> bool:
-    """Tell whether an array is a `np.memmap`, a part of one, or a view of it."""
+    """Return whether an array is a `np.memmap`, a slice of one, or a view of it."""
     return _map_of(array)[0] is not None
 
 
@@ -28,12 +28,12 @@ def rows_at_once(array: Array) -> int:
 
 
 def is_much(rows: int, array: Array) -> bool:
-    """Tell whether so many rows of an array are more than should be in memory at a time."""
+    """Return whether that many rows of an array are more than should be in memory at a time."""
     return rows * _row_bytes(array) > _MEMORY
 
 
 def take_rows(array: Array, rows: NDArray[np.int64]) -> Array:
-    """Return a copy of some rows, and let the pages of a mapped array go.
+    """Return a copy of some rows, and release the pages of a mapped array.
 
     >>> take_rows(np.array([[1.0], [2.0], [3.0]]), np.array([2, 0])).tolist()
     [[3.0], [1.0]]
@@ -49,10 +49,10 @@ def take_rows(array: Array, rows: NDArray[np.int64]) -> Array:
 
 
 def let_go(array: Array) -> None:
-    """Take what was read of a mapped array out of this process's memory.
+    """Release the pages of a mapped array that this process has read.
 
-    The system may keep it in its own cache of files. Where it cannot be asked to (Windows), or
-    where the map holds changes that the file does not have, nothing happens.
+    The system may keep them in its page cache. Where the system cannot be asked (Windows), or where
+    the map holds changes that the file does not have, nothing happens.
     """
     pages, private = _map_of(array)
     if pages is not None and not private and hasattr(mmap, "MADV_DONTNEED"):
@@ -64,7 +64,7 @@ def _row_bytes(array: Array) -> int:
 
 
 def _map_of(array: Array) -> tuple[mmap.mmap | None, bool]:
-    """Return the file's map under an array, and whether changes to it stay in memory."""
+    """Return the memory map below an array, and whether changes to it stay in memory."""
     base: Any = array
     private = False
     while isinstance(base, np.ndarray):

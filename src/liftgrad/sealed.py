@@ -1,7 +1,7 @@
-"""Sealed files: arrays and JSON in a safetensors file, with a digest by which damage shows.
+"""Sealed files: arrays and JSON in a safetensors file, with a digest that reveals damage.
 
-The metadata's entry is JSON; beside it stands the SHA-256 of this text and of all arrays, with
-their names, types and shapes. Whatever else differs in the file has no bearing on what is read.
+The metadata has the JSON entry and the SHA-256 of its text and of all arrays with their names,
+types and shapes. No other bytes of the file affect what is read.
 """
 
 import hashlib
@@ -24,25 +24,25 @@ class Kind:
     """A kind of sealed file."""
 
     entry: str
-    """The name of its JSON in the metadata."""
+    """The key of its JSON in the metadata."""
     name: str
-    """What users call such a file."""
+    """What messages call such a file."""
     writer: str
-    """What of liftgrad writes it."""
+    """What writes it."""
     version: int
-    """The newest that is known."""
+    """The newest version that is known."""
 
 
 def seal(kind: Kind, arrays: Mapping[str, Array], entry: Mapping[str, Any]) -> bytes:
-    """Return a file of a kind; equal contents are equal to the byte.
+    """Return the bytes of a file; equal contents give equal bytes.
 
     Args:
         kind: of the file.
         arrays: by name.
-        entry: what else is in it, made of what JSON knows and NumPy's numbers, with its "version".
+        entry: the rest of its contents, with its "version"; JSON's types and NumPy's numbers.
 
     Raises:
-        TypeError: if something else is in the entry.
+        TypeError: if the entry contains anything else.
 
     """
     from safetensors.numpy import save  # noqa: PLC0415, imported at use
@@ -50,7 +50,7 @@ def seal(kind: Kind, arrays: Mapping[str, Array], entry: Mapping[str, Any]) -> b
     text = json.dumps(entry, default=_plain)
     whole = {name: np.ascontiguousarray(x) for name, x in arrays.items()}
     file = save(whole, {kind.entry: text})
-    # Of two names in the metadata, safetensors writes now one first and now the other.
+    # Of two keys in the metadata, safetensors writes now one first and now the other.
     length = int.from_bytes(file[:8], "little")
     header = json.loads(file[8 : 8 + length])
     header["__metadata__"][_DIGEST] = _digest(whole, text)
@@ -60,20 +60,20 @@ def seal(kind: Kind, arrays: Mapping[str, Array], entry: Mapping[str, Any]) -> b
 
 
 def unseal(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return the arrays and the entry of a file of a kind, as they were written.
+    """Return a file's arrays and entry.
 
-    What they say is not looked at: a file may be made up with the right digest, and files that
-    liftgrad wrote before there were digests have none.
+    The caller has to check them: anyone can make a file with the right digest, and files from
+    before there were digests have none.
 
     Raises:
-        ValueError: in one sentence, if the file is cut off, damaged, of another kind or of a
+        ValueError: in one sentence, if the file is truncated, damaged, of another kind or of a
             newer version.
         OSError: if it cannot be read.
 
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no {kind.name} '{path}'; check the name.")
-    if not os.access(path, os.R_OK):  # which safetensors would take for a missing file
+    if not os.access(path, os.R_OK):  # safetensors would call it missing
         raise PermissionError(f"'{path}' cannot be read; change its permissions.")
     arrays, metadata = _parts(kind, path)
     text = metadata.get(kind.entry)
@@ -94,7 +94,7 @@ def unseal(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], 
             f"'{path}' was written by a newer liftgrad ({kind.name} version "
             f"{shown(version, 20)}, known is {kind.version}); update liftgrad."
         )
-    # An older file's metadata has nothing but the entry; another name may be a damaged digest's.
+    # An older file's metadata has only the entry; another key may be a damaged digest's.
     older = len(metadata) == 1
     if not older and metadata.get(_DIGEST) != _digest(arrays, text):
         raise damaged(kind, path, "its digest is not that of its contents")
@@ -108,7 +108,7 @@ def damaged(kind: Kind, path: str | os.PathLike[str], why: object) -> ValueError
 
 
 def shown(x: object, letters: int) -> str:
-    """Return what a file says on one line, and no more of it than so many letters."""
+    """Return text from a file on one line, cut to a number of letters."""
     said = str(x)
     said = said if said.isprintable() else said.encode("unicode_escape").decode()
     return said if len(said) <= letters else f"{said[:letters]}..."
@@ -119,7 +119,7 @@ def _parts(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], 
 
     try:
         with safe_open(path, "numpy") as file:
-            # Copies: the file may be replaced, and a training changes its arrays.
+            # Copies: the file may be replaced, and training changes its arrays.
             arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
             return arrays, file.metadata() or {}
     except (SafetensorError, ValueError, TypeError, AttributeError):
@@ -137,7 +137,7 @@ def _digest(arrays: Mapping[str, Array], text: str) -> str:
 
 
 def _plain(x: Any) -> Any:
-    """Return a number of NumPy's as JSON has it."""
+    """Return a NumPy number as a Python number."""
     number = x.item() if isinstance(x, np.generic) else None
     if not isinstance(number, bool | int | float):
         raise TypeError(

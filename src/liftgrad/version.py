@@ -1,3 +1,3 @@
-"""The version, which the kernel cache and files note beside what they hold."""
+"""The version, which the kernel cache and saved files record."""
 
 __version__ = "0.1.0"

@@ -11,8 +11,9 @@ from nests import Nests
 from strategies import Program, distinct, made_of
 
 from liftgrad import Value
-from liftgrad.lift.call.arguments import read
+from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.function import lift
+from liftgrad.lift.ir.check import check_nests
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.pipeline import differentiated
@@ -121,16 +122,15 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
     p = program.parameters(Value)
     parameters = leaves(p)
     arguments = function.source.arguments((p, *arrays(program)), {})
-    reading = read(arguments)
-    built = function.source.build(arguments, reading)
+    flat = flatten(arguments)
+    built = function.source.build(arguments, flat)
     built = differentiated(built, unit_seed=False)
-    rolled = built.rolled
-    results = rolled.outputs
+    rolled, results = built.rolled, built.rolled.outputs
     numbers = {
-        number: np.asarray(checked_numbers(reading.groups[i], i, built))
+        number: np.asarray(checked_numbers(flat.groups[i], i, built))
         for i, number in built.leaf_of.items()
     }
-    samples = samples_of(reading.groups, built.batched_groups)
+    samples = samples_of(flat.groups, built.batched_groups)
     if built.sizes is not None:
         numbers[built.sizes] = np.array([samples], float)
     scalars = [i for i, batched in enumerate(built.batched_outputs) if not batched]
@@ -139,7 +139,9 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
     numbers[built.seed][scalars] = weights_of(program, len(scalars))
 
     computed = execute(rolled.groups, numbers)
-    nests = Nests(schedule(rolled, [*results, *built.gradients]), rolled, numbers)
+    scheduled = schedule(rolled, [*results, *built.gradients])
+    check_nests(scheduled, after="schedule")
+    nests = Nests(scheduled, rolled, numbers)
     nests.run()
 
     def outcome(look: Callable[[View], Any]) -> Outcome:

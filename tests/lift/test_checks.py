@@ -151,9 +151,9 @@ def test_rounding_is_no_other_program(dtype, backend):
 
 def test_a_fault_of_the_machine_code_is_told_from_rounding(monkeypatch):
     """Planted: the native result is off in the sixth digit."""
-    flat = checks.flat
+    numbers_in = checks.numbers_in
     monkeypatch.setattr(
-        function_module, "flat", lambda result: [x * 1.000001 for x in flat(result)]
+        function_module, "numbers_in", lambda result: [x * 1.000001 for x in numbers_in(result)]
     )
     with pytest.raises(LiftError, match="machine code is not, which is a fault of liftgrad's"):
         lift(lambda w, x: w * x)(Value(3.0), 2.0)

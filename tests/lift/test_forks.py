@@ -119,6 +119,7 @@ def check_new_function(number):
     assert x.grad == expected
 
 
+@pytest.mark.process
 def test_a_child_calls_what_another_thread_was_calling():
     """The function, and others; with and without the samples shared by threads."""
     model, X, y = make()
@@ -137,6 +138,7 @@ def test_a_child_calls_what_another_thread_was_calling():
     assert f(model, X, y).data == expected[0]
 
 
+@pytest.mark.process
 def test_a_child_has_the_gradient_of_a_call_made_before():
     """Although another thread held the function's lock when the process forked."""
     f, x = lift(lambda x: x * x), Value(3.0)
@@ -153,6 +155,7 @@ def test_a_child_has_the_gradient_of_a_call_made_before():
     differentiate()
 
 
+@pytest.mark.process
 def test_a_child_compiles_while_another_thread_compiled():
     """Many new functions on both sides."""
     numbers = iter(range(1, 10**6))
@@ -162,6 +165,7 @@ def test_a_child_compiles_while_another_thread_compiled():
             assert succeeds_in_child(lambda k=k: check_new_function(k + 0.25))
 
 
+@pytest.mark.process
 def test_a_fork_waits_for_what_is_short():
     """A lock under which parameters are moved or gradients added is free in the child."""
     f, x = lift(lambda x: x * x), Value(3.0)
@@ -181,6 +185,7 @@ def test_a_fork_waits_for_what_is_short():
         thread.join()
 
 
+@pytest.mark.process
 def test_a_thread_may_draw_when_the_process_forks():
     """NumPy's generators are locked in the child for ever then, and their states are read."""
     own = np.random.default_rng(0)
@@ -200,6 +205,7 @@ def test_a_thread_may_draw_when_the_process_forks():
         thread.join()
 
 
+@pytest.mark.process
 def test_a_thread_may_fork_while_it_holds_a_lock():
     """As a signal's handler or a finaliser may, at any point of a call."""
     f, x = lift(lambda x: x * x), Value(3.0)
@@ -210,6 +216,7 @@ def test_a_thread_may_fork_while_it_holds_a_lock():
     assert x.grad == 12.0
 
 
+@pytest.mark.process
 def test_a_child_records_while_another_thread_recorded():
     """Its own graphs, with parameters that the other thread's graph has, too."""
     xs = [Value(float(i)) for i in range(50)]
@@ -225,6 +232,7 @@ def test_a_child_records_while_another_thread_recorded():
         assert all(succeeds_in_child(record) for _ in range(10))
 
 
+@pytest.mark.process
 def test_what_another_thread_recorded_is_there_or_lost_with_a_sentence():
     """Numbers that were computed when the process forked are; others are asked for in vain."""
     x = Value(3.0)
@@ -245,6 +253,7 @@ def test_what_another_thread_recorded_is_there_or_lost_with_a_sentence():
         assert z.data == 81.0
 
 
+@pytest.mark.process
 def test_a_child_in_which_nobody_records_is_eager():
     """However many threads of its parent did."""
     entered, over = threading.Event(), threading.Event()
@@ -278,6 +287,7 @@ def fit(seed):
     return f(model, X, y).data
 
 
+@pytest.mark.process
 def test_processes_of_a_pool():
     """multiprocessing with fork, begun while threads call and compile."""
     expected = [fit(seed) for seed in (1, 2, 3, 4)]

@@ -242,6 +242,7 @@ def test_a_directory_swapped_while_it_is_used_is_not_read(directory):
 
 
 @as_root
+@pytest.mark.process
 def test_users_may_share_a_directory():
     """Each has a folder of its own there, and loads nothing of another's."""
     program = f"""
@@ -273,6 +274,7 @@ def test_users_may_share_a_directory():
         assert [len(list(folder.iterdir())) for folder in folders] == [2, 2, 2]
 
 
+@pytest.mark.process
 def test_a_process_warns_once_of_a_refused_directory(directory):
     """However many functions are lifted; they run all the same."""
     directory.mkdir(parents=True)
@@ -299,6 +301,7 @@ def test_a_path_that_cannot_be_a_directory_is_reported(tmp_path, monkeypatch):
         assert KernelCache.of_user().directory is None
 
 
+@pytest.mark.process
 def test_an_empty_choice_keeps_nothing(tmp_path, monkeypatch):
     """LIFTGRAD_CACHE_DIR="" is no directory, not even the current one, and no reason to warn."""
     monkeypatch.setenv("LIFTGRAD_CACHE_DIR", "")
@@ -321,6 +324,7 @@ def test_without_a_choice_it_lies_where_the_system_keeps_caches(tmp_path, monkey
 
 
 @posix_only
+@pytest.mark.process
 def test_a_read_only_directory_is_read(directory):
     """Its entries are loaded, new ones are not kept, and that is no reason to warn."""
     KernelCache.of_user().store(KEY, CODE)
@@ -344,6 +348,7 @@ def test_a_read_only_directory_is_read(directory):
 
 
 @posix_only
+@pytest.mark.process
 def test_a_full_disk_is_no_error(directory):
     """Nothing is kept then, and nothing is left of the attempt."""
     directory.parent.mkdir(parents=True)
@@ -362,6 +367,7 @@ def test_a_full_disk_is_no_error(directory):
 
 
 @posix_only
+@pytest.mark.process
 def test_a_user_without_a_home_is_told_once(tmp_path, monkeypatch):
     """As in a container; lifted functions run, and no directory is made anywhere."""
     for name in ("HOME", "XDG_CACHE_HOME", "LIFTGRAD_CACHE_DIR"):
@@ -457,6 +463,7 @@ def test_an_entry_under_another_name_is_no_entry(directory):
     assert cache.load(OTHER_KEY) is None
 
 
+@pytest.mark.process
 def test_damaged_entries_are_rebuilt_never_executed(directory):
     """A process that finds nothing but damaged entries compiles, and leaves them whole."""
     gradient, compiled = run()
@@ -468,6 +475,7 @@ def test_damaged_entries_are_rebuilt_never_executed(directory):
     assert run() == [gradient, "0"]
 
 
+@pytest.mark.process
 def test_processes_may_share_an_empty_directory(directory):
     """Several that start at once all get their gradients, and leave whole entries only."""
     with ExitStack() as stack:
@@ -480,6 +488,7 @@ def test_processes_may_share_an_empty_directory(directory):
 
 
 @pytest.mark.usefixtures("directory")
+@pytest.mark.process
 def test_a_reader_never_sees_half_an_entry():
     """While another process writes it again and again."""
     code = os.urandom(2**20)

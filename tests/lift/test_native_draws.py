@@ -9,7 +9,7 @@ import pytest
 from liftgrad import Trainer, Value, functional, lift, nn, optim, vmap
 from liftgrad.lift.kernels.twister import MEMORY
 from liftgrad.lift.native.host import machine_code
-from liftgrad.lift.trace.draws import drawing
+from liftgrad.lift.run.drawing import drawing
 
 DTYPES = ["float64", "float32"]
 WORDS_READ = [0, 1, 2, 7, 100, 607, 608, 609, 621, 622, 623, 624]
@@ -101,7 +101,7 @@ def test_the_kernel_draws_like_python(dtype):
 def test_each_group_has_the_numbers_that_python_draws(function, dtype):
     """In the last of several steps, as one by one; and `random` is left in the same state."""
     _, _, after, trainer = trained(function, dtype, [70])
-    program = trainer._training.programs[0]
+    program = trainer._state.training.programs[0]
     built, instance = program.built, program.native.instance
     assert built.draws
     random.seed(7)
@@ -153,7 +153,7 @@ def test_batches_in_portions_draw_as_numpy_does():
         random.seed(5)
         losses = trainer.run(4, model, rows).loss
         if backend == "native":
-            programs = trainer._training.programs
+            programs = trainer._state.training.programs
             assert programs[12_000].native.portions is not None
         results.append((losses, [p.data for p in model.parameters()], random.getstate()))
     native, plain = results

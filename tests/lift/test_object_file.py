@@ -135,6 +135,7 @@ print(loaded, "llvmlite.binding" in sys.modules, x[0].grad.hex())
 """
 
 
+@pytest.mark.process
 def test_llvm_is_loaded_only_if_something_is_new(tmp_path, monkeypatch):
     """A second process runs what the first one compiled, to the same bits."""
     monkeypatch.setenv("LIFTGRAD_CACHE_DIR", str(tmp_path / "kernels"))

@@ -329,9 +329,9 @@ def test_statistics_are_one_readable_paragraph() -> None:
 
 
 def written(paths: list[str], places: list[int]) -> str:
-    look = Paths(paths).look(np.array(places), "")
-    assert look is not None
-    return look.write(["i", "j", "k"][: len(look.columns)])
+    reference = Paths(paths).reference(np.array(places), "")
+    assert reference is not None
+    return reference.write(["i", "j", "k"][: len(reference.columns)])
 
 
 def test_the_name_of_a_list_of_modules_is_left_out_between_words() -> None:
@@ -344,7 +344,8 @@ def test_it_is_kept_where_two_lists_would_have_one_name() -> None:
     paths = [f"model.{name}.{i}.w.{j}" for name in "ab" for i in range(3) for j in range(2)]
     shared = Paths(paths)
     for _ in range(2):
-        first, second = shared.look(np.arange(6), ""), shared.look(np.arange(6, 12), "")
+        first = shared.reference(np.arange(6), "")
+        second = shared.reference(np.arange(6, 12), "")
     assert first is not None
     assert second is not None
     assert first.write(["i", "j"]) == "model.a.w[i,j]"
@@ -353,14 +354,14 @@ def test_it_is_kept_where_two_lists_would_have_one_name() -> None:
 
 def test_names_of_like_things_are_an_index() -> None:
     paths = [f"state.{name}.{i}" for name in ("q", "k", "v") for i in range(2)]
-    look = Paths([*paths, "state.rest.0"]).look(np.arange(6), "")
-    assert look is not None
-    assert look.columns[0].labels == ("q", "k", "v")
-    assert look.write(["c", "i"]) == "state[c,i]"
+    reference = Paths([*paths, "state.rest.0"]).reference(np.arange(6), "")
+    assert reference is not None
+    assert reference.columns[0].labels == ("q", "k", "v")
+    assert reference.write(["c", "i"]) == "state[c,i]"
 
 
 def test_parameters_of_different_kinds_have_no_common_name() -> None:
-    assert Paths(["m.w.0", "m.w.1", "m.b"]).look(np.arange(3), "") is None
+    assert Paths(["m.w.0", "m.w.1", "m.b"]).reference(np.arange(3), "") is None
 
 
 @pytest.mark.parametrize(

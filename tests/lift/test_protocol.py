@@ -266,6 +266,8 @@ RIGHT = {
     "a constant": lambda v, x, X, K: Value(float(x)) * v + Value(v.data),
     "arrays are rearranged": lambda v, x, X, K: v * X.reshape(2, 1).T[0][1] + X.ravel()[0],
     "arrays are summed": lambda v, x, X, K: v * X.sum() + X.mean() + sum(X.tolist()),
+    "a condition as a number": lambda v, x, X, K: v * (X[1] > 1.5).item() + (v > 5.0).real,
+    "its conjugate": lambda v, x, X, K: v * (X[1] > 1.5).conjugate() + (x > 1.0).conjugate(),
     "no such attribute": lambda v, x, X, K: v * getattr(x, "data", 5.0),
     "indices are numbers": lambda v, x, X, K: v * (K[1] + 1) / K[0] - K[0] ** 2,
     "a largest number beside nan": lambda v, x, X, K: v * max([x, float("nan"), x * 2.0]),

@@ -21,6 +21,8 @@ from liftgrad import Value, lift
 from liftgrad.errors import LiftError
 from liftgrad.lift.native.compiler import host
 
+pytestmark = pytest.mark.thorough
+
 SOAK = "LIFTGRAD_SOAK" in os.environ
 WIDTHS = [bits for bits in (512, 256, 128) if bits <= host().vector_bits]
 

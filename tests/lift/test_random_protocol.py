@@ -195,6 +195,7 @@ def agree(eager, lifted):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")
 def test_no_program_becomes_another_in_silence():
     """Of what is neither right nor refused by itself, the comparison with eager lets none pass."""

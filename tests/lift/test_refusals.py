@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from text import values
+from stages import values
 
 from liftgrad import Trainer, Value, get_num_threads, set_num_threads
 from liftgrad.errors import LiftError, TraceError

@@ -5,15 +5,14 @@ import re
 import numpy as np
 import pytest
 from llvmlite import binding as llvm
-from text import scheduled, values
+from stages import scheduled, values
 
 from liftgrad import Value, ops
 from liftgrad.functional import mean, relu, softmax, take, tanh, total
 from liftgrad.lift.function import lift
-from liftgrad.lift.kernels.emitter import kernel
+from liftgrad.lift.kernels.llvm import kernel, module_text
 from liftgrad.lift.kernels.target import describe
 from liftgrad.lift.native.compiler import host, machine
-from liftgrad.lift.native.machine_code import module_text
 from liftgrad.lift.stand_ins.vmap import vmap
 
 EXTREMES = (
@@ -32,7 +31,11 @@ EXTREMES = (
     -np.inf,
     np.nan,
 )
-WIDTHS = [bits for bits in (128, 256, 512) if bits <= host().vector_bits]
+WIDEST = host().vector_bits
+WIDTHS = [
+    *(pytest.param(bits, marks=pytest.mark.thorough) for bits in (128, 256, 512) if bits < WIDEST),
+    WIDEST,
+]
 
 
 @pytest.fixture(params=WIDTHS)

@@ -145,6 +145,7 @@ def test_the_gil_is_released_while_kernels_run(threads):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.process
 def test_a_forked_process_has_threads_of_its_own():
     """Those of its parent do not live on in it."""
     program = """

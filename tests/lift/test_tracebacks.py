@@ -4,7 +4,7 @@ import traceback
 
 import numpy as np
 import pytest
-from text import values
+from stages import values
 
 from liftgrad import Trainer, nn, optim, predict
 from liftgrad.errors import LiftError, TraceError

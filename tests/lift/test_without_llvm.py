@@ -85,6 +85,7 @@ def run(program):
 
 
 @pytest.mark.parametrize("error", ['ImportError("no llvmlite")', 'OSError("libLLVM.so: broken")'])
+@pytest.mark.process
 def test_everything_runs_on_numpy_with_one_warning(error):
     """Calls, gradients, optimisers, Trainer, batches, printing: the numbers are those of LLVM."""
     numbers, caught, loaded = run(BLOCKED.format(error=error) + PROGRAM)
@@ -101,6 +102,7 @@ def test_everything_runs_on_numpy_with_one_warning(error):
 
 
 @pytest.mark.parametrize("asked", ["get_host_cpu_features", "get_host_cpu_name"])
+@pytest.mark.process
 def test_a_processor_that_llvm_does_not_know_is_as_good_as_no_llvm(asked):
     """Such as those of which llvmlite cannot say what features they have."""
     program = f"""
@@ -139,6 +141,7 @@ def test_vectors_have_a_width_that_there_is(monkeypatch, bits):
     assert f(Value(3.0)).data == 9.0
 
 
+@pytest.mark.process
 def test_the_warning_may_be_an_error():
     """Then it is raised where the function is called."""
     program = """
@@ -154,6 +157,7 @@ def test_the_warning_may_be_an_error():
     assert run(BLOCKED.format(error=error) + textwrap.dedent(program)) == "raised"
 
 
+@pytest.mark.process
 def test_the_numpy_backend_asks_for_no_llvm():
     """backend="numpy" neither warns nor imports it, and steps and trains without."""
     program = """
@@ -171,6 +175,7 @@ def test_the_numpy_backend_asks_for_no_llvm():
     assert run(textwrap.dedent(program)) is False
 
 
+@pytest.mark.process
 def test_the_command_works_without_llvm(tmp_path):
     """liftgrad moons, on NumPy."""
     program = BLOCKED.format(error='ImportError("no llvmlite")') + textwrap.dedent(f"""

@@ -26,7 +26,7 @@ _taken: list[Any] = []
 _given_up: "weakref.WeakSet[Interruptible]" = weakref.WeakSet()
 
 
-def waited_for() -> threading.RLock:
+def fork_safe_lock() -> threading.RLock:
     """Return a lock that a fork waits for: who holds it needs none that was made before it.
 
     The thread that forks may hold it, for a signal's handler or a finaliser may fork anywhere.
@@ -36,7 +36,7 @@ def waited_for() -> threading.RLock:
     return lock
 
 
-def given_up(owner: Interruptible) -> None:
+def renew_in_child(owner: Interruptible) -> None:
     """Have the owner's lock made anew in a forked process if another thread held it."""
     _given_up.add(owner)
 

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Self, overload
 
 from liftgrad.errors import LiftError
 from liftgrad.lift import Backend, DType, lift
-from liftgrad.lift.call.seen import Seen
-from liftgrad.lift.call.structure import Reading, describe, is_among_integers
-from liftgrad.lift.capture.closures import CODE, Wrapper
+from liftgrad.lift.call.first_numbers import FirstNumbers
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.many_keys import warning_of_many
+from liftgrad.lift.capture.closure import CODE
+from liftgrad.lift.capture.discovery import Wrapper
 from liftgrad.lift.capture.liftable import why_not_liftable
 from liftgrad.lift.capture.tracing import tracing
 from liftgrad.lift.compare.checks import (
     Outcome,
-    flat,
     is_differentiated,
+    numbers_in,
 )
 from liftgrad.lift.explain.listing import Listing
-from liftgrad.lift.forks import given_up
+from liftgrad.lift.forks import renew_in_child
 from liftgrad.lift.pipeline import compiled
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
@@ -44,9 +46,6 @@ else:
     P, R_co = ParamSpec("P"), TypeVar("R_co", covariant=True)
 Rest = ParamSpec("Rest")
 Instance = TypeVar("Instance")
-_MANY_STRUCTURES = 16
-_MANY_LISTS = 3
-"""After so many programs, lists of integers that vary are likely to go on like that."""
 _MEMORY, _FEW_PROGRAMS = 64 * 2**20, 8
 """Bytes that a function's programs may take, and how many are kept in any case."""
 
@@ -107,10 +106,10 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         )
         self._structures = 0
         """How many structures programs were built for."""
-        given_up(self)
+        renew_in_child(self)
         self._warned = False
         self._last: Executable | None = None
-        self._repeat: tuple[Repeat, Prepared, Reading | None] | None = None
+        self._repeat: tuple[Repeat, Prepared, FlatArguments | None] | None = None
         """The last call, what it was prepared with, and what it was given, until it is compared."""
         reference = weakref.ref(self)
 
@@ -130,7 +129,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             with self.lock:
                 if self._repeat is not None:
                     last, prepared, unchecked = self._repeat
-                    captured = source.captured.values()
+                    captured = source.closure.values()
                     given: Sequence[Any] = args
                     known = (
                         not captured and not kwargs and len(args) == source.plain == len(last.names)
@@ -148,20 +147,24 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                             self._compare(prepared.executable, called, now, result)
                         return result  # type: ignore[no-any-return]
                     self._repeat = None
-                arguments, reading = source.read(args, kwargs)
-                if reading.nested:
-                    return self.function(*args, **kwargs)
-                executable = self._executable(arguments, reading)
-                prepared = Prepared(self.__name__, self.lock, executable, reading.groups)
-                result = prepared.call(reading.groups)
-                self._compare(executable, arguments, reading, result)
-                like = Repeat.of(arguments, reading, self._forget)
-                if like is not None:
-                    self._repeat = like, prepared, reading if executable.seen else None
-                return result  # type: ignore[no-any-return]
+                return self._first_call(args, kwargs)  # type: ignore[no-any-return]
         except Exception as error:
             hide_own_frames(error)
             raise
+
+    def _first_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the program for arguments that are not clearly like those of the last call."""
+        arguments, flat = self.source.flatten(args, kwargs)
+        if flat.differentiated:
+            return self.function(*args, **kwargs)
+        executable = self._executable(arguments, flat)
+        prepared = Prepared(self.__name__, self.lock, executable, flat.groups)
+        result = prepared.call(flat.groups)
+        self._compare(executable, arguments, flat, result)
+        like = Repeat.of(arguments, flat, self._forget)
+        if like is not None:
+            self._repeat = like, prepared, flat if executable.seen else None
+        return result
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Self: ...
@@ -187,49 +190,58 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._programs.values.clear()
         self._structures = 0
         self._repeat = None
-        self.source.captured.look_around()
+        self.source.closure.find_variables()
 
     def _compare(
-        self, executable: Executable, arguments: dict[str, Any], reading: Reading, result: Any
+        self, executable: Executable, arguments: dict[str, Any], flat: FlatArguments, result: Any
     ) -> None:
         """Compare a call's result with the function's own, if that is still to be done."""
         seen = executable.seen
-        if seen is None or not self.source.is_compared(executable.built, reading):
+        if seen is None or not self.source.is_compared(executable.built, flat):
             return
         try:
-            if seen.is_new(reading.groups):
-                outcome = Outcome(flat(result))
-                if is_differentiated(executable.built, reading.groups):
+            if seen.is_new(flat.groups):
+                outcome = Outcome(numbers_in(result))
+                if is_differentiated(executable.built, flat.groups):
                     outcome.gradients = gradients_of(result)
-                self.source.compare(arguments, reading, outcome)
+                self.source.compare(arguments, flat, outcome)
         except LiftError:
             self._programs.remove(executable)
             self._repeat = self._last = None
             raise
-        if seen.enough:
+        if seen.done:
             executable.seen = None
             if self._repeat is not None:
                 self._repeat = *self._repeat[:2], None
 
-    def _executable(self, arguments: dict[str, Any], reading: Reading) -> Executable:
+    def _executable(self, arguments: dict[str, Any], flat: FlatArguments) -> Executable:
         source = self.source
-        found = self._programs.get(source.structure(reading))
+        found = self._programs.get(source.program_key(flat))
         if found is not None:
             self.stats.cache_hits += 1
             self._last = found
             return found
         made = compiled(
-            lambda: source.build(arguments, reading), None, self.dtype, self.backend, self.stats
+            lambda: source.build(arguments, flat), None, self.dtype, self.backend, self.stats
         )
         executable = Executable(made, self.dtype, store_update)
-        if source.is_compared(made.built, reading):
-            executable.seen = Seen(by_identity=source.captured.by_identity)
-        self._programs.add(source.structure(reading), executable)
+        if source.is_compared(made.built, flat):
+            executable.seen = FirstNumbers(by_identity=source.closure.by_identity)
+        self._programs.add(source.program_key(flat), executable)
         self._last = executable
         self._structures += 1
-        if self._structures > _MANY_LISTS and not self._warned:
+        if not self._warned:
             self._warn_of_many()
         return executable
+
+    def _warn_of_many(self) -> None:
+        if len(self._programs.values) < 2:
+            return  # the one before took too much memory to be kept
+        earlier, later = list(self._programs.values)[-2:]
+        warning = warning_of_many(self.__name__, self._structures, earlier, later, CODE)
+        if warning is not None:
+            self._warned = True
+            warnings.warn(warning, RuntimeWarning, stacklevel=5)
 
     @property
     def program(self) -> Listing:
@@ -249,44 +261,3 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 f"{self.__name__} has no program yet: it is recovered at the first call."
             )
         return self.source.listing(self._last.made)
-
-    def _warn_of_many(self) -> None:
-        if len(self._programs.values) < 2:
-            return  # the one before took too much memory to be kept
-        earlier, later = list(self._programs.values)[-2:]
-        first = next(i for i, (a, b) in enumerate(zip(earlier, later, strict=False)) if a != b)
-        tokens = is_among_integers(later, first)
-        if not tokens and self._structures <= _MANY_STRUCTURES:
-            return
-        self._warned = True
-        argument = next(part for part in reversed(later[: first + 1]) if isinstance(part, str))
-        a, b = describe(earlier[first]), describe(later[first])
-        what = f"one has {a} and the other {b} in {argument}"
-        if argument == CODE:
-            what = "a function, class or module that it uses was replaced by another"
-        warnings.warn(
-            f"{self.__name__} was built for {self._structures} structures of arguments; of the "
-            f"last two, {what}. {_OF_TOKENS if tokens else _advice(later[first])}",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-
-
-_OF_TOKENS = (
-    "Integers in lists are part of the program: pass them as an integer array, padded to one "
-    "length, and look rows up with take(table, i)."
-)
-
-
-def _advice(part: Any) -> str:
-    match part:
-        case ("input" | "index", *_):
-            return "Map over arrays that vary in length with vmap, or pad them."
-        case (kind, str() | int()) if kind in (int, bool, str):
-            return "If it is a number that varies, pass it as a float or in an array."
-        case (kind, str()) if kind is float:
-            return "Attributes are static: pass a number that varies as an argument, or as a Value."
-        case (type(), *_):
-            return "Pad what varies in length or kind."
-        case _:
-            return "Arguments of one structure share one program."

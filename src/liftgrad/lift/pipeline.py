@@ -2,8 +2,8 @@
 
     trace → roll → adjoint → update → schedule → kernels
 
-A call of a lifted function goes all of it but for the update, which a training step has, too. What
-`optimizer.step()` moves natively begins at the update, with gradients that are there already.
+A call of a lifted function takes it without the update; a training step takes all of it.
+`optimizer.step()` joins it at the update, with gradients that were computed before.
 """
 
 import math
@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad.lift.call.leaf_names import LeafNames
-from liftgrad.lift.call.structure import Reading
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.tracing import Trace, Traceable, trace, without_collector
-from liftgrad.lift.ir.groups import Constants, Leaf, Rolled, View
+from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
+from liftgrad.lift.ir.groups import Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
@@ -42,11 +43,11 @@ class Built:
     rebuild: Callable[[Iterator[Any]], Any] = next
     """Puts the results' numbers into the structure that the function returned."""
     fixed: dict[int, Any] = field(default_factory=dict)
-    """Results that do not depend on any argument, by place."""
+    """Results that depend on no argument, by their position among all results."""
     batched_groups: set[int] = field(default_factory=set)
     """The arguments' arrays that are mapped over."""
     open_groups: set[int] = field(default_factory=set)
-    """Those of them whose first extent is known at run time: the function did not look at it."""
+    """Those whose first extent is known at run time only: the function did not ask for it."""
     index_bounds: dict[int, Any] = field(default_factory=dict)
     """For each index group the extents of the tables that its positions are used in."""
     parameter_groups: Sequence[int] = ()
@@ -57,7 +58,7 @@ class Built:
     seed: int | None = None
     """The leaf group of the results' adjoints; None: they are 1."""
     gradients: Sequence[View] = ()
-    """By the parameters of each group, once they are there."""
+    """The gradient by each parameter group, after the adjoint."""
     sizes: int | None = None
     """The leaf group of the batch's size as a number."""
     draws: Sequence[Draws] = ()
@@ -77,7 +78,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Groups with what is read of them from outside, and what leaves become by them."""
+    """Groups, those of their elements that are read from outside, and the leaves' new values."""
 
     rolled: Rolled
     outputs: Sequence[View]
@@ -113,7 +114,7 @@ def compiled(
         update: appends how parameters move; None: results and gradients are what is wanted.
         dtype: "float64" or "float32".
         backend: "native" or "numpy", which has no kernels.
-        stats: is told what it took.
+        stats: takes the times and sizes.
 
     """
     built = recover()
@@ -121,8 +122,11 @@ def compiled(
         with stats.stage("adjoint"):
             built = differentiated(built, unit_seed=built.single or update is not None)
     end = update(built) if update is not None else _results_and_gradients(built)
+    _check(end.rolled, after="update")
     with stats.stage("schedule"):
         program = schedule(end.rolled, end.outputs, end.assignments)
+    if VERIFY:
+        check_nests(program, after="schedule")
     code = machine_code() if backend == "native" else None
     native = None
     if code is not None:
@@ -143,29 +147,30 @@ def compiled(
 def recovered(
     function: Traceable,
     arguments: dict[str, Any],
-    reading: Reading,
+    flat: FlatArguments,
     stats: Stats,
     tape: Tape | None = None,
 ) -> Built:
     """Return the tensor program in a scalar function: it is traced, and the tape rolled up.
 
     Args:
-        function: takes the arguments by name, the tape, and the reading.
+        function: takes the arguments by name, the tape, and `flat`.
         arguments: of the function.
-        reading: what they consist of; arrays have the shapes that they have there.
-        stats: is told what it took.
-        tape: an empty one to record on, if it is to be looked at later.
+        flat: their numbers and structure; arrays have the shapes that they have there.
+        stats: takes the times and sizes.
+        tape: an empty one to record on, if the caller needs it afterwards.
 
     """
-    tape = Tape(reading.groups) if tape is None else tape
+    tape = Tape(flat.groups) if tape is None else tape
     with without_collector(tape):
         with stats.stage("trace"):
-            traced = trace(function, arguments, reading, tape)
+            traced = trace(function, arguments, flat, tape)
         stats.traces += 1
         with stats.stage("roll"):
-            leaves = _leaves(reading, tape)
+            leaves = _leaves(flat, tape)
             rolled = roll(tape.nodes, leaves, traced.outputs)
-    built = _built(traced, reading, rolled, leaves)
+    _check(rolled, after="roll")
+    built = _built(traced, flat, rolled, leaves)
     stats.scalar_operations = built.scalar_operations
     return built
 
@@ -178,20 +183,21 @@ def differentiated(built: Built, *, unit_seed: bool) -> Built:
         unit_seed: whether all results' adjoints are 1; else they are a leaf group, the seed.
 
     """
-    rolled = built.rolled.copy()
+    builder = Builder(built.rolled)
     seed = None
     seeds: list[View | None] = []
     if unit_seed:
-        seeds += [rolled.constant(1.0, 1) for _ in rolled.outputs]
+        seeds += [builder.constant(1.0, 1) for _ in builder.outputs]
     else:
-        seed = rolled.add(Leaf("seed", len(rolled.outputs), "input"))
+        seed = builder.add(Leaf("seed", built.outputs, "input"))
         # Results for each sample are arrays, of which no gradient is taken.
         seeds += [
             None if batched else View(seed, np.array([i]))
             for i, batched in enumerate(built.batched_outputs)
         ]
     wanted = [built.leaf_of[i] for i in built.parameter_groups]
-    gradients = adjoint(rolled, seeds, wanted)
+    rolled, gradients = adjoint(builder.program(), seeds, wanted)
+    _check(rolled, after="adjoint")
     return replace(built, rolled=rolled, seed=seed, gradients=gradients)
 
 
@@ -199,23 +205,23 @@ def _results_and_gradients(built: Built) -> Ending:
     return Ending(built.rolled, [*built.rolled.outputs, *built.gradients])
 
 
-def _leaves(reading: Reading, tape: Tape) -> list[Leaf]:
+def _leaves(flat: FlatArguments, tape: Tape) -> list[Leaf]:
     """Return the arguments' leaf groups, then the random numbers', then the batch's size."""
     leaves = [
         Leaf(g.name, _per_sample(g, tape, i), g.kind, i in tape.batched)
-        for i, g in enumerate(reading.groups)
+        for i, g in enumerate(flat.groups)
     ]
     leaves += [Leaf("random", d.count, "input", d.mapped > 0) for d in tape.draws]
     return [*leaves, Leaf("samples", 1, "input")]
 
 
-def _built(traced: Trace, reading: Reading, rolled: Rolled, leaves: list[Leaf]) -> Built:
-    tape, count = traced.tape, len(reading.groups)
+def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf]) -> Built:
+    tape, count = traced.tape, len(flat.groups)
     of_leaf = {id(g): i for i, g in enumerate(rolled.groups) if isinstance(g, Leaf)}
     leaf_of = {i: of_leaf[id(g)] for i, g in enumerate(leaves[:count]) if id(g) in of_leaf}
     for draws, leaf in zip(tape.draws, leaves[count:-1], strict=True):
         draws.group = of_leaf.get(id(leaf))
-    names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(reading.groups) if i in leaf_of}
+    names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(flat.groups) if i in leaf_of}
     for d in tape.draws:
         if d.group is not None:
             names[d.group] = LeafNames("random", shape=(1, d.count) if d.mapped else (d.count,))
@@ -229,9 +235,9 @@ def _built(traced: Trace, reading: Reading, rolled: Rolled, leaves: list[Leaf]) 
         fixed=traced.fixed,
         batched_groups=batched_groups,
         open_groups=batched_groups - tape.measured,
-        index_bounds=tape.index_bounds(reading.groups),
+        index_bounds=tape.index_bounds(flat.groups),
         parameter_groups=[
-            i for i, g in enumerate(reading.groups) if g.kind == "parameter" and i in leaf_of
+            i for i, g in enumerate(flat.groups) if g.kind == "parameter" and i in leaf_of
         ],
         scalar_operations=tape.operations(),
         forward=len(rolled.groups),
@@ -247,6 +253,11 @@ def _per_sample(group: Any, tape: Tape, number: int) -> int:
     if number not in tape.batched or group.array is None:
         return int(group.size)
     return math.prod(group.array.shape[1:])
+
+
+def _check(rolled: Rolled, after: str) -> None:
+    if VERIFY:
+        check_groups(rolled, after)
 
 
 def _constants(rolled: Rolled) -> dict[int, Any]:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from liftgrad.errors import LiftError, TraceError
-from liftgrad.lift.call.arguments import read
-from liftgrad.lift.call.structure import Reading
-from liftgrad.lift.capture.closures import Captured
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.flatten import flatten
+from liftgrad.lift.call.leaves import LeafNames
+from liftgrad.lift.capture.closure import Closure
 from liftgrad.lift.compare.checks import (
     FAILURES,
     Outcome,
@@ -18,12 +19,12 @@ from liftgrad.lift.compare.checks import (
     failed_by_lifting,
     is_checked,
 )
-from liftgrad.lift.compare.parting import where_they_part
+from liftgrad.lift.compare.divergence import where_they_diverge
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.explain.printer import listing
 from liftgrad.lift.pipeline import Built, Compiled, recovered
 from liftgrad.lift.run.results import computed
-from liftgrad.lift.stand_ins.names import stand_ins
+from liftgrad.lift.stand_ins.names import traced_builtins
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.lined_tape import LinedTape
 from liftgrad.lift.trace.tape import Tape
@@ -55,17 +56,19 @@ class Source:
         kinds = [p.kind for p in self.signature.parameters.values()]
         self.plain = len(kinds) if set(kinds) <= {inspect.Parameter.POSITIONAL_OR_KEYWORD} else -1
         """How many arguments there are, if a call can give all of them by position."""
-        self.captured = Captured(function, frozenset(self.signature.parameters))
+        self.closure = Closure(function, frozenset(self.signature.parameters))
         self._batched: OrderedDict[tuple[Any, ...], set[int]] = OrderedDict()
         """For ranks of arrays that programs were built for, which arrays are mapped over."""
 
-    def read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], Reading]:
-        """Return all arguments of a call, and what they consist of."""
+    def flatten(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[dict[str, Any], FlatArguments]:
+        """Return all arguments of a call, and their numbers and structure."""
         arguments = self.arguments(args, kwargs)
-        reading = read(arguments)
-        if self.captured.watch(reading.classes, reading.others):
-            return self.read(args, kwargs)
-        return arguments, reading
+        flat = flatten(arguments)
+        if self.closure.add_code(flat.classes, flat.opaque):
+            return self.flatten(args, kwargs)
+        return arguments, flat
 
     def arguments(
         self,
@@ -75,7 +78,7 @@ class Source:
     ) -> dict[str, Any]:
         """Return all arguments of a call by name, with what the function captures."""
         if captured is None:
-            captured = self.captured.values()
+            captured = self.closure.values()
         if not kwargs and len(args) == self.plain:
             return {**dict(zip(self._names, args, strict=True)), **captured}
         try:
@@ -85,13 +88,13 @@ class Source:
         binding.apply_defaults()
         return {**binding.arguments, **captured}
 
-    def run(self, arguments: dict[str, Any], tape: Tape, reading: Reading) -> Any:
+    def run(self, arguments: dict[str, Any], tape: Tape, flat: FlatArguments) -> Any:
         """Call the function with traced arguments, and traced captured values in their places."""
         names = [name for name in arguments if name not in self.signature.parameters]
         captured = {name: arguments.pop(name) for name in names}
         bound = inspect.BoundArguments(self.signature, arguments)
-        return self.captured.call(
-            captured, bound.args, bound.kwargs, stand_ins(tape), reading.others
+        return self.closure.call(
+            captured, bound.args, bound.kwargs, traced_builtins(tape), flat.opaque
         )
 
     def _run_eagerly(self, arguments: dict[str, Any], stand_ins: dict[Any, Any]) -> Any:
@@ -99,14 +102,14 @@ class Source:
         names = [name for name in arguments if name not in self.signature.parameters]
         captured = {name: arguments.pop(name) for name in names}
         bound = inspect.BoundArguments(self.signature, arguments)
-        return self.captured.call_again(captured, bound.args, bound.kwargs, stand_ins)
+        return self.closure.call_unchecked(captured, bound.args, bound.kwargs, stand_ins)
 
-    def is_compared(self, built: Built, reading: Reading) -> bool:
+    def is_compared(self, built: Built, flat: FlatArguments) -> bool:
         """Return whether a program's first results are compared with the function's own."""
-        by_identity = self.captured.by_identity
-        return is_checked(self.check, built, reading.groups, by_identity=by_identity)
+        by_identity = self.closure.by_identity
+        return is_checked(self.check, built, flat.groups, by_identity=by_identity)
 
-    def compare(self, arguments: dict[str, Any], reading: Reading, lifted: Outcome) -> None:
+    def compare(self, arguments: dict[str, Any], flat: FlatArguments, lifted: Outcome) -> None:
         """Compare what a program gave with what the function itself gives.
 
         Raises:
@@ -115,58 +118,60 @@ class Source:
         """
 
         def explain(eager: Outcome, lifted: Outcome) -> str:
-            tape = LinedTape(reading.groups)
+            tape = LinedTape(flat.groups)
 
             def run(jitter: float, seed: int) -> Outcome:
                 of = lifted.gradients
-                return eagerly(self._run_eagerly, arguments, reading.groups, of, jitter, seed)
+                return eagerly(self._run_eagerly, arguments, flat.groups, of, jitter, seed)
 
             def trace() -> Built:
-                return self.build(dict(arguments), reading, tape)
+                return self.build(dict(arguments), flat, tape)
 
-            return where_they_part(tape, trace, run, eager, lifted, self.dtype)
+            return where_they_diverge(tape, trace, run, eager, lifted, self.dtype)
 
         how = difference(
-            *(self._run_eagerly, explain, self.dtype, arguments, reading.groups, lifted),
-            by_identity=self.captured.by_identity,
+            *(self._run_eagerly, explain, self.dtype, arguments, flat.groups, lifted),
+            by_identity=self.closure.by_identity,
         )
         if how:
             raise LiftError(f"{self.name} {how}")
 
-    def compare_built(self, built: Built, arguments: dict[str, Any], reading: Reading) -> None:
+    def compare_built(self, built: Built, arguments: dict[str, Any], flat: FlatArguments) -> None:
         """Compare what a program that was built gives with what the function itself does.
 
         Raises:
             LiftError: if they differ.
 
         """
-        if self.is_compared(built, reading):
-            self.compare(arguments, reading, Outcome(computed(built, reading.groups, self.dtype)))
+        if self.is_compared(built, flat):
+            self.compare(arguments, flat, Outcome(computed(built, flat.groups, self.dtype)))
 
-    def build(self, arguments: dict[str, Any], reading: Reading, tape: Tape | None = None) -> Built:
+    def build(
+        self, arguments: dict[str, Any], flat: FlatArguments, tape: Tape | None = None
+    ) -> Built:
         """Trace and roll the function for arguments of this structure.
 
-        The arrays' shapes are those of the reading.
+        Arrays have the shapes that they have in `flat`.
         """
         try:
-            built = recovered(self.run, arguments, reading, self.stats, tape)
+            built = recovered(self.run, arguments, flat, self.stats, tape)
         except FAILURES as error:
-            sentence = failed_by_lifting(self._run_eagerly, arguments, reading.groups, error)
+            sentence = failed_by_lifting(self._run_eagerly, arguments, flat.groups, error)
             if not sentence:
                 raise
             raise TraceError(sentence) from error
-        self._batched[_ranks(reading)] = built.open_groups
+        self._batched[_ranks(flat)] = built.open_groups
         if len(self._batched) > _MOST_RANKS:
             self._batched.popitem(last=False)
         return built
 
-    def structure(self, reading: Reading) -> tuple[Any, ...]:
+    def program_key(self, flat: FlatArguments) -> tuple[Any, ...]:
         """Return what calls that one program can serve have in common, as far as it is known.
 
         Which arrays are mapped over, so that their length is no part of the structure, is known
         only once a program was built for arrays of this rank.
         """
-        return reading.key_of_structure(self._batched.get(_ranks(reading), ()))
+        return flat.open_key(self._batched.get(_ranks(flat), ()))
 
     def listing(self, made: Compiled, before_update: int | None = None) -> Listing:
         """Return a program that was compiled for this function as text.
@@ -176,11 +181,28 @@ class Source:
             before_update: how many of its groups come before those of an update, if it has one.
 
         """
-        signature = ", ".join(self.signature.parameters)
-        return listing(self.name, signature, made.built, made.program, before_update)
+        name, built, program = self.name, made.built, made.program
+        leaves = dict(built.names)
+        if built.seed is not None:
+            count = None if built.outputs == 1 else built.outputs
+            leaves[built.seed] = LeafNames(f"∂{name}", [(f"∂{name}", count)])
+        traced = " for one sample" if built.batched_groups else ""
+        sections = [("gradient:", built.forward)]
+        if before_update is not None:
+            sections.append(("update:", before_update))
+        differentiated = [built.leaf_of[i] for i in built.parameter_groups]
+        return listing(
+            f"{name}({', '.join(self.signature.parameters)}): {built.scalar_operations:,} scalar "
+            f"operations{traced} → {len(program.nests):,} loop nests",
+            program,
+            built.rolled,
+            function=name,
+            leaves=leaves,
+            results=built.rolled.outputs,
+            gradients=dict(zip(differentiated, built.gradients, strict=False)),
+            sections=sections,
+        )
 
 
-def _ranks(reading: Reading) -> tuple[Any, ...]:
-    return reading.key_of_structure(
-        [i for i, g in enumerate(reading.groups) if g.array is not None]
-    )
+def _ranks(flat: FlatArguments) -> tuple[Any, ...]:
+    return flat.open_key([i for i, g in enumerate(flat.groups) if g.array is not None])

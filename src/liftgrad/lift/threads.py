@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 MOST_THREADS = 8
-"""Each of so many segments of a batch is one thread's."""
+"""A large batch is cut into this many segments, whatever the number of threads."""
 _NAME = "liftgrad"
 _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -46,7 +46,7 @@ def pool() -> ThreadPoolExecutor:
 
 
 def is_worker(thread: threading.Thread) -> bool:
-    """Tell whether a thread is one of those that share large batches, and run kernels only."""
+    """Return whether a thread is one of the pool's, which run nothing but kernels."""
     return thread.name.startswith(f"{_NAME}_")
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from liftgrad.errors import LiftgradError
-from liftgrad.lift.call.snapshots import is_users
+from liftgrad.lift.user_code import is_users_module
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +24,7 @@ def hide_own_frames(error: Exception) -> None:
     foreign = [frame for frame in frames if not _is_ours(frame)]
     if is_refusal(error):
         kept = foreign
-    elif any(is_users(frame.tb_frame.f_globals) for frame in foreign):
+    elif any(is_users_module(frame.tb_frame.f_globals) for frame in foreign):
         kept = foreign if foreign[-1] is frames[-1] else [*foreign, frames[-1]]
     else:
         return

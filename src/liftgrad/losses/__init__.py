@@ -53,7 +53,7 @@ _ELSEWHERE = {
     "mae": "l1_loss",
     "mse": "mse_loss",
 }
-"""The names of others."""
+"""Names that other libraries use."""
 
 if not TYPE_CHECKING:
 

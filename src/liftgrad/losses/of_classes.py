@@ -1,4 +1,4 @@
-"""Losses of rows of numbers, one for each class, each with the index of its class."""
+"""Losses of rows of scores, one score for each class, and the index of each row's class."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -49,20 +49,20 @@ def cross_entropy(
 
     Args:
         scores: C numbers, or rows of C numbers.
-        targets: an integer from 0 up to, but not, C, or one for each row.
+        targets: an integer from 0 to C - 1, or one for each row.
         reduction: over the rows.
         label_smoothing: ε, from 0 to 1.
-        weight: how much each class counts, C numbers.
-        ignore_index: the target of rows that do not count; there is none if it is None, where
-            PyTorch's is -100. In a lifted function a target that is neither this nor an index of
-            its row makes the loss nan.
+        weight: of each class, C numbers.
+        ignore_index: the target of rows to ignore; None, unlike PyTorch's -100: there are none. In
+            a lifted function a target that is neither this nor an index of its row makes the loss
+            nan.
 
     Raises:
         ValueError: if there is not a target for each row or a weight for each class, for the mean
             of no rows, for the mean of one row by itself with weights or an `ignore_index`, or if
             `label_smoothing` is not from 0 to 1.
         TypeError: if a target is not an integer.
-        IndexError: if a target is no index of its row.
+        IndexError: if a target is not an index of its row.
 
     """
     known, label_smoothing = is_number(label_smoothing), as_python(label_smoothing)
@@ -72,7 +72,7 @@ def cross_entropy(
     weights = _weights("cross_entropy", weight)
 
     def smoothed(x: Any) -> Any:
-        # Without smoothing a class of -inf costs nothing, but 0 times it would be nan.
+        # Without smoothing a score of -inf adds nothing, but 0 times it would be nan.
         return x if known else where((abs(x) < math.inf) | (label_smoothing > 0.0), x, 0.0)
 
     def rule(row: list[Any], at: At) -> Any:
@@ -143,37 +143,37 @@ def multi_margin_loss(
 
 
 class At:
-    """Takes the element of rows at a target, the index of a class.
+    """Takes a row's element at a target, the index of its class.
 
     Args:
         name: of the loss.
         target: an integer, or an index that is known at run time.
-        ignore_index: the target of a row that does not count; None: there is none.
+        ignore_index: the target of rows to ignore; None: there are none.
 
     """
 
     def __init__(self, name: str, target: Any, ignore_index: int | None) -> None:
-        # A traced number has __index__, too, to say in general that it has no number.
+        # Traced numbers have __index__, too, which refuses with a general sentence.
         self.known = hasattr(target, "__index__") and not has_operators(target)
         if not self.known and not is_index(target):
             raise TypeError(
-                f"{name} takes the indices of classes as targets, and this one is no integer; pass "
-                "integers, such as y.astype(int) for an array y."
+                f"{name} takes the indices of classes as targets, and this one is not an integer; "
+                "pass integers, such as y.astype(int) for an array y."
             )
         self.target, self.ignore_index = target, ignore_index
         self.ignored = ignore_index is not None and target == ignore_index
 
     def __call__(self, row: Sequence[Any]) -> Any:
-        """Return the element; of a row that does not count, any number."""
+        """Return the element; of an ignored row, any number."""
         if self.ignore_index is None:
             return take(row, self.target)
         if self.known:
             return take(row, 0 if self.ignored else self.target)
-        # An index that is taken has to be one of the row.
+        # take() needs an index of the row, which `ignore_index` may not be.
         return total([where(self.target == i, x, 0.0) for i, x in enumerate(row)])
 
     def counted(self, number: Any, classes: int) -> Any:
-        """Return a number that is 0 for a row that does not count."""
+        """Return a number, or 0 for an ignored row."""
         if self.ignore_index is None:
             return number
         if not self.known:
@@ -191,7 +191,7 @@ def _of_rows(
     weights: list[Any] | None = None,
     ignore_index: int | None = None,
 ) -> Any:
-    """Return the rule's results for all rows and targets, reduced, or that for one row."""
+    """Return the rule's results for all rows and targets, reduced, or the result for one row."""
     check_reduction(reduction)
     if ignore_index is not None and not is_whole(ignore_index):
         raise TypeError(f"ignore_index is an integer or None; got ignore_index={ignore_index!r}.")
@@ -223,10 +223,10 @@ def _of_rows(
 
 
 def _weights(name: str, weight: Any) -> list[Any] | None:
-    """Return how much each class counts, if that is said."""
+    """Return the weights of the classes, if there are any."""
     if weight is None:
         return None
-    # Of a dictionary the keys would be taken.
+    # Iterating over a dictionary would give its keys.
     named = isinstance(weight, str | bytes | Mapping | AbstractSet)
     if named or is_scalar(weight) or not hasattr(weight, "__iter__"):
         raise TypeError(f"{name} takes a weight for each class, as a list; got weight={weight!r}.")

@@ -1,4 +1,4 @@
-"""Losses of numbers, each with a target. They may be one number, a list, or lists of lists."""
+"""Losses of numbers with a target each: one number, a list, or nested lists."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -48,7 +48,7 @@ def huber_loss(
 ) -> Any:
     """Return the mean of ½d² where |d| < delta, else delta·(|d| - ½delta), for d = p - t.
 
-    Squared close to the target and linear far from it (Huber, 1964).
+    It is quadratic near the target and linear far from it (Huber, 1964).
 
     >>> huber_loss([1.5, 5.0], [1.0, 1.0], reduction="none")
     [0.125, 3.5]
@@ -57,7 +57,7 @@ def huber_loss(
         ValueError: if the shapes differ, for the mean of no numbers, or if delta is not above 0.
 
     """
-    # In a lifted function delta may be one of its inputs, known at run time only.
+    # In a lifted function delta may be an input, known only at run time.
     if is_number(delta) and not delta > 0.0:
         raise ValueError(f"huber_loss needs a delta above 0; got delta={delta}.")
     delta = as_python(delta)
@@ -65,7 +65,7 @@ def huber_loss(
     def rule(p: Any, t: Any) -> Any:
         difference = p - t
         distance = abs(difference)
-        # With >= a nan is squared: the derivative of its distance would be 0.
+        # With >= nan is squared; on the linear side its derivative would be 0.
         return where(
             distance >= delta, delta * (distance - 0.5 * delta), 0.5 * difference * difference
         )
@@ -78,7 +78,7 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """Return the mean of -w·t·log σ(s) - (1 - t)·log(1 - σ(s)), σ the sigmoid, t from 0 to 1.
 
-    Without overflow, and exact where σ(s) itself would round to 0 or 1.
+    It does not overflow, and is exact where σ(s) would round to 0 or 1.
 
     >>> binary_cross_entropy_with_logits([800.0, -800.0], [1.0, 1.0])
     400.0
@@ -88,8 +88,8 @@ def binary_cross_entropy_with_logits(
     Args:
         scores, targets: numbers, in lists of one shape.
         reduction: over all of them.
-        pos_weight: w, how much a target of 1 counts where one of 0 counts 1: a number, or for
-            rows of several scores one for each place in a row; None: 1.
+        pos_weight: w, the weight of a target of 1, where that of 0 weighs 1: a number, or for rows
+            of several scores one for each column; None: 1.
 
     Raises:
         ValueError: if the shapes differ, or for the mean of no numbers.
@@ -99,7 +99,7 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         return _of_numbers(name, _binary_cross_entropy, scores, targets, reduction)
     check_reduction(reduction)
-    # Of a dictionary the keys would be taken.
+    # Iterating over a dictionary would give its keys.
     if isinstance(pos_weight, str | bytes | Mapping | AbstractSet):
         raise TypeError(f"{name} takes pos_weight as a number or a list; got {pos_weight!r}.")
     losses = _each_weighted(name, scores, targets, pos_weight)
@@ -117,7 +117,7 @@ def hinge(scores: Any, targets: Any, reduction: Reduction = "mean") -> Any:
 
     Raises:
         ValueError: if the shapes differ, for the mean of no numbers, or for a target that is
-            another number, unless a lifted function learns of it at run time only.
+            another number, unless a lifted function knows it only at run time.
 
     """
 
@@ -138,8 +138,8 @@ def _squared(p: Any, t: Any) -> Any:
 
 
 def _binary_cross_entropy(score: Any, target: Any, weight: Any = None) -> Any:
-    # Not softplus(s) - t·s, which is the difference of two large numbers for a confident score.
-    # Not |s|, whose derivative at 0 is neither side's.
+    # Not softplus(s) - t·s: for a confident score, a difference of two large numbers.
+    # Not |s|, whose derivative at 0 belongs to neither side.
     positive = score > 0.0
     distance = where(positive, score, -score)
     of_one = target if weight is None else weight * target
@@ -169,7 +169,7 @@ def _each_weighted(name: str, a: Any, b: Any, weights: Any) -> Any:
 
 
 def _depth(x: Any) -> int:
-    """Return how many lists are within each other."""
+    """Return how deeply lists are nested."""
     return 0 if is_scalar(x) or not len(x) else 1 + _depth(x[0])
 
 

@@ -1,4 +1,4 @@
-"""Penalties, to add to a loss."""
+"""Penalties that are added to a loss."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ from liftgrad.numbers import as_python
 
 
 def l1(parameters: Iterable[Any], factor: float = 1e-4) -> Any:
-    """Return factor·Σ|p|, which draws the parameters p to zero, many of them all the way.
+    """Return factor·Σ|p|, which shrinks the parameters p, many of them to zero.
 
     >>> l1([3.0, -4.0], factor=0.5)
     3.5
@@ -17,7 +17,7 @@ def l1(parameters: Iterable[Any], factor: float = 1e-4) -> Any:
 
 
 def l2(parameters: Iterable[Any], factor: float = 1e-4) -> Any:
-    """Return factor·Σp², which draws the parameters p towards zero.
+    """Return factor·Σp², which shrinks the parameters p towards zero.
 
     >>> l2([3.0, 4.0], factor=0.5)
     12.5

@@ -1,4 +1,4 @@
-"""Reduction: the losses of single numbers or rows, paired with targets, as one loss."""
+"""Reduction of the losses of numbers or rows to one loss, and the pairing with their targets."""
 
 import math
 from collections.abc import Iterator
@@ -12,14 +12,20 @@ Reduction = Literal["mean", "sum", "none"]
 
 
 def pairs(name: str, what: str, a: Any, b: Any) -> list[tuple[Any, Any]]:
-    """Return the elements of `a`, each with that of `b`."""
+    """Return the pairs of elements of `a` and `b`.
+
+    Raises:
+        ValueError: if their lengths or their nesting differ.
+        TypeError: if one of them is neither a number nor a list.
+
+    """
     if is_scalar(a) or is_scalar(b):
         raise ValueError(
             f"{name} needs a target for each {what}; one of the two is a number and the other a "
             "list: give them one shape, such as model(x)[0] for the one output of a model."
         )
     for x in (a, b):
-        # The characters of a text are texts again.
+        # Strings, whose items are strings again, would recurse forever.
         if isinstance(x, str | bytes) or not hasattr(x, "__iter__"):
             raise TypeError(
                 f"{name} takes numbers or lists of numbers, and this is {kind_of(x)}; pass one of "
@@ -35,7 +41,7 @@ def pairs(name: str, what: str, a: Any, b: Any) -> list[tuple[Any, Any]]:
 
 
 def share(weight: Any, loss: Any) -> Any:
-    """Return weight·loss, 0 where the weight is 0, also of an infinite loss."""
+    """Return weight·loss; 0 where the weight is 0, even if the loss is infinite."""
     product = weight * loss
     return where(weight == 0.0, where(loss == math.inf, 0.0, product), product)
 
@@ -49,10 +55,10 @@ def reduced(losses: list[Any], reduction: Reduction) -> Any:
 
 
 def check_reduction(reduction: str) -> None:
-    """Refuse what is no reduction.
+    """Refuse an unknown reduction.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: naming the known ones.
 
     """
     if not isinstance(reduction, str) or reduction not in {"mean", "sum", "none"}:
@@ -60,7 +66,7 @@ def check_reduction(reduction: str) -> None:
 
 
 def flattened(losses: list[Any]) -> Iterator[Any]:
-    """Yield the numbers of lists within lists."""
+    """Yield the numbers in nested lists."""
     for loss in losses:
         if isinstance(loss, list):
             yield from flattened(loss)
@@ -69,10 +75,10 @@ def flattened(losses: list[Any]) -> Iterator[Any]:
 
 
 def is_scalar(x: Any) -> bool:
-    """Return whether `x` is one number: plain, a Value or a traced one."""
+    """Return whether it is one number: plain, a Value or traced."""
     return has_operators(x) or is_number(x)
 
 
 def number(x: Any) -> Any:
-    """Return a Value or traced value as it is, and any number as a float."""
+    """Return a Value or traced value unchanged, and any other number as a float."""
     return x if hasattr(x, "_apply") else to_float(x)

@@ -8,14 +8,14 @@ from liftgrad.nn.nested import map_numbers, map_rows
 
 
 class Identity(Module):
-    """Its input as it is.
+    """Returns its input.
 
     >>> Identity()([1.0, -2.0])
     [1.0, -2.0]
     """
 
     def forward(self, x: Any) -> Any:
-        """Return the numbers themselves."""
+        """Return the input."""
         return x
 
 

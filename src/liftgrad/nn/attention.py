@@ -1,4 +1,4 @@
-"""Causal self-attention, and the Transformer block around it."""
+"""Causal self-attention and the Transformer block."""
 
 import math
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ _ACTIVATIONS: dict[str, type[GELU | ReLU]] = {"gelu": GELU, "relu": ReLU}
 
 
 class CausalSelfAttention(Module):
-    """Each position's mean of the values at and before it, weighted by how keys meet its query.
+    """For each position the mean of the values up to it, weighted by the softmax of query·key.
 
-    The result, `state_dict` and initial distributions of PyTorch's `MultiheadAttention` with
-    itself under a causal mask (Vaswani et al., 2017): `in_proj_weight` (3·embed_dim, embed_dim)
-    makes queries, keys and values, and `out_proj` mixes the heads.
+    Result, `state_dict` and initial distributions are those of PyTorch's `MultiheadAttention` of a
+    sequence with itself under a causal mask (Vaswani et al., 2017): `in_proj_weight`
+    (3·embed_dim, embed_dim) makes queries, keys and values, and `out_proj` mixes the heads.
 
     >>> attention = CausalSelfAttention(4, num_heads=2)
     >>> outputs = attention([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
@@ -31,14 +31,14 @@ class CausalSelfAttention(Module):
     (2, 4)
 
     Args:
-        embed_dim: how many numbers stand at a position.
-        num_heads: how many parts of them attend independently.
-        dropout: the probability that a weight is left out in training.
+        embed_dim: the length of each position's vector.
+        num_heads: how many slices of it attend independently.
+        dropout: the probability of each attention weight to be dropped in training.
         bias: whether both projections have biases.
 
     Raises:
-        ValueError: if a size is not positive, the heads do not divide the width or `dropout` is no
-            probability, or at a call, if a position has another width.
+        ValueError: if a size is not positive, the heads do not divide `embed_dim` or `dropout` is
+            not a probability, or at a call, if a position has another length.
 
     """
 
@@ -107,10 +107,9 @@ class CausalSelfAttention(Module):
 class TransformerBlock(Module):
     """Causal attention, then a perceptron, each on normalised numbers and added to its input.
 
-    A block of GPT-2, as nanoGPT's: x = x + attention(norm1(x)), and then
-    x + linear2(activation(linear1(norm2(x)))).
-    The result and `state_dict` of PyTorch's `TransformerEncoderLayer(norm_first=True)` under a
-    causal mask.
+    A block of GPT-2, as in nanoGPT: x = x + attention(norm1(x)), and then
+    x + linear2(activation(linear1(norm2(x)))). Result and `state_dict` are those of PyTorch's
+    `TransformerEncoderLayer(norm_first=True)` under a causal mask.
 
     >>> block = TransformerBlock(4, nhead=2)
     >>> outputs = block([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
@@ -118,17 +117,17 @@ class TransformerBlock(Module):
     (2, 4, 244)
 
     Args:
-        d_model: how many numbers stand at a position.
+        d_model: the length of each position's vector.
         nhead: how many heads attend.
         dim_feedforward: how many hidden neurons the perceptron has; None: 4·d_model.
-        dropout: the probability that a number is left out in training: of attention's weights, of
-            hidden neurons, and of what is added.
+        dropout: the probability, in training, of dropping each attention weight, hidden neuron
+            and number that is added to x.
         activation: "gelu" or "relu".
         bias: whether there are biases.
 
     Raises:
-        ValueError: if a size is not positive, the heads do not divide the width, `dropout` is no
-            probability or the activation unknown.
+        ValueError: if a size is not positive, the heads do not divide `d_model`, `dropout` is not a
+            probability or the activation is unknown.
 
     """
 

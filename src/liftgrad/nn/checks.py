@@ -1,4 +1,4 @@
-"""Checks of what a layer is constructed with: each error says what to pass."""
+"""Checks of a layer's arguments and inputs; each error says what to pass."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,13 @@ from liftgrad.numbers import kind_of
 
 
 def check_size(size: int, what: str) -> None:
-    """Raise an error unless a layer can have so many of something."""
+    """Raise an error unless it is a positive whole number.
+
+    Args:
+        size: how many there are.
+        what: is counted.
+
+    """
     if not hasattr(size, "__index__"):
         raise TypeError(
             f"a layer's number of {what} is a whole number, and this is {kind_of(size)}; pass an "
@@ -24,7 +30,7 @@ def check_name(name: str, table: Mapping[str, Any], what: str) -> None:
 
 
 def check_length(x: Sequence[Any], length: int, layer: str, what: str = "numbers") -> None:
-    """Raise ValueError unless a layer got as many of something as it was made for."""
+    """Raise ValueError unless an input has the length that a layer was made for."""
     if len(x) != length:
         raise ValueError(
             f"{layer} takes {length} {what} and got {len(x)}; pass {length}, or make the layer "
@@ -33,7 +39,7 @@ def check_length(x: Sequence[Any], length: int, layer: str, what: str = "numbers
 
 
 def check_sample(x: Any, length: int, layer: str) -> None:
-    """Raise an error if a layer that failed did not get a list of so many numbers.
+    """Explain a layer's failure, if its input is not a list of `length` numbers.
 
     Raises:
         TypeError: if it got one number, or lists.

@@ -1,4 +1,4 @@
-"""Conv2d, MaxPool2d and Flatten: pictures as nested lists, (channels, height, width)."""
+"""Conv2d, MaxPool2d and Flatten, for images as nested lists (channels, height, width)."""
 
 import math
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ Pair = tuple[int, int]
 
 
 class Conv2d(Module):
-    """A window of weights that slides over a picture; PyTorch's `Conv2d`.
+    """A window of weights that slides over an image; PyTorch's `Conv2d`.
 
-    Weights (out_channels, in_channels / groups, *kernel_size), and biases, are drawn from
-    U(-s, s) with 1/s² weights in a window. `padding` is a number of zeros (there is no padding by
-    name, nor another `padding_mode`); sizes are one number, or one for rows and one for columns.
+    Weights (out_channels, in_channels / groups, *kernel_size), and biases, are drawn from U(-s, s),
+    where a window has 1/s² weights. `padding` is a number of zeros (names and other values of
+    `padding_mode` do not exist); sizes are one number, or one for rows and one for columns.
 
     >>> layer = Conv2d(1, 1, kernel_size=2)
     >>> layer.load_state_dict({"weight": [[[[1.0, 0.0], [0.0, 1.0]]]], "bias": [0.5]})
@@ -28,7 +28,7 @@ class Conv2d(Module):
 
     Raises:
         ValueError: if a size is not positive or the groups do not divide the channels, or at a
-            call, if the picture has another number of channels or is smaller than a window.
+            call, if the image has another number of channels or is smaller than a window.
 
     """
 
@@ -68,24 +68,24 @@ class Conv2d(Module):
         self.bias = values((out_channels,), draw) if bias else None
 
     def forward(self, x: Any) -> list[list[list[Any]]]:
-        """Return (out_channels, height', width') for a picture (in_channels, height, width)."""
-        pixels = _picture(x, "Conv2d")
-        picture = _padded(pixels, self.padding)
-        check_length(picture, self.in_channels, "Conv2d", "channels")
-        rows, columns = _places(picture, self.kernel_size, self.stride, self.dilation)
+        """Return (out_channels, height', width') for an image (in_channels, height, width)."""
+        pixels = _image(x, "Conv2d")
+        image = _padded(pixels, self.padding)
+        check_length(image, self.in_channels, "Conv2d", "channels")
+        rows, columns = _corners(image, self.kernel_size, self.stride, self.dilation)
         per_group = self.in_channels // self.groups
-        # What a window sees is the same for all channels that come of it: cut out once.
+        # All output channels of a group see the same windows: cut them out once.
         seen = [
             [
                 [
-                    _window(picture[c : c + per_group], i, j, self.kernel_size, self.dilation)
+                    _window(image[c : c + per_group], i, j, self.kernel_size, self.dilation)
                     for j in columns
                 ]
                 for i in rows
             ]
             for c in range(0, self.in_channels, per_group)
         ]
-        # Of the kind of all other results, for windows that see nothing but padding.
+        # The result for windows of padding only, of the same type as the others.
         nothing = where(True, where(True, 0.0, self.weight[0][0][0][0]), pixels[0][0][0])
         biases = self.bias or [None] * self.out_channels
         result = []
@@ -112,18 +112,18 @@ class Conv2d(Module):
 
 
 class MaxPool2d(Module):
-    """The largest number of each window of each channel; PyTorch's `MaxPool2d`.
+    """The largest number in each window of each channel; PyTorch's `MaxPool2d`.
 
     The gradient goes to the first of several equal numbers, and nan counts as largest, as in
-    PyTorch. `stride` is the window's size where it is None; there is no `dilation`, `ceil_mode` or
+    PyTorch. `stride` defaults to the window's size; there is no `dilation`, `ceil_mode` or
     `return_indices`.
 
     >>> MaxPool2d(2)([[[1.0, 2.0, 5.0, 6.0], [3.0, 4.0, 7.0, 8.0]]])
     [[[4.0, 8.0]]]
 
     Raises:
-        ValueError: if a size is not positive or padding more than half a window, or at a call, if
-            the picture is smaller than a window.
+        ValueError: if a size is not positive or padding is more than half a window, or at a call,
+            if the image is smaller than a window.
 
     """
 
@@ -140,9 +140,9 @@ class MaxPool2d(Module):
             )
 
     def forward(self, x: Any) -> list[list[list[Any]]]:
-        """Return (channels, height', width') for a picture (channels, height, width)."""
-        picture = _padded(_picture(x, "MaxPool2d"), self.padding)
-        rows, columns = _places(picture, self.kernel_size, self.stride, (1, 1))
+        """Return (channels, height', width') for an image (channels, height, width)."""
+        image = _padded(_image(x, "MaxPool2d"), self.padding)
+        rows, columns = _corners(image, self.kernel_size, self.stride, (1, 1))
         return [
             [
                 [
@@ -151,7 +151,7 @@ class MaxPool2d(Module):
                 ]
                 for i in rows
             ]
-            for channel in picture
+            for channel in image
         ]
 
     def extra_repr(self) -> str:
@@ -164,7 +164,7 @@ class MaxPool2d(Module):
 
 
 class Flatten(Module):
-    """All numbers of nested lists in one list, the last index moving fastest.
+    """All numbers of nested lists in one list, the last index varying fastest.
 
     >>> Flatten()([[[1.0, 2.0], [3.0, 4.0]]])
     [1.0, 2.0, 3.0, 4.0]
@@ -183,23 +183,23 @@ def _pair(size: int | Pair, what: str, least: int = 1) -> Pair:
     return int(a), int(b)
 
 
-def _picture(x: Any, layer: str) -> list[list[list[Any]]]:
-    picture: list[list[list[Any]]] = sample(x, layer, "channels", "height", "width")
-    if len({len(row) for channel in picture for row in channel}) != 1 or (
-        len({len(channel) for channel in picture}) != 1
+def _image(x: Any, layer: str) -> list[list[list[Any]]]:
+    image: list[list[list[Any]]] = sample(x, layer, "channels", "height", "width")
+    if len({len(row) for channel in image for row in channel}) != 1 or (
+        len({len(channel) for channel in image}) != 1
     ):
         raise ValueError(
-            f"{layer} got a picture of no pixels, or of rows or columns of different lengths; pass "
-            "lists of equal lengths."
+            f"{layer} got an image without pixels, or with rows or columns of different lengths; "
+            "pass lists of equal lengths."
         )
-    return picture
+    return image
 
 
-def _padded(picture: list[list[list[Any]]], padding: Pair) -> list[list[list[Any]]]:
-    """Return the picture with a border of None."""
+def _padded(image: list[list[list[Any]]], padding: Pair) -> list[list[list[Any]]]:
+    """Return the image with a border of None."""
     above, beside = padding
     result = []
-    for channel in picture:
+    for channel in image:
         width = len(channel[0]) + 2 * beside
         rows = [[None] * beside + row + [None] * beside for row in channel]
         border = [[None] * width for _ in range(above)]
@@ -207,16 +207,16 @@ def _padded(picture: list[list[list[Any]]], padding: Pair) -> list[list[list[Any
     return result
 
 
-def _places(
-    picture: list[list[list[Any]]], size: Pair, stride: Pair, dilation: Pair
+def _corners(
+    image: list[list[list[Any]]], size: Pair, stride: Pair, dilation: Pair
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """Return the first rows and the first columns of the windows."""
-    extents = len(picture[0]), len(picture[0][0])
+    """Return the first row and the first column of each window."""
+    extents = len(image[0]), len(image[0][0])
     spans = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
     if any(span > extent for span, extent in zip(spans, extents, strict=True)):
         raise ValueError(
-            f"a picture of {extents[0]} rows and {extents[1]} columns, with its padding, is "
-            f"smaller than a window of {spans[0]} and {spans[1]}; pass a larger picture, or pad it."
+            f"an image of {extents[0]} rows and {extents[1]} columns, with its padding, is smaller "
+            f"than a window of {spans[0]} by {spans[1]}; pass a larger image, or pad it."
         )
     rows, columns = (
         range(0, extent - span + 1, step)
@@ -239,11 +239,9 @@ def _window(
 def _sum(weights: list[Any], window: list[Any], bias: Any, nothing: Any) -> Any:
     """Return bias + Σ weight·x over the pixels of a window that are not padding.
 
-    Of no pixels and without a bias it is `nothing`.
-
-    Products with zeros would be operations of another kind: padded windows would not roll up with
-    the others, and neither would all that follows.
-
+    Products with padded zeros would be operations unlike the others, so that neither these windows
+    nor what is computed from them would roll up with the rest. A window without pixels and without
+    a bias has the result `nothing`.
     """
     seen = [(w, x) for w, x in zip(weights, window, strict=True) if x is not None]
     if not seen and bias is None:
@@ -252,7 +250,7 @@ def _sum(weights: list[Any], window: list[Any], bias: Any, nothing: Any) -> Any:
 
 
 def _first_largest(window: list[Any]) -> Any:
-    """Return the first of the largest numbers, itself, as all the gradient goes to it."""
+    """Return the first of the largest numbers; selected, so that it gets all of the gradient."""
     best, *rest = (x for x in window if x is not None)  # None is padding
     for x in rest:
         best = where((x > best) | (x != x), x, best)  # noqa: PLR0124, the test for nan

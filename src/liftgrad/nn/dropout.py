@@ -1,4 +1,4 @@
-"""Dropout: numbers left out at random in training."""
+"""Dropout: numbers set to zero at random in training."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from liftgrad.nn.nested import map_numbers
 class Dropout(Module):
     """0 with probability p, else x / (1 - p), in training; x after `eval()` (Hinton et al., 2012).
 
-    Each number draws once from Python's global `random`; seed with `random.seed(n)`. Lifted
-    functions draw anew at each call, the same numbers in the same order as eager ones.
+    For each number one is drawn from Python's global `random`; seed it with `random.seed(n)`.
+    Lifted functions draw at each call, the same numbers in the same order as eager ones.
 
     >>> import random
     >>> random.seed(1337)
@@ -28,11 +28,11 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0.0 <= p <= 1.0:
-            raise ValueError(f"a number is dropped with probability 0 to 1, not {p}; pass one.")
+            raise ValueError(f"p is a probability from 0 to 1; got p={p}.")
         self.p = p
 
     def forward(self, x: Any) -> Any:
-        """Return the numbers, nested alike."""
+        """Return the numbers in nested lists of the same shape."""
         if not self.training or self.p == 0.0:
             return x
         return map_numbers(self._dropped, x)

@@ -61,7 +61,7 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """A row of numbers for each of some tokens, drawn from N(0, 1); PyTorch's `Embedding`.
+    """A row of weights, drawn from N(0, 1), for each index; PyTorch's `Embedding`.
 
     There is no `padding_idx` or `max_norm`.
 

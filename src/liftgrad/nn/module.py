@@ -1,4 +1,4 @@
-"""Module: anything with parameters; how they and inner modules are found, saved and named."""
+"""Module: anything with parameters; how it finds, names, saves and loads them."""
 
 import reprlib
 from collections import deque
@@ -23,7 +23,7 @@ class Module:
     in the order in which the attributes were set. A module takes one sample; a batch is a loop over
     samples, or `vmap`.
 
-    What calling it does is written as `forward`, as in PyTorch, or as `__call__`.
+    A subclass defines `forward`, as in PyTorch, or `__call__`.
 
     >>> from liftgrad import nn
     >>> class Doubled(nn.Linear):
@@ -53,7 +53,7 @@ class Module:
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         inherited: Any = super(cls, cls)
-        # A program's own __call__ may do something around forward(), and stays.
+        # A user's own __call__ may do something around forward(), and is kept.
         same = inherited.__call__ in (Module.__call__, getattr(inherited, "forward", None))
         if "forward" in vars(cls) and "__call__" not in vars(cls) and same:
             setattr(cls, "__call__", vars(cls)["forward"])  # noqa: B010, mypy's method-assign
@@ -62,7 +62,7 @@ class Module:
         """Return what `forward` returns.
 
         Raises:
-            TypeError: if its class has none.
+            TypeError: if its class has no `forward`.
 
         """
         forward = getattr(self, "forward", None)
@@ -114,7 +114,7 @@ class Module:
             parameter.grad = 0.0
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield (name, module) for the modules right inside this one, also within lists.
+        """Yield (name, module) for the direct submodules, those in lists and dicts included.
 
         >>> from liftgrad import nn
         >>> [name for name, _ in nn.Sequential(nn.Linear(2, 1), nn.ReLU()).named_children()]
@@ -127,7 +127,7 @@ class Module:
                 yield name, module
 
     def children(self) -> Iterator["Module"]:
-        """Yield the modules right inside this one.
+        """Yield the direct submodules.
 
         >>> from liftgrad import nn
         >>> list(nn.Sequential(nn.Flatten(), nn.ReLU()).children())
@@ -137,7 +137,7 @@ class Module:
             yield module
 
     def named_modules(self) -> Iterator[tuple[str, "Module"]]:
-        """Yield (name, module) for this module, called "", and all inside it, each once.
+        """Yield (name, module) for this module, called "", and all its submodules, each once.
 
         >>> from liftgrad import nn
         >>> [name for name, _ in nn.Sequential(nn.Sequential(nn.ReLU())).named_modules()]
@@ -155,7 +155,7 @@ class Module:
             stack += reversed(inner)
 
     def modules(self) -> Iterator["Module"]:
-        """Yield this module and all inside it, each once.
+        """Yield this module and all its submodules, each once.
 
         >>> from liftgrad import nn
         >>> sum(isinstance(m, nn.Neuron) for m in nn.MLP(2, [4, 1]).modules())
@@ -165,10 +165,10 @@ class Module:
             yield module
 
     def state_dict(self) -> "dict[str, NDArray[np.float64]]":
-        """Return the parameters' numbers as float64 arrays, by name, as PyTorch lays them out.
+        """Return the parameters as float64 arrays by name, in PyTorch's layout.
 
-        A list of Values is one array, (n,), and so are lists of such lists of one length, (m, n);
-        a single Value is an array of shape (). A parameter with two names is there twice.
+        A list of Values becomes an array (n,), lists of such lists of one length an array (m, n),
+        and a single Value an array of shape (). A parameter with two names appears twice.
 
         >>> from liftgrad import nn
         >>> {name: x.shape for name, x in nn.Sequential(nn.Linear(3, 2)).state_dict().items()}
@@ -178,7 +178,7 @@ class Module:
         return to_arrays(_named(self))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set the parameters' numbers from a `state_dict`: arrays, numbers or nested lists.
+        """Set the parameters from a `state_dict` of arrays, numbers or nested lists.
 
         >>> from liftgrad import nn
         >>> layer = nn.Linear(2, 1)
@@ -189,14 +189,14 @@ class Module:
         Raises:
             ValueError: if names are missing or unknown, a shape differs, or two names of one
                 parameter disagree; nothing is changed then.
-            TypeError: if it is no dictionary, or something in it is not a number; nothing is
+            TypeError: if it is not a dictionary, or something in it is not a number; nothing is
                 changed then.
 
         """
         from_arrays(_named(self), state)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch this module and all inside it to training; return it.
+        """Switch this module and its submodules to training mode, and return it.
 
         >>> from liftgrad import nn
         >>> nn.Sequential(nn.Dropout(0.5)).train()[0].training
@@ -207,7 +207,7 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """Switch this module and all inside it to evaluation; return it.
+        """Switch this module and its submodules to evaluation mode, and return it.
 
         >>> from liftgrad import nn
         >>> nn.Sequential(nn.Dropout(0.5)).eval()([1.0, 2.0])
@@ -216,7 +216,7 @@ class Module:
         return self.train(mode=False)
 
     def extra_repr(self) -> str:
-        """Return what stands between the brackets of the module's repr, before inner modules.
+        """Return the text in the parentheses of the module's repr, before its submodules.
 
         >>> from liftgrad import nn
         >>> nn.Linear(3, 2).extra_repr()
@@ -234,13 +234,13 @@ class Module:
 
 
 def _leaves(x: Any, name: str, names: list[str], leaves: list[Any]) -> None:
-    """Append names and parameters of what is in a module or container, as often as it is there.
+    """Append the names and parameters in a module or container, repeated ones included.
 
-    Not a generator: one within others would be resumed by each of them for every parameter. And
-    two lists, since one of pairs would make the garbage collector look for work.
+    Not a generator: each level of nested generators would be resumed for every parameter. And two
+    lists, since a list of pairs would keep the garbage collector busy.
     """
     if isinstance(x, Module) and type(x).named_parameters is not Module.named_parameters:
-        # Through the method, so that a class may say itself what its parameters are.
+        # Through the method, so that a class may define its parameters itself.
         for inner, parameter in x.named_parameters():
             names.append(f"{name}.{inner}")
             leaves.append(parameter)
@@ -248,14 +248,14 @@ def _leaves(x: Any, name: str, names: list[str], leaves: list[Any]) -> None:
     for inner, item in _items(vars(x) if isinstance(x, Module) else x, name):
         if not isinstance(item, Operators):
             _leaves(item, inner, names, leaves)
-        # A Value, or its stand-in while a function is lifted; else a result.
+        # A leaf: a Value, or its stand-in while a function is lifted.
         elif not item._prev:  # type: ignore[attr-defined]
             names.append(inner)
             leaves.append(item)
 
 
 def _named(x: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (name, parameter) as often as parameters have names."""
+    """Yield (name, parameter) for every name of each parameter."""
     dot = f"{name}." if name else ""
     if isinstance(x, Module) and type(x).named_parameters is not Module.named_parameters:
         for inner, parameter in x.named_parameters():

@@ -1,4 +1,4 @@
-"""Nested lists: making them of Values, and mapping functions over them."""
+"""Nested lists: creating them from Values, and mapping functions over them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def values(shape: Sequence[int], draw: Callable[[], float]) -> Any:
 
 
 def map_numbers(function: Callable[[Any], Any], x: Any) -> Any:
-    """Return the function's result for each number in nested lists, nested alike."""
+    """Return nested lists with a function applied to each number."""
     if hasattr(x, "__len__"):
         results = [map_numbers(function, item) for item in x]
         return OneOutput(results) if x.__class__ is OneOutput else results
@@ -25,7 +25,7 @@ def map_numbers(function: Callable[[Any], Any], x: Any) -> Any:
 
 
 def map_rows(function: Callable[[list[Any]], Any], x: Any, layer: str) -> Any:
-    """Return the function's result for each innermost list in nested lists, nested alike."""
+    """Return nested lists with a function applied to each innermost list."""
     if not hasattr(x, "__len__"):
         kind = "one number" if has_operators(x) or is_number(x) else kind_of(x)
         raise TypeError(f"{layer} takes a list of numbers and got {kind}; pass a list, as [x].")
@@ -39,7 +39,7 @@ def sample(x: Any, layer: str, *dimensions: str) -> Any:
     """Return one sample as nested lists.
 
     Raises:
-        TypeError: if it has another number of dimensions.
+        TypeError: if its number of dimensions is wrong.
 
     """
 

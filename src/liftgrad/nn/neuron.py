@@ -21,7 +21,7 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     )
 }
 _REFUSALS = (TypeError, ValueError, LiftgradError)
-"""What comes of lists that are too long, or of lists for numbers, also in a lifted function."""
+"""Errors that an input of the wrong length or nesting may raise, also in a lifted function."""
 _SPELLING = {"relu": "ReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU"}
 
 
@@ -38,7 +38,7 @@ class Neuron(Module):
         nonlin: whether the activation is applied.
         activation: a name from `ACTIVATIONS`.
         init: a name from `liftgrad.init.INITIALISERS` or a function (fan_in, fan_out) -> number.
-        fan_out: the number of neurons beside this one, for initialisers that ask.
+        fan_out: the number of neurons in the layer, for the initialiser.
 
     Raises:
         ValueError: if a size is not positive or a name unknown.
@@ -66,7 +66,7 @@ class Neuron(Module):
     def forward(self, x: Sequence[Any]) -> Any:
         """Return the activation for the inputs `x`, numbers or Values."""
         if x.__class__ is not list and getattr(x, "ndim", 1) > 1:
-            # A refusal while a function is traced would be final: this one says more.
+            # The tracer would refuse it with a sentence that says less.
             check_sample(x, len(self.w), f"Neuron({len(self.w)})")
         try:
             act = dot(self.w, x, start=self.b)
@@ -107,7 +107,7 @@ class Layer(Module):
 
 
 class MLP(Module):
-    """Layers one after another, the last one linear.
+    """Layers in sequence, the last one linear.
 
     >>> model = MLP(2, [16, 1])
     >>> len(model.parameters())
@@ -120,7 +120,7 @@ class MLP(Module):
     Args:
         nin: how many inputs.
         nouts: how many neurons in each layer.
-        activation: what the hidden neurons apply, a name from `ACTIVATIONS`.
+        activation: of the hidden neurons, a name from `ACTIVATIONS`.
         init: as for `Neuron`.
 
     """
@@ -150,7 +150,7 @@ class MLP(Module):
         given = x
         try:
             for layer in self.layers:
-                # A layer of one neuron hands on its number without a list around it.
+                # A layer of one neuron returns a number, not a list.
                 x = layer(x if hasattr(x, "__len__") else [x])
         except _REFUSALS:
             if all(isinstance(layer, Layer) for layer in self.layers):

@@ -1,4 +1,4 @@
-"""LayerNorm and RMSNorm: numbers that stand together, brought to one scale."""
+"""LayerNorm and RMSNorm: normalisation over the last dimension."""
 
 import sys
 from typing import Any
@@ -12,8 +12,8 @@ from liftgrad.nn.nested import map_rows, values
 class LayerNorm(Module):
     """weight[i]·(x[i] - mean(x)) / sqrt(variance(x) + eps) + bias[i] (Ba et al., 2016).
 
-    PyTorch's `LayerNorm` over the last dimension, of `normalized_shape` numbers; the variance is
-    the mean square, and weights are 1 and biases 0 at first.
+    PyTorch's `LayerNorm` over the last dimension, of `normalized_shape` numbers. The variance is
+    the biased one; weights start at 1 and biases at 0.
 
     >>> [round(y.data, 3) for y in LayerNorm(2)([1.0, 3.0])]
     [-1.0, 1.0]
@@ -66,8 +66,8 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """weight[i]·x[i] / sqrt(mean(x²) + eps) (Zhang & Sennrich, 2019).
 
-    PyTorch's `RMSNorm` over the last dimension, of `normalized_shape` numbers; weights are 1 at
-    first. Without `eps` it is the spacing of float64 at 1, as PyTorch's for float64.
+    PyTorch's `RMSNorm` over the last dimension, of `normalized_shape` numbers. Weights start at 1;
+    without `eps`, it is float64's machine epsilon, as in PyTorch for float64.
 
     >>> [round(y.data, 3) for y in RMSNorm(2)([3.0, 4.0])]
     [0.849, 1.131]

@@ -1,4 +1,4 @@
-"""One output: what a layer with one output returns, and says when it is taken for a number."""
+"""OneOutput: what a layer with one output returns; it explains itself when used as a number."""
 
 from typing import Any, NoReturn
 
@@ -43,7 +43,7 @@ class OneOutput(list[Any]):
         return super().__ge__(other) if isinstance(other, list) else self._refuse()
 
     def __getattr__(self, name: str) -> Any:
-        """Say of what numbers have, such as `backward`, where the number is."""
+        """Refuse the attributes of numbers, such as `backward`, with what to write instead."""
         if name in _OF_VALUES or (hasattr(Operators, name) and not name.startswith("_")):
             raise AttributeError(_ADVICE)
         raise AttributeError(f"'list' object has no attribute {name!r}")

@@ -1,17 +1,17 @@
-"""Printing: models as text that fits a screen."""
+"""Printing: models as text that fits on a screen."""
 
 from itertools import groupby
 
 _NEURONS = 16
-"""So many are written one by one, as micrograd writes them."""
+"""Up to this many are listed one by one, as micrograd does."""
 _ALIKE = 3
-"""So many modules that print alike are written once."""
+"""From this many on, consecutive modules with the same text are written once."""
 _MODULES, _SHOWN = 24, 10
-"""Of more than so many different ones, so many at either end are shown."""
+"""Of more than `_MODULES` different ones, the first and the last `_SHOWN` are shown."""
 
 
 def in_brackets(texts: list[str]) -> str:
-    """Return neurons, or layers, in brackets as micrograd writes them, the first few of many.
+    """Return neurons, or layers, in brackets as micrograd writes them; of many, the first few.
 
     >>> in_brackets(["ReLUNeuron(2)"] * 100)
     '[ReLUNeuron(2), ReLUNeuron(2), ReLUNeuron(2), ... (100 in all)]'
@@ -28,7 +28,7 @@ def abridged(modules: list[tuple[str, str]]) -> list[str]:
     ['  (0-2): 3 x ReLU()', '  (3): Tanh()']
     """
     lines = []
-    for (*_, text), run in groupby(modules, key=_place_and_text):
+    for (*_, text), run in groupby(modules, key=_list_and_text):
         names = [name for name, _ in run]
         inside = text.replace("\n", "\n  ")
         if len(names) >= _ALIKE:
@@ -42,8 +42,8 @@ def abridged(modules: list[tuple[str, str]]) -> list[str]:
     return lines
 
 
-def _place_and_text(module: tuple[str, str]) -> tuple[str, str, str]:
-    """Return what modules have in common that are alike and follow each other in one list."""
+def _list_and_text(module: tuple[str, str]) -> tuple[str, str, str]:
+    """Return a key that is equal for modules of one list that have the same text."""
     name, text = module
-    place, _, last = name.rpartition(".")
-    return place, "" if last.isdecimal() else last, text
+    inside, _, last = name.rpartition(".")
+    return inside, "" if last.isdecimal() else last, text

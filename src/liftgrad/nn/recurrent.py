@@ -1,4 +1,4 @@
-"""RNN, GRU and LSTM: networks that read a sequence and remember.
+"""RNN, GRU and LSTM: recurrent networks.
 
 Arguments, names, layout and results are PyTorch's, for one sequence, (length, input_size); without
 `bidirectional`, `proj_size`, `batch_first` and `dropout` between layers.
@@ -45,25 +45,25 @@ class _Recurrent(Module):
                 vars(self)[f"bias_ih_l{layer}"] = values((rows,), draw)
                 vars(self)[f"bias_hh_l{layer}"] = values((rows,), draw)
 
-    def _part(self, kind: str, layer: int, x: Vector) -> list[Vector]:
-        """Return what the inputs ("ih") or the state ("hh") add to each gate."""
+    def _terms(self, kind: str, layer: int, x: Vector) -> list[Vector]:
+        """Return the terms of each gate that depend on the inputs ("ih") or the state ("hh")."""
         weight = getattr(self, f"weight_{kind}_l{layer}")
         biases = getattr(self, f"bias_{kind}_l{layer}") if self.bias else [None] * len(weight)
         if all(type(number) is float and number == 0.0 for number in x):
-            # Before the first input: products with 0 would be operations of another kind.
+            # The initial state: products with 0 would be operations unlike those of later steps.
             weight, x = [()] * len(weight), []
         sums = [dot(row, x, start=b) for row, b in zip(weight, biases, strict=True)]
         size = self.hidden_size
         return [sums[i : i + size] for i in range(0, len(sums), size)]
 
     def _step(self, layer: int, x: Vector, state: Vector, cell: Vector) -> tuple[Vector, Vector]:
-        """Return a layer's state and memory after an input."""
+        """Return a layer's hidden state and cell state after an input."""
         raise NotImplementedError
 
     def _run(
         self, x: Sequence[Any], states: Any, cells: Any
     ) -> tuple[list[Vector], list[Vector], list[Vector]]:
-        """Return the last layer's state after each input, and all layers' last ones."""
+        """Return the last layer's state after each input, and all layers' final states."""
         zeros = [[0.0] * self.hidden_size for _ in range(self.num_layers)]
         states = zeros if states is None else [list(s) for s in states]
         cells = zeros if cells is None else [list(c) for c in cells]
@@ -76,14 +76,14 @@ class _Recurrent(Module):
         outputs = sample(x, type(self).__name__, "length", "input_size")
         for row in outputs:
             check_length(row, self.input_size, type(self).__name__, "numbers at each step")
-        last, memories = [], []
+        finals, final_cells = [], []
         for layer, (state, cell) in enumerate(zip(states, cells, strict=True)):
             for i, row in enumerate(outputs):
                 state, cell = self._step(layer, row, state, cell)  # noqa: PLW2901
                 outputs[i] = state
-            last.append(state)
-            memories.append(cell)
-        return outputs, last, memories
+            finals.append(state)
+            final_cells.append(cell)
+        return outputs, finals, final_cells
 
     def extra_repr(self) -> str:
         """Return the arguments.
@@ -135,7 +135,7 @@ class RNN(_Recurrent):
 
     def _step(self, layer: int, x: Vector, state: Vector, cell: Vector) -> tuple[Vector, Vector]:
         act = tanh if self.nonlinearity == "tanh" else relu
-        (seen,), (remembered,) = self._part("ih", layer, x), self._part("hh", layer, state)
+        (seen,), (remembered,) = self._terms("ih", layer, x), self._terms("hh", layer, state)
         return [act(a + b) for a, b in zip(seen, remembered, strict=True)], cell
 
 
@@ -150,7 +150,8 @@ class GRU(_Recurrent):
     (2, 3, 2)
 
     Raises:
-        ValueError: if a size is not positive, or at a call, if an input or a state has another.
+        ValueError: if a size is not positive, or at a call, if an input or a state has another
+            size.
 
     """
 
@@ -168,7 +169,7 @@ class GRU(_Recurrent):
         return outputs, states
 
     def _step(self, layer: int, x: Vector, state: Vector, cell: Vector) -> tuple[Vector, Vector]:
-        seen, remembered = self._part("ih", layer, x), self._part("hh", layer, state)
+        seen, remembered = self._terms("ih", layer, x), self._terms("hh", layer, state)
         result = []
         for ir, iz, new, hr, hz, hn, h in zip(*seen, *remembered, state, strict=True):
             reset, keep = sigmoid(ir + hr), sigmoid(iz + hz)
@@ -188,7 +189,8 @@ class LSTM(_Recurrent):
     (2, 3, 3, 3)
 
     Raises:
-        ValueError: if a size is not positive, or at a call, if an input or a state has another.
+        ValueError: if a size is not positive, or at a call, if an input or a state has another
+            size.
 
     """
 
@@ -209,7 +211,7 @@ class LSTM(_Recurrent):
         return outputs, (states, cells)
 
     def _step(self, layer: int, x: Vector, state: Vector, cell: Vector) -> tuple[Vector, Vector]:
-        seen, remembered = self._part("ih", layer, x), self._part("hh", layer, state)
+        seen, remembered = self._terms("ih", layer, x), self._terms("hh", layer, state)
         i, f, g, o = [
             [act(a + b) for a, b in zip(p, q, strict=True)]
             for act, p, q in zip((sigmoid, sigmoid, tanh, sigmoid), seen, remembered, strict=True)

@@ -1,4 +1,4 @@
-"""Sequential: modules one after another."""
+"""Sequential: modules applied in sequence."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from liftgrad.nn.module import Module
 
 
 class Sequential(Module):
-    """Modules one after another, each on what the one before it returned.
+    """Modules in sequence, each applied to the output of the one before it.
 
     >>> from liftgrad import nn
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
@@ -15,7 +15,7 @@ class Sequential(Module):
     (3, 13, 1)
 
     Args:
-        modules: called "0", "1", ...; or one dict of modules by name.
+        modules: will be named "0", "1", ...; or pass one dict of modules by name.
 
     Raises:
         TypeError: if one of them is not a Module.

@@ -1,7 +1,7 @@
-"""State: a module's numbers as arrays by name, laid out as PyTorch's, and back.
+"""State: a module's parameters as arrays by name, in PyTorch's layout, and back.
 
-Parameters are known by names such as "layers.0.weight.3.1". Where the last parts of such names
-count a rectangular grid, in order, the grid is one array: "layers.0.weight" of shape (out, in).
+Parameters have names such as "layers.0.weight.3.1". Where the ends of such names are the indices
+of a rectangular grid, in order, the grid is one array: "layers.0.weight" of shape (out, in).
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def to_arrays(named: Iterable[tuple[str, Any]]) -> "dict[str, NDArray[np.float64]]":
     """Return the parameters' numbers as arrays by name."""
-    import numpy as np  # noqa: PLC0415, its import takes longer than all else
+    import numpy as np  # noqa: PLC0415, slow to import
 
     return {
         name: np.array([p.data for p in parameters], np.float64).reshape(shape)
@@ -68,8 +68,8 @@ def _grids(named: Iterable[tuple[str, Any]]) -> dict[str, tuple[tuple[int, ...],
     for name, parameter in named:
         *path, last = name.split(".")
         branch = tree
-        for part in path:
-            branch = branch.setdefault(part, {})
+        for key in path:
+            branch = branch.setdefault(key, {})
             if not isinstance(branch, dict):
                 raise _coinciding(name)
         if branch.setdefault(last, parameter) is not parameter:
@@ -77,12 +77,12 @@ def _grids(named: Iterable[tuple[str, Any]]) -> dict[str, tuple[tuple[int, ...],
     result: dict[str, tuple[tuple[int, ...], list[Any]]] = {}
 
     def visit(branch: dict[str, Any], prefix: str) -> None:
-        for part, item in branch.items():
+        for key, item in branch.items():
             grid = _grid(item)
             if grid is None:
-                visit(item, f"{prefix}{part}.")
+                visit(item, f"{prefix}{key}.")
             else:
-                result[prefix + part] = grid
+                result[prefix + key] = grid
 
     visit(tree, "")
     return result
@@ -91,15 +91,15 @@ def _grids(named: Iterable[tuple[str, Any]]) -> dict[str, tuple[tuple[int, ...],
 def _coinciding(name: str) -> ValueError:
     return ValueError(
         f"{name} would name two parameters of this module, which a state_dict tells apart by name; "
-        "name their attributes, or the keys of their dicts, otherwise."
+        "give their attributes, or the keys of their dicts, other names."
     )
 
 
 def _grid(x: Any) -> tuple[tuple[int, ...], list[Any]] | None:
-    """Return the shape and the parameters of a part of the tree, if it is rectangular."""
+    """Return the shape and the parameters of a branch of the tree, if it is rectangular."""
     if not isinstance(x, dict):
         return (), [x]
-    if any(part != str(i) for i, part in enumerate(x)):
+    if any(key != str(i) for i, key in enumerate(x)):
         return None
     inner = [_grid(item) for item in x.values()]
     first = inner[0]
@@ -115,7 +115,7 @@ def _numbers(x: Any) -> tuple[tuple[int, ...], list[float]] | None:
         TypeError: if something in it is not a number.
 
     """
-    import numpy as np  # noqa: PLC0415, its import takes longer than all else
+    import numpy as np  # noqa: PLC0415, slow to import
 
     if isinstance(x, np.ndarray) and x.dtype.kind in "fiu":
         return x.shape, x.astype(np.float64).reshape(-1).tolist()

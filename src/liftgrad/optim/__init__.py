@@ -1,7 +1,7 @@
 """Optimisers with PyTorch's arguments and results, clipping, and schedules of the learning rate.
 
-An update rule is written once, as arithmetic on one parameter. `Optimizer.step` runs it on
-floats; the compiler runs the same rule on symbols to make it part of a native training step.
+An update rule is written once, as arithmetic on one parameter. `Optimizer.step` runs it on floats;
+the compiler runs the same rule on symbols, which makes it part of a native training step.
 
 >>> from liftgrad.engine import Value
 >>> x = Value(3.0)
@@ -70,7 +70,7 @@ _SCHEDULES = {
     "StepLR": "step(0.1, every=30)",
     "lr_scheduler": "step(0.1, every=30)",
 }
-"""PyTorch's classes, which are made of an optimiser, and what an optimiser is made with here."""
+"""PyTorch's classes, which take an optimiser, and the schedules that an optimiser takes here."""
 
 if not TYPE_CHECKING:
 

@@ -27,9 +27,9 @@ class Adagrad(Optimizer):
     Args:
         params, lr: as for `Optimizer`.
         lr_decay: how fast the rate falls.
-        weight_decay: the factor of p in the gradient, that of an L2 penalty ½·factor·p².
+        weight_decay: the factor of p in the gradient, as from an L2 penalty ½·factor·p².
         initial_accumulator_value: v before the first step.
-        eps: what keeps the quotient finite.
+        eps: keeps the quotient finite.
 
     """
 
@@ -72,7 +72,7 @@ class Adagrad(Optimizer):
         return float(self.initial_accumulator_value)
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return the rate, less with each step.
+        """Return the rate, which falls with each step.
 
         >>> from liftgrad import Value
         >>> Adagrad([Value(1.0)], lr=0.5).scalars(step=0)
@@ -83,7 +83,7 @@ class Adagrad(Optimizer):
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and the new sum of squares, as the class says.
+        """Return the new parameter and the new sum of squares, by the formulas of the class.
 
         >>> from liftgrad import Value
         >>> Adagrad([Value(1.0)], eps=0.0).update(1.0, 2.0, (0.0,), (0.25,))

@@ -1,4 +1,4 @@
-"""Adam, and AdamW, whose weight decay is apart from the gradient."""
+"""Adam, and AdamW, which decouples weight decay from the gradient."""
 
 import math
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ class Adam(Optimizer):
         v ← β₂·v + (1 - β₂)·g²
         p ← p - lr/(1 - β₁ᵗ) · m / (sqrt(v)/sqrt(1 - β₂ᵗ) + eps)     at step t = 1, 2, …
 
-    With amsgrad (Reddi et al., 2018) the largest v so far stands in place of v in the last line.
+    With amsgrad (Reddi et al., 2018) the largest v so far replaces v in the last line.
 
     >>> from liftgrad import Value
     >>> x = Value(3.0)
@@ -31,10 +31,10 @@ class Adam(Optimizer):
 
     Args:
         params, lr: as for `Optimizer`.
-        betas: β₁ and β₂, how much of the running means of g and g² is kept.
-        eps: what keeps the quotient finite.
-        weight_decay: the factor of p in the gradient, that of an L2 penalty ½·factor·p².
-        amsgrad: never let the step of a parameter grow again by a smaller g².
+        betas: β₁ and β₂, the decay of the running means of g and g².
+        eps: keeps the quotient finite.
+        weight_decay: the factor of p in the gradient, as from an L2 penalty ½·factor·p².
+        amsgrad: never let a smaller g² increase a parameter's step again.
 
     """
 
@@ -67,9 +67,9 @@ class Adam(Optimizer):
         )
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return the rate and a factor of the root of the square, which correct for the start at 0.
+        """Return the rate and a factor of sqrt(v), which correct the bias of means that start at 0.
 
-        A factor and no divisor: to divide is what takes longest in a step.
+        A factor and not a divisor: division is the slowest operation of a step.
 
         >>> from liftgrad import Value
         >>> Adam([Value(1.0)], lr=0.1, betas=(0.5, 0.75)).scalars(step=0)
@@ -84,7 +84,7 @@ class Adam(Optimizer):
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and the new running means, as the class says.
+        """Return the new parameter and the new running means, by the formulas of the class.
 
         >>> from liftgrad import Value
         >>> Adam([Value(1.0)], betas=(0.5, 0.75), eps=0.0).update(1.0, 2.0, (0.0, 0.0), (0.25, 2.0))
@@ -126,7 +126,7 @@ class AdamW(Adam):
 
     Args:
         params, lr, betas, eps, amsgrad: as for `Adam`.
-        weight_decay: how fast p shrinks, for a rate of 1.
+        weight_decay: how much p shrinks in a step, as a factor of the rate.
 
     """
 
@@ -142,7 +142,7 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return Adam's numbers, and how much of p is kept.
+        """Return Adam's scalars, and the factor by which p shrinks.
 
         >>> from liftgrad import Value
         >>> AdamW([Value(1.0)], lr=0.5, betas=(0.5, 0.75), weight_decay=0.5).scalars(step=0)
@@ -153,7 +153,7 @@ class AdamW(Adam):
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and the new running means, as the class says.
+        """Return the new parameter and the new running means, by the formulas of the class.
 
         >>> from liftgrad import Value
         >>> optimizer = AdamW([Value(1.0)], betas=(0.5, 0.75), eps=0.0)

@@ -1,4 +1,4 @@
-"""The one check of an optimiser's numbers."""
+"""The check of numbers that optimisers, schedules and clipping share."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Clipping of gradients, between `backward()` and `step()`, as in torch.nn.utils."""
+"""Gradient clipping between `backward()` and `step()`, as in torch.nn.utils."""
 
 import math
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ def clip_grad_norm_(
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
 ) -> float:
-    """Scale all gradients by one factor, so that their norm is `max_norm` at most.
+    """Scale all gradients by one factor, so that their norm is at most `max_norm`.
 
-    The factor is PyTorch's, max_norm / (norm + 1e-6), where that is less than 1. An infinite norm
-    makes the gradients 0 or nan, and a norm that is nan makes all of them nan.
+    The factor is PyTorch's, max_norm / (norm + 1e-6), where that is less than 1. With an infinite
+    norm, gradients become 0 or nan; with a norm that is nan, all become nan.
 
     >>> from liftgrad.engine import Value
     >>> p, q = Value(3.0), Value(4.0)
@@ -29,19 +29,19 @@ def clip_grad_norm_(
 
     Args:
         parameters: the parameters whose gradients are clipped.
-        max_norm: the norm that they may have together; inf only measures.
+        max_norm: the largest norm of all gradients together; inf only measures it.
         norm_type: the p of the p-norm; inf is the largest absolute gradient.
-        error_if_nonfinite: refuse a norm that is infinite or nan.
+        error_if_nonfinite: whether to refuse a norm that is infinite or nan.
 
     Returns:
         The norm before clipping.
 
     Raises:
-        ValueError: if `max_norm` is negative or `norm_type` not above 0, and with
-            `error_if_nonfinite`, if the norm is not finite; nothing is changed then.
+        ValueError: if `max_norm` is negative, `norm_type` is not above 0, or, with
+            `error_if_nonfinite`, the norm is not finite; nothing is changed then.
 
     """
-    if max_norm != math.inf:  # with which the norm is measured and nothing changed
+    if max_norm != math.inf:  # which only measures
         check("max_norm", max_norm)
     if not is_number(norm_type) or not norm_type > 0.0:
         raise ValueError(f"norm_type is a number above 0; got norm_type={norm_type!r}.")
@@ -60,7 +60,7 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Iterable[Any], clip_value: float) -> None:
-    """Bring each gradient into the interval from -clip_value to clip_value; nan stays nan.
+    """Clip each gradient to the interval from -clip_value to clip_value; nan stays nan.
 
     >>> from liftgrad.engine import Value
     >>> p = Value(3.0)
@@ -86,7 +86,7 @@ def _norm(sizes: list[float], norm_type: float) -> float:
     largest = max(sizes, default=0.0)
     if norm_type == math.inf or largest in {0.0, math.inf}:
         return largest
-    # In units of the largest, so that no power overflows or vanishes.
+    # In units of the largest, so that no power overflows or underflows.
     return float(
         largest * math.fsum([(x / largest) ** norm_type for x in sizes]) ** (1 / norm_type)
     )

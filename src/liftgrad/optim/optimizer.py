@@ -2,27 +2,27 @@
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from operator import index
 from typing import Any, ClassVar, Self
 
-from liftgrad.numbers import as_python, plain, to_float
+from liftgrad.numbers import as_python, plain
 from liftgrad.optim.checks import check
 from liftgrad.optim.param_groups import ParamGroup, read_params, refuse_unknown
 from liftgrad.optim.plateau import ReduceLROnPlateau, plateaus
 from liftgrad.optim.schedules import Schedule
+from liftgrad.optim.state import read_state
 from liftgrad.protocols import is_stored
 
 
 class Optimizer:
     """Moves parameters against their gradients, by the rule of a subclass.
 
-    A subclass defines `update`, as arithmetic from `liftgrad.ops` without a Python branch on
-    its arguments, so that it runs on floats and on the compiler's symbols; `scalars`, the
-    numbers that it needs and that change from step to step; and `state_names`, the numbers
-    that it keeps for each parameter, `initial` at first. It hands all its settings to
-    `Optimizer.__init__`, so that groups can have other ones.
+    A subclass defines `update`, as arithmetic from `liftgrad.ops` without a Python branch on its
+    arguments, so that it runs on floats and on the compiler's symbols; `scalars`, the numbers that
+    the update needs and that change from step to step; and `state_names`, the names of the numbers
+    that it keeps for each parameter, whose first value is `initial`. It passes all its settings to
+    `Optimizer.__init__`, so that groups can have their own.
 
-    Parameters may come in groups, with settings of their own in place of the optimiser's:
+    Parameters may come in groups, with settings that override the optimiser's:
 
     >>> from liftgrad.engine import Value
     >>> from liftgrad.optim import SGD
@@ -33,30 +33,30 @@ class Optimizer:
     >>> p.data, q.data
     (0.5, 0.9)
     >>> optimizer.param_groups[1]["lr"] = 0.2  # from now on
-    >>> optimizer.add_param_group({"params": [Value(1.0)], "lr": 0.3})  # from now on, too
+    >>> optimizer.add_param_group({"params": [Value(1.0)], "lr": 0.3})  # also from now on
 
     Args:
         params: the parameters, such as `model.parameters()`, or a list of groups: dictionaries
             with "params" and the settings that differ, by the names of the arguments.
-        lr: the learning rate, or a schedule: a function from the number of steps taken before
-            to the rate.
+        lr: the learning rate, or a schedule: a function from the number of steps taken so far to
+            the rate.
         settings: the other arguments of a subclass, which become attributes.
 
     Raises:
         ValueError: if there are no parameters, one occurs twice, the rate is negative, or a group
             has no parameters or a setting that the optimiser does not have.
-        TypeError: if `params` are neither Values nor groups of them.
+        TypeError: if `params` are neither Values nor groups of Values.
 
     """
 
-    # Beside the attributes, which are the settings that a lifted step bakes in.
+    # Slots, since a lifted step bakes in all other attributes as settings.
     __slots__ = ("__dict__", "__weakref__", "_defaults", "began")
 
     state_names: tuple[str, ...] = ()
     setting_names: ClassVar[tuple[str, ...]] = ("lr",)
     """The arguments of a subclass after the parameters."""
     _parts: Sequence["Optimizer"] = ()
-    """If there are groups, the optimiser of each, whose state and steps are kept here."""
+    """If there are groups, an optimiser for each, whose state and steps are kept here."""
     lr: float | Schedule
 
     def __init_subclass__(cls) -> None:
@@ -70,33 +70,30 @@ class Optimizer:
             check("lr", lr)
         settings = {name: as_python(x) for name, x in {"lr": lr, **settings}.items()}
         self._defaults = settings
-        """What a group that is added has, where it says nothing else."""
+        """The settings of an added group, unless it overrides them."""
         self.began = 0
         """How many steps the whole optimiser had taken when this group was added."""
         self.steps = 0
-        """How many steps were taken."""
+        """How many steps have been taken."""
         self.state: dict[str, Any] = {}
-        """For each name a list or array with one number for each parameter."""
+        """For each name a list or array with a number for each parameter."""
         if groups:
             self._hold(self._made(groups, settings))
             return
         for name, setting in settings.items():
-            setattr(self, name, setting)  # attributes set through vars() are slower to read
+            setattr(self, name, setting)  # attributes set by vars().update() are slower to read
         for name in self.state_names:
             self.state[name] = [self.initial(name)] * len(self.params)
 
     def _made(
         self, groups: Iterable[dict[str, Any]], settings: dict[str, Any], first: int = 0
     ) -> list["Optimizer"]:
-        """Return an optimiser for each group, the first being number `first`.
-
-        A group moves as it would by itself.
-        """
+        """Return an optimiser for each group; messages count the groups from `first`."""
         unknown = [name for name in self.setting_names if name not in settings]
         if unknown:
             raise TypeError(
-                f"{type(self).__name__} takes no groups, since it does not hand {unknown[0]!r} to "
-                "Optimizer.__init__; hand it all settings there."
+                f"{type(self).__name__} takes no groups, since it does not pass {unknown[0]!r} to "
+                "Optimizer.__init__; pass it all settings there."
             )
         make: Any = type(self)
         parts: list[Optimizer] = []
@@ -109,13 +106,13 @@ class Optimizer:
         return parts
 
     def _hold(self, added: Sequence["Optimizer"]) -> None:
-        """Move by the rules of these groups, too, and keep their state here."""
+        """Take in groups by their optimisers, and keep their state here."""
         held = sum(len(part.params) for part in self._parts)
         self._parts = [*self._parts, *added]
         names = [name for part in self._parts for name in part.state_names]
         self.state_names = tuple(dict.fromkeys(names))
         for name in self.state_names:
-            # Where a group has no such state, nothing reads the zeros.
+            # The zeros of a group without such a state are never read.
             column = [float(x) for x in self.state.get(name, [0.0] * held)]
             for part in added:
                 column += part.state.get(name, [0.0] * len(part.params))
@@ -124,11 +121,11 @@ class Optimizer:
             part.state.clear()
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Move other parameters, too, from the next step on, such as a layer that was frozen.
+        """Train more parameters from the next step on, such as a layer that was frozen.
 
-        A group that is added counts its own steps: Adam corrects its running means for their
-        start, and a momentum begins with its first gradient. A schedule of its rate goes by the
-        steps of the whole optimiser. Both are as in PyTorch, whose schedulers count for all groups.
+        An added group counts its own steps: Adam's bias correction starts anew for it, and so does
+        momentum, with its first gradient. A schedule of its rate counts the steps of the whole
+        optimiser. Both are as in PyTorch, whose schedulers count for all groups.
 
         >>> from liftgrad import Value, optim
         >>> optimizer = optim.SGD([Value(1.0)], lr=0.5)
@@ -141,9 +138,9 @@ class Optimizer:
                 optimiser was made with.
 
         Raises:
-            ValueError: if it has no parameters, one that the optimiser holds, or a setting that
-                the optimiser does not have; nothing is changed then.
-            TypeError: if it is no such dictionary.
+            ValueError: if it has no parameters, one that the optimiser has already, or a setting
+                that the optimiser does not have; nothing is changed then.
+            TypeError: if it is not such a dictionary.
 
         """
         rules = self.rules
@@ -162,7 +159,7 @@ class Optimizer:
 
     @property
     def rules(self) -> Sequence["Optimizer"]:
-        """The optimisers that know each group's settings and rule; itself, if there is one group.
+        """The optimiser of each group, with its settings; this one, if there are no groups.
 
         >>> from liftgrad import Value, optim
         >>> groups = [{"params": [Value(1.0)]}, {"params": [Value(2.0)], "lr": 0.1}]
@@ -171,7 +168,7 @@ class Optimizer:
         [0.5, 0.1]
 
         Raises:
-            ValueError: if there are groups and a setting was set for none of them.
+            ValueError: if there are groups, and a setting was set on the optimiser itself.
 
         """
         if not self._parts:
@@ -186,9 +183,9 @@ class Optimizer:
 
     @property
     def param_groups(self) -> list[ParamGroup]:
-        """The groups as dictionaries: "params" and every setting, which may be set between steps.
+        """The groups as dictionaries of "params" and all settings, which may be set between steps.
 
-        An optimiser of parameters without groups has one.
+        An optimiser made without groups has one.
 
         >>> from liftgrad import Value, optim
         >>> optimizer = optim.SGD([Value(1.0)], lr=0.5)
@@ -208,7 +205,10 @@ class Optimizer:
         return 0.0
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return what the update needs that depends on `step`, the number of steps before.
+        """Return the numbers that the update needs at a step.
+
+        Args:
+            step: the number of steps taken before it.
 
         >>> from liftgrad import Value, optim
         >>> optim.SGD([Value(1.0)], lr=optim.linear(1.0, 0.5, steps=10)).scalars(5)
@@ -217,7 +217,7 @@ class Optimizer:
         return (self.rate(step),)
 
     def scalars_at(self, step: int) -> tuple[float, ...]:
-        """Return the scalars after `step` steps of the whole optimiser, some before this group.
+        """Return the scalars after `step` steps of the whole optimiser, whenever this group began.
 
         >>> from liftgrad import Value, optim
         >>> optim.SGD([Value(1.0)], lr=0.5).scalars_at(5)
@@ -228,7 +228,7 @@ class Optimizer:
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the parameter's new number and its new state, in the order of `state_names`.
+        """Return the parameter's new value and its new state, in the order of `state_names`.
 
         >>> from liftgrad import Value, optim
         >>> optimizer = optim.SGD([Value(1.0)], lr=0.5)
@@ -238,7 +238,7 @@ class Optimizer:
         raise NotImplementedError
 
     def rate(self, step: int) -> float:
-        """Return the learning rate after `step` steps: that of the first group.
+        """Return the learning rate after `step` steps; of groups, the first one's.
 
         >>> from liftgrad import Value, optim
         >>> optim.SGD([Value(1.0)], lr=optim.linear(1.0, 0.5, steps=10)).rate(5)
@@ -261,7 +261,7 @@ class Optimizer:
         return [rule.rate(step - rule.began) for rule in self.rules]
 
     def plateaus(self) -> list[ReduceLROnPlateau]:
-        """Return the schedules of the groups' rates that are to be told of each epoch.
+        """Return the schedules of the groups' rates that depend on each epoch's loss.
 
         >>> from liftgrad import Value, optim
         >>> optimizer = optim.SGD([Value(1.0)], lr=optim.ReduceLROnPlateau(0.5))
@@ -272,7 +272,7 @@ class Optimizer:
         return list({id(plateau): plateau for plateau in found}.values())
 
     def step(self) -> None:
-        """Move every parameter once.
+        """Update every parameter once.
 
         >>> from liftgrad import Value, optim
         >>> x = Value(3.0)
@@ -282,6 +282,7 @@ class Optimizer:
         >>> x.data
         0.0
         """
+        # The parameters of a lifted function can be updated all at once.
         first = self.params[0]
         if is_stored(first) and first._step_together(self):
             self.steps += 1
@@ -340,7 +341,7 @@ class Optimizer:
         return {"steps": self.steps, **({"began": began} if any(began) else {}), **columns}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`; groups that were added are there already.
+        """Resume from a `state_dict`; add the same groups first.
 
         >>> from liftgrad import Value, optim
         >>> optimizer = optim.SGD([Value(3.0)], momentum=0.9)
@@ -350,70 +351,12 @@ class Optimizer:
 
         Raises:
             ValueError: if it belongs to another optimiser or other parameters, or something in it
-                is no number; nothing is changed then.
-            TypeError: if it is no dictionary.
+                is not a number; nothing is changed then.
+            TypeError: if it is not a dictionary.
 
         """
-        if not isinstance(state, Mapping):
-            raise TypeError(
-                f"a state_dict is a dictionary, and this is a {type(state).__name__}; pass what "
-                "state_dict returned."
-            )
-        if set(state) - {"began"} != {"steps", *self.state_names}:
-            raise ValueError(
-                f"this state_dict has {_listed(state)} and {type(self).__name__} needs "
-                f"{_listed(('steps', *self.state_names))}; make the optimiser with the same "
-                "arguments first."
-            )
-        numbers = {name: _column(name, state[name], self.params) for name in self.state_names}
-        rules = self.rules
-        steps = _count("steps", state["steps"])
-        listed = state.get("began", [0] * len(rules))
-        if not isinstance(listed, Iterable):
-            raise ValueError(  # noqa: TRY004, as all that a state_dict may say
-                f"began in this state_dict is {listed!r:.40}; pass what state_dict returned."
-            )
-        began = [_count("began", step, steps) for step in listed]
-        if len(began) != len(rules):
-            raise ValueError(
-                f"this state_dict is of {len(began)} groups of parameters and the optimiser has "
-                f"{len(rules)}; add the same groups first."
-            )
-        self.state.update(numbers)
-        for rule, step in zip(rules, began, strict=True):
+        read = read_state(self, state)
+        self.state.update(read.columns)
+        for rule, step in zip(self.rules, read.began, strict=True):
             rule.began = step
-        self.steps = steps
-
-
-def _count(name: str, x: Any, most: int = 2**53) -> int:
-    """Return a number of steps."""
-    try:
-        count = index(x)
-    except TypeError:
-        count = -1
-    if not 0 <= count <= most:
-        raise ValueError(
-            f"{name} in this state_dict is {x!r:.40} and not a number of steps up to {most}; pass "
-            "what state_dict returned."
-        )
-    return count
-
-
-def _column(name: str, column: Any, params: Sequence[Any]) -> list[float]:
-    """Return a state's number for each parameter."""
-    try:
-        numbers = [to_float(x) for x in column]
-    except TypeError:
-        raise ValueError(
-            f"{name} in this state_dict is not a list of numbers; pass what state_dict returned."
-        ) from None
-    if len(numbers) != len(params):
-        raise ValueError(
-            f"this state_dict is of {len(numbers)} parameters and the optimiser has "
-            f"{len(params)}; build the model with the same sizes first."
-        )
-    return numbers
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, names))
+        self.steps = read.steps

@@ -7,7 +7,7 @@ from liftgrad.numbers import kind_of
 
 
 class ParamGroup(MutableMapping[str, Any]):
-    """A group of an optimiser as a dictionary: "params" and every setting, to read and to set.
+    """A group of an optimiser's parameters as a dictionary: "params" and all settings.
 
     >>> from liftgrad import Value, optim
     >>> groups = [{"params": [Value(1.0)]}, {"params": [Value(2.0)], "lr": 0.1}]
@@ -20,8 +20,9 @@ class ParamGroup(MutableMapping[str, Any]):
     [0.5, 0.2]
 
     Raises:
-        ValueError: if a setting is set to what the optimiser does not take, or needs other state.
-        TypeError: if a setting is taken away or "params" set.
+        ValueError: if a setting is set to a value that the optimiser refuses or that needs other
+            state.
+        TypeError: if a setting is deleted or "params" is set.
 
     """
 
@@ -30,7 +31,7 @@ class ParamGroup(MutableMapping[str, Any]):
 
     @property
     def _rule(self) -> Any:
-        """Whoever knows the settings, another one once the optimiser has more groups."""
+        """The group's own optimiser, another object once the optimiser has more groups."""
         return self._optimizer.rules[self._number]
 
     def __getitem__(self, name: str) -> Any:
@@ -46,7 +47,7 @@ class ParamGroup(MutableMapping[str, Any]):
             raise TypeError("the parameters of a group stay the same; make a new optimiser.")
         settings = {**self, name: setting}
         refuse_unknown(settings, type(rule))
-        # Its checks are those of a new one.
+        # A new optimiser checks the settings.
         like = type(rule)(settings.pop("params")[:1], **settings)
         if like.state_names != rule.state_names:
             raise ValueError(
@@ -68,17 +69,17 @@ class ParamGroup(MutableMapping[str, Any]):
         return 1 + len(self._rule.setting_names)
 
     def __repr__(self) -> str:
-        """Return what the dictionary's would be, with the number of parameters only."""
+        """Return the number of parameters and the settings."""
         settings = {name: x for name, x in self.items() if name != "params"}
         return f"ParamGroup({len(self['params'])} parameters, {settings})"
 
 
 def read_params(params: Any) -> tuple[list[Any], list[dict[str, Any]]]:
-    """Return the parameters in order, and the groups they were given in, if any.
+    """Return the parameters in order, and the groups that they came in, if any.
 
     Raises:
         ValueError: if there are no parameters, or one occurs twice.
-        TypeError: if something is neither a Value nor a group of them.
+        TypeError: if something is neither a Value nor a group of Values.
 
     """
     if not isinstance(params, Iterable):
@@ -87,7 +88,7 @@ def read_params(params: Any) -> tuple[list[Any], list[dict[str, Any]]]:
             "pass model.parameters()."
         )
     listed = list(params)
-    # Kinds are few, where parameters may be a million.
+    # There may be a million parameters, but few types.
     if not any(issubclass(kind, Mapping) for kind in set(map(type, listed))):
         return _parameters(listed), []
     groups = []
@@ -119,10 +120,10 @@ def read_params(params: Any) -> tuple[list[Any], list[dict[str, Any]]]:
 
 
 def refuse_unknown(settings: Iterable[str], optimizer: Any) -> None:
-    """Refuse names that are no settings of a class of optimisers.
+    """Refuse settings that a class of optimisers does not have.
 
     Raises:
-        ValueError: naming the first, and those that it has.
+        ValueError: naming the first, and the known ones.
 
     """
     known = ("params", *optimizer.setting_names)

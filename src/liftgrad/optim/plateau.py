@@ -1,4 +1,4 @@
-"""ReduceLROnPlateau: a rate that falls once a number has stopped to become better."""
+"""ReduceLROnPlateau: a learning rate that falls once the loss has stopped improving."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from liftgrad.optim.schedules import Schedule
 
 
 class ReduceLROnPlateau:
-    """A rate that is multiplied by `factor` once a number has not become better for a while.
+    """A rate that is multiplied by `factor` once a loss or metric has stopped improving.
 
-    `Trainer.fit` tells it the number after each epoch, also where it follows a `warm_up`; a loop of
-    one's own calls `step` instead, and so does a callback where a function of one's own asks for
-    the rate: that is not looked into. It has PyTorch's arguments and results, and is what an
-    optimiser takes as its `lr`:
+    `Trainer.fit` calls `step` after each epoch, also where the schedule follows a `warm_up`. Your
+    own training loop calls it itself; so does a callback, if the optimiser's `lr` is a function of
+    your own that asks this schedule, which the Trainer cannot see. Arguments and results are
+    PyTorch's, but an optimiser takes it as its `lr`:
 
     >>> from liftgrad.engine import Value
     >>> from liftgrad.optim import SGD
@@ -30,17 +30,17 @@ class ReduceLROnPlateau:
     Args:
         start: the rate at first.
         mode: "min" if smaller is better, "max" if larger is, as with an accuracy.
-        factor: what the rate is multiplied by, less than 1.
-        patience: how many epochs in a row may bring nothing better.
-        threshold: how much better counts...
-        threshold_mode: ...as a part of the best number, "rel", or as a difference, "abs".
-        cooldown: for how many epochs after a reduction none counts.
-        min_lr: the rate does not fall below it.
-        eps: a reduction by no more than this is none.
-        monitor: what `Trainer.fit` tells: "validation_loss", "loss" or the name of a metric.
+        factor: multiplies the rate; less than 1.
+        patience: how many epochs in a row may pass without an improvement.
+        threshold: the least change that counts as an improvement...
+        threshold_mode: ...as a fraction of the best value, "rel", or as a difference, "abs".
+        cooldown: how many epochs after a reduction are not counted.
+        min_lr: the least rate.
+        eps: reductions of at most this much are not made.
+        monitor: what `Trainer.fit` passes: "validation_loss", "loss" or the name of a metric.
 
     Raises:
-        ValueError: if an argument makes no sense.
+        ValueError: if an argument is out of range.
 
     """
 
@@ -75,20 +75,20 @@ class ReduceLROnPlateau:
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.cooldown, self.min_lr, self.eps, self.monitor = cooldown, min_lr, eps, monitor
         self.rate = self.start
-        """The rate now."""
+        """The present rate."""
         self.best = math.inf if mode == "min" else -math.inf
-        """The best number so far."""
+        """The best value so far."""
         self.waited = 0
-        """How many epochs brought nothing better since, or since the last reduction."""
+        """Epochs without an improvement since then or since the last reduction."""
         self.cooling = 0
-        """How many more epochs do not count."""
+        """How many more epochs are not counted."""
 
     def __call__(self, _step: int) -> float:
-        """Return the rate now."""
+        """Return the present rate."""
         return self.rate
 
     def step(self, number: Any) -> None:
-        """Take the number of one more epoch into account.
+        """Take the loss or metric of one more epoch into account.
 
         >>> rate = ReduceLROnPlateau(0.5, factor=0.5, patience=0)
         >>> for loss in (3.0, 2.0, 2.0):
@@ -116,7 +116,7 @@ class ReduceLROnPlateau:
         return sign * number < sign * (self.best * (1.0 - sign * self.threshold))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the rate, the best number and the counts.
+        """Return the rate, the best value and the counts.
 
         >>> ReduceLROnPlateau(0.5).state_dict()
         {'rate': 0.5, 'best': inf, 'waited': 0, 'cooling': 0}
@@ -124,7 +124,7 @@ class ReduceLROnPlateau:
         return {name: getattr(self, name) for name in _STATE}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`.
+        """Resume from a `state_dict`.
 
         >>> rate = ReduceLROnPlateau(0.5)
         >>> rate.load_state_dict({"rate": 0.25, "best": 2.0, "waited": 1, "cooling": 0})
@@ -132,7 +132,7 @@ class ReduceLROnPlateau:
         0.25
 
         Raises:
-            ValueError: if it is none; nothing is changed then.
+            ValueError: if it is not one; nothing is changed then.
 
         """
         if set(state) != set(_STATE):
@@ -153,8 +153,8 @@ _STATE = ("rate", "best", "waited", "cooling")
 
 
 def plateaus(lr: float | Schedule) -> list[ReduceLROnPlateau]:
-    """Return the schedules of a rate that are to be told of each epoch."""
+    """Return the schedules in a rate that depend on each epoch's loss."""
     if isinstance(lr, ReduceLROnPlateau):
         return [lr]
-    # The schedules of this package that hold others are partial functions.
+    # This package's schedules are partial functions, some with others as arguments.
     return [p for x in lr.args for p in plateaus(x)] if isinstance(lr, partial) else []

@@ -29,12 +29,12 @@ class RMSprop(Optimizer):
 
     Args:
         params, lr: as for `Optimizer`.
-        alpha: how much of the running mean of g² is kept.
-        eps: what keeps the quotient finite.
-        weight_decay: the factor of p in the gradient, that of an L2 penalty ½·factor·p².
-        momentum: how much of the last step's direction is kept.
+        alpha: the decay of the running mean of g².
+        eps: keeps the quotient finite.
+        weight_decay: the factor of p in the gradient, as from an L2 penalty ½·factor·p².
+        momentum: the factor of the last step's b.
         centered: divide by the standard deviation of g (Graves, 2013) and not by its root mean
-            square; as in PyTorch, a gradient that stays the same for long makes it about 0.
+            square; as in PyTorch, a gradient that stays the same for long makes it nearly 0.
 
     """
 
@@ -74,7 +74,7 @@ class RMSprop(Optimizer):
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and what is kept, as the class says.
+        """Return the new parameter and the new state, by the formulas of the class.
 
         >>> from liftgrad import Value
         >>> RMSprop([Value(1.0)], alpha=0.75, eps=0.0).update(1.0, 2.0, (0.0,), (0.25,))

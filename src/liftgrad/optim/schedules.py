@@ -1,8 +1,8 @@
-"""Schedules of the learning rate: functions from the number of steps taken before to the rate.
+"""Schedules of the learning rate: functions from the number of steps taken so far to the rate.
 
-Any function of that kind will do; these are the usual ones, beside `ReduceLROnPlateau`, which
-learns of the loss. After its last step a schedule stays where it is. They are partial functions of
-the module's own, which can be pickled.
+Any such function will do; these are the usual ones, besides `ReduceLROnPlateau`, which depends on
+the loss. After its last step a schedule is constant. Schedules are partial functions, so that they
+can be pickled.
 """
 
 import math
@@ -14,11 +14,11 @@ from liftgrad.numbers import is_whole
 from liftgrad.optim.checks import check
 
 Schedule = Callable[[int], float]
-"""From the number of steps taken before to the learning rate."""
+"""From the number of steps taken so far to the learning rate."""
 
 
 def constant(rate: float) -> Schedule:
-    """Return the schedule that is `rate` at every step.
+    """Return a schedule that is `rate` at every step.
 
     >>> rate = constant(0.1)
     >>> rate(0), rate(1000)
@@ -33,7 +33,7 @@ def constant(rate: float) -> Schedule:
 
 
 def linear(start: float, end: float, steps: int) -> Schedule:
-    """Return the schedule from `start` at step 0 to `end` at step `steps`, and `end` from there.
+    """Return a straight line from `start` at step 0 to `end` at step `steps`, then `end`.
 
     >>> rate = linear(1.0, 0.1, steps=100)
     >>> rate(0), rate(50), rate(100)
@@ -50,7 +50,7 @@ def linear(start: float, end: float, steps: int) -> Schedule:
 
 
 def step(start: float, every: int, gamma: float = 0.1) -> Schedule:
-    """Return the schedule that is multiplied by `gamma` after each `every` steps (`StepLR`).
+    """Return a rate that is multiplied by `gamma` every `every` steps (`StepLR`).
 
     >>> rate = step(8.0, every=10, gamma=0.5)
     >>> rate(0), rate(9), rate(10), rate(25)
@@ -83,7 +83,7 @@ def exponential(start: float, gamma: float) -> Schedule:
 
 
 def cosine(start: float, end: float, steps: int) -> Schedule:
-    """Return half a cosine from `start` at step 0 to `end` at step `steps`, and `end` from there.
+    """Return half a cosine from `start` at step 0 to `end` at step `steps`, then `end`.
 
     This is `CosineAnnealingLR` up to its T_max (Loshchilov & Hutter, 2017, without restarts).
 
@@ -104,7 +104,7 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
 def warm_restarts(start: float, end: float, steps: int, factor: int = 1) -> Schedule:
     """Return PyTorch's `CosineAnnealingWarmRestarts`: half cosines, one after the other.
 
-    Each goes from `start` to `end`: the first in `steps` steps (T_0), and each other in `factor`
+    Each goes from `start` to `end`: the first in `steps` steps (T_0), each other one in `factor`
     (T_mult) times as many as the one before it (Loshchilov & Hutter, 2017).
 
     >>> rate = warm_restarts(1.0, 0.0, steps=2, factor=2)
@@ -131,9 +131,9 @@ def one_cycle(
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
 ) -> Schedule:
-    """Return PyTorch's `OneCycleLR`: up to `peak` and down again, each by half a cosine.
+    """Return PyTorch's `OneCycleLR`: up to `peak` and down again, each along half a cosine.
 
-    From peak/div_factor at step 0 to `peak` at step pct_start·steps - 1, and to
+    It goes from peak/div_factor at step 0 to `peak` at step pct_start·steps - 1, and to
     peak/(div_factor·final_div_factor) at step `steps` - 1 (Smith & Topin, 2018).
 
     >>> rate = one_cycle(1.0, steps=11, pct_start=0.5)
@@ -141,8 +141,8 @@ def one_cycle(
     (0.04, 1.0)
 
     Raises:
-        ValueError: if `peak` is negative, a factor is 0 or less, or one of the two parts of the
-            cycle has no step.
+        ValueError: if `peak` is negative, a factor is 0 or less, or there is no step to rise or
+            none to fall in.
 
     """
     check("peak", peak)
@@ -162,9 +162,9 @@ def one_cycle(
 
 
 def warm_up(start: float, steps: int, then: float | Schedule) -> Schedule:
-    """Return the schedule straight from `start` to the first rate of `then`, and `then` from there.
+    """Return a straight line from `start` to the first rate of `then`, then the schedule `then`.
 
-    Step `steps` is step 0 of `then`, as in a `SequentialLR` of a `LinearLR` and another one.
+    Step `steps` is step 0 of `then`, as in a `SequentialLR` of a `LinearLR` and another schedule.
 
     >>> rate = warm_up(0.0, 4, then=linear(1.0, 0.1, steps=100))
     >>> rate(0), rate(2), rate(4), rate(54)
@@ -214,8 +214,8 @@ def _warm_up(rising: Schedule, steps: int, after: Schedule, step: int) -> float:
     return rising(step) if step < steps else after(step - steps)
 
 
-def _half_cosine(start: float, end: float, part: float) -> float:
-    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * part))
+def _half_cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
 def _check_steps(kind: str, steps: Any) -> None:

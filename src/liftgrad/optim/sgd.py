@@ -27,10 +27,10 @@ class SGD(Optimizer):
 
     Args:
         params, lr: as for `Optimizer`.
-        momentum: how much of the last step's direction is kept.
-        dampening: how much less than whole the gradient enters the direction.
-        weight_decay: the factor of p in the gradient, that of an L2 penalty ½·factor·p².
-        nesterov: look ahead; needs a momentum and no dampening.
+        momentum: the factor of the last step's m.
+        dampening: what is subtracted from the gradient's factor, 1.
+        weight_decay: the factor of p in the gradient, as from an L2 penalty ½·factor·p².
+        nesterov: Nesterov's momentum; needs a momentum above 0 and no dampening.
 
     """
 
@@ -52,7 +52,7 @@ class SGD(Optimizer):
         check("weight_decay", weight_decay)
         if nesterov and (momentum == 0.0 or dampening != 0.0):
             raise ValueError("nesterov needs a momentum above 0 and no dampening.")
-        # Plain descent keeps nothing between steps.
+        # Without momentum there is nothing to keep between steps.
         self.state_names = ("momentum",) if momentum else ()
         super().__init__(
             params,
@@ -64,7 +64,7 @@ class SGD(Optimizer):
         )
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return the rate, and how much of the old direction and of the gradient to take.
+        """Return the rate, and the factors of the last step's m and of the gradient.
 
         >>> from liftgrad import Value
         >>> SGD([Value(1.0)], lr=0.5, momentum=0.75).scalars(step=1)
@@ -78,7 +78,7 @@ class SGD(Optimizer):
     def update(
         self, parameter: Any, gradient: Any, state: tuple[Any, ...], scalars: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Return the new number and the new direction, as the class says.
+        """Return the new parameter and the new m, by the formulas of the class.
 
         >>> from liftgrad import Value
         >>> SGD([Value(1.0)]).update(1.0, 2.0, (), (0.25,))

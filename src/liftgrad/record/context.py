@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from liftgrad.engine import Value
-from liftgrad.lift.forks import waited_for
+from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.ops import Operation
 from liftgrad.record.operators import methods, record
 from liftgrad.record.values import here
 
 _eager = Value._apply
-_lock = waited_for()
+_lock = fork_safe_lock()
 _recording = 0
 """How many blocks all threads are in."""
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
-from liftgrad.lift.kernels.emitter import Kernel
-from liftgrad.lift.kernels.instructions import Instructions
+from liftgrad.lift.kernels.llvm import LLVM
+from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.host import machine_code
 from liftgrad.operators import Symbolic
 from liftgrad.ops import Operation, where
@@ -120,7 +120,7 @@ class NativeMachine:
     """Runs tapes in machine code, with the GIL released."""
 
     def __init__(self, code: Any) -> None:
-        texts = [_forward(code.target), _backward(code.target)]
+        texts = [_forward(), _backward()]
         self._loaded = forward, backward = code.kernels(texts)
         pointer, number = ctypes.c_void_p, ctypes.c_int64
         self._forward = ctypes.CFUNCTYPE(None, *[pointer] * 4, number, number)(forward.address)
@@ -155,7 +155,7 @@ class _Symbol(Symbolic):
 
     __slots__ = ("name", "text")
 
-    def __init__(self, text: Instructions, name: str) -> None:
+    def __init__(self, text: LLVM, name: str) -> None:
         self.text, self.name = text, name
 
     def _apply(self, operation: Operation, *operands: Any) -> "_Symbol":
@@ -166,37 +166,36 @@ class _Symbol(Symbolic):
         return _Symbol(self.text, self.text.literal(number))
 
 
-def _name(text: Instructions, x: Any) -> str:
+def _name(text: LLVM, x: Any) -> str:
     return x.name if isinstance(x, _Symbol) else text.literal(x)
 
 
-def _element(text: Instructions, array: str, place: str, kind: str = "double") -> str:
+def _element(text: LLVM, array: str, place: str, kind: str = "double") -> str:
     """Return the address of an element."""
     return text.emit(f"getelementptr {kind}, ptr {array}, i64 {place}")
 
 
-def _load(text: Instructions, array: str, place: str) -> str:
+def _load(text: LLVM, array: str, place: str) -> str:
     return text.emit(f"load double, ptr {_element(text, array, place)}, align 8")
 
 
-def _operand(text: Instructions, place: str) -> str:
+def _operand(text: LLVM, place: str) -> str:
     """Return the number of an operand in the list of sequences."""
     return text.emit(f"fptosi double {_load(text, '%sequences', place)} to i64")
 
 
 def _kernel(
-    target: Any,
     parameters: str,
     bounds: tuple[str, str, int],
-    prelude: Callable[[Instructions, str], None],
-    case: Callable[[Instructions, Operation | None, str], None],
+    prelude: Callable[[LLVM, str], None],
+    case: Callable[[LLVM, Operation | None, str], None],
 ) -> Kernel:
     """Return a loop over nodes that switches to the operation of each.
 
     Its parameters are the arrays, by name, and `parameters`. In its cases %a and %b are a node's
     numbers; `prelude` may branch to %next to skip a node.
     """
-    text = Instructions(target, "float64")
+    text = LLVM("float64")
     start, inside, step = bounds
     lines = text.lines
     lines += ["  %begin = sub i64 %last, 1", "  br label %head", "head:"]
@@ -220,7 +219,7 @@ def _kernel(
     return Kernel("\n".join([head, *lines]), [], [], text.functions)
 
 
-def _each(text: Instructions, count: str, body: Callable[[str], None], start: str = "0") -> None:
+def _each(text: LLVM, count: str, body: Callable[[str], None], start: str = "0") -> None:
     """Emit a loop over start, ..., count - 1."""
 
     def run(index: str, _: list[str]) -> list[str]:
@@ -230,8 +229,8 @@ def _each(text: Instructions, count: str, body: Callable[[str], None], start: st
     text.loop(start, count, 1, [], run)
 
 
-def _forward(target: Any) -> Kernel:
-    def case(text: Instructions, operation: Operation | None, i: str) -> None:
+def _forward() -> Kernel:
+    def case(text: LLVM, operation: Operation | None, i: str) -> None:
         if operation is None:
             result = _load(text, "%inputs", "%b")
         elif operation.arity is None:
@@ -243,7 +242,6 @@ def _forward(target: Any) -> Kernel:
         text.lines.append(f"  store double {result}, ptr {_element(text, '%values', i)}, align 8")
 
     return _kernel(
-        target,
         "i64 %first, i64 %last",
         ("%first", "slt i64 %i, %last", 1),
         lambda _text, _i: None,
@@ -251,7 +249,7 @@ def _forward(target: Any) -> Kernel:
     )
 
 
-def _reduced(text: Instructions, operation: Operation) -> str:
+def _reduced(text: LLVM, operation: Operation) -> str:
     """Return the result of an operation on a sequence, in the order in which eager computes it."""
 
     def value(place: str) -> str:
@@ -264,7 +262,7 @@ def _reduced(text: Instructions, operation: Operation) -> str:
             "0",
             "%a",
             1,
-            [("double", first)],
+            [first],
             lambda j, held: [text.apply(ops.maximum, [held[0], value(j)])],
         )
         return result
@@ -273,7 +271,7 @@ def _reduced(text: Instructions, operation: Operation) -> str:
             "0",
             "%a",
             1,
-            [("double", text.literal(0.0))],
+            [text.literal(0.0)],
             lambda j, held: [text.apply(ops.add, [held[0], value(j)])],
         )
         return result
@@ -288,24 +286,24 @@ def _reduced(text: Instructions, operation: Operation) -> str:
         factors = [value(j), value(text.emit(f"add i64 {half}, {j}"))]
         return [text.apply(ops.add, [held[0], text.apply(ops.multiply, factors)])]
 
-    (result,) = text.loop("0", half, 1, [("double", start)], add_product)
+    (result,) = text.loop("0", half, 1, [start], add_product)
     return result
 
 
-def _backward(target: Any) -> Kernel:
-    def only_reached(text: Instructions, i: str) -> None:
+def _backward() -> Kernel:
+    def only_reached(text: LLVM, i: str) -> None:
         mark = text.emit(f"load i8, ptr {_element(text, '%reached', i, 'i8')}, align 1")
         reached = text.emit(f"icmp ne i8 {mark}, 0")
         text.lines += [f"  br i1 {reached}, label %take, label %next", "take:"]
 
-    def owe(text: Instructions, place: str, adjoint: str) -> None:
+    def owe(text: LLVM, place: str, adjoint: str) -> None:
         address = _element(text, "%grads", place)
         before = text.emit(f"load double, ptr {address}, align 8")
         after = text.apply(ops.add, [before, adjoint])
         text.lines.append(f"  store double {after}, ptr {address}, align 8")
         text.lines.append(f"  store i8 1, ptr {_element(text, '%reached', place, 'i8')}, align 1")
 
-    def case(text: Instructions, operation: Operation | None, i: str) -> None:
+    def case(text: LLVM, operation: Operation | None, i: str) -> None:
         if operation is None or operation.constant:
             return
         g = _load(text, "%grads", i)
@@ -320,7 +318,6 @@ def _backward(target: Any) -> Kernel:
             owe(text, place, _name(text, adjoint))
 
     return _kernel(
-        target,
         "ptr %grads, ptr %reached, i64 %last",
         ("%begin", "sge i64 %i, 0", -1),
         only_reached,
@@ -329,7 +326,7 @@ def _backward(target: Any) -> Kernel:
 
 
 def _pull_sequence(
-    text: Instructions, operation: Operation, g: str, owe: Callable[[Instructions, str, str], None]
+    text: LLVM, operation: Operation, g: str, owe: Callable[[LLVM, str, str], None]
 ) -> None:
     def place(j: str) -> str:
         return _operand(text, text.emit(f"add i64 %b, {j}"))

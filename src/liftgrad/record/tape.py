@@ -16,7 +16,7 @@ import numpy as np
 
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
-from liftgrad.lift.forks import given_up
+from liftgrad.lift.forks import renew_in_child
 from liftgrad.numbers import to_float
 from liftgrad.record.machine import BITS, LIMIT, Arrays, machine
 
@@ -48,7 +48,7 @@ class Tape:
     def __init__(self) -> None:
         self.serial = next(_serials)
         self.lock = threading.RLock()
-        given_up(self)
+        renew_in_child(self)
         self.open = True
         self.size = ZERO
         """The last node's number, a float."""

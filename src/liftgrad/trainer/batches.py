@@ -1,4 +1,4 @@
-"""Batches: which samples each step sees."""
+"""Batches: the samples that each step sees."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ Order = NDArray[np.int64]
 
 
 class Batches:
-    """Cuts epochs into batches, in an order that is drawn anew for each epoch.
+    """Cuts epochs into batches, each epoch in a new order.
 
     Args:
         size: how many samples a batch has; an epoch's last one may be smaller.
-        shuffle: whether the order is drawn; else the samples come as they stand.
+        shuffle: whether the order is random; otherwise it is that of the data.
         seed: of the order.
 
     """
@@ -23,21 +23,21 @@ class Batches:
         self.random = np.random.default_rng(seed)
         self.rows = 0
         self.order: Order = np.zeros(0, np.int64)
-        """What is left of the epoch."""
+        """The samples that are left of the epoch, in order."""
 
     def take(self, rows: int, steps: int) -> Iterator[Order]:
-        """Yield the next batches of data with so many rows."""
+        """Yield the next `steps` batches of data with `rows` rows."""
         for _ in range(steps):
             self._begin(rows)
             batch, self.order = self.order[: self.size], self.order[self.size :]
             yield batch
 
     def sizes(self, rows: int) -> list[int]:
-        """Return the sizes that batches have."""
+        """Return the sizes that batches can have."""
         return sorted({min(self.size, rows), rows % self.size} - {0})
 
     def share_of_last(self) -> float:
-        """Return how large the last batch of an epoch is, in relation to the others."""
+        """Return the size of an epoch's last batch, as a fraction of the others'."""
         return (self.rows % self.size or self.size) / self.size
 
     def rest(self, rows: int) -> list[Order]:
@@ -46,7 +46,7 @@ class Batches:
         return [self.order[i : i + self.size] for i in range(0, len(self.order), self.size)]
 
     def drop(self, count: int) -> None:
-        """Take batches away."""
+        """Remove batches from the epoch."""
         self.order = self.order[count * self.size :]
 
     def _begin(self, rows: int) -> None:

@@ -1,24 +1,20 @@
-"""Checkpoints: where and when a fit writes its trainer's state."""
+"""Checkpoints: where and how often a fit saves its trainer's state."""
 
 import itertools
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from liftgrad import files
 from liftgrad.numbers import is_number, is_whole
-from liftgrad.trainer.state import pack
-
-if TYPE_CHECKING:
-    from liftgrad.trainer.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often a fit writes a checkpoint; also at its end and at Ctrl-C.
+    """Where and how often a fit writes a checkpoint; it writes one at its end and at Ctrl-C, too.
 
     >>> from liftgrad import Trainer, Value, lift, optim
     >>> w = [Value(1.0)]
@@ -29,9 +25,9 @@ class Checkpoint:
 
     Args:
         path: the file, such as "run.safetensors".
-        every_seconds: how long a process that is killed may have worked in vain; looked at
-            between steps.
-        every_epochs: write after every so many epochs instead.
+        every_seconds: the most work, in seconds, that a killed process loses; checked between
+            steps.
+        every_epochs: write every this many epochs instead.
         keep: how many to keep: the latest at `path`, earlier ones beside it as "run.1.safetensors",
             "run.2.safetensors", ...
 
@@ -57,48 +53,54 @@ class Checkpoint:
 
 
 class Writer:
-    """Writes a trainer's checkpoints when they are due."""
+    """Writes a trainer's checkpoints when they are due.
 
-    def __init__(self, trainer: "Trainer", rule: Checkpoint) -> None:
+    Args:
+        pack: returns the content of a checkpoint of the present state.
+        rule: says where and how often.
+
+    """
+
+    def __init__(self, pack: Callable[[], bytes], rule: Checkpoint) -> None:
         path, earlier = Path(rule.path), range(1, rule.keep)
         self.names = [path, *[path.with_name(f"{path.stem}.{i}{path.suffix}") for i in earlier]]
         """The latest, and those before it."""
         for name in self.names:
             files.check_writable(name)
-        self.trainer, self.rule = trainer, rule
+        self.pack, self.rule = pack, rule
         self.last, self.epochs = time.monotonic(), 0
 
     def due(self) -> bool:
-        """Tell whether one is due by the clock."""
+        """Return whether a checkpoint is due by the clock."""
         by_clock = self.rule.every_epochs is None
         return by_clock and time.monotonic() - self.last >= self.rule.every_seconds
 
     def epoch(self) -> None:
-        """Write if one is due after an epoch."""
+        """Count an epoch, and write a checkpoint if one is due."""
         self.epochs += 1
         every = self.rule.every_epochs
         if self.due() or (every is not None and self.epochs % every == 0):
             self.write()
 
     def write(self) -> None:
-        """Write one now, unless the latest is of the same moment."""
-        content, latest = pack(self.trainer), self.names[0]
+        """Write a checkpoint, unless the latest holds the same."""
+        content, latest = self.pack(), self.names[0]
         if not _holds(latest, content):
             self._move_earlier()
             files.write(latest, content)
         self.last = time.monotonic()
 
     def _move_earlier(self) -> None:
-        """Copy each to the name of the one before it, unless Ctrl-C came when that was done."""
+        """Move each file to the name before its own, unless an interrupted write did that."""
         latest, *earlier = self.names
         if not (earlier and latest.is_file()) or _holds(earlier[0], latest.read_bytes()):
             return
         for newer, older in reversed(list(itertools.pairwise(self.names))):
-            # A copy, so that there is a whole file at each name all the time.
+            # Copied, so that each name has a complete file at any time.
             if newer.is_file():
                 files.write(older, newer.read_bytes())
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Tell whether a file has this content."""
+    """Return whether a file has this content."""
     return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content

@@ -1,4 +1,4 @@
-"""Evaluation: the loss and the metrics after an epoch, on data that is held out."""
+"""Evaluation: the loss and the metrics after an epoch, on held-out data."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -18,19 +18,19 @@ Metric = Callable[..., Any]
 
 
 class Evaluation:
-    """What a fit trains on and what it looks at after each epoch.
+    """The data that a fit trains on, and what it evaluates after each epoch.
 
     Args:
         loss: the lifted loss.
         args: its arguments.
         validation: the fraction of the rows to hold out, other arguments of the loss, or None.
         metrics: functions of the arguments, by name.
-        seed: of the choice of the rows that are held out.
-        batched: whether steps see batches, which are cut from the rows that are not held out.
+        seed: of the choice of the held-out rows.
+        batched: whether steps see batches, cut from the other rows.
 
     Raises:
         ValueError: if the fraction leaves no row on one side, or a metric has a column's name.
-        TypeError: if `validation` or a metric is something else.
+        TypeError: if `validation` or a metric is of another type.
         LiftError: if there is no data to hold rows out of.
 
     """
@@ -63,12 +63,12 @@ class Evaluation:
         self.training = args
         """The arguments to train on."""
         self.rows: Order | None = None
-        """The rows of them to cut batches from; None: all."""
+        """The rows to cut batches from; None: all."""
         self.count = rows_of(loss.source.arguments(args, {})) if batched else None
-        """How many rows an epoch sees; None: it is one step."""
+        """How many rows an epoch sees; None: an epoch is one step."""
         self.validates = validation is not None
         self.data = Samples(validation if isinstance(validation, tuple) else args)
-        """What is evaluated."""
+        """The arguments to evaluate on."""
         if isinstance(validation, tuple):
             check_rows(loss.source.arguments(validation, {}))
         if validation is None or isinstance(validation, tuple):
@@ -87,14 +87,18 @@ class Evaluation:
 
     @property
     def columns(self) -> list[str]:
-        """The numbers that can be monitored."""
+        """The names of the losses and metrics that can be monitored."""
         return ["loss", *(["validation_loss"] if self.validates else []), *self.metrics]
 
     def check_monitor(self, what: str, name: str) -> None:
-        """Refuse to monitor what is not there.
+        """Refuse to monitor what is not evaluated.
+
+        Args:
+            what: asks for it.
+            name: of the loss or metric.
 
         Raises:
-            ValueError: saying who asked for it.
+            ValueError: if it is not evaluated.
 
         """
         if name not in self.columns:
@@ -119,7 +123,7 @@ def rows_of(arguments: dict[str, Any]) -> int:
     """Return how many samples the data has.
 
     Raises:
-        LiftError: if there is none, or something that looks like data could not be cut.
+        LiftError: if there is none, or an argument that looks like data cannot be cut.
 
     """
     arrays = [x for x in arguments.values() if isinstance(x, np.ndarray) and x.ndim]
@@ -176,13 +180,13 @@ def _split(
             "between 0 and 1 that leaves some."
         )
     order = np.random.default_rng(seed).permutation(rows)
-    # In the order in which they stand, which a trainer without shuffle keeps.
+    # In their original order, which a trainer without shuffle keeps.
     return np.sort(order[:-count]), np.sort(order[-count:])
 
 
 @contextlib.contextmanager
 def evaluating(arguments: Any) -> Iterator[None]:
-    """Switch the modules among the arguments that are in training to evaluation for a while."""
+    """Switch modules among the arguments from training to evaluation mode until the block ends."""
     modules = {id(m): m for m in _modules(arguments) if m.training}.values()
     own = [(m, "training" in vars(m)) for m in modules]
     for module in modules:
@@ -191,7 +195,7 @@ def evaluating(arguments: Any) -> Iterator[None]:
         yield
     finally:
         for module, was_own in own:
-            # Exactly as before: another attribute would be another structure to compile.
+            # Exactly as before: one more attribute would be another structure to compile.
             if was_own:
                 module.training = True
             else:
@@ -199,7 +203,7 @@ def evaluating(arguments: Any) -> Iterator[None]:
 
 
 def _modules(x: Any) -> Iterator[Module]:
-    # Not recursive: most of what is met are numbers, which cost a step of a generator each.
+    # Not recursive: most items are numbers, each of which would cost a step of a generator.
     stack = [x]
     while stack:
         x = stack.pop()

@@ -1,4 +1,4 @@
-"""Failure: a loss that is nan or infinite is traced to its step and its operation."""
+"""Failure: a loss or parameter that is nan or infinite is traced to its step and operation."""
 
 import math
 import random
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import NonFiniteLossError
-from liftgrad.lift.run.parameters import Parameters
 from liftgrad.lift.train.nonfinite import explain
 from liftgrad.lift.train.training import Training
-from liftgrad.optim import Optimizer
+from liftgrad.trainer.state import TrainerState
 
 
 class Snapshot:
-    """What training changes, as it was."""
+    """What steps change, as it is now."""
 
-    def __init__(self, optimizer: Optimizer, parameters: Parameters) -> None:
+    def __init__(self, state: TrainerState) -> None:
+        optimizer, parameters = state.optimizer, state.parameters()
         self.optimizer, self.parameters = optimizer, parameters
         self.numbers = np.array(parameters.numbers())
         self.state = {name: np.array(column) for name, column in optimizer.state.items()}
@@ -27,7 +27,7 @@ class Snapshot:
         self.random = random.getstate()
 
     def restore(self) -> None:
-        """Make everything as it was."""
+        """Set all of it back."""
         self.parameters.set_numbers(self.numbers)
         self.optimizer.state.update({name: x.copy() for name, x in self.state.items()})
         self.optimizer.steps = self.steps
@@ -36,7 +36,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Failure:
-    """After how many of the steps it was, and what to raise."""
+    """How many steps succeeded, and the error to raise."""
 
     steps: int
     error: NonFiniteLossError
@@ -49,14 +49,14 @@ def fail(
     batches: Sequence[NDArray[np.int64]] | None,
     losses: NDArray[np.float64],
 ) -> Failure:
-    """Go back to the last finite parameters and return what happened then.
+    """Go back to the last finite parameters and return what went wrong in the next step.
 
     Args:
-        training: which took the steps.
+        training: took the steps.
         arguments: of the loss.
-        before: what was before them.
+        before: taken before the steps.
         batches: of each step, or None.
-        losses: of each step, up to where it stopped.
+        losses: of each step taken.
 
     """
     broken = np.flatnonzero(~np.isfinite(losses))
@@ -68,7 +68,7 @@ def fail(
             training.run(None if batches is None else batches[:steps], steps)
         return bool(np.isfinite(before.parameters.numbers()).all())
 
-    # Parameters that are not finite stay so: the first such step is found by halving.
+    # Parameters that are not finite stay so: bisect for the first such step.
     low, high = 0, last
     if finite_after(last):
         low = last

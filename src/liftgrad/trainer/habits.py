@@ -1,10 +1,8 @@
-"""Habits: what users of Keras, PyTorch and scikit-learn bring along, and what to write instead."""
+"""Habits from Keras, PyTorch and scikit-learn: what their users try, and what to write instead."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-
-import numpy as np
 
 from liftgrad import optim
 from liftgrad.engine import Value
@@ -32,7 +30,7 @@ _INSTEAD = {
     "sample_weight": _OF_THE_LOSS,
     "class_weight": _OF_THE_LOSS,
 }
-"""Arguments that others have."""
+"""Arguments of other libraries."""
 _OF_FIT = ("validation", "metrics", "early_stopping", "callbacks", "checkpoint", "progress")
 _ELSEWHERE = {
     "predict": "ask liftgrad.predict(model, X)",
@@ -42,17 +40,17 @@ _ELSEWHERE = {
     "step": "it takes steps by run(), and epochs by fit()",
     "compile": "loss and optimiser are given to Trainer(loss, optimizer)",
 }
-"""Methods that others have."""
+"""Methods of other libraries."""
 
 
 def missing(name: str) -> str:
-    """Return what to say of an attribute that a Trainer does not have."""
+    """Return the message about an attribute that a Trainer does not have."""
     cure = f"; {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
     return f"a Trainer has no {name!r}{cure}."
 
 
 def call_of(loss: LiftedFunction, method: str = "fit") -> str:
-    """Return how a trainer is called with the loss's arguments."""
+    """Return an example of a call with the loss's arguments."""
     return f"trainer.{method}(10, {_arguments(loss)})"
 
 
@@ -61,7 +59,7 @@ def _arguments(loss: LiftedFunction) -> str:
 
 
 def check_loss(loss: Any) -> None:
-    """Refuse what is no lifted loss.
+    """Refuse what is not a lifted loss.
 
     Raises:
         LiftError: saying how to write one.
@@ -84,7 +82,7 @@ def check_loss(loss: Any) -> None:
 
 
 def check_optimizer(optimizer: Any) -> None:
-    """Refuse what is no optimiser.
+    """Refuse what is not an optimiser.
 
     Raises:
         TypeError: saying how to make one.
@@ -107,10 +105,10 @@ def check_optimizer(optimizer: Any) -> None:
 
 
 def check_count(count: Any, what: str, loss: LiftedFunction, method: str) -> None:
-    """Refuse what is no number of epochs or steps.
+    """Refuse what is not a number of epochs or steps.
 
     Raises:
-        TypeError: if data or a model stands in its place.
+        TypeError: if it is data or a model.
         ValueError: if it is negative or not whole.
 
     """
@@ -151,7 +149,7 @@ def check_unknown(
 
 
 def checked_callbacks(early_stopping: Any, checkpoint: Any, callbacks: Any) -> list[Any]:
-    """Return the callbacks of a fit, having looked at what else tells it when to do something.
+    """Return the callbacks of a fit as a list, once they and its rules have the right types.
 
     Raises:
         TypeError: saying what to pass.
@@ -182,7 +180,7 @@ def checked_callbacks(early_stopping: Any, checkpoint: Any, callbacks: Any) -> l
 
 
 def check_arguments(args: tuple[Any, ...], loss: LiftedFunction, validation: Any) -> None:
-    """Refuse arguments, also those to validate on, that are not the loss's.
+    """Refuse arguments to train or validate on that are not the loss's.
 
     Raises:
         TypeError: saying what is missing.
@@ -205,12 +203,7 @@ def check_arguments(args: tuple[Any, ...], loss: LiftedFunction, validation: Any
 
 
 def _trains(x: Any) -> bool:
-    """Tell whether an argument holds parameters, as far as a first look shows."""
+    """Return whether an argument holds parameters, judging by its first elements."""
     if isinstance(x, list | tuple) and x:
         return _trains(x[0])
     return isinstance(x, Module | Value)
-
-
-def is_true(answer: Any) -> bool:
-    """Tell whether it is True, Python's or NumPy's, and not anything that counts as true."""
-    return isinstance(answer, bool | np.bool_) and bool(answer)

@@ -6,28 +6,28 @@ import math
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import files
-
-if TYPE_CHECKING:
-    from liftgrad.trainer.trainer import Trainer
+from liftgrad.lift.explain.listing import Listing
+from liftgrad.lift.function import LiftedFunction
+from liftgrad.optim import Optimizer
 
 COLUMNS = ("epoch", "step", "loss", "validation_loss", "lr", "seconds")
-"""The columns that are no metric; with groups of parameters there are also lr_0, lr_1, ..."""
+"""The columns that are not metrics; groups of parameters add lr_0, lr_1, ..."""
 
 
 def is_rate(name: str) -> bool:
-    """Tell whether a column is a learning rate: "lr" or one of "lr_0", "lr_1", ..."""
+    """Return whether a column is a learning rate: "lr" or one of "lr_0", "lr_1", ..."""
     return re.fullmatch(r"lr(_\d+)?", name) is not None
 
 
 @dataclass(slots=True)
 class History:
-    """What the runs of a trainer saw.
+    """The losses of a trainer's steps, and a table of its epochs.
 
     >>> from liftgrad import Trainer, Value, lift, optim
     >>> w = [Value(0.0)]
@@ -42,15 +42,15 @@ class History:
     loss: NDArray[np.float64]
     """The loss before each step."""
     epochs: dict[str, NDArray[Any]] = field(default_factory=dict)
-    """A column for each of: `epoch`, counted from 1; `step`, how many steps the optimiser has
-    taken; `loss`, the mean of the epoch's steps, each weighing as much as its samples;
-    `validation_loss`, if there is validation; the metrics; `lr`, the rate of the last step, that
-    of the first group of parameters; if there are several, `lr_0`, `lr_1`, ..., the rate of each,
-    nan before a group was added; `seconds` that the epoch took."""
+    """The columns of the table: `epoch`, counted from 1; `step`, how many steps the optimiser has
+    taken; `loss`, the mean of the epoch's steps, weighted by their numbers of samples;
+    `validation_loss`, if there is validation; the metrics; `lr`, the last step's rate for the first
+    group of parameters; if there are several groups, `lr_0`, `lr_1`, ..., the rate of each, nan
+    before it was added; `seconds`, how long the epoch took."""
     interrupted: bool = False
     """Whether Ctrl-C ended the last fit."""
     stopped: bool = False
-    """Whether early stopping or a callback ended the last fit, also after the last epoch of it."""
+    """Whether early stopping or a callback ended the last fit, if only after its last epoch."""
 
     def table(self) -> dict[str, NDArray[Any]]:
         """Return the epochs' columns, as `pandas.DataFrame` takes them.
@@ -64,7 +64,7 @@ class History:
         return {name: column.copy() for name, column in self.epochs.items()}
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a row for each epoch, with numbers that read back as they are.
+        """Write a row for each epoch; the numbers are read back exactly.
 
         >>> from pathlib import Path
         >>> History(np.array([2.0, 1.0]), {"epoch": np.array([1, 2])}).to_csv("history.csv")
@@ -72,7 +72,7 @@ class History:
         ['epoch', '1', '2']
 
         Raises:
-            OSError: if the file cannot be written; one that is there stays as it is.
+            OSError: if the file cannot be written; an existing one is left as it is.
 
         """
         text = io.StringIO()
@@ -91,9 +91,23 @@ class History:
         return ", ".join(parts) + (", interrupted" if self.interrupted else "")
 
 
+class RunningTrainer(Protocol):
+    """A trainer as its callbacks see it."""
+
+    loss: LiftedFunction
+    optimizer: Optimizer
+
+    @property
+    def program(self) -> Listing:
+        """The tensor program of a step."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint."""
+
+
 @dataclass(slots=True, frozen=True)
 class EpochState:
-    """What a callback is told after an epoch.
+    """What a callback learns about an epoch that has just ended.
 
     >>> from liftgrad import Trainer, Value, lift, optim
     >>> w = [Value(0.0)]
@@ -108,19 +122,19 @@ class EpochState:
     step: int
     """How many steps the optimiser has taken."""
     loss: float
-    """The mean loss of the epoch's steps, each weighing as much as its samples."""
+    """The mean loss of the epoch's steps, weighted by their numbers of samples."""
     validation_loss: float | None
     metrics: dict[str, float]
     rates: list[float]
-    """The learning rate of the last step, of each group of parameters."""
+    """The last step's learning rate for each group of parameters."""
     seconds: float
-    """How long the epoch took, with its evaluation."""
-    trainer: "Trainer"
+    """How long the epoch and its evaluation took."""
+    trainer: RunningTrainer
     """Its `optimizer.params` are the model's parameters."""
 
     @property
     def lr(self) -> float:
-        """The learning rate of the last step, that of the first group.
+        """The last step's learning rate for the first group of parameters.
 
         >>> from liftgrad import Trainer, Value, lift, optim
         >>> w = [Value(0.0)]
@@ -148,25 +162,25 @@ class EpochState:
 
 
 class Log:
-    """What the history is made of while it grows."""
+    """A history while it grows."""
 
     def __init__(self) -> None:
         self.losses: list[NDArray[np.float64]] = []
         self.rows: list[dict[str, float]] = []
         self.epoch: list[NDArray[np.float64]] = []
-        """The losses of the epoch at hand, which has no row yet."""
+        """The losses of the current epoch, which has no row yet."""
 
     def steps(self, losses: NDArray[np.float64]) -> None:
-        """Note the losses of some steps."""
+        """Append the losses of some steps."""
         if len(losses):
             self.losses.append(losses)
             self.epoch.append(losses)
 
     def mean(self, last: float) -> float:
-        """Return the mean loss of the epoch at hand, each step weighing as much as its samples.
+        """Return the mean loss of the current epoch's steps, weighted by their samples.
 
         Args:
-            last: how many samples the last step saw, in relation to each of the others.
+            last: the weight of the last step; the others weigh 1.
 
         """
         if not self.epoch:
@@ -177,17 +191,17 @@ class Log:
         return float(np.average(losses, weights=weights))
 
     def close(self, row: dict[str, float]) -> None:
-        """End the epoch at hand with its row."""
+        """End the current epoch with its row."""
         self.rows.append(row)
         self.epoch = []
 
     def history(self, *, interrupted: bool = False, stopped: bool = False) -> History:
-        """Return all that was noted."""
+        """Return the history so far."""
         losses = np.concatenate(self.losses) if self.losses else np.zeros(0)
         names = dict.fromkeys(name for row in self.rows for name in row)
         epochs: dict[str, NDArray[Any]] = {}
         for name in names:
-            # A fit may have validation where another had none.
+            # Some fits may have had validation and others not.
             column = np.array([row.get(name, math.nan) for row in self.rows], np.float64)
             epochs[name] = column.astype(np.int64) if name in ("epoch", "step") else column
         return History(losses, epochs, interrupted, stopped)

@@ -1,4 +1,4 @@
-"""Interruption: Ctrl-C while steps are taken waits until they are whole."""
+"""Interruption: Ctrl-C during a step takes effect once the step is whole."""
 
 import contextlib
 import signal
@@ -9,9 +9,9 @@ from types import FrameType
 
 @contextlib.contextmanager
 def deferred() -> Iterator[Callable[[], bool]]:
-    """Keep Ctrl-C from raising; yield a function that tells whether it was pressed.
+    """Keep Ctrl-C from raising; yield a function that returns whether it was pressed.
 
-    Where someone else handles it, and outside of the main thread, all stays as it is.
+    Another handler of the signal is left in place, and nothing changes outside the main thread.
     """
     asked = False
 

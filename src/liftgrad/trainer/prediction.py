@@ -1,4 +1,4 @@
-"""Prediction: what a model says of many rows."""
+"""Prediction: a model's outputs for many rows."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -14,7 +14,7 @@ from liftgrad.nn import Module
 from liftgrad.trainer.evaluation import evaluating
 
 _LIFTED: WeakKeyDictionary[Module, LiftedFunction] = WeakKeyDictionary()
-"""Models that were asked, and may be again: tracing one takes longer than most answers."""
+"""Models that may be used again: tracing one takes longer than most predictions."""
 
 
 def predict(model: Module, X: Any) -> NDArray[np.float64]:
@@ -26,16 +26,17 @@ def predict(model: Module, X: Any) -> NDArray[np.float64]:
     (2, 2)
 
     Args:
-        model: takes one row and returns a number, or a list, or lists of lists, of numbers.
-        X: rows of numbers, or of indices, (n, ...); those of a memory-mapped file are read a
+        model: takes one row and returns a number, or nested lists of numbers.
+        X: rows of numbers or of indices, (n, ...); those of a memory-mapped file are read a
             portion at a time.
 
     Returns:
-        An array (n,) of one number for each row, (n, k) of k of them, and so on.
+        An array of shape (n,) if the model returns a number, (n, k) if it returns k of them, and
+        so on.
 
     Raises:
         LiftError: if the model cannot be lifted.
-        TypeError: if it is no Module or returns something else.
+        TypeError: if it is not a Module or returns something else.
 
     """
     if not isinstance(model, Module):
@@ -55,19 +56,19 @@ def predict(model: Module, X: Any) -> NDArray[np.float64]:
             answer = np.concatenate(answers)
         else:
             answer = _answers(lifted(model, rows))
-    # Of a model that is another one at each call, old programs would only pile up.
+    # The programs of a model whose structure changes with each call would only pile up.
     if hashable and lifted.stats.traces == 1:
         _LIFTED[model] = lifted
     return answer
 
 
 def outputs(model: Any, X: Any) -> Any:
-    """Return what a model gives for each row."""
+    """Return a model's outputs for each row."""
     return vmap(model)(X)
 
 
 def _answers(mapped: Any) -> NDArray[np.float64]:
-    """Return the results of vmap, an array for each number that a row gives, samples first."""
+    """Return the results of vmap as one array, whose first axis are the rows."""
     try:
         together = np.array(mapped)
     except ValueError:  # lists of different lengths

@@ -10,7 +10,7 @@ Show = Callable[[EpochState], None]
 
 @contextlib.contextmanager
 def shown(wanted: bool, epochs: int, rows: int | None) -> Iterator[Show]:
-    """Yield what to call after each epoch: it shows loss, rate and time left on a terminal.
+    """Yield a function to call after each epoch: it shows loss, rate and time left on a terminal.
 
     Args:
         wanted: whether to show anything.

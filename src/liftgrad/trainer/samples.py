@@ -1,4 +1,4 @@
-"""Samples: data to evaluate functions on, a portion at a time where it lies in files."""
+"""Samples: the data that functions are evaluated on, read in portions if it is memory-mapped."""
 
 import contextlib
 import warnings
@@ -15,11 +15,11 @@ from liftgrad.trainer.batches import Order
 
 
 class Samples:
-    """Arguments of a loss, or these with some rows of the data among them.
+    """Arguments of a loss with all rows of the data, or some.
 
     Args:
-        args: with the whole data.
-        rows: which rows of it are meant, by number; None: all.
+        args: with all of the data.
+        rows: the positions of the rows; None: all.
 
     """
 
@@ -29,22 +29,22 @@ class Samples:
         self.length = len(arrays[0]) if arrays else 0
         data = [x for x in arrays if len(x) == self.length]
         self.count = self.length if rows is None else len(rows)
-        # A program has numbers of 8 bytes.
+        # A program computes with numbers of 8 bytes.
         at_once = [max(1, rows_at_once(x) * x.itemsize // 8) for x in data if is_mapped(x)]
         self.portions = -(-self.count // min(at_once)) if at_once else 1
-        """In how many portions the rows are read, if a function may be evaluated in portions."""
+        """How many portions the rows are read in, if a function can be evaluated in portions."""
         self._all = self._taken(rows) if self.portions <= 1 else None
         self._warned: set[str] = set()
         self._combinations: dict[Any, Combination | None] = {}
 
     @property
     def all(self) -> tuple[Any, ...]:
-        """The arguments with all the rows that are meant, in memory if some of them are not."""
+        """The arguments with the rows, which are in memory unless they are all rows."""
         return self._taken(self.rows) if self._all is None else self._all
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Keep what was read into memory as a whole until the end, for all that need it."""
+        """Keep the rows, once they are all in memory, for all functions until the block ends."""
         kept = self._all
         try:
             yield
@@ -52,20 +52,24 @@ class Samples:
             self._all = kept
 
     def number(self, name: str, function: Callable[..., Any]) -> float:
-        """Return a function's number on the rows.
+        """Return a function's result on the rows, a number.
+
+        Args:
+            name: of the function in messages.
+            function: of the arguments.
 
         Raises:
-            TypeError: if it returns something else.
+            TypeError: if it does not return a number.
 
         """
         if self.portions > 1 and isinstance(function, LiftedFunction):
             rows = np.arange(self.length) if self.rows is None else self.rows
-            parts = np.array_split(rows, self.portions)
-            sizes = np.array([len(part) for part in parts])
+            portions = np.array_split(rows, self.portions)
+            sizes = np.array([len(portion) for portion in portions])
             how = self._combination(function, set(sizes.tolist()))
             if how is not None:
-                numbers = [_number(name, function(*self._taken(part))) for part in parts]
-                weights = sizes / self.count if how == "mean" else np.ones(len(parts))
+                numbers = [_number(name, function(*self._taken(portion))) for portion in portions]
+                weights = sizes / self.count if how == "mean" else np.ones(len(portions))
                 return float(weights @ numbers)
             self._warn(name)
         if self._all is None:
@@ -73,24 +77,24 @@ class Samples:
         return _number(name, function(*self._all))
 
     def _warn(self, name: str) -> None:
-        """Say what to do about a function that takes much memory, once."""
+        """Warn once about a function that takes much memory."""
         much = any(self._is_data(x) and is_much(self.count, x) for x in self.args)
         if much and name not in self._warned:
             self._warned.add(name)
             warnings.warn(
                 f"all {self.count:,} rows that {name} is evaluated on are in memory at once, since "
-                "it is no mean or total over the samples of vmap; write mean(vmap(f)(X)), so that "
-                "they are read a portion at a time.",
+                "it is not a mean or total over the samples of vmap; write mean(vmap(f)(X)), so "
+                "that they are read a portion at a time.",
                 RuntimeWarning,
-                stacklevel=7,  # the caller of fit()
+                stacklevel=8,  # the caller of fit()
             )
 
     def _combination(self, function: LiftedFunction, sizes: set[int]) -> Combination | None:
-        arguments, reading = function.source.read(self.args, {})
-        # The structure may be another one after an epoch, as that of a model that grows.
-        key = id(function), reading.key
+        arguments, flat = function.source.flatten(self.args, {})
+        # The structure may change between epochs, as that of a model that grows.
+        key = id(function), flat.key
         if key not in self._combinations:
-            # What the function finds elsewhere is not cut with them.
+            # Arrays that the function captures are not cut into portions.
             given = {id(x) for x in self.args if self._is_data(x)}
             data = {name for name, x in arguments.items() if id(x) in given}
             self._combinations[key] = combination(function.source, arguments, data, sizes)

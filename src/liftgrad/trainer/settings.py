@@ -1,4 +1,4 @@
-"""Settings of a Trainer, looked at when it is made."""
+"""Settings of a Trainer, checked at construction."""
 
 import math
 from typing import Any
@@ -7,17 +7,17 @@ from liftgrad.numbers import is_number, is_whole
 
 
 def check_settings(batch_size: Any, seed: Any, max_norm: Any, clip_value: Any) -> None:
-    """Refuse settings that make no sense.
+    """Refuse invalid settings.
 
     Raises:
-        ValueError: naming the first.
+        ValueError: naming the first of them.
 
     """
     if batch_size is not None and not (is_whole(batch_size) and batch_size >= 1):
         raise ValueError(
             f"batch_size={batch_size!r}; pass a whole number, 1 or more, or None for all samples."
         )
-    # NumPy's generators take other seeds, too, such as lists of numbers.
+    # NumPy's generators accept other seeds, too, such as lists of numbers.
     if isinstance(seed, str | float) or (is_whole(seed) and seed < 0):
         raise ValueError(f"seed={seed!r}; pass a whole number, 0 or more.")
     for name, bound in (("max_norm", max_norm), ("clip_value", clip_value)):

@@ -14,7 +14,7 @@ from liftgrad.numbers import is_number, is_whole
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stops a fit when a number has not become better for some epochs.
+    """Stops a fit when a loss or metric has not improved for some epochs.
 
     >>> from liftgrad import Trainer, Value, lift, optim
     >>> w = [Value(1.0)]
@@ -24,15 +24,15 @@ class EarlyStopping:
     6
 
     Args:
-        patience: how many epochs in a row may bring nothing better.
-        min_delta: how much better counts.
+        patience: how many epochs in a row may pass without an improvement.
+        min_delta: the least gain that counts as an improvement.
         monitor: "validation_loss", "loss" or the name of a metric.
-        restore_best: whether the parameters of the best epoch are put back when the fit ends.
+        restore_best: whether the best epoch's parameters are restored when the fit ends.
         mode: "min" if smaller is better, "max" if larger is, as with an accuracy.
 
     Raises:
         ValueError: if `patience` is less than 1, `min_delta` negative or `mode` unknown.
-        TypeError: if `monitor` is no name.
+        TypeError: if `monitor` is not a name.
 
     """
 
@@ -58,21 +58,21 @@ class EarlyStopping:
 
 @dataclass
 class Best:
-    """The best epoch so far, also over several fits that monitor the same."""
+    """The best epoch so far, shared by fits that monitor the same."""
 
     monitored: str = ""
-    """The name of what was monitored, and which way is better."""
+    """The mode and the name of the monitored loss or metric."""
     number: float = math.nan
-    """What was monitored; nan: there is none yet."""
+    """Its best value; nan: there is none yet."""
     epoch: int = 0
     waited: int = 0
-    """How many epochs brought nothing better since."""
+    """How many epochs have passed since without an improvement."""
     parameters: NDArray[np.float64] | None = None
 
     def see(
         self, rule: EarlyStopping, epoch: int, number: float, parameters: NDArray[np.float64]
     ) -> bool:
-        """Take an epoch into account; tell whether it is time to stop."""
+        """Take an epoch into account; return whether it is time to stop."""
         if self.monitored != _monitored(rule):
             self.monitored, self.number, self.waited = _monitored(rule), math.nan, 0
             self.parameters = None
@@ -89,14 +89,14 @@ class Best:
                 f"early stopping ended the fit, since {rule.monitor} was nan in each of "
                 f"{self.waited} epochs; monitor another number, or other data.",
                 RuntimeWarning,
-                stacklevel=5,  # the caller of fit()
+                stacklevel=6,  # the caller of fit()
             )
         return ends
 
     def join(self, params: Sequence[Any]) -> None:
-        """Take in what the optimiser holds since the best epoch, before it moves.
+        """Append parameters that the optimiser was given since the best epoch, before they move.
 
-        The best model had those parameters as they are.
+        The best model had them at their present values.
         """
         if self.parameters is not None:
             joined = [p.data for p in params[len(self.parameters) :]]
@@ -104,7 +104,7 @@ class Best:
             self.parameters = np.concatenate([self.parameters, numbers])
 
     def to_restore(self, rule: EarlyStopping | None) -> NDArray[np.float64] | None:
-        """Return the best epoch's parameters, if there is a rule that wants them put back."""
+        """Return the best epoch's parameters, if a rule asks to restore them."""
         if rule is None or not rule.restore_best or self.monitored != _monitored(rule):
             return None
         return self.parameters

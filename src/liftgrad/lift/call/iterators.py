@@ -1,21 +1,13 @@
-"""Passing: iterators that objects hold, from which a lifted function cannot take items."""
+"""Iterators that objects hold, from which a lifted function must not take items."""
 
-import io
-from functools import lru_cache
 from typing import Any, NoReturn
 
 from liftgrad.errors import TraceError
 from liftgrad.lift.user_code import user_line
 
 
-@lru_cache(maxsize=1024)
-def is_iterator(kind: Any) -> bool:
-    """Tell whether objects of a class give items that are then gone; a file is also written to."""
-    return hasattr(kind, "__next__") and not issubclass(kind, io.IOBase)
-
-
-class Passing:
-    """What stands for an iterator while the function that may use it is traced."""
+class RefusedIterator:
+    """What stands for an iterator, at `path` in the arguments, while a function is traced."""
 
     def __init__(self, path: str) -> None:
         self._path = path

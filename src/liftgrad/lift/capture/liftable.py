@@ -1,4 +1,4 @@
-"""Liftable: what can be lifted, and what to write instead of the rest."""
+"""Liftable: which objects `lift` takes, and what to write instead of others."""
 
 import functools
 import inspect
@@ -12,7 +12,7 @@ from liftgrad.numbers import kind_of
 
 
 def why_not_liftable(x: Any) -> str | None:
-    """Return what to write instead of `x`; None if it is a function whose body can be traced."""
+    """Return what to lift instead of `x`, in a sentence; None if `x` is a traceable function."""
     if not isinstance(x, types.FunctionType):
         return f"lift() takes a function, and this is {_instead(x)}."
     if inspect.iscoroutinefunction(x) or inspect.isgeneratorfunction(x):
@@ -25,7 +25,7 @@ def why_not_liftable(x: Any) -> str | None:
 
 
 def _instead(x: Any) -> str:
-    """Return what something is, and what to write instead."""
+    """Return what `x` is and what to write instead."""
     name = getattr(x, "__name__", "")
     match x:
         case staticmethod() | classmethod() | property():

@@ -13,19 +13,21 @@ import numpy as np
 from liftgrad import ops
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError, trace_errors
-from liftgrad.lift.call.arguments import flatten_result, substitute
-from liftgrad.lift.call.structure import Kind, Reading
-from liftgrad.lift.capture.unchanged import Watched
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.flatten import substitute
+from liftgrad.lift.call.leaves import LeafKind
+from liftgrad.lift.call.results import flatten_result
+from liftgrad.lift.purity.mutation import Copies
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.attributes import know_attributes
-from liftgrad.lift.stand_ins.batch import Batch
-from liftgrad.lift.stand_ins.values import Condition, Traced, TracedNumber
+from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
+from liftgrad.lift.stand_ins.vmap import Batch
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import line_of
 from liftgrad.operators import Operators
 from liftgrad.protocols import stands_for_number
 
-Traceable = Callable[[dict[str, Any], Tape, Reading], Any]
+Traceable = Callable[[dict[str, Any], Tape, FlatArguments], Any]
 """Runs a function on these arguments, by name, which record on the tape."""
 
 
@@ -48,10 +50,10 @@ class Trace:
     """Whether the function returned just one Value."""
 
 
-def trace(function: Traceable, arguments: dict[str, Any], reading: Reading, tape: Tape) -> Trace:
+def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, tape: Tape) -> Trace:
     """Return what the function does with stand-ins for the arguments, recorded on an empty tape.
 
-    Arrays have the shapes that they have in the reading.
+    Arrays have the shapes that they have in the flat.
 
     Raises:
         TraceError: if it asks a stand-in what only numbers can answer, or changes its arguments.
@@ -59,24 +61,24 @@ def trace(function: Traceable, arguments: dict[str, Any], reading: Reading, tape
 
     """
 
-    def array(group: int, _kind: Kind) -> TracedArray:
-        of_group = reading.groups[group].array
+    def array(group: int, _kind: LeafKind) -> TracedArray:
+        of_group = flat.groups[group].array
         assert of_group is not None
         traced = TracedArray(tape, group, of_group.shape, of_group.dtype)
         return traced if of_group.ndim else traced[()]
 
     def numbers(group: int, first: int, count: int) -> list[Any]:
-        if reading.groups[group].kind == "parameter":
-            return [Traced(tape, i) for i in tape.leaves(group, first, count)]
+        if flat.groups[group].kind == "parameter":
+            return [TracedValue(tape, i) for i in tape.leaves(group, first, count)]
         return [TracedNumber(tape, i, float) for i in tape.leaves(group, first, count)]
 
     tracing.depth += 1
     try:
-        values = [v for g in reading.groups if g.kind == "parameter" for v in g.values]
+        values = [v for g in flat.groups if g.kind == "parameter" for v in g.values]
         know_attributes({Value, *map(type, values)})
         traced, made = substitute(arguments, numbers, array)
-        watched = Watched(made)
-        result = _run(function, traced, tape, reading)
+        watched = Copies(made)
+        result = _run(function, traced, tape, flat)
         watched.check()
         leaves, rebuild = flatten_result(result)
         found = Trace(tape, [], [], [], {}, rebuild, isinstance(result, Operators | Condition))
@@ -115,11 +117,11 @@ _PYTHONS_OWN = 1000
 """More objects than Python 3.12 has frozen when it begins, and fewer than a program would."""
 
 
-def _run(function: Traceable, arguments: dict[str, Any], tape: Tape, reading: Reading) -> Any:
+def _run(function: Traceable, arguments: dict[str, Any], tape: Tape, flat: FlatArguments) -> Any:
     """Call the function; once it was refused something, whatever it made of that is refused."""
     with trace_errors() as refusals:
         try:
-            result = function(arguments, tape, reading)
+            result = function(arguments, tape, flat)
         except Exception as error:
             if refusals and not isinstance(error, LiftError):
                 raise refusals[0] from None
@@ -147,7 +149,7 @@ def _name_publicly(error: Exception) -> None:
 
 
 _PUBLIC = {
-    "Traced": "Value",
+    "TracedValue": "Value",
     "TracedNumber": "float",
     "TracedIndex": "numpy.int64",
     "TracedArray": "numpy.ndarray",
@@ -156,7 +158,7 @@ _PUBLIC = {
 }
 
 
-_TRACED = re.compile(r"\bTraced(Number|Index|Array)?\b")
+_TRACED = re.compile(r"\bTraced(Value|Number|Index|Array)\b")
 
 
 class _Tracing(threading.local):

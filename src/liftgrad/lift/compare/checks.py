@@ -20,8 +20,9 @@ import numpy as np
 from liftgrad.copying import copy_value
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
-from liftgrad.lift.call.arguments import flatten_result, substitute
-from liftgrad.lift.call.structure import Kind, LeafGroup
+from liftgrad.lift.call.flatten import substitute
+from liftgrad.lift.call.leaves import LeafGroup, LeafKind
+from liftgrad.lift.call.results import flatten_result
 from liftgrad.lift.capture.tracing import tracing
 from liftgrad.lift.pipeline import Built
 from liftgrad.lift.run.results import samples_of
@@ -196,7 +197,7 @@ def eagerly(
         copied[group] += made
         return made
 
-    def array(group: int, _kind: Kind) -> Any:
+    def array(group: int, _kind: LeafKind) -> Any:
         of_group = groups[group].array
         assert of_group is not None
         usual = of_group.dtype.kind != "f" or of_group.dtype == np.float64
@@ -209,7 +210,7 @@ def eagerly(
         copies, _ = substitute(arguments, leaves, array)
         with np.errstate(all="ignore"), redirect_stdout(StringIO()):
             result = run(copies, {})
-        outcome = Outcome(flat(result))
+        outcome = Outcome(numbers_in(result))
         if differentiated is not None and isinstance(result, Value):
             result.backward()
             outcome.gradients = {i: [v.grad for v in copied[i]] for i in differentiated}
@@ -220,7 +221,7 @@ def eagerly(
             gc.enable()
 
 
-def flat(result: Any) -> list[Any]:
+def numbers_in(result: Any) -> list[Any]:
     """Return the numbers of a result, and what else is in it, one after another."""
     leaves, _ = flatten_result(result)
     items: list[Any] = []

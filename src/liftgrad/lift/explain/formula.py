@@ -7,8 +7,8 @@
     power      = operand ["²" | "^" operand]
     operand    = number | name | call | "(" [name ":="] comparison ")" | "|" comparison "|"
 
-How tightly an operation binds stands in the table of operations, with its notation. A few more
-parentheses than the grammar needs are for the eye: (a / b)·c, a·(-b).
+The precedence of an operation stands in the table of operations, with its notation. A few more
+parentheses than the grammar needs help the eye: (a / b)·c, a·(-b).
 """
 
 import math
@@ -25,12 +25,12 @@ _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """An expression's text, and what whoever puts it into a larger one has to know."""
+    """An expression's text, and what decides its parentheses within a larger one."""
 
     text: str
     precedence: int = _CALL
     open: bool = False
-    """It ends in the body of a Σ, which would take in a factor that follows."""
+    """It ends in the body of a Σ, into which a factor after it would be read."""
     quotient: bool = False
 
     def within(self, least: int) -> str:
@@ -49,8 +49,8 @@ def formula(
     Args:
         expression: of a nest.
         load: gives the text of an access.
-        over: gives the indices of a reduction, such as "k".
-        name: gives a name that a part of the expression is to be introduced by, if any.
+        over: gives the letters of a reduction's indices, such as "k".
+        name: gives the name that introduces a subexpression, if it has one.
 
     """
 
@@ -62,7 +62,7 @@ def formula(
     def plain(x: Expression) -> Text:
         match x:
             case Number(value=value):
-                return number(value)
+                return literal(value)
             case Load(access=access):
                 return load(access)
             case Apply(operation=operation, operands=operands):
@@ -73,14 +73,14 @@ def formula(
     return visit(expression)
 
 
-def number(value: float) -> Text:
+def literal(value: float) -> Text:
     """Return a number's shortest text."""
     text = ops.shortest(value).replace("inf", "∞")
     return Text(text, _PREFIX if math.copysign(1.0, value) < 0.0 else _CALL)
 
 
 def reduced(kind: str, indices: str, body: Text) -> Text:
-    """Return a sum, or the largest, over the indices; just the body where there are none."""
+    """Return a sum or maximum over the indices; the body alone if there are none."""
     if not indices:
         return body
     if kind == "max":
@@ -112,18 +112,18 @@ def applied(operation: Operation, operands: Sequence[Text]) -> Text:
     )
 
 
-def _operand(operation: Operation, x: Text, place: int, last: int) -> str:
-    """Return an operand as it stands beside an operation's sign."""
+def _operand(operation: Operation, x: Text, i: int, last: int) -> str:
+    """Return operand i of 0, ..., last as it stands beside an operation's sign."""
     binds = operation.precedence
     if operation is ops.negate:
         enough = x.precedence >= binds and not x.text.startswith("-")
-    elif place == 0 < last:
-        # Only sums and products are read from the left.
+    elif i == 0 < last:
+        # Only sums and products associate to the left.
         same = x.precedence == binds and binds in (_SUM, _PRODUCT)
         enough = x.precedence > binds or same
         enough &= not (x.open and binds >= _PRODUCT)
         enough &= not (x.quotient and operation is ops.multiply)
-    elif place == 0:
+    elif i == 0:
         enough = x.precedence > binds
     else:
         enough = x.precedence > binds and not _signed(x)

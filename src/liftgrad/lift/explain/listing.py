@@ -10,14 +10,14 @@ _LINES_IN_REPR = 60
 
 @dataclass(frozen=True, slots=True)
 class PrintedLine:
-    """A line: the formula, how far its indices go, and the scalar operations it stands for."""
+    """A line: the formula, the extents of its indices, and the scalar operations it stands for."""
 
     formula: str
     extents: str
     origin: str = ""
 
     def printable(self) -> "PrintedLine":
-        """Return it in signs that standard output has."""
+        """Return the line in characters that standard output can encode."""
         return PrintedLine(*map(printable, (self.formula, self.extents, self.origin)))
 
 
@@ -25,8 +25,8 @@ class PrintedLine:
 class Listing:
     """A printed program; `str()` is all of it, `repr()` its beginning.
 
-    They are for `print`, which fails at a sign that standard output's encoding has not: there Σ is
-    written sum, and → is written ->.
+    Both are for `print`, which fails at characters that standard output's encoding lacks: where it
+    does, Σ is written sum, and → is written ->.
     """
 
     title: str

@@ -61,6 +61,20 @@ def strides(sequence: Indices, extents: Sequence[int]) -> tuple[int, ...] | None
     return tuple(result)
 
 
+def text(offset: int, strides: Sequence[int], letters: Sequence[str]) -> str:
+    """Return a map as text, with a letter for each loop: "4i+k", "s-1", "7-s", "3"."""
+    terms = [
+        (stride, f"{'' if abs(stride) == 1 else abs(stride)}{letter}")
+        for stride, letter in zip(strides, letters, strict=True)
+        if stride
+    ]
+    if offset or not terms:
+        first = bool(terms) and terms[0][0] < 0 < offset
+        terms.insert(0 if first else len(terms), (offset, str(abs(offset))))
+    joined = "".join(f"{'-' if factor < 0 else '+'}{word}" for factor, word in terms)
+    return joined.removeprefix("+")
+
+
 def linear(steps: Sequence[int], extents: Sequence[int]) -> Indices:
     """Return the sequence with these strides over loops of these extents."""
     result = np.zeros(1, np.int64)

@@ -1,20 +1,21 @@
-"""The rolled program: groups of scalar operations of one kind, their operands as index sequences.
+"""Groups: a program as groups of scalar operations of one kind, operands being index sequences.
 
 A group is an array whose elements are computed alike: element e applies the group's operation to
 element `positions[e]` of each operand's group. A sum adds, for each of its operands, a run of
-elements, `positions[offsets[e]:offsets[e + 1]]`. This is the language in which roll and adjoint
-speak: programs are plain data, index sequences are NumPy arrays, and nothing needs to be affine.
+elements, `positions[offsets[e]:offsets[e + 1]]`. `roll`, `adjoint` and an optimiser's update speak
+this language: programs are plain data, index sequences are NumPy arrays, and nothing needs to be
+affine. `text` prints a program, `check` says what is wrong with it.
 
 Groups and views are not changed once made. They are no frozen dataclasses because those take three
 times as long to make, and a chain of operations makes very many.
 
 A batched group has one such array for each sample of a batch whose size is known at run time only.
-A sum that is not batched itself adds up batched operands over the samples, too.
+Sums, and the scatter of a `Put`, that are not batched add up batched operands over the samples.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,14 @@ from liftgrad.ops import Operation
 Indices = NDArray[np.int64]
 
 
+def identity(size: int) -> Indices:
+    """Return the positions 0, 1, 2, ... of all elements of a group, in order."""
+    return np.arange(size, dtype=np.int64)
+
+
 @dataclass(slots=True, eq=False)
 class View:
-    """Elements of a group in some order: `positions[e]` for element e of whoever looks."""
+    """Elements of a group in some order: `positions[e]` for element e of the group that reads."""
 
     group: int
     positions: Indices
@@ -66,7 +72,7 @@ class Constants:
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """How many numbers."""
         return len(self.numbers)
 
 
@@ -142,21 +148,33 @@ class Put:
 Group = Leaf | Constants | Elementwise | Sum | Largest | Take | Put
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rolled:
-    """Groups in order of computation, and the views that are the results."""
+    """Groups in order of computation, and the views that are the function's results."""
 
-    groups: list[Group]
-    outputs: list[View]
-    roles: dict[int, tuple[str, int]] = field(default_factory=dict)
-    """Groups of a gradient that are another's adjoint ("∂"), a part of it ("∂′"), or count those
+    groups: Sequence[Group] = ()
+    outputs: Sequence[View] = ()
+    roles: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    """Groups of a gradient that are another's adjoint ("∂"), a term of it ("∂′"), or count those
     of its uses that are in branches taken ("#")."""
-    tables: dict[int, Indices] = field(default_factory=dict)
+    tables: Mapping[int, Indices] = field(default_factory=dict)
     """For conditions "this element was taken" the table of which one of each row always is."""
 
-    def copy(self) -> "Rolled":
-        """Return a program of the same groups, to which others may be appended."""
-        return Rolled([*self.groups], self.outputs, dict(self.roles), dict(self.tables))
+
+class Builder:
+    """A program to which groups are appended, which leaves the program it starts from as it is.
+
+    Args:
+        program: what it starts from; by default, no groups.
+
+    """
+
+    def __init__(self, program: Rolled | None = None) -> None:
+        program = program or Rolled()
+        self.groups = list(program.groups)
+        self.outputs = program.outputs
+        self.roles = dict(program.roles)
+        self.tables = dict(program.tables)
 
     def add(self, group: Group) -> int:
         """Append a group and return its number."""
@@ -167,9 +185,13 @@ class Rolled:
         """Return a view of `size` elements that are all one number."""
         return View(self.add(Constants(np.array([number]))), np.zeros(size, np.int64))
 
+    def program(self) -> Rolled:
+        """Return the program with all groups appended so far."""
+        return Rolled(tuple(self.groups), self.outputs, dict(self.roles), dict(self.tables))
+
 
 def views(group: Group) -> Iterator[View | Runs]:
-    """Yield a group's operands."""
+    """Yield what a group reads."""
     match group:
         case Elementwise(operands=operands):
             yield from operands
@@ -183,3 +205,5 @@ def views(group: Group) -> Iterator[View | Runs]:
             yield index
         case Leaf() | Constants():
             pass
+        case _:
+            assert_never(group)

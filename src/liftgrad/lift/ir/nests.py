@@ -1,14 +1,15 @@
-"""The tensor program: loop nests over affine index maps, ready to become kernels.
+"""Nests: a program as loop nests over affine index maps, ready to become kernels.
 
     out[affine(rows)] (+)= body,    body = numbers, loads, operations, and reductions Σ_k body
 
 An access's position is offset + Σ stride_d · index_d over the nest's rows and, inside a reduction,
 over the reduction's own dimensions. What is not affine is looked up in a table of positions.
+`text` prints a program, `check` says what is wrong with it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ class Buffer:
     group: int
     """The group of the rolled program whose numbers these are."""
     layout: NDArray[np.int64] | None = None
-    """Where each element of the group is kept; None: in order."""
+    """The position in memory of each element of the group; None: in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Access:
     offset: int
     strides: tuple[int, ...]
     table: int | None = None
-    """The number of a table of positions; offset and strides are then places in that table."""
+    """The number of a table of positions; offset and strides then give a position in that table."""
     index: "Access | None" = None
     """A run-time index: `step` times its value is added to the position."""
     step: int = 0
@@ -95,11 +96,13 @@ class Nest:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Nests in order, the memory they work on and the tables they look positions up in."""
+    """Nests in order, the buffers they work on and the tables they look positions up in."""
 
     buffers: tuple[Buffer, ...]
     tables: tuple[NDArray[np.int64], ...]
     nests: tuple[Nest, ...]
+    outputs: frozenset[int]
+    """The buffers that hold outputs: those that are read when all nests have run."""
 
 
 def loads(expression: Expression) -> Iterator[Access]:
@@ -116,3 +119,5 @@ def loads(expression: Expression) -> Iterator[Access]:
             yield from loads(body)
         case Number():
             pass
+        case _:
+            assert_never(expression)

@@ -1,117 +1,66 @@
-"""Where a kernel's accesses lie in memory, and the instructions that read and write there."""
+"""Where a kernel's accesses lie in memory: how positions are computed, read and written."""
 
 from collections.abc import Sequence
 
 from liftgrad.lift.ir.nests import Access, Buffer, Nest
-from liftgrad.lift.kernels.instructions import Instructions
-from liftgrad.lift.kernels.target import Target
+from liftgrad.lift.kernels.block import Block
 from liftgrad.lift.kernels.tiling import Dimension, Point, Strides
+from liftgrad.lift.kernels.writer import Element, VectorWriter, Writer
 
 
-class Memory(Instructions):
-    """Reads and writes accesses at points of a block, masked at its ends."""
+class Accesses:
+    """Reads and writes a nest's accesses at points of a block."""
 
-    def __init__(self, nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str) -> None:
-        super().__init__(target, dtype)
-        self.nest, self.buffers = nest, buffers
+    def __init__(
+        self,
+        nest: Nest,
+        buffers: Sequence[Buffer],
+        write: Writer,
+        vectors: VectorWriter | None,
+        block: Block,
+    ) -> None:
+        self.buffers, self.write, self.vectors, self.block = buffers, write, vectors, block
         self.strides = Strides(nest, buffers)
-        self.accesses: list[Access] = []
+        self.numbered: list[Access] = []
+        """The accesses in the order of the kernel's arguments."""
         self.tables: list[int] = []
-        self.base: dict[Dimension, str] = {}
-        """The block's corner along each dimension: an i64 value."""
-        self.masks: dict[tuple[Dimension, int], str] = {}
-        """Which lanes of a vector count, where not all do."""
-
-    def mask(self, dimension: Dimension, shift: int, lanes: int) -> None:
-        """Switch off the lanes of the vector at `shift` from lane `lanes` on."""
-        if lanes < self.width:
-            bits = ", ".join(f"i1 {'true' if i < lanes else 'false'}" for i in range(self.width))
-            self.masks[dimension, shift] = f"<{bits}>"
-
-    def runtime_mask(self, index: str) -> str:
-        """Return which lanes of a vector of samples at an index exist."""
-        left = self.emit(f"sub i64 %n, {index}")
-        kind = f"<{self.width} x i64>"
-        first = self.emit(f"insertelement {kind} poison, i64 {left}, i64 0")
-        zeros = f"<{self.width} x i32> zeroinitializer"
-        spread = self.emit(f"shufflevector {kind} {first}, {kind} poison, {zeros}")
-        lanes = ", ".join(f"i64 {i}" for i in range(self.width))
-        return self.emit(f"icmp slt {kind} <{lanes}>, {spread}")
-
-    def mask_of(self, point: Point) -> str | None:
-        """Return the mask of the vector at a point, or None where all lanes count."""
-        for entry in point:
-            if entry[0] == self.vector and entry in self.masks:
-                return self.masks[entry]
-        return None
-
-    def mask_of_lanes(self, point: Point) -> str:
-        """Return the mask of the vector at a point, spelt out where all lanes count."""
-        return self.mask_of(point) or "splat (i1 true)"
+        """The tables in that order."""
 
     def load(self, access: Access, point: Point) -> str:
         """Return the number, or the vector of numbers, that an access reads at a point."""
         point = self.shifts(access, point)
-        return self.once(
-            ("load", access, point, self.vector), lambda: self.load_anew(access, point)
+        return self.block.once(
+            ("load", access, point, self.block.vector), lambda: self._load(access, point)
         )
 
-    def load_anew(self, access: Access, point: Point) -> str:
-        """Emit a load, a masked one at a block's end, or a gather where neighbours are apart."""
-        kind, element = self.type(self.element(access)), self.element(access)
-        along = 0 if self.vector is None else self.strides.along(access, self.vector)
-        if along == 0:
-            address = self.address(access, point)
-            value = self.emit(f"load {element}, ptr {address}, align {self.alignment(element)}")
-            return self.splat(element, value)
-        mask = self.mask_of(point)
-        if along == 1:
-            address = self.address(access, point)
-            alignment = self.alignment(element)
-            if mask is None:
-                return self.emit(f"load {kind}, ptr {address}, align {alignment}")
-            masks = f"<{self.width} x i1> {mask}"
-            short = "i64" if element == "i64" else ""
-            return self.emit(
-                f"call {kind} @llvm.masked.load.{self.suffix(short)}.p0"
-                f"(ptr align {alignment} {address}, {masks}, {kind} zeroinitializer)"
-            )
-        addresses = self.addresses(access, point)
-        masks = f"<{self.width} x i1> {mask or 'splat (i1 true)'}"
-        pointers = f"<{self.width} x ptr>"
-        short = "i64" if element == "i64" else ""
-        return self.emit(
-            f"call {kind} @llvm.masked.gather.{self.suffix(short)}.v{self.width}p0"
-            f"({pointers} align {self.alignment(element)} {addresses}, {masks}, "
-            f"{kind} zeroinitializer)"
-        )
+    def _load(self, access: Access, point: Point) -> str:
+        element, vector = self._element(access), self.block.vector
+        if vector is None:
+            return self.write.load(element, self._address(access, point))
+        assert self.vectors is not None
+        stride = self.strides.along(access, vector)
+        if stride == 0:
+            value = self.write.load(element, self._address(access, point))
+            return self.vectors.spread(element, value)
+        mask = self.block.mask(point)
+        if stride == 1:
+            return self.vectors.load(element, self._address(access, point), mask)
+        pointer, positions = self._positions(access, point)
+        return self.vectors.gather(element, pointer, positions, mask)
 
     def store(self, access: Access, point: Point, value: str) -> None:
-        """Emit a store, a masked one at the end of a block, or a scatter."""
-        kind = self.type(self.scalar)
-        along = 0 if self.vector is None else self.strides.along(access, self.vector)
-        alignment = self.alignment(self.scalar)
-        mask = self.mask_of(point)
-        if self.vector is None or along == 1:
-            address = self.address(access, point)
-            if mask is None or self.vector is None:
-                self.lines.append(f"  store {kind} {value}, ptr {address}, align {alignment}")
-            else:
-                self.lines.append(
-                    f"  call void @llvm.masked.store.{self.suffix()}.p0({kind} {value}, "
-                    f"ptr align {alignment} {address}, <{self.width} x i1> {mask})"
-                )
+        """Write a number, or a vector of numbers, where an access lies at a point."""
+        vector = self.block.vector
+        if vector is None:
+            self.write.store(self._address(access, point), value)
             return
-        addresses = self.addresses(access, point)
-        self.lines.append(
-            f"  call void @llvm.masked.scatter.{self.suffix()}.v{self.width}p0({kind} {value}, "
-            f"<{self.width} x ptr> align {alignment} {addresses}, "
-            f"<{self.width} x i1> {mask or 'splat (i1 true)'})"
-        )
-
-    def sample(self) -> Dimension:
-        """Return the dimension of samples that is running."""
-        return ("sample", 1) if ("sample", 1) in self.base else ("sample", 0)
+        assert self.vectors is not None
+        mask = self.block.mask(point)
+        if self.strides.along(access, vector) == 1:
+            self.vectors.store(self._address(access, point), value, mask)
+            return
+        pointer, positions = self._positions(access, point)
+        self.vectors.scatter(pointer, positions, value, mask)
 
     def shifts(self, access: Access, point: Point) -> Point:
         """Return the part of a point on which an access depends."""
@@ -124,104 +73,106 @@ class Memory(Instructions):
         )
         return tuple(sorted({*own, *inner}))
 
-    def argument(self, access: Access) -> int:
-        """Return an access's place among the kernel's arguments."""
-        if access not in self.accesses:
-            self.accesses.append(access)
-        return self.accesses.index(access)
+    def _element(self, access: Access) -> Element:
+        return "index" if self.buffers[access.buffer].role == "index" else "number"
 
-    def table(self, number: int) -> str:
+    def _argument(self, access: Access) -> int:
+        """Return an access's number among the kernel's arguments."""
+        if access not in self.numbered:
+            self.numbered.append(access)
+        return self.numbered.index(access)
+
+    def _table(self, table: int) -> str:
         """Return a table's address."""
-        if number not in self.tables:
-            self.tables.append(number)
-        return f"%t{self.tables.index(number)}"
+        if table not in self.tables:
+            self.tables.append(table)
+        return self.write.table(self.tables.index(table))
 
-    def place(self, access: Access, point: Point) -> tuple[str, str]:
-        """Return (constant pointer, i64 position behind it) of the first lane of an access."""
-        number = self.argument(access)
-        shift = dict(point)
-        terms = []
-        constant = 0
-        for dimension, stride in self.strides.steps(access).items():
-            terms.append((self.base[dimension], stride))
-            constant += stride * shift.get(dimension, 0)
-        position = self.weighted(terms)
-        if constant:
-            position = self.once(
-                ("plus", position, constant), lambda: self.emit(f"add i64 {position}, {constant}")
-            )
-        return f"%p{number}", position
+    # --- one position ------------------------------------------------------------------------
 
-    def element(self, access: Access) -> str:
-        """Return the type of the numbers that an access reads."""
-        return "i64" if self.buffers[access.buffer].role == "index" else self.scalar
-
-    def alignment(self, element: str) -> int:
-        """Return how numbers of a type are aligned, in bytes."""
-        return 4 if element == "float" else 8
-
-    def address(self, access: Access, point: Point) -> str:
+    def _address(self, access: Access, point: Point) -> str:
         """Return the address of an access that is one number, or a vector of neighbours."""
-        pointer, position = self.place(access, point)
-        element = self.element(access)
-        saved, self.vector = self.vector, None
+        pointer, position = self._affine(access, point)
+        element = self._element(access)
+        vector, self.block.vector = self.block.vector, None
         if access.table is not None:
             if access.index is not None:
-                position = self.plus(position, self.load(access.index, point))
-            table = self.table(access.table)
-            slot = self.emit(f"getelementptr i64, ptr {table}, i64 {position}")
-            position = self.emit(f"load i64, ptr {slot}, align 8")
+                position = self._plus(position, self.load(access.index, point))
+            table = self._table(access.table)
+            position = self.write.load("index", self.write.address("index", table, position))
         elif access.index is not None:
             chosen = self.load(access.index, point)
-            position = self.plus(position, self.emit(f"mul nsw i64 {chosen}, {access.step}"))
+            position = self._plus(position, self.write.times(chosen, str(access.step)))
         if self.strides.batched(access):
-            number = self.argument(access)
-            position = self.emit(f"mul nsw i64 {position}, %ld{number}")
-            position = self.plus(position, self.sample_index(point))
-        self.vector = saved
-        if position == "0":
-            return pointer
-        return self.once(
-            ("address", pointer, position),
-            lambda: self.emit(f"getelementptr {element}, ptr {pointer}, i64 {position}"),
+            if position != "0":
+                distance = self.write.distance(self._argument(access))
+                position = self.write.times(position, distance)
+            position = self._plus(position, self._sample(point))
+        self.block.vector = vector
+        return self.block.once(
+            ("address", pointer, position), lambda: self.write.address(element, pointer, position)
         )
 
-    def sample_index(self, point: Point) -> str:
-        """Return the number of the sample at a point."""
-        dimension = self.sample()
-        shift = dict(point).get(dimension, 0)
-        base = self.base[dimension]
-        return base if not shift else self.plus(base, str(shift))
+    def _affine(self, access: Access, point: Point) -> tuple[str, str]:
+        """Return an access's pointer and the position behind it that its strides give."""
+        pointer = self.write.pointer(self._argument(access))
+        shift = dict(point)
+        position, constant = "0", 0
+        for dimension, stride in self.strides.steps(access).items():
+            constant += stride * shift.get(dimension, 0)
+            index = self.block.corner[dimension]
+            if index == "0":
+                continue
+            term = index
+            if stride != 1:
+                term = self.block.once(
+                    ("times", index, stride),
+                    lambda i=index, s=stride: self.write.times(i, str(s)),  # type: ignore[misc]
+                )
+            position = self._plus_once(position, term)
+        return pointer, self._plus_once(position, str(constant))
 
-    def addresses(self, access: Access, point: Point) -> str:
-        """Return a vector of addresses, one for each lane along the vector's dimension."""
-        assert self.vector is not None
-        pointer, position = self.place(access, point)
-        element, wide = self.element(access), f"<{self.width} x i64>"
-        positions = self.splat("i64", position)
-        stride = self.strides.steps(access).get(self.vector, 0)
+    def _plus(self, a: str, b: str) -> str:
+        """Return the sum of two positions."""
+        return b if a == "0" else a if b == "0" else self.write.plus(a, b)
+
+    def _plus_once(self, a: str, b: str) -> str:
+        """Return the same, computed once within a block."""
+        return self.block.once(("plus", a, b), lambda: self._plus(a, b))
+
+    def _sample(self, point: Point) -> str:
+        """Return the number of the sample at a point."""
+        dimension = self._samples()
+        return self._plus(self.block.corner[dimension], str(dict(point).get(dimension, 0)))
+
+    def _samples(self) -> Dimension:
+        """Return the dimension of samples that is running."""
+        return ("sample", 1) if ("sample", 1) in self.block.corner else ("sample", 0)
+
+    # --- a vector of positions ---------------------------------------------------------------
+
+    def _positions(self, access: Access, point: Point) -> tuple[str, str]:
+        """Return an access's pointer and the positions behind it, one for each lane."""
+        vector, vectors = self.block.vector, self.vectors
+        assert vector is not None
+        assert vectors is not None
+        pointer, position = self._affine(access, point)
+        positions = vectors.spread("index", position)
+        stride = self.strides.steps(access).get(vector, 0)
         if stride:
-            lanes = ", ".join(f"i64 {i * stride}" for i in range(self.width))
-            positions = self.emit(f"add {wide} {positions}, <{lanes}>")
+            positions = vectors.plus(positions, vectors.ramp(stride))
         if access.index is not None:
             chosen = self.load(access.index, point)
             if access.table is None:
-                chosen = self.emit(f"mul {wide} {chosen}, splat (i64 {access.step})")
-            positions = self.emit(f"add {wide} {positions}, {chosen}")
+                chosen = vectors.times(chosen, str(access.step))
+            positions = vectors.plus(positions, chosen)
         if access.table is not None:
-            table = self.table(access.table)
-            slots = self.emit(f"getelementptr i64, ptr {table}, {wide} {positions}")
-            everywhere = f"<{self.width} x i1> {self.mask_of_lanes(point)}"
-            positions = self.emit(
-                f"call {wide} @llvm.masked.gather.v{self.width}i64.v{self.width}p0"
-                f"(<{self.width} x ptr> align 8 {slots}, {everywhere}, {wide} zeroinitializer)"
-            )
+            table = self._table(access.table)
+            positions = vectors.gather("index", table, positions, self.block.mask(point))
         if self.strides.batched(access):
-            distance = self.splat("i64", f"%ld{self.argument(access)}")
-            positions = self.emit(f"mul {wide} {positions}, {distance}")
-            index = self.splat("i64", self.sample_index(point))
-            positions = self.emit(f"add {wide} {positions}, {index}")
-            if self.vector[0] == "sample":
-                lanes = ", ".join(f"i64 {i}" for i in range(self.width))
-                positions = self.emit(f"add {wide} {positions}, <{lanes}>")
-        return self.emit(f"getelementptr {element}, ptr {pointer}, {wide} {positions}")
+            distance = self.write.distance(self._argument(access))
+            positions = vectors.times(positions, distance)
+            positions = vectors.plus(positions, vectors.spread("index", self._sample(point)))
+            if vector[0] == "sample":
+                positions = vectors.plus(positions, vectors.ramp(1))
+        return pointer, positions

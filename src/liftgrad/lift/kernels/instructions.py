@@ -1,209 +1,212 @@
-"""The text of a kernel as it grows: instructions on scalars, and on vectors of one width."""
+"""LLVM IR text as it grows, and arithmetic on vectors that writes itself as such text."""
 
-import re
+import math
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
+from liftgrad.lift.kernels.coefficients import DOUBLE, FLOAT, Format
 
-from liftgrad import ops
-from liftgrad.composition import forward_of
-from liftgrad.entries import PLACEHOLDER
-from liftgrad.errors import LiftError
-from liftgrad.lift.kernels import vector_math
-from liftgrad.lift.kernels.target import Target
+
+def type_of(element: str, lanes: int) -> str:
+    """Return the type of a value, which is a vector if it has more than one lane.
+
+    >>> type_of("double", 1), type_of("i64", 8)
+    ('double', '<8 x i64>')
+    """
+    return element if lanes == 1 else f"<{lanes} x {element}>"
+
+
+def suffix(element: str, lanes: int) -> str:
+    """Return the ending of an intrinsic's name for values of a type."""
+    short = {"double": "f64", "float": "f32"}.get(element, element)
+    return short if lanes == 1 else f"v{lanes}{short}"
+
+
+def literal(value: float, element: str, lanes: int) -> str:
+    """Return a number or an integer, rounded to its type, in every lane."""
+    text = f"{value}"
+    if element in {"double", "float"}:
+        text = f"0x{DOUBLE.bits(rounded(value, element)):016X}"
+    return text if lanes == 1 else f"splat ({element} {text})"
+
+
+def rounded(value: float, element: str) -> float:
+    """Return a number rounded to a floating-point type."""
+    if element == "double":
+        return value
+    try:
+        return float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 class Instructions:
-    """Appends instructions to a kernel's text; each method returns the name of the result."""
+    """Appends instructions to a function's text; each method returns the name of the result."""
 
-    def __init__(self, target: Target, dtype: str) -> None:
-        self.target, self.dtype = target, dtype
-        self.scalar = "double" if dtype == "float64" else "float"
-        self.width = target.lanes(dtype)
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self.count = 0
-        self.functions: set[tuple[str, int, str]] = set()
-        """(name, width, dtype) of the vector mathematics that is called."""
-        self.memo: dict[object, str] = {}
-        """What the block at hand has computed."""
-        self.vector: tuple[str, int] | None = None
-        """The dimension along which values are vectors at present; None: they are scalars."""
 
     def emit(self, instruction: str) -> str:
-        """Append an instruction; return the name of its result."""
+        """Append an instruction that has a result."""
         self.count += 1
         name = f"%v{self.count}"
         self.lines.append(f"  {name} = {instruction}")
         return name
 
-    def once(self, key: object, instruction: Callable[[], str]) -> str:
-        """Return the value for a key, made on first use within the block."""
-        if key not in self.memo:
-            self.memo[key] = instruction()
-        return self.memo[key]
 
-    def loop(
-        self,
-        start: str,
-        stop: str,
-        step: int,
-        carried: list[tuple[str, str]],
-        body: Callable[[str, list[str]], list[str]],
-    ) -> list[str]:
-        """Emit a loop with values carried through it, as (type, initial value); return the last."""
-        self.count += 1
-        label = f"l{self.count}"
-        entry = f"{label}.entry"
-        self.lines += [f"  br label %{entry}", f"{entry}:", f"  br label %{label}", f"{label}:"]
-        head = len(self.lines)
-        index = f"%i{self.count}"
-        names = [f"%c{self.count}.{j}" for j in range(len(carried))]
-        inside = self.emit(f"icmp slt i64 {index}, {stop}")
-        self.lines += [f"  br i1 {inside}, label %{label}.body, label %{label}.exit"]
-        self.lines += [f"{label}.body:"]
-        saved, self.memo = self.memo, dict(self.memo)
-        results = body(index, names)
-        self.memo = saved
-        following = self.emit(f"add nuw nsw i64 {index}, {step}")
-        self.lines += [f"  br label %{label}.latch", f"{label}.latch:", f"  br label %{label}"]
-        self.lines += [f"{label}.exit:"]
-        phis = [f"  {index} = phi i64 [ {start}, %{entry} ], [ {following}, %{label}.latch ]"]
-        for name, (kind, initial), result in zip(names, carried, results, strict=True):
-            phis.append(
-                f"  {name} = phi {kind} [ {initial}, %{entry} ], [ {result}, %{label}.latch ]"
-            )
-        self.lines[head:head] = phis
-        return names
+class Body(Instructions):
+    """The body of a function on vectors of one width.
 
-    @property
-    def lanes(self) -> int:
-        """How many lanes values have at present."""
-        return 1 if self.vector is None else self.width
+    Args:
+        width: the lanes of a vector; 1: the function is one on scalars.
+        fma: whether the processor multiplies and adds in one instruction.
+
+    """
+
+    def __init__(self, width: int, *, fma: bool) -> None:
+        super().__init__()
+        self.width, self.fma = width, fma
 
     def type(self, element: str) -> str:
-        """Return the type of values whose elements are of a type."""
-        return element if self.vector is None else f"<{self.width} x {element}>"
+        """Return the type of a vector of elements."""
+        return type_of(element, self.width)
 
-    def suffix(self, element: str = "") -> str:
-        """Return the ending of an intrinsic's name for values of a type."""
-        short = element or ("f64" if self.dtype == "float64" else "f32")
-        return short if self.vector is None else f"v{self.width}{short}"
+    def vector(self, element: str, instruction: str) -> "Vector":
+        """Append an instruction whose result is a vector."""
+        return Vector(self, self.emit(instruction), element)
 
-    def splat(self, element: str, value: str) -> str:
-        """Return a scalar in every lane."""
-        if self.vector is None:
-            return value
-        kind = self.type(element)
-        first = self.emit(f"insertelement {kind} poison, {element} {value}, i64 0")
-        zeros = f"<{self.width} x i32> zeroinitializer"
-        return self.emit(f"shufflevector {kind} {first}, {kind} poison, {zeros}")
 
-    def literal(self, value: float) -> str:
-        """Return a number as an operand, rounded to the dtype."""
-        if self.dtype == "float32":
-            with np.errstate(over="ignore"):
-                value = float(np.float32(value))
-        text = f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-        return text if self.vector is None else f"splat ({self.scalar} {text})"
+Operator = Callable[["Vector", "Operand"], "Vector"]
 
-    def plus(self, a: str, b: str) -> str:
-        """Return the sum of two integers, either of which may be "0"."""
-        return b if a == "0" else a if b == "0" else self.emit(f"add nsw i64 {a}, {b}")
 
-    def weighted(self, terms: list[tuple[str, int]]) -> str:
-        """Return a sum of integers, each times its stride."""
-        total = "0"
-        for value, stride in terms:
-            if value == "0":
-                continue
-            part = self.once(
-                ("times", value, stride),
-                lambda v=value, s=stride: v if s == 1 else self.emit(f"mul nsw i64 {v}, {s}"),  # type: ignore[misc]
-            )
-            before = total
-            total = (
-                part
-                if before == "0"
-                else self.once(
-                    ("plus", before, part),
-                    lambda b=before, p=part: self.emit(f"add nsw i64 {b}, {p}"),  # type: ignore[misc]
-                )
-            )
-        return total
+def _operator(integers: str, numbers: str, result: str = "") -> Operator:
+    """Return the method that appends the instruction for integers or for numbers."""
+    return lambda x, y: x.apply(numbers if x.is_number else integers, y, result=result)
 
-    def apply(self, operation: ops.Operation, operands: Sequence[str]) -> str:
-        """Return an operation's result, by its template or by what it is composed of."""
-        if operation.parameter is not None:
-            return self.power(operands[0], operation.parameter)
-        if not operation.llvm:
-            return forward_of(operation).evaluate(operands, self.apply, self.literal)[0]
-        results: list[str] = []
 
-        def fill(found: re.Match[str]) -> str:
-            word = found[1]
-            if found[0].startswith("@"):
-                return self.function(word)
-            if word in words:
-                return words[word]
-            if word.removeprefix("-").isdecimal():
-                index = int(word)
-                return operands[index] if word[0] != "-" else results[index]
-            return self.literal(float(word))
+@dataclass(frozen=True, slots=True, eq=False)
+class Vector:
+    """A vector in a function's body; arithmetic on it appends instructions."""
 
-        words = self.words()
-        for line in operation.llvm:
-            results += [self.emit(PLACEHOLDER.sub(fill, line))]
-        return results[-1]
+    body: Body
+    name: str
+    element: str
 
-    def words(self) -> dict[str, str]:
-        """Return what the words of a template stand for."""
-        return {
-            "T": self.type(self.scalar),
-            "I": self.type("i64"),
-            "t": self.suffix(),
-            "mask": self.type("i1"),
-            "true": "true" if self.vector is None else "splat (i1 true)",
-        }
+    @property
+    def type(self) -> str:
+        """The LLVM type of this vector."""
+        return self.body.type(self.element)
 
-    def function(self, name: str) -> str:
-        """Return the name of a function of vector mathematics, which the kernel needs then."""
-        self.functions.add((name, self.lanes, self.dtype))
-        return vector_math.symbol(name, self.lanes, self.dtype)
+    @property
+    def is_number(self) -> bool:
+        """Whether the elements are floating-point numbers."""
+        return self.element in {"double", "float"}
 
-    def power(self, x: str, exponent: float) -> str:
-        """Return x**exponent; small whole exponents multiply, as LLVM's powi does."""
-        kind = self.type(self.scalar)
-        one = self.literal(1.0)
-        if exponent == int(exponent) if abs(exponent) <= 4.0 else False:
-            result = one
-            for _ in range(abs(int(exponent))):
-                result = x if result == one else self.emit(f"fmul {kind} {result}, {x}")
-            return result if exponent >= 0 else self.emit(f"fdiv {kind} {one}, {result}")
-        if abs(exponent) == 0.5:
-            # pow, unlike sqrt, takes -inf to inf and -0 to 0.
-            positive = self.emit(f"fadd {kind} {x}, {self.literal(0.0)}")
-            root = self.emit(f"call {kind} @llvm.sqrt.{self.suffix()}({kind} {positive})")
-            infinite = self.literal(float("inf"))
-            below = self.emit(f"fcmp oeq {kind} {x}, {self.literal(float('-inf'))}")
-            root = self.emit(f"select {self.type('i1')} {below}, {kind} {infinite}, {kind} {root}")
-            return root if exponent > 0 else self.emit(f"fdiv {kind} {one}, {root}")
-        return self.emit(
-            f"call {kind} {self.function('power')}({kind} {x}, {kind} {self.literal(exponent)})"
+    @property
+    def format(self) -> Format:
+        """The floating-point format of the elements, or of integers as wide."""
+        return FLOAT if self.element in {"float", "i32"} else DOUBLE
+
+    def like(self, x: "Operand") -> "Vector":
+        """Return a number as a vector of this type, with the number in every lane."""
+        if isinstance(x, Vector):
+            return x
+        return Vector(self.body, literal(x, self.element, self.body.width), self.element)
+
+    def apply(self, instruction: str, *others: "Operand", result: str = "") -> "Vector":
+        """Append an instruction on this and other vectors of the same type."""
+        operands = ", ".join(self.like(x).name for x in (self, *others))
+        return self.body.vector(result or self.element, f"{instruction} {self.type} {operands}")
+
+    def intrinsic(self, name: str, *others: "Operand") -> "Vector":
+        """Append a call of LLVM's intrinsic on this and other vectors of the same type."""
+        operands = ", ".join(f"{self.type} {self.like(x).name}" for x in (self, *others))
+        overload = suffix(self.element, self.body.width)
+        return self.body.vector(
+            self.element, f"call {self.type} @llvm.{name}.{overload}({operands})"
         )
 
+    def cast(self, instruction: str, element: str) -> "Vector":
+        """Append a conversion to a vector of other elements."""
+        target = self.body.type(element)
+        return self.body.vector(element, f"{instruction} {self.type} {self.name} to {target}")
 
-def check(operation: ops.Operation) -> None:
-    """Raise LiftError if instructions cannot be had from an operation's entry."""
-    called = {x[1] for x in PLACEHOLDER.finditer(" ".join(operation.llvm)) if x[0][0] == "@"}
-    for name in called - vector_math.FUNCTIONS:
-        raise LiftError(
-            f"the entry of the operation {operation.name!r} calls @{{{name}}}, which is no "
-            "function of vector mathematics; write it in lift/kernels/vector_math.py."
-        )
-    if not operation.llvm and operation.arity is not None:
-        forward_of(operation)
+    def bits(self) -> "Vector":
+        """Return the integers that represent these numbers."""
+        return self.cast("bitcast", self.format.integer)
+
+    def number(self) -> "Vector":
+        """Return the numbers that these integers represent."""
+        return self.cast("bitcast", self.format.element)
+
+    __add__ = _operator("add", "fadd")
+    __sub__ = _operator("sub", "fsub")
+    __mul__ = _operator("mul", "fmul")
+    __truediv__ = _operator("", "fdiv")
+    __and__ = _operator("and", "")
+    __or__ = _operator("or", "")
+    __xor__ = _operator("xor", "")
+    __lshift__ = _operator("shl", "")
+    __rshift__ = _operator("lshr", "")
+    # False for nan.
+    __lt__ = _operator("icmp slt", "fcmp olt", "i1")
+    __gt__ = _operator("icmp sgt", "fcmp ogt", "i1")
+    equals = _operator("icmp eq", "fcmp oeq", "i1")
+
+    def __rsub__(self, other: float) -> "Vector":
+        return self.like(other) - self
+
+    def __neg__(self) -> "Vector":
+        return self.apply("fneg")
+
+    def __abs__(self) -> "Vector":
+        return self.intrinsic("fabs")
 
 
-for _operation in ops.OPERATIONS.values():
-    check(_operation)
+Operand = Vector | float
+
+
+def where(mask: Vector, x: Operand, y: Operand) -> Vector:
+    """Return x in the lanes where the mask is set, y elsewhere; one of them is a vector."""
+    typed = x if isinstance(x, Vector) else y
+    assert isinstance(typed, Vector)
+    choices = ", ".join(f"{typed.type} {typed.like(z).name}" for z in (x, y))
+    return mask.body.vector(typed.element, f"select {mask.type} {mask.name}, {choices}")
+
+
+def multiply_add(x: Vector, y: Operand, z: Operand) -> Vector:
+    """Return x y + z, rounded once where the processor can."""
+    return x.intrinsic("fma", y, z) if x.body.fma else x * y + z
+
+
+def polynomial(x: Vector, coefficients: Sequence[float]) -> Vector:
+    """Return the polynomial in x by Horner's rule, the lowest coefficient first."""
+    result = x.like(coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        result = multiply_add(result, x, coefficient)
+    return result
+
+
+def two_sum(x: Vector, y: Operand) -> tuple[Vector, Vector]:
+    """Return x + y and its rounding error (Knuth)."""
+    total = x + y
+    part = total - x
+    return total, (x - (total - part)) + (x.like(y) - part)
+
+
+def fast_two_sum(x: Vector, y: Operand) -> tuple[Vector, Vector]:
+    """Return x + y and its rounding error, if |x| >= |y| or x = 0 (Dekker)."""
+    total = x + y
+    return total, x.like(y) - (total - x)
+
+
+def two_product(x: Vector, y: Operand) -> tuple[Vector, Vector]:
+    """Return x y of doubles and its rounding error, from their halves if need be (Dekker)."""
+    product = x * y
+    if x.body.fma:
+        return product, multiply_add(x, y, -product)
+    halves = [(z.bits() & -(1 << 27)).number() for z in (x, x.like(y))]
+    (a, b), (c, d) = (halves[0], x - halves[0]), (halves[1], x.like(y) - halves[1])
+    return product, (a * c - product) + a * d + b * c + b * d

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from liftgrad.lift.ir.nests import Access, Apply, Buffer, Expression, Nest, Reduce, loads
-from liftgrad.lift.kernels.target import Target
 
 Dimension = tuple[str, int]
 """("row", d), ("reduced", d), ("sample", 0) of the rows or ("sample", 1) of a reduction."""
@@ -52,10 +51,10 @@ class Strides:
 
 
 def tiling(
-    nest: Nest, strides: Strides, extents: Mapping[Dimension, int], target: Target, width: int
+    nest: Nest, strides: Strides, extents: Mapping[Dimension, int], width: int, registers: int
 ) -> Tiling:
     """Choose the dimension of the vectors, which have `width` lanes, and the tiles around it."""
-    return _Chooser(nest, strides, extents, target, width).plan()
+    return _Chooser(nest, strides, extents, width, registers).plan()
 
 
 def vector_of(
@@ -78,11 +77,11 @@ class _Chooser:
         nest: Nest,
         strides: Strides,
         extents: Mapping[Dimension, int],
-        target: Target,
         width: int,
+        registers: int,
     ) -> None:
         self.nest, self.strides, self.extents = nest, strides, extents
-        self.target, self.width = target, width
+        self.width, self.registers = width, registers
 
     def plan(self) -> Tiling:
         """Choose the dimension of the vectors and the tiles around it."""
@@ -127,7 +126,7 @@ class _Chooser:
 
     def tile(self, vector: Dimension, reductions: list[Reduce]) -> Tiling:
         """Tile around vectors along a dimension of the rows."""
-        wide = self.target.registers >= 32
+        wide = self.registers >= 32
         if not reductions:
             return Tiling(vector, {vector: self.fitting(vector, 2)})
         vectors = self.fitting(vector, 2)
@@ -156,7 +155,7 @@ class _Chooser:
         """Tile the rows around a reduction that runs in vectors."""
         rows = [d for d, e in self.extents.items() if e != SAMPLES and e > 1]
         rows.sort(key=lambda d: -self.extents[d])
-        limit = 4 if self.target.registers >= 32 else 2
+        limit = 4 if self.registers >= 32 else 2
         plan = Tiling(("reduced", 0))
         for d in rows[:2]:
             plan.tiles[d] = min(self.extents[d], limit)

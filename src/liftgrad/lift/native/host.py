@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.forks import waited_for
+from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.lift.kernels.target import Target
 from liftgrad.lift.native.cache import KernelCache
 from liftgrad.lift.native.machine_code import MachineCode
@@ -38,7 +38,7 @@ def machine_code() -> MachineCode | None:
         return _machine_code(int(chosen) if chosen else None)
 
 
-_loading = waited_for()
+_loading = fork_safe_lock()
 
 
 @lru_cache

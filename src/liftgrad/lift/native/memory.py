@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.ir.nests import Buffer, Program
-from liftgrad.lift.kernels.emitter import kernel
+from liftgrad.lift.kernels.llvm import kernel
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.machine_code import MachineCode
 

@@ -1,22 +1,27 @@
 """Adjoint: reverse mode on the rolled program, in the rolled program's own language.
 
 The derivative rules of the table of operations run on symbols whose operations append groups.
-An operand's adjoint is a sum, for each of its elements, over all places that read the element:
-the index sequence of the operand turned around. No scatter is needed, and since the result is a
-rolled program again, derivatives of derivatives are, too.
+An operand's adjoint is a sum, for each of its elements, over all positions that read the element:
+the operand's index sequence turned around. No scatter is needed, and since the result is a rolled
+program again, derivatives of derivatives are, too.
 
 A recorded program computes both branches of a `where`. In a branch not taken the adjoint is zero,
 but zero times an infinite derivative is nan; so a condition travels with adjoints that went through
 a `where`, and selects zero after each rule in the branch, as if the branch had not been computed.
+
+Invariant: the program's own groups stay as they are, at the head of the result; the groups of the
+gradient follow them, and `roles` says of which group they are the adjoint.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import assert_never
 
 import numpy as np
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import (
+    Builder,
     Constants,
     Elementwise,
     Group,
@@ -29,130 +34,83 @@ from liftgrad.lift.ir.groups import (
     Sum,
     Take,
     View,
+    identity,
     views,
 )
-from liftgrad.lift.passes.roll import identity
-from liftgrad.numbers import to_float
-from liftgrad.operators import Symbolic
+from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.ops import Operation
 
 
-class Symbol(Symbolic):
-    """Elements of a group as one symbolic number: an operation on symbols appends a group."""
-
-    __slots__ = ("program", "view")
-
-    def __init__(self, program: Rolled, view: View) -> None:
-        self.program = program
-        self.view = view
-
-    def _apply(self, operation: Operation, *operands: Any) -> "Symbol":
-        folded = _folded(operation, operands)
-        if folded is not None:
-            return folded
-        program, size = self.program, len(self.view.positions)
-        looks = tuple(
-            x.view if isinstance(x, Symbol) else program.constant(to_float(x), size)
-            for x in operands
-        )
-        batched = any(program.groups[look.group].batched for look in looks)
-        number = program.add(Elementwise(operation, looks, batched))
-        return Symbol(program, View(number, identity(size)))
-
-    def _constant(self, number: float) -> "Symbol":
-        return Symbol(self.program, self.program.constant(number, len(self.view.positions)))
-
-    @property
-    def number(self) -> float | None:
-        """The number that all elements are known to be, if so."""
-        group = self.program.groups[self.view.group]
-        if not isinstance(group, Constants):
-            return None
-        numbers = group.numbers[self.view.positions]
-        first = float(numbers[0])
-        return first if (numbers == first).all() else None
-
-
-def _folded(operation: Operation, operands: tuple[Any, ...]) -> Symbol | None:
-    """Return the result if it is known: an operation on constants, or multiplying by 1."""
-    numbers = [_number(x) for x in operands]
-    if operation is ops.multiply and numbers[1] == 1.0:
-        return operands[0]  # type: ignore[no-any-return]
-    if operation is ops.multiply and numbers[0] == 1.0:
-        return operands[1]  # type: ignore[no-any-return]
-    if operation not in ops.CONDITIONS and all(number is not None for number in numbers):
-        symbol = next(x for x in operands if isinstance(x, Symbol))
-        return symbol._constant(operation.forward(*numbers))
-    return None
-
-
-def _number(x: Any) -> float | None:
-    return x.number if isinstance(x, Symbol) else x
-
-
 @dataclass(slots=True, eq=False)
-class _Part:
-    """Some of what a group's adjoint is the sum of."""
+class _Term:
+    """One term of a group's adjoint."""
 
     runs: Runs
     alive: Runs | None
-    """For each of its terms a condition: whether the branch that it comes from was taken."""
+    """For each element of the runs a condition: whether the branch that it comes from was taken."""
 
 
-def adjoint(program: Rolled, seeds: list[View | None], wanted: list[int]) -> list[View]:
-    """Append the gradient of the program's outputs and return the wanted groups' adjoints.
+Terms = dict[int, list[_Term]]
+"""The terms of each group's adjoint, as far as they are known."""
+
+
+def adjoint(
+    program: Rolled, seeds: Sequence[View | None], wanted: Sequence[int]
+) -> tuple[Rolled, list[View]]:
+    """Return the program with the gradient of its outputs, and the wanted groups' adjoints.
 
     Args:
-        program: is extended in place.
+        program: with the groups that the seeds are views of.
         seeds: the adjoint of each output, or None for those of which no gradient is taken. Where
             there are several, those that are zero count as branches that were not taken.
         wanted: numbers of leaf groups.
 
     Returns:
-        for each wanted group a view of all its elements' adjoints.
+        the longer program, and for each wanted group a view of all its elements' adjoints.
 
     """
+    builder = Builder(program)
     forward = len(program.groups)
     active = _active(program, wanted)
-    owed: dict[int, list[_Part]] = {}
+    terms: Terms = {}
     several = sum(seed is not None for seed in seeds) > 1
     for output, seed in zip(program.outputs, seeds, strict=True):
         if seed is not None and output.group in active:
-            _owe(program, owed, output, seed, _alive(program, seed) if several else None)
+            _add_term(builder, terms, output, seed, _alive(builder, seed) if several else None)
     for number in sorted(active, reverse=True):
-        if number not in owed or isinstance(program.groups[number], Leaf):
+        if number not in terms or isinstance(builder.groups[number], Leaf):
             continue
-        parts = owed.pop(number)
-        alive = _collect_alive(program, parts, number)
-        seed = _collect(program, parts, number)
-        _note_adjoint(program, seed, number, forward)
-        _pull(program, owed, active, number, seed, alive)
+        of_group = terms.pop(number)
+        alive = _total_alive(builder, of_group, number)
+        seed = _total(builder, of_group, number)
+        _note_role(builder, seed, number, forward)
+        _pull(builder, terms, active, number, seed, alive)
     gradients = [
-        _collect(program, owed[number], number)
-        if number in owed
-        else program.constant(0.0, program.groups[number].size)
+        _total(builder, terms[number], number)
+        if number in terms
+        else builder.constant(0.0, builder.groups[number].size)
         for number in wanted
     ]
     for number, gradient in zip(wanted, gradients, strict=True):
-        _note_adjoint(program, gradient, number, forward)
-    return gradients
+        _note_role(builder, gradient, number, forward)
+    return builder.program(), gradients
 
 
-def _note_adjoint(program: Rolled, view: View, of: int, forward: int) -> None:
-    """Note, for the printer, that a new group is nothing but the adjoint of another."""
-    size = program.groups[of].size
-    new = view.group >= forward and program.roles.get(view.group, ("",))[0] != "∂"
-    whole = program.groups[view.group].size == size
+def _note_role(builder: Builder, view: View, of: int, forward: int) -> None:
+    """Note, for printing, that a new group is nothing but the adjoint of another."""
+    size = builder.groups[of].size
+    new = view.group >= forward and builder.roles.get(view.group, ("",))[0] != "∂"
+    whole = builder.groups[view.group].size == size
     if new and whole and np.array_equal(view.positions, identity(size)):
-        program.roles[view.group] = ("∂", of)
+        builder.roles[view.group] = ("∂", of)
 
 
-def _alive(program: Rolled, seed: View) -> View | None:
-    symbol = Symbol(program, seed)
+def _alive(builder: Builder, seed: View) -> View | None:
+    symbol = Symbol(builder, seed)
     return None if symbol.number else symbol._apply(ops.not_equal, symbol, 0.0).view
 
 
-def _active(program: Rolled, wanted: list[int]) -> set[int]:
+def _active(program: Rolled, wanted: Sequence[int]) -> set[int]:
     """Return the groups that depend on the wanted ones by way of operations with derivatives."""
     active = set(wanted)
     for number, group in enumerate(program.groups):
@@ -161,21 +119,31 @@ def _active(program: Rolled, wanted: list[int]) -> set[int]:
             and (group.operation in ops.CONDITIONS or group.operation.constant)
         ):
             continue
-        if any(look.group in active for look in views(group)):
+        if any(view.group in active for view in views(group)):
             active.add(number)
     return active
 
 
 def _pull(
-    program: Rolled,
-    owed: dict[int, list[_Part]],
+    builder: Builder,
+    terms: Terms,
     active: set[int],
     number: int,
     seed: View,
     alive: View | None,
 ) -> None:
-    """Hand the adjoint of group `number` on to its operands."""
-    group = program.groups[number]
+    """Add the terms that the adjoint of group `number` gives its operands.
+
+    Args:
+        builder: takes the groups.
+        terms: of the adjoints of earlier groups.
+        active: the groups that have adjoints.
+        number: of the group.
+        seed: its adjoint.
+        alive: for each element whether the branch that it is in was taken; None: all were.
+
+    """
+    group = builder.groups[number]
     match group:
         case Sum(operands=operands):
             for runs in operands:
@@ -185,68 +153,72 @@ def _pull(
                     spread = None
                     if alive is not None:
                         spread = View(alive.group, np.repeat(alive.positions, lengths))
-                    look = View(runs.group, runs.positions)
-                    _owe(program, owed, look, _for_samples(program, part, group, look), spread)
-        case Elementwise(operation=operation, operands=looks):
+                    operand = View(runs.group, runs.positions)
+                    part = _for_samples(builder, part, group, operand)
+                    _add_term(builder, terms, operand, part, spread)
+        case Elementwise(operation=operation, operands=operand_views):
             assert operation.pullback is not None
-            y = Symbol(program, View(number, identity(group.size)))
-            x = [Symbol(program, look) for look in looks]
-            g = Symbol(program, seed)
+            y = Symbol(builder, View(number, identity(group.size)))
+            x = [Symbol(builder, view) for view in operand_views]
+            g = Symbol(builder, seed)
             adjoints = operation.pullback(g, y, *x)
-            condition_of_all = None if alive is None else Symbol(program, alive)
+            condition_of_all = None if alive is None else Symbol(builder, alive)
             conditions = _conditions(operation, x, condition_of_all)
-            for look, result, condition in zip(looks, adjoints, conditions, strict=True):
-                if look.group not in active:
+            for operand, result, condition in zip(operand_views, adjoints, conditions, strict=True):
+                if operand.group not in active:
                     continue
                 # A rule may answer with a plain zero, as that of x**0 does. It goes on like any
                 # other number: an infinite derivative further down makes nan of it.
                 masked = result if isinstance(result, Symbol) else g._constant(result)
                 if condition is not None and alive is not None and operation not in ops.LINEAR:
                     masked = condition._select(masked, 0.0)
-                part = _for_samples(program, masked.view, group, look)
-                _owe(program, owed, look, part, None if condition is None else condition.view)
+                part = _for_samples(builder, masked.view, group, operand)
+                of_part = None if condition is None else condition.view
+                _add_term(builder, terms, operand, part, of_part)
         case Take(index=index, group=source, table=table):
-            size = program.groups[source].size
-            batched = program.groups[source].batched
+            size = builder.groups[source].size
+            batched = builder.groups[source].batched
             elements = identity(size)
-            put = program.add(Put(seed, index, table, size, batched))
-            program.roles[put] = ("∂′", source)
-            counted = _taken(program, group, alive)
-            _owe(program, owed, View(source, elements), View(put, elements), counted)
+            put = builder.add(Put(seed, index, table, size, batched))
+            builder.roles[put] = ("∂′", source)
+            taken = _taken(builder, group, alive)
+            _add_term(builder, terms, View(source, elements), View(put, elements), taken)
         case Put(source=source_view, index=index, table=table):
-            batched = program.groups[index.group].batched or program.groups[seed.group].batched
-            taken = program.add(Take(index, seed.group, seed.positions[table], batched))
-            _owe(program, owed, source_view, View(taken, identity(len(table))), None)
+            batched = builder.groups[index.group].batched or builder.groups[seed.group].batched
+            read = builder.add(Take(index, seed.group, seed.positions[table], batched))
+            _add_term(builder, terms, source_view, View(read, identity(len(table))), None)
         case Leaf() | Constants() | Largest():
-            raise AssertionError(group)
+            raise AssertionError(group)  # has no derivative
+        case _:
+            assert_never(group)
 
 
-def _for_samples(program: Rolled, part: View, group: Group, look: View) -> View:
+def _for_samples(builder: Builder, part: View, group: Group, operand: View) -> View:
     """Return an operand's part of an adjoint such that a sum over the samples counts each of them.
 
     The adjoint of a total over the samples is one number for all of them; an operand of a batched
     group that is no different from sample to sample gets it as often as there are samples.
     """
-    groups = program.groups
-    if not group.batched or groups[look.group].batched or groups[part.group].batched:
+    groups = builder.groups
+    if not group.batched or groups[operand.group].batched or groups[part.group].batched:
         return part
     size = len(part.positions)
     run = Runs(part.group, part.positions, np.arange(size + 1))
-    return View(program.add(Sum((run,), batched=True)), identity(size))
+    return View(builder.add(Sum((run,), batched=True)), identity(size))
 
 
-def _taken(program: Rolled, take: Take, alive: View | None) -> View | None:
-    """Return for each element of a table whether it was taken; of leaves nobody needs to know."""
-    source = program.groups[take.group]
+def _taken(builder: Builder, take: Take, alive: View | None) -> View | None:
+    """Return for each element of a table whether it was taken; None for leaves, of no use there."""
+    source = builder.groups[take.group]
     if isinstance(source, Leaf):
         return None
-    one = program.constant(1.0, take.size)
-    uses = one if alive is None else Symbol(program, alive)._select(1.0, 0.0).view
-    put = program.add(Put(uses, take.index, take.table, source.size, source.batched))
-    program.roles[put] = ("#", take.group)
-    condition: View = (Symbol(program, View(put, identity(source.size))) > 0.0).view
+    one = builder.constant(1.0, take.size)
+    uses = one if alive is None else Symbol(builder, alive)._select(1.0, 0.0).view
+    put = builder.add(Put(uses, take.index, take.table, source.size, source.batched))
+    builder.roles[put] = ("#", take.group)
+    condition: View = (Symbol(builder, View(put, identity(source.size))) > 0.0).view
     if alive is None:
-        program.tables[condition.group] = take.table
+        builder.tables[condition.group] = take.table
     return condition
 
 
@@ -263,15 +235,15 @@ def _conditions(
     return [alive, taken, other]
 
 
-def _owe(
-    program: Rolled,
-    owed: dict[int, list[_Part]],
+def _add_term(
+    builder: Builder,
+    terms: Terms,
     target: View,
     part: View,
     alive: View | None,
 ) -> None:
-    """Note that element e of `part` belongs to the adjoint of element e of `target`."""
-    size = program.groups[target.group].size
+    """Add to the adjoint of element e of `target` element e of `part`."""
+    size = builder.groups[target.group].size
     order = np.argsort(target.positions, kind="stable")
     counts = np.bincount(target.positions, minlength=size)
     offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -279,22 +251,56 @@ def _owe(
     conditions = None
     if alive is not None:
         conditions = Runs(alive.group, alive.positions[order], offsets)
-    owed.setdefault(target.group, []).append(_Part(runs, conditions))
+    terms.setdefault(target.group, []).append(_Term(runs, conditions))
 
 
-def _collect(program: Rolled, parts: list[_Part], number: int) -> View:
-    """Return the sum of the parts, without a group where there is just one of one term each."""
-    batched = program.groups[number].batched
-    only = parts[0].runs
-    single = len(parts) == 1 and only.uniform == 1
-    if single and (batched or not program.groups[only.group].batched):
+def _total(builder: Builder, terms: list[_Term], number: int) -> View:
+    """Return the sum of the terms, without a group where there is one of one element each."""
+    batched = builder.groups[number].batched
+    only = terms[0].runs
+    single = len(terms) == 1 and only.uniform == 1
+    if single and (batched or not builder.groups[only.group].batched):
         return View(only.group, only.positions)
-    total = program.add(Sum(tuple(part.runs for part in parts), batched))
-    return View(total, identity(program.groups[number].size))
+    total = builder.add(Sum(tuple(term.runs for term in terms), batched))
+    return View(total, identity(builder.groups[number].size))
+
+
+def _total_alive(builder: Builder, terms: list[_Term], number: int) -> View | None:
+    """Return for each element whether any of its uses counts; None: all do."""
+    group = builder.groups[number]
+    certain = np.zeros(group.size, bool)
+    for term in terms:
+        if term.alive is None:
+            certain |= np.diff(term.runs.offsets) > 0
+        elif term.alive.group in builder.tables:
+            certain |= _covering(term.alive, builder.tables[term.alive.group])
+    if certain.all():
+        return None
+    if all(term.alive is None for term in terms):
+        known = View(builder.add(Constants(certain.astype(float))), identity(group.size))
+        return (Symbol(builder, known) > 0.0).view
+    only = terms[0].alive
+    if len(terms) == 1 and only is not None and only.uniform == 1:  # noqa: SIM102, reads better
+        if group.batched or not builder.groups[only.group].batched:
+            return View(only.group, only.positions)
+    counts = []
+    for term in terms:
+        offsets, size = term.runs.offsets, len(term.runs.positions)
+        if term.alive is None:
+            one = builder.constant(1.0, size)
+            counts.append(Runs(one.group, one.positions, offsets))
+        elif size:
+            condition = Symbol(builder, View(term.alive.group, term.alive.positions))
+            uses_of_term = condition._select(1.0, 0.0)
+            counts.append(Runs(uses_of_term.view.group, identity(size), offsets))
+    total = builder.add(Sum(tuple(counts), group.batched))
+    builder.roles[total] = ("#", number)
+    uses = Symbol(builder, View(total, identity(group.size)))
+    return (uses > 0.0).view
 
 
 def _covering(alive: Runs, table: Indices) -> Indices:
-    """Tell for each run whether it holds all elements of a row, one of which is always taken.
+    """Return for each run whether it holds all elements of a row, one of which is always taken.
 
     So the normaliser of a softmax is known to count, whichever of the probabilities is scored.
     """
@@ -311,37 +317,3 @@ def _covering(alive: Runs, table: Indices) -> Indices:
     result = np.zeros(elements, bool)
     result[met[counts == rows.shape[1]] // len(rows)] = True
     return result
-
-
-def _collect_alive(program: Rolled, parts: list[_Part], number: int) -> View | None:
-    """Return for each element whether any of its uses counts; None: all do."""
-    group = program.groups[number]
-    certain = np.zeros(group.size, bool)
-    for part in parts:
-        if part.alive is None:
-            certain |= np.diff(part.runs.offsets) > 0
-        elif part.alive.group in program.tables:
-            certain |= _covering(part.alive, program.tables[part.alive.group])
-    if certain.all():
-        return None
-    if all(part.alive is None for part in parts):
-        known = View(program.add(Constants(certain.astype(float))), identity(group.size))
-        return (Symbol(program, known) > 0.0).view
-    only = parts[0].alive
-    if len(parts) == 1 and only is not None and only.uniform == 1:  # noqa: SIM102, reads better
-        if group.batched or not program.groups[only.group].batched:
-            return View(only.group, only.positions)
-    counts = []
-    for part in parts:
-        offsets, size = part.runs.offsets, len(part.runs.positions)
-        if part.alive is None:
-            one = program.constant(1.0, size)
-            counts.append(Runs(one.group, one.positions, offsets))
-        elif size:
-            condition = Symbol(program, View(part.alive.group, part.alive.positions))
-            number_of_uses = condition._select(1.0, 0.0)
-            counts.append(Runs(number_of_uses.view.group, identity(size), offsets))
-    total = program.add(Sum(tuple(counts), group.batched))
-    program.roles[total] = ("#", number)
-    uses = Symbol(program, View(total, identity(group.size)))
-    return (uses > 0.0).view

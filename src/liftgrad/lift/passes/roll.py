@@ -25,7 +25,7 @@ from liftgrad.lift.ir.groups import (
     Take,
     View,
 )
-from liftgrad.lift.trace.tape import CONSTANT, LEAF, TABLE, TAKE, Node, number_of
+from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TABLE, TAKE, Node, number_of
 from liftgrad.ops import Operation
 
 Key = tuple[Any, ...]
@@ -47,9 +47,8 @@ def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) 
     maker = _Maker(nodes, terms, classes, leaves)
     for key, members in zip(classes.keys, classes.members, strict=True):
         maker.make(key, members)
-    return Rolled(
-        maker.groups, [View(classes.of[i], np.array([classes.places[i]])) for i in outputs]
-    )
+    results = [View(classes.of[i], np.array([classes.places[i]])) for i in outputs]
+    return Rolled(tuple(maker.groups), tuple(results))
 
 
 class _Classes:
@@ -338,8 +337,3 @@ class _Maker:
 
 def _offsets(lengths: Indices) -> Indices:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-
-
-def identity(size: int) -> Indices:
-    """Return the view positions 0, 1, 2, ..."""
-    return np.arange(size, dtype=np.int64)

@@ -27,6 +27,7 @@ from liftgrad.lift.ir.groups import (
     Sum,
     Take,
     View,
+    identity,
 )
 from liftgrad.lift.ir.nests import (
     Access,
@@ -41,7 +42,6 @@ from liftgrad.lift.ir.nests import (
 )
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added, all_loads, rows_of
 from liftgrad.lift.passes.fuse import kept_groups
-from liftgrad.lift.passes.roll import identity
 
 _MOST_TERMS = 16
 """Operands that one nest adds up; a gradient may be the sum of thousands of them."""
@@ -76,7 +76,7 @@ def schedule(
     }
     while True:
         scheduler = _Scheduler(rolled, kept, assignments, in_place)
-        program = scheduler.run()
+        program = scheduler.run(outputs)
         late = [
             group
             for group, leaf in in_place.items()
@@ -111,7 +111,7 @@ class _Scheduler:
         self.settled: set[int] = set()
         """Groups that a nest was fitted to: where their numbers lie cannot change any more."""
 
-    def run(self) -> Program:
+    def run(self, outputs: Sequence[View]) -> Program:
         for number, group in enumerate(self.rolled.groups):
             if not self.kept[number]:
                 continue
@@ -127,7 +127,12 @@ class _Scheduler:
                 out = Loads(assignment.leaf, assignment.positions)
                 source = Loads(value.group, value.positions)
                 self.nest(assignment.leaf, assignment.positions, source, accumulate=False, out=out)
-        return Program(tuple(self.buffers), tuple(self.tables), tuple(self.nests))
+        return Program(
+            tuple(self.buffers),
+            tuple(self.tables),
+            tuple(self.nests),
+            frozenset(self.buffer_of[view.group] for view in outputs),
+        )
 
     # --- what each kept group needs ----------------------------------------------------------
 

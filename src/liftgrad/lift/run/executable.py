@@ -16,7 +16,7 @@ from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.parameters import MakeUpdate, Parameters, Store, adding, memory_of
 
 if TYPE_CHECKING:
-    from liftgrad.lift.call.seen import Seen
+    from liftgrad.lift.call.first_numbers import FirstNumbers
 
 Array = NDArray[Any]
 Seeds = tuple[float, ...]
@@ -26,7 +26,7 @@ _PROGRAM_BYTES, _OPERATION_BYTES = 90_000, 100
 
 
 def nobody() -> None:
-    """Stand for the reference to a call that is no more."""
+    """Stand in for the weak reference to a call that was collected."""
 
 
 class Executable:
@@ -35,8 +35,8 @@ class Executable:
     def __init__(self, made: Compiled, dtype: str, make_update: MakeUpdate) -> None:
         self.made, self.built, self.dtype = made, made.built, dtype
         self.make_update = make_update
-        self.seen: Seen | None = None
-        """The numbers that its results were compared for with the eager engine's, until enough."""
+        self.seen: FirstNumbers | None = None
+        """The first calls' numbers, while results are still compared with the eager engine's."""
         self.results = self.built.rolled.outputs
         self.gradients = self.built.gradients
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
@@ -45,16 +45,16 @@ class Executable:
         self.forward_nests = sum(group < self.built.forward for group in groups)
 
     def size(self) -> int:
-        """Return how many bytes it takes, roughly: as measured on sums and networks."""
+        """Return roughly how many bytes it takes, by measurements of sums and networks."""
         each: list[int] = [run.bytes for run in list(self.instances.values())]
         return _PROGRAM_BYTES + _OPERATION_BYTES * self.built.scalar_operations + sum(each)
 
     def release(self) -> None:
-        """Let go of the memory to run in, which refers back to this, without the collector."""
+        """Drop the memory to run in, which refers back to this, without the garbage collector."""
         self.instances.clear()
 
     def start(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
-        """Return something to run the program in, for these parameters (by argument group)."""
+        """Return memory to run the program in, with these parameters (by argument group)."""
         if self.made.native is None:
             return NumpyRun(self, samples, parameters)
         stores = [p.store for p in parameters.values()]
@@ -62,7 +62,7 @@ class Executable:
         run = self.instances.get(key)
         if run is None:
             run = self.instances[key] = NativeRun(self, self.made.native, samples, parameters)
-            # It goes with the parameters that it was made for.
+            # It is dropped with the parameters that it was made for.
             known = [s for s in stores if s is not None]
             run.ends = [weakref.ref(s, lambda _: self.instances.pop(key, None)) for s in known]
             if len(self.instances) > _MOST_INSTANCES:
@@ -82,7 +82,7 @@ class NativeRun:
         parameters: dict[int, Parameters],
     ) -> None:
         built = executable.built
-        # Whoever calls keeps the stores alive, of which the kernels hold the addresses.
+        # The caller keeps the stores alive; the kernels hold their addresses.
         stores = [p.store for p in parameters.values()]
         known = [store for store in stores if store is not None]
         for store in known:
@@ -91,15 +91,15 @@ class NativeRun:
         own = memory_of({built.leaf_of[i]: p for i, p in parameters.items()})
         self.stores = [weakref.ref(store) for store in known]
         self.ends: list[weakref.ref[Store]] = []
-        """What lets go of it when its parameters are no more."""
+        """Weak references that drop it once its parameters are collected."""
         self.executable = executable
         self.owner: Any = nobody
-        """The call whose numbers the memory holds."""
+        """The call whose numbers are in memory."""
         self.bound = Bound(native, samples, own, executable.made.outputs, built.sizes)
         every = range(len(executable.made.program.nests))
         self.whole_part = self.bound.part(every)
         self.forward_part = self.bound.part(every[: executable.forward_nests])
-        # What lives within a stage is not there any more when portions have run.
+        # Numbers local to a stage are lost after a run in portions, so that all is computed again.
         self.backward_part = (
             self.whole_part
             if self.bound.in_portions
@@ -107,15 +107,15 @@ class NativeRun:
         )
         self.instance = self.bound.instance
         self.foreseen = bool(parameters) and built.single
-        """Whether the gradient is computed along with the result."""
+        """Whether the next call computes the gradient along with the result."""
         self.seeds: Seeds | None = None
-        """The results' adjoints that the gradient was computed for, if it was."""
+        """The results' adjoints that the gradient was computed for; None: it was not."""
         self.scale = 1.0
-        """What the gradient has to be multiplied with."""
+        """The factor that the gradient is still to be multiplied by."""
         self.outdated = False
         """Whether parameters were set after the results were computed from them."""
         self.result: memoryview | None = None
-        """Where the result lies in memory, if there is just one."""
+        """The memory of the result, if there is only one."""
         if built.single:
             (view,) = executable.results
             part = self.instance.part_of(view.group, view.positions)
@@ -124,7 +124,7 @@ class NativeRun:
         self.gradient_parts = [
             self.instance.part_of(v.group, v.positions) for v in executable.gradients
         ]
-        """The gradients where they lie in memory, if they lie there in order."""
+        """The gradients' memory, where their elements lie in order."""
         self.adding = self._adding(stores)
         self.bytes = sum(buffer.nbytes for buffer in self.instance.buffers)
 
@@ -139,8 +139,8 @@ class NativeRun:
     def forward(self) -> None:
         """Compute the results."""
         if self.foreseen:
-            # The gradient in the same pass spares a call; portions forget their numbers even. If
-            # nobody asks for it, the next call does without.
+            # Computing the gradient in the same pass saves a native call. If nobody asks for it,
+            # the next call leaves it out.
             self.foreseen = False
             self.whole_part.run()
             self.seeds = ONE
@@ -173,7 +173,7 @@ class NativeRun:
         self.seeds = seeds
 
     def accumulate(self, seeds: Seeds) -> bool:
-        """Compute the gradients; tell whether they could be added to those of the parameters."""
+        """Compute the gradients; return whether they were added to the parameters' own, too."""
         if seeds is ONE and self.seeds is ONE:
             self.foreseen, self.scale = True, 1.0
         else:
@@ -191,9 +191,9 @@ class NativeRun:
         return True
 
     def _adding(self, stores: list[Store | None]) -> tuple[Any, list[dict[int, Any]]] | None:
-        """Return what adds the gradients to those of the stores, if all have one.
+        """Return a plan that adds the gradients to the stores' own, if every group has a store.
 
-        With it comes what the stores have of gradients that are graphs.
+        With it come the stores' tables of gradients that are graphs, which it must not add to.
         """
         known = [s for s in stores if s is not None]
         parts = [p for p in self.gradient_parts if p is not None]
@@ -229,7 +229,7 @@ class NativeRun:
 
 
 class NumpyRun:
-    """The same with NumPy, on the program as it was before it was fused."""
+    """The same with NumPy, on groups instead of loop nests."""
 
     def __init__(
         self, executable: Executable, samples: int, parameters: dict[int, Parameters]
@@ -282,12 +282,12 @@ class NumpyRun:
         return numbers
 
     def accumulate(self, seeds: Seeds) -> bool:
-        """Compute the gradients; NumPy has to add them to those of the parameters."""
+        """Compute the gradients; the caller adds them to the parameters' own."""
         self.backward(seeds)
         return False
 
     def target(self, group: int, shape: tuple[int, ...]) -> None:
-        """Leave it to `feed` to take a group's numbers."""
+        """Return None: numbers are set by `feed`."""
 
     def single(self) -> float:
         """Return the number of the one result."""

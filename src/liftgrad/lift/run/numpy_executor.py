@@ -1,12 +1,13 @@
-"""Run a rolled program with NumPy: the fallback without LLVM and the second oracle."""
+"""Groups and tapes computed with NumPy: the backend without LLVM, and the second oracle."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from functools import partial, reduce
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad import ops
 from liftgrad.composition import Composition, forward_of
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.ir.groups import (
@@ -36,19 +37,18 @@ def execute(
 
     Args:
         groups: what to compute, in order.
-        leaves: the numbers of each leaf group, by its number.
+        leaves: the numbers of each leaf group.
         dtype: the type to compute in.
-        known: the numbers of the first groups, if computed before.
+        known: the numbers of the first groups, if they were computed before.
 
     """
     arrays = list(known)
     samples = next((x.shape[1] for x in leaves.values() if x.ndim == 2), 1)
     with np.errstate(all="ignore"):
-        for number, group in enumerate(groups[len(arrays) :], len(arrays)):
-            if isinstance(group, Leaf):
-                arrays.append(leaves[number])
-            else:
-                arrays.append(_evaluate(group, arrays, dtype, samples))
+        for i, group in enumerate(groups[len(arrays) :], len(arrays)):
+            arrays.append(
+                leaves[i] if isinstance(group, Leaf) else _evaluate(group, arrays, dtype, samples)
+            )
     return arrays
 
 
@@ -58,62 +58,42 @@ def _evaluate(group: Group, arrays: list[Array], dtype: str, samples: int) -> Ar
             raise AssertionError(group)
         case Constants(numbers=numbers):
             return numbers.astype(dtype)
-        case Elementwise(operation=operation, operands=operands):
-            looks = [_look(arrays, view) for view in operands]
-            if group.batched:
-                looks = [x if x.ndim == 2 else x[:, None] for x in looks]
-            return function_of(operation)(*looks)  # type: ignore[no-any-return]
+        case Elementwise(operation=operation, operands=views):
+            operands = _aligned([_read(arrays, view) for view in views], batched=group.batched)
+            return function_of(operation)(*operands)  # type: ignore[no-any-return]
         case Sum(operands=runs):
             result: Array = np.zeros((group.size, samples) if group.batched else group.size, dtype)
             for run in runs:
-                part = _reduce(run, arrays, np.add, 0.0)
-                if not group.batched and part.ndim == 2:
-                    part = part.sum(axis=1)
-                result += part[:, None] if part.ndim < result.ndim else part
+                sums = _reduce(run, arrays, np.add, 0.0)
+                if not group.batched and sums.ndim == 2:
+                    sums = sums.sum(axis=1)
+                result += sums[:, None] if sums.ndim < result.ndim else sums
             return result
         case Largest(operands=runs):
-            parts = [_reduce(run, arrays, np.maximum, -np.inf) for run in runs]
-            if group.batched:
-                parts = [x if x.ndim == 2 else x[:, None] for x in parts]
-            result = parts[0]
-            for part in parts[1:]:
-                result = np.maximum(result, part)
-            return result
-        case Take(index=index, group=source, table=table):
-            chosen = _look(arrays, index)
-            rows = np.arange(len(table))
-            if chosen.ndim == 1:
-                return arrays[source][table[rows, chosen]]
-            places = table[rows[:, None], chosen]
+            maxima = [_reduce(run, arrays, np.maximum, -np.inf) for run in runs]
+            return reduce(np.maximum, _aligned(maxima, batched=group.batched))
+        case Take(index=view, group=source, table=table):
+            index, rows = _read(arrays, view), np.arange(len(table))
+            if index.ndim == 1:
+                return arrays[source][table[rows, index]]
+            positions = table[rows[:, None], index]
             if arrays[source].ndim == 1:
-                return arrays[source][places]
-            return np.take_along_axis(arrays[source], places, axis=0)
-        case Put(source=source_view, index=index, table=table, size=size):
-            scattered, chosen = _look(arrays, source_view), _look(arrays, index)
-            return _put(scattered, chosen, table, size, samples if group.batched else None)
+                return arrays[source][positions]
+            return np.take_along_axis(arrays[source], positions, axis=0)
+        case Put(source=source_view, index=view, table=table, size=size):
+            terms, index = _read(arrays, source_view), _read(arrays, view)
+            return _scattered(terms, index, table, size, samples if group.batched else None)
+        case _:
+            assert_never(group)
 
 
-def _put(parts: Array, chosen: Array, table: Array, size: int, samples: int | None) -> Array:
-    """Return the sums of a Put, for each of `samples`; None: over all samples."""
-    if parts.ndim == 1 and chosen.ndim == 1 and samples is None:
-        places = table[np.arange(len(table)), chosen]
-        return np.bincount(places, parts, minlength=size).astype(parts.dtype)
-    batched = samples is not None
-    samples = samples or max(x.shape[1] for x in (parts, chosen) if x.ndim == 2)
-    parts = np.broadcast_to(parts if parts.ndim == 2 else parts[:, None], (len(table), samples))
-    chosen = np.broadcast_to(chosen if chosen.ndim == 2 else chosen[:, None], parts.shape)
-    places = table[np.arange(len(table))[:, None], chosen]
-    if not batched:
-        result: Array = np.zeros(size, parts.dtype)
-        np.add.at(result, places, parts)
-        return result
-    result = np.zeros((size, samples), parts.dtype)
-    np.add.at(result, (places, np.arange(samples)), parts)
-    return result
-
-
-def _look(arrays: list[Array], view: View) -> Array:
+def _read(arrays: list[Array], view: View) -> Array:
     return arrays[view.group][view.positions]
+
+
+def _aligned(arrays: list[Array], *, batched: bool) -> list[Array]:
+    """Return the arrays with a dimension for the samples, if their group is batched."""
+    return [x[:, None] if batched and x.ndim == 1 else x for x in arrays]
 
 
 def _reduce(runs: Runs, arrays: list[Array], function: np.ufunc, empty: float) -> Array:
@@ -125,9 +105,67 @@ def _reduce(runs: Runs, arrays: list[Array], function: np.ufunc, empty: float) -
         if length == 0:
             continue
         rows = np.nonzero(lengths == length)[0]
-        places = runs.offsets[rows][:, None] + np.arange(length)
-        result[rows] = function.reduce(numbers[places], axis=1)
+        elements = runs.offsets[rows][:, None] + np.arange(length)
+        result[rows] = function.reduce(numbers[elements], axis=1)
     return result
+
+
+def _scattered(terms: Array, index: Array, table: Array, size: int, samples: int | None) -> Array:
+    """Return the sums of a Put, for each of `samples`; None: over all samples."""
+    if terms.ndim == 1 and index.ndim == 1 and samples is None:
+        targets = table[np.arange(len(table)), index]
+        return np.bincount(targets, terms, minlength=size).astype(terms.dtype)
+    columns = samples or max(x.shape[1] for x in (terms, index) if x.ndim == 2)
+    shape = len(table), columns
+    terms, index = (np.broadcast_to(x, shape) for x in _aligned([terms, index], batched=True))
+    targets = table[np.arange(len(table))[:, None], index]
+    if samples is None:
+        result: Array = np.zeros(size, terms.dtype)
+        np.add.at(result, targets, terms)
+        return result
+    result = np.zeros((size, samples), terms.dtype)
+    np.add.at(result, (targets, np.arange(samples)), terms)
+    return result
+
+
+class ArrayArithmetic:
+    """Evaluates tapes on arrays, whose last dimension, if they have one, is that of the samples."""
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = dtype
+
+    def constant(self, number: float) -> Array:
+        """Return a number for all samples."""
+        return np.asarray(number, self._dtype)
+
+    def apply(self, operation: Operation, operands: Sequence[Array]) -> Array:
+        """Return an operation's result."""
+        if operation is ops.total:
+            return np.asarray(_stacked(operands).sum(axis=0))
+        if operation is ops.largest:
+            return np.asarray(_stacked(operands).max(axis=0))
+        if operation is ops.dot:
+            *factors, result = operands
+            half = len(factors) // 2
+            for a, b in zip(factors[:half], factors[half:], strict=True):
+                result = result + a * b
+            return result
+        return np.asarray(function_of(operation)(*operands))
+
+    def take(self, index: Array, table: Sequence[Array]) -> Array:
+        """Return the element of the table at the index."""
+        elements = _stacked(table)
+        if elements.ndim == 1 or index.ndim == 0:
+            return np.asarray(elements[index])
+        return np.asarray(np.take_along_axis(elements, index[None, :], axis=0)[0])
+
+    def total_over_samples(self, number: Array) -> Array:
+        """Return the sum of the samples' numbers."""
+        return np.asarray(number.sum())
+
+
+def _stacked(arrays: Sequence[Array]) -> Array:
+    return np.stack(np.broadcast_arrays(*arrays))
 
 
 def function_of(operation: Operation) -> Callable[..., Any]:

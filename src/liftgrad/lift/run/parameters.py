@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.engine import Value
-from liftgrad.lift.forks import waited_for
+from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.optim import Optimizer
 
@@ -43,7 +43,7 @@ MakeUpdate = Callable[["Store", Optimizer], NativeUpdate | None]
 
 
 class Store:
-    """The numbers and gradients of parameters that belong together."""
+    """The numbers and gradients of the parameters of one group, in two flat arrays."""
 
     def __init__(self, values: Sequence[Value], dtype: str) -> None:
         self.numbers = zeros((len(values),), dtype)
@@ -53,11 +53,11 @@ class Store:
         self.number_view = self.numbers.data
         self.gradient_view = self.gradients.data
         self.zeros = np.zeros(len(values) if len(values) <= _FEW else 0, dtype).data
-        """As many zeros, if they are few: copying them is twice as quick as filling an array."""
+        """Zeros to copy, unless there are many: twice as fast as filling an array."""
         self.runs: weakref.WeakSet[Any] = weakref.WeakSet()
         """The native instances that compute with these numbers."""
         self.settled = True
-        """Whether none of them holds a result whose gradient is still to be computed from them."""
+        """Whether no result computed from these numbers is still to be differentiated."""
         self.make_update: MakeUpdate | None = None
         """Makes the native update for an optimiser, once a native program uses the store.
 
@@ -67,9 +67,9 @@ class Store:
         """Gradients that are Values themselves, by position."""
         self.updates: weakref.WeakKeyDictionary[Optimizer, NativeUpdate | None]
         self.updates = weakref.WeakKeyDictionary()
-        """The native update of each optimiser that holds just these parameters, or None."""
+        """The native update of each optimiser that holds exactly these parameters, or None."""
         self.latest: tuple[weakref.ref[Optimizer], weakref.ref[NativeUpdate]] | None = None
-        """The optimiser that asked for its update last, and that; neither is kept alive."""
+        """The optimiser that stepped last, and its update; neither is kept alive."""
         gradients = [value.grad for value in values]
         if set(map(type, gradients)) != {float}:
             self.graphs.update((i, g) for i, g in enumerate(gradients) if isinstance(g, Value))
@@ -85,7 +85,7 @@ class Store:
             pass
 
     def settle(self) -> None:
-        """Let gradients of results that are still there be computed before the numbers change."""
+        """Compute the gradients of results that are still alive before the numbers change."""
         self.settled = True
         for run in list(self.runs):
             call = run.owner()
@@ -108,7 +108,7 @@ class Store:
         return known
 
     def is_held_by(self, optimizer: Optimizer) -> bool:
-        """Tell whether an optimiser holds just these parameters, as far as that is known."""
+        """Return whether an optimiser is known to hold exactly these parameters."""
         references = self.latest
         if references is not None and references[0]() is optimizer:
             latest = references[1]()
@@ -125,7 +125,7 @@ class Window(Value):
     _store = _STORE
     _position = _POSITION
     comparisons: ClassVar[int] = 0
-    """How often a window was compared with something; see `Repeat`."""
+    """How often windows were compared with something; see `Repeat`."""
 
     @property
     def data(self) -> float:
@@ -158,7 +158,7 @@ class Window(Value):
         store.gradient_view[position] = gradient
 
     def _step_together(self, optimizer: Optimizer) -> bool:
-        """Let an optimiser move all parameters of the store; tell whether that was done."""
+        """Move all parameters of the store natively; return whether that was possible."""
         store = self._store
         if store.graphs:
             return False
@@ -195,7 +195,7 @@ class Window(Value):
 class Parameters:
     """How a program reads and moves its parameters: in place where they are one whole store.
 
-    With `apart`, they are no store of their own, since they are part of a greater whole.
+    With `apart` they get no store of their own.
     """
 
     def __init__(self, values: Sequence[Value], dtype: str, *, apart: bool = False) -> None:
@@ -220,7 +220,7 @@ class Parameters:
                     value.grad += gradient
 
     def settle(self) -> None:
-        """Let gradients of results that are still there be computed before the numbers change."""
+        """Compute the gradients of results that are still alive before the numbers change."""
         if self.store is not None and not self.store.settled:
             self.store.settle()
 
@@ -240,7 +240,7 @@ def memory_of(parameters: Mapping[int, Parameters]) -> dict[int, NDArray[Any]]:
 
 
 def in_order(optimizer: Optimizer) -> list[Value]:
-    """Return what an optimiser holds as a store would have it; nothing if a group is otherwise."""
+    """Return an optimiser's parameters in a store's order; empty if a rule's have another order."""
     if len(optimizer.rules) == 1:
         return optimizer.params
     places = {id(v): _POSITION.__get__(v) for v in optimizer.params if isinstance(v, Window)}
@@ -254,7 +254,7 @@ def in_order(optimizer: Optimizer) -> list[Value]:
 
 
 def _whole_store(values: list[Value], dtype: str) -> Store | None:
-    """Return the store of which the values are the windows, making one if they have none."""
+    """Return the store whose windows are exactly these values, made now if they have none."""
     first = values[0]
     if isinstance(first, Window):
         store: Store = _STORE.__get__(first)
@@ -273,6 +273,6 @@ def _whole_store(values: list[Value], dtype: str) -> Store | None:
     return None
 
 
-_lock = waited_for()
-adding = waited_for()
-"""Held while gradients are added: functions of several threads may share parameters."""
+_lock = fork_safe_lock()
+adding = fork_safe_lock()
+"""Held while gradients are added: functions in several threads may share parameters."""

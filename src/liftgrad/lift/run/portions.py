@@ -19,7 +19,7 @@ from liftgrad.lift.threads import MOST_THREADS, get_num_threads, pool
 
 Array = NDArray[Any]
 _LARGE = 2048
-"""The smallest batch that is worth it: each segment has sums of all parameters to add up."""
+"""The smallest batch that is worth cutting: each segment has sums over all parameters to add."""
 _CACHE = 192 * 1024
 """Bytes of temporary numbers that a portion may take: part of a second-level cache."""
 

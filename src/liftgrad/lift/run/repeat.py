@@ -1,8 +1,8 @@
-"""Repeat: calls like the last one, without taking their arguments apart again.
+"""Repeat: calls like the last one, whose arguments need not be flattened again.
 
 A training loop calls its loss with the same model and the same or other arrays of one shape.
-Whether a model's structure is still what it was is asked with one comparison of its lists and
-attributes with copies of them, which costs nanoseconds for each parameter.
+One comparison of the model's lists and attributes with copies of them says whether its structure is
+unchanged, at a cost of nanoseconds a parameter.
 """
 
 import weakref
@@ -13,21 +13,22 @@ from typing import Any, Self
 
 import numpy as np
 
-from liftgrad.lift.call.arguments import has_attributes_only
-from liftgrad.lift.call.snapshots import Static
-from liftgrad.lift.call.structure import LeafGroup, Reading
+from liftgrad.lift.call.classes import has_attributes_only
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.call.leaves import LeafGroup
+from liftgrad.lift.call.snapshots import Snapshot
 from liftgrad.lift.run.parameters import Window
 
 
 class Repeat:
-    """The last call's arguments, as far as another call has to agree with them."""
+    """What another call's arguments must have in common with the last one's."""
 
     def __init__(
-        self, arguments: dict[str, Any], reading: Reading, forget: Callable[[Any], None]
+        self, arguments: dict[str, Any], flat: FlatArguments, forget: Callable[[Any], None]
     ) -> None:
         self.names = tuple(arguments)
-        self.groups = list(reading.groups)
-        group = {g.name: i for i, g in enumerate(reading.groups) if g.kind != "parameter"}
+        self.groups = list(flat.groups)
+        group = {g.name: i for i, g in enumerate(flat.groups) if g.kind != "parameter"}
         places = list(enumerate(arguments.items()))
         self.arrays = [
             (place, group[name], x.dtype, x.shape)
@@ -37,37 +38,37 @@ class Repeat:
         self.floats = [(place, group[name]) for place, (name, x) in places if x.__class__ is float]
         changing = {place for place, *_ in [*self.arrays, *self.floats]}
         rest = [(place, x) for place, (_, x) in places if place not in changing]
-        # Models live as long as the user wants them to.
+        # Models are held weakly: the user decides how long they live.
         self.objects = [(place, weakref.ref(x, forget)) for place, x in rest if _is_referable(x)]
         self.same = [(place, x) for place, x in rest if not _is_referable(x)]
-        self.live = reading.containers
+        self.live = flat.containers
         self.frozen = [x.copy() if isinstance(x, _MUTABLE) else x for x in self.live]
         found = [(x, key, number) for x in self.live for key, number in _numbers(x)]
         self.holders, self.keys, self.numbers = ([row[i] for row in found] for i in range(3))
 
     @classmethod
     def of(
-        cls, arguments: dict[str, Any], reading: Reading, forget: Callable[[Any], None]
+        cls, arguments: dict[str, Any], flat: FlatArguments, forget: Callable[[Any], None]
     ) -> Self | None:
-        """Return what to remember of a call, or None if its like must be taken apart.
+        """Return what to remember of a call, or None if calls like it must be flattened each time.
 
-        `forget` is called when one of the arguments that only the user keeps alive is no more.
+        `forget` is called once an argument that only the user keeps alive is collected.
         """
-        parameters = [v for g in reading.groups if g.kind == "parameter" for v in g.values]
-        if not reading.whole or any(type(v) is not Window for v in parameters):
+        parameters = [v for g in flat.groups if g.kind == "parameter" for v in g.values]
+        if not flat.complete or any(type(v) is not Window for v in parameters):
             return None
         own = {id(x) for x in arguments.values() if isinstance(x, np.ndarray)}
         floats = {name for name, x in arguments.items() if x.__class__ is float}
-        for group in reading.groups:
+        for group in flat.groups:
             known = id(group.array) in own if group.array is not None else group.name in floats
             if group.kind != "parameter" and not known:
                 return None
-        return cls(arguments, reading, forget)
+        return cls(arguments, flat, forget)
 
     def taken(self, arguments: Sequence[Any]) -> list[LeafGroup] | None:
-        """Return the numbers of these arguments, or None if the last call's program is not theirs.
+        """Return the numbers of these arguments, or None if they may need another program.
 
-        They come in the order of `names`. Once it returned None, it must not be asked again.
+        Arguments come in the order of `names`. After None it must not be called again.
         """
         groups = self.groups
         for place, i, dtype, shape in self.arrays:
@@ -92,7 +93,7 @@ class Repeat:
                 x.__class__ not in _PLAIN or type(known) is not type(x) or x != known
             ):
                 return None
-        # Do containers and objects still consist of what they consisted of?
+        # Do containers and objects still hold the same items?
         before = Window.comparisons
         try:
             # Equality of containers goes by identity first. Windows count the questions they are
@@ -111,12 +112,12 @@ class Repeat:
 
 _ARRAY = np.ndarray
 _item: Any = getitem
-_PLAIN = (int, str, bool, bytes, type(None), Static)
+_PLAIN = (int, str, bool, bytes, type(None), Snapshot)
 _MUTABLE = (list, dict, set)
 
 
 def _numbers(container: Any) -> Iterator[tuple[Any, int | float]]:
-    """Yield the static numbers that are right in a container, each with its key."""
+    """Yield the static numbers directly in a container, each with its key."""
     if not isinstance(container, set | frozenset):
         items = container.items() if isinstance(container, dict) else enumerate(container)
         yield from ((key, x) for key, x in items if x.__class__ in {int, float})

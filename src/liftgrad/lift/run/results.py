@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
-from liftgrad.lift.call.structure import LeafGroup
+from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.pipeline import Built
+from liftgrad.lift.run.drawing import drawing
 from liftgrad.lift.run.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.parameters import Parameters
-from liftgrad.lift.trace.draws import drawing
 from liftgrad.lift.tracebacks import hide_own_frames
 from liftgrad.ops import Operation
 
@@ -23,7 +23,7 @@ _FEW_OPERATIONS = 1_000_000
 
 
 class Prepared:
-    """What calls with one structure and the same parameters share."""
+    """What calls of one structure with the same parameters share."""
 
     def __init__(
         self, name: str, lock: threading.RLock, executable: Executable, groups: list[LeafGroup]
@@ -41,7 +41,7 @@ class Prepared:
             raise ValueError(f"{name}: mean of no numbers is undefined; pass at least one row.")
         self.run: NativeRun | NumpyRun = executable.start(self.samples, self.parameters)
         self.inputs: list[tuple[int, int, NDArray[Any] | None]] = []
-        """Groups of arguments, the program's groups, and the memory to copy arrays to."""
+        """Each input's group in the arguments and in the program, and the memory to copy it to."""
         for i, number in built.leaf_of.items():
             if i not in self.parameters:
                 array = groups[i].array if groups[i].kind == "input" else None
@@ -49,14 +49,14 @@ class Prepared:
                 self.inputs.append((i, number, target))
         self.apart = [(i, p) for i, p in self.parameters.items() if p.store is None]
         self.unread = [i for i in built.index_bounds if i not in built.leaf_of]
-        """Groups of indices that only `take` of unused results needs: eagerly it looks at them."""
+        """Index groups that only unused results read: their bounds are checked all the same."""
         self.whole = not (self.apart or built.draws or self.unread)
-        """Whether the inputs are all that has to be fed, or looked at."""
+        """Whether nothing but inputs has to be set or checked."""
         arrays = all(target is not None for *_, target in self.inputs)
         self.copied = self.double and self.whole and arrays
-        """Whether to copy arrays is all there is to feeding: the most frequent case."""
+        """Whether copying arrays is all there is to do: the most frequent case."""
         self.inner = any(value._prev for _, p in self.apart for value in p.values)
-        """Whether there are parameters that were made of other Values."""
+        """Whether some parameters are results of other Values."""
 
     def call(self, groups: list[LeafGroup]) -> Any:
         """Run the program on the numbers in the groups and return its results."""
@@ -82,9 +82,9 @@ class Prepared:
         return self.kind(number, call, 0)
 
     def _infinite(self, number: float, groups: list[LeafGroup]) -> float:
-        """Return an infinite result as it is without fma: nan, if terms overflow to both sides.
+        """Return an infinite result as computed without fma: nan if terms overflow to both signs.
 
-        Where that would take long, or other random numbers, it stays as it is.
+        Programs that are large or draw random numbers are not computed again.
         """
         built = self.executable.built
         few = built.scalar_operations * self.samples <= _FEW_OPERATIONS
@@ -93,7 +93,7 @@ class Prepared:
         return computed(built, groups, self.executable.dtype)[0]
 
     def feed(self, groups: list[LeafGroup]) -> None:
-        """Hand the numbers in the groups to the program."""
+        """Copy the numbers in the groups to the program's memory."""
         for i, number, target in self.inputs:
             if target is not None:
                 target[...] = groups[i].array
@@ -113,7 +113,7 @@ class Prepared:
 
 
 class Call:
-    """One call: its results, and how to differentiate them later."""
+    """One call: its results, and how they are differentiated later."""
 
     __slots__ = ("__weakref__", "_node", "prepared", "reference", "run", "saved")
 
@@ -136,7 +136,7 @@ class Call:
             number, (view, batched) = next(views)
             data = self.run.numbers(view)
             if batched:
-                # What is the same for all samples is there once.
+                # A result that is the same for all samples is stored once.
                 leaves.append(np.array(np.broadcast_to(data[0], self.prepared.samples)))
             else:
                 kind = _kind(built.plain_outputs[number])
@@ -144,7 +144,7 @@ class Call:
         return built.rebuild(iter(leaves))
 
     def save(self) -> None:
-        """Keep the gradient of the one result before another call overwrites its numbers."""
+        """Save the gradient of the only result before another call overwrites its numbers."""
         if (
             self.saved is None
             and self.prepared.executable.built.outputs == 1
@@ -154,7 +154,7 @@ class Call:
         self.run.owner = nobody
 
     def settle(self) -> None:
-        """Keep the gradient of the one result before the parameters change."""
+        """Save the gradient of the only result before the parameters change."""
         with self.prepared.lock:
             run = self.run
             if run.owner is not self.reference or isinstance(run, NumpyRun):
@@ -164,7 +164,7 @@ class Call:
                 return
             foreseen = run.foreseen
             self.save()
-            run.foreseen = foreseen  # nobody asked for it yet
+            run.foreseen = foreseen  # it was not asked for by the user
 
     def backward(self, seeds: Seeds) -> list[Any]:
         """Return the gradients of each parameter group for these adjoints of the results."""
@@ -200,7 +200,7 @@ class Call:
                 parameters.add_gradients(gradient)
 
     def node(self) -> Value:
-        """Return the call as one Value made of all parameters, for graphs that go on eagerly."""
+        """Return the call as one node on all parameters, for graphs that go on eagerly."""
         with self.prepared.lock:  # all results share it
             if self._node is None:
                 self._node = self._as_value()
@@ -331,16 +331,16 @@ def _no_graph() -> LiftError:
 
 
 def gradients_of(result: LiftedValue) -> dict[int, list[float]]:
-    """Return the gradient of a call's one result by each parameter, by the arguments' groups.
+    """Return the gradient of a call's only result by each parameter, by the arguments' groups.
 
-    The parameters' own gradients stay as they are.
+    The parameters' own gradients do not change.
     """
     call = result._call
     run, groups = call.run, call.prepared.executable.built.parameter_groups
     foreseen = isinstance(run, NativeRun) and run.foreseen
     gradients = [part.tolist() for part in call.backward(ONE)]
     if isinstance(run, NativeRun):
-        run.foreseen = foreseen  # nobody asked for it yet
+        run.foreseen = foreseen  # it was not asked for by the user
     return dict(zip(groups, gradients, strict=False))
 
 
@@ -352,7 +352,7 @@ def computed(built: Built, groups: list[LeafGroup], dtype: str) -> list[float]:
     if built.sizes is not None:
         leaves[built.sizes] = np.array([samples_of(groups, built.batched_groups)], dtype)
     arrays = execute(built.rolled.groups[: built.forward], leaves, dtype)
-    views = built.rolled.outputs[: built.outputs]
+    views = built.rolled.outputs
     return [float(x) for view in views for x in arrays[view.group][view.positions].ravel()]
 
 

@@ -1,4 +1,4 @@
-"""Traced array: array arguments of a function that is traced, and the indices in them.
+"""TracedValue array: array arguments of a function that is traced, and the indices in them.
 
 An array of floats gives traced numbers, one of integers gives indices that are known at run time.
 """
@@ -11,15 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
+from liftgrad.lift.stand_ins.attributes import ASKED_BY_NUMPY
 from liftgrad.lift.stand_ins.indices import TracedIndex
-from liftgrad.lift.stand_ins.values import (
-    ASKED_BY_NUMPY,
-    Condition,
-    Traced,
-    TracedNumber,
-)
-from liftgrad.lift.trace.tape import Tape
-from liftgrad.lift.user_code import (
+from liftgrad.lift.stand_ins.refusals import (
     ARITHMETIC,
     AS_PICKLE,
     AS_TEXT,
@@ -28,8 +22,14 @@ from liftgrad.lift.user_code import (
     PICKLING,
     TEXT,
     refuse,
-    refused,
 )
+from liftgrad.lift.stand_ins.values import (
+    Condition,
+    TracedNumber,
+    TracedValue,
+)
+from liftgrad.lift.trace.tape import Tape
+from liftgrad.lift.user_code import refused
 
 
 class TracedArray:
@@ -199,7 +199,7 @@ class TracedArray:
                 "an element of an integer array is one of several indices, but is known at run "
                 "time only; write take(array, i)[j] for array[i, j]."
             )
-        if type(key) in (Condition, TracedNumber, Traced, TracedArray):
+        if type(key) in (Condition, TracedNumber, TracedValue, TracedArray):
             raise refused(
                 "an array is indexed by something that is known at run time only; loop over its "
                 "elements and use where(condition, a, b), or pass an integer array and use take()."

@@ -1,14 +1,12 @@
-"""Traced index: an element of an integer array, known at run time only."""
+"""TracedValue index: an element of an integer array, known at run time only."""
 
 from typing import Any
 
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.derivatives import Variable
-from liftgrad.lift.stand_ins.values import Node, Traced, TracedNumber
-from liftgrad.lift.trace.tape import LEAF, TABLE, TAKE, Tape
-from liftgrad.lift.user_code import (
+from liftgrad.lift.stand_ins.attributes import NumberAttributes, have_attributes_of_numbers
+from liftgrad.lift.stand_ins.refusals import (
     AS_INTEGER,
     AS_PICKLE,
     AS_TEXT,
@@ -18,11 +16,15 @@ from liftgrad.lift.user_code import (
     TEXT,
     refuse,
     refuse_branch,
-    refused,
 )
+from liftgrad.lift.stand_ins.values import Arithmetic, TracedNumber, TracedValue
+from liftgrad.lift.trace.nodes import LEAF, TABLE, TAKE
+from liftgrad.lift.trace.tape import Tape
+from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
 from liftgrad.protocols import stands_for_number
+from liftgrad.variable import Variable
 
 
 class TracedIndex(Operators):
@@ -56,7 +58,7 @@ class TracedIndex(Operators):
     def _uniform(self) -> TracedNumber:
         return self._number()._uniform()
 
-    def _apply(self, operation: Operation, *operands: Any) -> Node:  # type: ignore[override]
+    def _apply(self, operation: Operation, *operands: Any) -> Arithmetic:  # type: ignore[override]
         number = self._number()
         operands = tuple(x._number() if isinstance(x, TracedIndex) else x for x in operands)
         return number._apply(operation, *operands)
@@ -84,8 +86,8 @@ class TracedIndex(Operators):
         )
         elements = tape.record((TABLE, *[tape.index_of(x) for x in rows]))
         node = tape.record((TAKE, self._index, elements))
-        if any(type(x) is Traced for x in rows):
-            return Traced(tape, node)
+        if any(type(x) is TracedValue for x in rows):
+            return TracedValue(tape, node)
         return TracedNumber(tape, node, _kind_of_rows(rows))
 
     def _take_pullback(self, g: Any, _y: Any, *rows: Any) -> tuple[Any, ...]:
@@ -112,7 +114,7 @@ class TracedIndex(Operators):
     def __ge__(self, other: Any) -> Any:
         return self._number() >= (other._number() if isinstance(other, TracedIndex) else other)
 
-    __hash__ = TracedNumber.__hash__
+    __hash__ = NumberAttributes.__hash__
 
     def _known(self, name: str) -> Any:
         """Return an attribute that is known of a number without the number."""
@@ -150,6 +152,7 @@ _AS_INDEX = (
     "an element of an integer array is used as an index, but is known at run time only; write "
     "take(table, index) for table[index]."
 )
+have_attributes_of_numbers(TracedIndex)
 refuse(TracedIndex, CONVERSIONS, AS_INTEGER)
 refuse(TracedIndex, ("index", "int"), _AS_INDEX)
 refuse(TracedIndex, IN_WHOLE_NUMBERS, AS_INTEGER)

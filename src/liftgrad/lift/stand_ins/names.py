@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.derivatives import Variable
 from liftgrad.engine import Value
 from liftgrad.lift.stand_ins.indices import TracedIndex
-from liftgrad.lift.stand_ins.values import Condition, Traced, TracedNumber
+from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import to_float
 from liftgrad.protocols import is_on_tape, stands_for_number
+from liftgrad.variable import Variable
 
 
-def stand_ins(tape: Tape) -> dict[Any, Any]:
+def traced_builtins(tape: Tape) -> dict[Any, Any]:
     """Return what takes the place of the class Value and of the builtins, for one tape."""
     # Classes refer to themselves and wait for the collector; the tape must not wait with them.
     reference = weakref.ref(tape)
@@ -92,10 +92,10 @@ def _new_value(
             "compute it with operators and liftgrad.functional."
         )
     if stands_for_number(data):
-        return Traced(tape, ops.detach(_as_float(data))._index)
+        return TracedValue(tape, ops.detach(_as_float(data))._index)
     if type(data) is Variable:
         return ops.detach(data)
-    return Traced(tape, tape.constant(to_float(data)))
+    return TracedValue(tape, tape.constant(to_float(data)))
 
 
 def _as_float(x: Any = 0.0) -> Any:
@@ -113,7 +113,7 @@ def _max(*arguments: Any, **options: Any) -> Any:
     items = list(arguments[0]) if len(arguments) == 1 else list(arguments)
     if options or not any(is_on_tape(x) for x in items):
         return max(*(arguments if len(arguments) > 1 else [items]), **options)
-    if any(type(x) is Traced or isinstance(x, Value) for x in items):
+    if any(type(x) is TracedValue or isinstance(x, Value) for x in items):
         return reduce(lambda best, x: ops.where(x > best, x, best), items)
     # Without a gradient the order does not matter but for nan, which Python takes if it is first.
     first, *others = items
@@ -125,6 +125,6 @@ def _min(*arguments: Any, **options: Any) -> Any:
     items = list(arguments[0]) if len(arguments) == 1 else list(arguments)
     if options or not any(is_on_tape(x) for x in items):
         return min(*(arguments if len(arguments) > 1 else [items]), **options)
-    if any(type(x) is Traced or isinstance(x, Value) for x in items):
+    if any(type(x) is TracedValue or isinstance(x, Value) for x in items):
         return reduce(lambda best, x: ops.where(x < best, x, best), items)
     return -_max([-x for x in items])

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from liftgrad.lift.ir.groups import Largest, Rolled, Runs, Sum, View
-from liftgrad.lift.passes.adjoint import Symbol
-from liftgrad.lift.passes.roll import identity
+from liftgrad.lift.ir.groups import Builder, Largest, Runs, Sum, View, identity
+from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.ops import divide, maximum, minimum, sqrt, where
 
 
@@ -19,20 +18,22 @@ class Clipping:
     max_norm: float | None = None
     clip_value: float | None = None
 
-    def apply(self, rolled: Rolled, gradients: Sequence[View], held: Sequence[View]) -> list[View]:
+    def apply(
+        self, builder: Builder, gradients: Sequence[View], held: Sequence[View]
+    ) -> list[View]:
         """Return the gradients, clipped.
 
         Args:
-            rolled: where groups are appended.
+            builder: takes the groups.
             gradients: of all parameters, in groups.
             held: of the parameters that the optimiser holds, whose norm counts.
 
         """
-        symbols = [Symbol(rolled, view) for view in gradients]
+        symbols = [Symbol(builder, view) for view in gradients]
         if self.clip_value is not None:
             symbols = [minimum(maximum(g, -self.clip_value), self.clip_value) for g in symbols]
         if self.max_norm is not None and held:
-            norm = _norm([Symbol(rolled, view) for view in held])
+            norm = _norm([Symbol(builder, view) for view in held])
             # Not less than 1, but nan: a gradient that is nan is not hidden.
             factor = minimum(divide(self.max_norm, norm + 1e-6), 1.0)
             symbols = [g * _repeated(factor, len(g.view.positions)) for g in symbols]
@@ -41,13 +42,13 @@ class Clipping:
 
 def _norm(gradients: list[Symbol]) -> Symbol:
     """Return the root of the sum of squares, in units of the largest, lest squares overflow."""
-    rolled = gradients[0].program
-    number = rolled.add(Largest(_runs([abs(g) for g in gradients]), batched=False))
-    largest = Symbol(rolled, View(number, identity(1)))
+    builder = gradients[0].builder
+    number = builder.add(Largest(_runs([abs(g) for g in gradients]), batched=False))
+    largest = Symbol(builder, View(number, identity(1)))
     unit = where((largest > 0.0) & (largest < math.inf), largest, 1.0)
     shares = [divide(g, _repeated(unit, len(g.view.positions))) for g in gradients]
-    number = rolled.add(Sum(_runs([x * x for x in shares]), batched=False))
-    result: Symbol = unit * sqrt(Symbol(rolled, View(number, identity(1))))
+    number = builder.add(Sum(_runs([x * x for x in shares]), batched=False))
+    result: Symbol = unit * sqrt(Symbol(builder, View(number, identity(1))))
     return result
 
 
@@ -60,4 +61,4 @@ def _runs(symbols: list[Symbol]) -> tuple[Runs, ...]:
 
 def _repeated(symbol: Symbol, size: int) -> Symbol:
     """Return a symbol of one element as one of `size` equal elements."""
-    return Symbol(symbol.program, View(symbol.view.group, np.repeat(symbol.view.positions, size)))
+    return Symbol(symbol.builder, View(symbol.view.group, np.repeat(symbol.view.positions, size)))

@@ -1,4 +1,4 @@
-"""Gathering: the rows of each batch, from arrays in memory and in files, by a kernel."""
+"""Inputs: the rows of each batch, gathered by a kernel from arrays in memory and in files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.passes.roll import identity
+from liftgrad.lift.ir.groups import identity
 from liftgrad.mapped import is_mapped, take_rows
 
 Array = NDArray[Any]
@@ -55,14 +55,14 @@ class Gather:
         )
 
     def update(self, array: Array) -> None:
-        """Take other data. What lies in a file stays there until its rows are read."""
+        """Take the data of another run. Rows of a file are read when a batch needs them."""
         self.source = array.reshape(len(array), -1)
         self.mapped = is_mapped(self.source)
         if not self.mapped:
             self._show(self.source)
 
     def read(self, rows: NDArray[np.int64]) -> None:
-        """Let the kernel see these rows only, numbered anew."""
+        """Copy these rows from the file; the kernel then counts them from 0."""
         self._show(take_rows(self.source, rows))
 
     def _show(self, rows: Array) -> None:

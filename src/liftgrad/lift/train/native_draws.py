@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.lift.ir.groups import identity
 from liftgrad.lift.kernels.twister import MEMORY
 from liftgrad.lift.native.memory import Instance
-from liftgrad.lift.passes.roll import identity
 from liftgrad.lift.trace.draws import Draws
 
 Array = NDArray[Any]
@@ -37,13 +37,13 @@ class NativeDraws:
         addresses: Mapping[str, int],
     ) -> None:
         self.words = np.zeros(MEMORY, np.uint32)
-        """The generator's words while it is in native hands."""
+        """The generator's words, during a native run."""
         self.plan: list[tuple[int, int]] = []
         """Pairs of a kernel and its arguments."""
         kind = np.dtype(instance.native.dtype)
         code = addresses[f"draw{8 * kind.itemsize}"]
         self.kept: list[Array] = []
-        """What the kernels know by its address."""
+        """Arrays whose addresses the kernels hold."""
         for run in runs:
             rows = samples if run.mapped else 1
             if run.group in instance.arrays:
@@ -58,13 +58,13 @@ class NativeDraws:
             self.kept += [target, places, arguments]
 
     def take(self) -> None:
-        """Take Python's generator; until it is given back, nothing else may use it."""
+        """Take over Python's generator; until `give_back`, nothing else may use it."""
         if self.plan:
             self.version, words, self.gauss = random.getstate()
             _WORDS.pack_into(self.words.data, _FIRST, *words)
 
     def give_back(self) -> None:
-        """Leave Python's generator where the steps have brought it."""
+        """Set Python's generator to the state that the steps left it in."""
         if self.plan:
             words = _WORDS.unpack_from(self.words.data, _FIRST)
             random.setstate((self.version, words, self.gauss))

@@ -1,8 +1,9 @@
-"""Combination: whether a result on all samples follows from its results on portions of them.
+"""Separable: whether a result on all samples follows from its results on portions of them.
 
 Data that does not fit into memory is evaluated a portion at a time. That is right for a mean over
-the samples, and wrong for the root of one: so the program is asked how the result is made. Numbers
-could not tell, since a mean over the samples that count may be one on the first million rows.
+the samples, and wrong for the root of a mean: how the result depends on the samples is read off the
+program. Comparing numbers would not do, since a mean over only those samples that meet a condition
+is an ordinary mean as long as all of them meet it.
 """
 
 from enum import Enum, auto
@@ -11,7 +12,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 
 from liftgrad import ops
-from liftgrad.lift.call.arguments import read
+from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
@@ -25,7 +26,8 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.pipeline import Built
 from liftgrad.lift.source import Source
-from liftgrad.lift.trace.tape import Node, Tape
+from liftgrad.lift.trace.nodes import Node
+from liftgrad.lift.trace.tape import Tape
 
 Combination = Literal["mean", "total"]
 
@@ -33,21 +35,21 @@ Combination = Literal["mean", "total"]
 def combination(
     source: Source, arguments: dict[str, Any], data: set[str], sizes: set[int]
 ) -> Combination | None:
-    """Return what a function's result on all samples is of its results on portions of them.
+    """Return how a function's results on portions of the samples make up that on all of them.
 
     Args:
         source: the function that is asked about.
         arguments: all of its arguments, by name.
-        data: which of them are arrays with a sample in each row.
-        sizes: how many samples the portions have.
+        data: the names of those that are arrays with a sample in each row.
+        sizes: the numbers of samples that portions have.
 
     Returns:
-        "mean", weighted by how many samples the portions have; "total"; or None if it is neither
-        or cannot be known, as where samples are not mapped over by `vmap`.
+        "mean", weighted by the portions' sizes; "total"; or None if it is neither or unknown, as
+        where samples are not mapped over by `vmap`.
 
     """
     if any(arguments[name].dtype.kind not in "fiu" for name in data):
-        return None  # other numbers are a part of the program
+        return None  # other numbers are written in the program
     smallest, *larger = sorted({*sizes, min(sizes) + 1})
     traced = _traced(source, arguments, data, smallest)
     if traced is None:
@@ -57,27 +59,27 @@ def combination(
         other = _traced(source, arguments, data, size)
         if other is None or other[1] != nodes:
             return None
-    kind = _kinds(built)[built.rolled.outputs[0].group]
-    return "mean" if kind in _MEANS else "total" if kind in _TOTALS else None
+    found = _dependences(built)[built.rolled.outputs[0].group]
+    return "mean" if found in _MEANS else "total" if found in _TOTALS else None
 
 
 def _traced(
     source: Source, arguments: dict[str, Any], data: set[str], size: int
 ) -> tuple[Built, list[Node]] | None:
-    """Return the program for so many samples, and its tape; None if it may not be cut."""
-    # One row stands for all: only shapes are looked at.
+    """Return the program for data of one size, and its tape; None if the data may not be split."""
+    # One row stands for all: only shapes matter.
     shown = {
         name: np.broadcast_to(x[:1], (size, *x.shape[1:])) if name in data else x
         for name, x in arguments.items()
     }
-    reading = read(shown)
-    tape = Tape(reading.groups)
+    flat = flatten(shown)
+    tape = Tape(flat.groups)
     try:
         with source.lock:
-            built = source.build(shown, reading, tape)
+            built = source.build(shown, flat, tape)
     except Exception:  # noqa: BLE001, the user's code may want another number of samples
         return None
-    names = [group.name for group in reading.groups]
+    names = [group.name for group in flat.groups]
     mapped = {names[i] for i in built.batched_groups}
     used = {names[i] for i in built.leaf_of}
     counted = {names[i] for i in tape.measured} & data
@@ -85,73 +87,73 @@ def _traced(
     return (built, tape.nodes) if each_is_mapped and built.single and not built.draws else None
 
 
-class _Kind(Enum):
-    """How numbers depend on the samples."""
+class _Dependence(Enum):
+    """How a group's numbers depend on the samples."""
 
     SAME = auto()
     """Not at all."""
     EACH = auto()
-    """Each sample has its own, made of nothing of the others."""
+    """There is a number for each sample, which depends on that sample alone."""
     COUNT = auto()
-    """It is how many samples there are."""
+    """The number of samples."""
     MEAN = auto()
-    """On all samples it is the weighted mean of what it is on portions."""
+    """On all samples the weighted mean of the numbers on portions."""
     TOTAL = auto()
-    """On all samples it is the total of what it is on portions."""
+    """On all samples the total of the numbers on portions."""
     OTHER = auto()
 
 
-_MEANS = {_Kind.SAME, _Kind.MEAN}
-_TOTALS = {_Kind.COUNT, _Kind.TOTAL}
+_MEANS = {_Dependence.SAME, _Dependence.MEAN}
+_TOTALS = {_Dependence.COUNT, _Dependence.TOTAL}
 
 
-def _kinds(built: Built) -> list[_Kind]:
-    """Return the kind of each group."""
-    kinds: list[_Kind] = []
-    for number, group in enumerate(built.rolled.groups):
-        kinds.append(_Kind.COUNT if number == built.sizes else _kind(group, kinds))
-    return kinds
+def _dependences(built: Built) -> list[_Dependence]:
+    found: list[_Dependence] = []
+    for i, group in enumerate(built.rolled.groups):
+        found.append(_Dependence.COUNT if i == built.sizes else _dependence(group, found))
+    return found
 
 
-def _kind(group: Group, kinds: list[_Kind]) -> _Kind:
-    operands = [view.group for view in views(group)]
-    of_operands = [kinds[i] for i in operands]
+def _dependence(group: Group, earlier: list[_Dependence]) -> _Dependence:
+    of_operands = [earlier[view.group] for view in views(group)]
     if group.batched:
-        return _Kind.EACH if set(of_operands) <= {_Kind.SAME, _Kind.EACH} else _Kind.OTHER
-    if set(of_operands) <= {_Kind.SAME}:
-        return _Kind.SAME
+        separate = set(of_operands) <= {_Dependence.SAME, _Dependence.EACH}
+        return _Dependence.EACH if separate else _Dependence.OTHER
+    if set(of_operands) <= {_Dependence.SAME}:
+        return _Dependence.SAME
     match group:
         case Elementwise(operation=operation):
             return _of_operation(operation, of_operands)
         case Sum():
-            # Over the samples, too, where an operand has a number for each.
-            return _of_sum([_Kind.TOTAL if k is _Kind.EACH else k for k in of_operands])
+            # An operand with a number for each sample is summed over the samples, too.
+            each, total = _Dependence.EACH, _Dependence.TOTAL
+            return _of_sum([total if term is each else term for term in of_operands])
         case Largest() | Take() | Put() | Leaf() | Constants():
-            return _Kind.OTHER
+            return _Dependence.OTHER
         case _:
             assert_never(group)
 
 
-def _of_operation(operation: ops.Operation, operands: list[_Kind]) -> _Kind:
+def _of_operation(operation: ops.Operation, operands: list[_Dependence]) -> _Dependence:
     if operation in (ops.add, ops.subtract, ops.negate, ops.detach):
         return _of_sum(operands)
     if operation is ops.divide:
         dividend, divisor = operands
-        if divisor is _Kind.SAME:
+        if divisor is _Dependence.SAME:
             return _of_sum([dividend])
-        if dividend in _TOTALS and divisor is _Kind.COUNT:
-            return _Kind.MEAN
+        if dividend in _TOTALS and divisor is _Dependence.COUNT:
+            return _Dependence.MEAN
     if operation is ops.multiply:
         for one, other in (operands, operands[::-1]):
-            if one is _Kind.SAME:
+            if one is _Dependence.SAME:
                 return _of_sum([other])
-            if one is _Kind.COUNT and other in _MEANS:
-                return _Kind.TOTAL
-    return _Kind.OTHER
+            if one is _Dependence.COUNT and other in _MEANS:
+                return _Dependence.TOTAL
+    return _Dependence.OTHER
 
 
-def _of_sum(terms: list[_Kind]) -> _Kind:
-    for kinds, kind in ((_MEANS, _Kind.MEAN), (_TOTALS, _Kind.TOTAL)):
-        if set(terms) <= kinds:
-            return kind
-    return _Kind.OTHER
+def _of_sum(terms: list[_Dependence]) -> _Dependence:
+    for alike, found in ((_MEANS, _Dependence.MEAN), (_TOTALS, _Dependence.TOTAL)):
+        if set(terms) <= alike:
+            return found
+    return _Dependence.OTHER

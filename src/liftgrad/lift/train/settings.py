@@ -1,10 +1,17 @@
-"""Settings: what a program bakes in of an optimiser."""
+"""Settings: what a program bakes in of an optimiser, and whether it is still what it was."""
+
+from typing import Any
 
 from liftgrad.optim import Optimizer
 
 
 class Settings:
-    """What an update bakes in: the attributes of its rules, except what changes as it steps."""
+    """The attributes of an optimiser's rules, but for those that change with each step.
+
+    Args:
+        optimizer: the optimiser as it is now.
+
+    """
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.params, self.count = optimizer.params, len(optimizer.params)
@@ -14,11 +21,11 @@ class Settings:
         self.single = not self.groups
 
     def same_parameters(self, optimizer: Optimizer) -> bool:
-        """Tell whether the optimiser has the list of parameters that it had."""
+        """Return whether the optimiser has the list of parameters that it had."""
         return optimizer.params is self.params and len(self.params) == self.count
 
     def hold(self, optimizer: Optimizer) -> bool:
-        """Tell whether the optimiser still has them."""
+        """Return whether the optimiser still has these settings."""
         if optimizer.params is not self.params or len(self.params) != self.count:
             return False
         now, baked = optimizer.__dict__, self.baked
@@ -36,3 +43,20 @@ class Settings:
 
 
 _CHANGING = ("lr", "state")
+
+
+def baked(optimizer: Optimizer) -> list[Any] | None:
+    """Return the settings that a recipe bakes in; None if only the optimiser's class knows them.
+
+    Equal ones of two optimisers make equal programs.
+    """
+    rules = optimizer.rules
+    if any(not type(rule).__module__.startswith("liftgrad.") for rule in [optimizer, *rules]):
+        return None
+    return [
+        (type(rule), {name: x for name, x in vars(rule).items() if name not in _NOT_BAKED})
+        for rule in rules
+    ]
+
+
+_NOT_BAKED = ("params", "lr", "steps", "state", "_parts")

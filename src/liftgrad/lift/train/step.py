@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.call.structure import Reading
-from liftgrad.lift.forks import given_up
-from liftgrad.lift.ir.groups import View
+from liftgrad.lift.call.flat_arguments import FlatArguments
+from liftgrad.lift.forks import renew_in_child
+from liftgrad.lift.ir.groups import Builder, View
 from liftgrad.lift.pipeline import Built, Ending, compiled
 from liftgrad.lift.run.parameters import Parameters
 from liftgrad.lift.source import Source
 from liftgrad.lift.train.clipping import Clipping
+from liftgrad.lift.train.settings import baked
 from liftgrad.lift.train.step_state import StepState
 from liftgrad.lift.train.update import add_update, positions_among, positions_in
 from liftgrad.optim import Optimizer
@@ -37,7 +38,7 @@ class StepRecipe:
         optimizer: holds parameters in the arguments.
         clipping: what is done to the gradients.
         arguments: of the function.
-        reading: what they consist of, its arrays being those of a batch.
+        flat: their numbers and structure, its arrays being those of a batch.
 
     Raises:
         LiftError: if the function's result is not one Value or nothing is there to train.
@@ -50,47 +51,49 @@ class StepRecipe:
         optimizer: Optimizer,
         clipping: Clipping,
         arguments: dict[str, Any],
-        reading: Reading,
+        flat: FlatArguments,
     ) -> None:
         self.dtype = source.dtype
 
         def build() -> Built:
-            built = source.build(dict(arguments), reading)
+            built = source.build(dict(arguments), flat)
             _check_is_loss(built, source.name)
-            source.compare_built(built, dict(arguments), reading)
+            source.compare_built(built, dict(arguments), flat)
             return built
 
         def update(built: Built) -> Ending:
-            rolled = built.rolled.copy()
+            builder = Builder(built.rolled)
             leaves = [built.leaf_of[i] for i in built.parameter_groups]
-            parameters = [reading.groups[i].values for i in built.parameter_groups]
-            gradients = clipping.apply(rolled, built.gradients, _held(optimizer, parameters, built))
+            parameters = [flat.groups[i].values for i in built.parameter_groups]
+            gradients = clipping.apply(
+                builder, built.gradients, _held(optimizer, parameters, built)
+            )
             self.update = add_update(
-                rolled,
+                builder,
                 optimizer,
                 dict(zip(leaves, parameters, strict=True)),
                 dict(zip(leaves, gradients, strict=True)),
             )
-            return Ending(rolled, built.rolled.outputs, self.update.assignments)
+            return Ending(builder.program(), built.rolled.outputs, self.update.assignments)
 
         self.made = compiled(build, update, source.dtype, source.backend, source.stats)
         self.built = self.made.built
         (self.loss,) = self.made.outputs
-        self.settings = _settings(optimizer)
-        self.positions = _positions(optimizer, reading, self.built.parameter_groups)
+        self.settings = baked(optimizer)
+        self.positions = _positions(optimizer, flat, self.built.parameter_groups)
 
-    def fits(self, optimizer: Optimizer, reading: Reading) -> bool:
-        """Tell whether the optimiser moves the same parameters by the same rules."""
-        if self.settings is None or self.settings != _settings(optimizer):
+    def fits(self, optimizer: Optimizer, flat: FlatArguments) -> bool:
+        """Return whether the optimiser moves the same parameters by the same rules."""
+        if self.settings is None or self.settings != baked(optimizer):
             return False
-        places = _positions(optimizer, reading, self.built.parameter_groups)
-        return all(np.array_equal(a, b) for a, b in zip(self.positions, places, strict=True))
+        positions = _positions(optimizer, flat, self.built.parameter_groups)
+        return all(np.array_equal(a, b) for a, b in zip(self.positions, positions, strict=True))
 
-    def state_of(self, optimizer: Optimizer, reading: Reading) -> StepState:
+    def state_of(self, optimizer: Optimizer, flat: FlatArguments) -> StepState:
         """Return this optimiser's parameters and state, for the step to read and write."""
         built, dtype = self.built, self.dtype
         parameters = {
-            built.leaf_of[i]: Parameters(reading.groups[i].values, dtype)
+            built.leaf_of[i]: Parameters(flat.groups[i].values, dtype)
             for i in built.parameter_groups
         }
         return StepState(self.update, optimizer, parameters, dtype)
@@ -102,7 +105,7 @@ class _Recipes:
     def __init__(self) -> None:
         self.recipes: OrderedDict[tuple[Any, ...], StepRecipe] = OrderedDict()
         self.lock = threading.RLock()
-        given_up(self)
+        renew_in_child(self)
 
     def forget(self) -> None:
         """Begin anew, in a forked process whose parent was at work on this in another thread."""
@@ -117,20 +120,20 @@ def step_recipe(
     optimizer: Optimizer,
     clipping: Clipping,
     arguments: dict[str, Any],
-    reading: Reading,
+    flat: FlatArguments,
 ) -> StepRecipe:
     """Return the function's recipe for such arguments and optimisers, made now if there is none."""
     with source.lock:
         known = _RECIPES.setdefault(source, _Recipes())
         with known.lock:
             recipes = known.recipes
-            recipe = recipes.get((source.structure(reading), clipping))
-            if recipe is not None and recipe.fits(optimizer, reading):
+            recipe = recipes.get((source.program_key(flat), clipping))
+            if recipe is not None and recipe.fits(optimizer, flat):
                 source.stats.cache_hits += 1
             else:
-                recipe = StepRecipe(source, optimizer, clipping, arguments, reading)
+                recipe = StepRecipe(source, optimizer, clipping, arguments, flat)
             # Making it may have left extents open, which are then no part of the structure.
-            key = source.structure(reading), clipping
+            key = source.program_key(flat), clipping
             recipes[key] = recipe
             recipes.move_to_end(key)
             if len(recipes) > _MOST_RECIPES:
@@ -160,25 +163,11 @@ def _held(optimizer: Optimizer, parameters: Sequence[Sequence[Any]], built: Buil
     ]
 
 
-def _settings(optimizer: Optimizer) -> list[Any] | None:
-    """Return what a recipe bakes in of an optimiser; None if that is known only to its class."""
-    rules = optimizer.rules
-    if any(not type(rule).__module__.startswith("liftgrad.") for rule in [optimizer, *rules]):
-        return None
-    return [
-        (type(rule), {name: x for name, x in vars(rule).items() if name not in _NOT_BAKED})
-        for rule in rules
-    ]
-
-
-_NOT_BAKED = ("params", "lr", "steps", "state", "_parts")
-
-
 def _positions(
-    optimizer: Optimizer, reading: Reading, parameter_groups: Sequence[int]
+    optimizer: Optimizer, flat: FlatArguments, parameter_groups: Sequence[int]
 ) -> list[NDArray[np.int64]]:
-    """Return where an optimiser holds the parameters of each group, -1 where it does not."""
+    """Return the positions in an optimiser of each group's parameters; -1: it does not hold one."""
     position_of = positions_in(optimizer)
-    found = [positions_among(reading.groups[i].values, position_of) for i in parameter_groups]
+    found = [positions_among(flat.groups[i].values, position_of) for i in parameter_groups]
     sizes = [len(rule.params) for rule in optimizer.rules]
     return [*found, np.array([len(optimizer.params), *sizes], np.int64)]

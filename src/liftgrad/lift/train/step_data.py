@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.call.structure import LeafGroup, has_rows
+from liftgrad.lift.call.leaves import LeafGroup, has_rows
 from liftgrad.lift.pipeline import Built
 from liftgrad.lift.run.results import checked_numbers, samples_of
 from liftgrad.mapped import let_go, take_rows

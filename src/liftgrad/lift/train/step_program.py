@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.lift.run.drawing import Draw, drawing
 from liftgrad.lift.run.numpy_executor import execute
-from liftgrad.lift.trace.draws import Draw, drawing
 from liftgrad.lift.train.native_steps import NativeSteps
 from liftgrad.lift.train.step import StepRecipe
 from liftgrad.lift.train.step_data import StepData

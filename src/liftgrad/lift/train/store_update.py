@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from liftgrad.lift.ir.groups import Leaf, Rolled, View
+from liftgrad.lift.ir.groups import Builder, Leaf, View, identity
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.memory import BRIEF, NativeProgram
-from liftgrad.lift.passes.roll import identity
 from liftgrad.lift.pipeline import Built, Ending, compiled
 from liftgrad.lift.run.bound import Bound
 from liftgrad.lift.run.parameters import Store, in_order
@@ -18,23 +17,24 @@ from liftgrad.optim import Optimizer
 def store_update(store: Store, optimizer: Optimizer) -> "StoreUpdate | None":
     """Return the native update of a store, or None where LLVM is missing."""
     size, dtype = len(store.numbers), str(store.numbers.dtype)
-    rolled = Rolled([], [])
-    parameters = rolled.add(Leaf("parameters", size, "parameter"))
-    gradients = rolled.add(Leaf("gradients", size, "parameter"))
+    leaves = Builder()
+    parameters = leaves.add(Leaf("parameters", size, "parameter"))
+    gradients = leaves.add(Leaf("gradients", size, "parameter"))
     gradient = View(gradients, identity(size))
-    values = in_order(optimizer)
-    update = add_update(rolled, optimizer, {parameters: values}, {parameters: gradient})
-    made = compiled(
-        lambda: Built(rolled, gradients=[gradient]),
-        lambda built: Ending(built.rolled, (), update.assignments),
-        dtype,
-        "native",
-        Stats(),
-    )
+    added: list[Update] = []
+
+    def update(built: Built) -> Ending:
+        builder = Builder(built.rolled)
+        values = {parameters: in_order(optimizer)}
+        added.append(add_update(builder, optimizer, values, {parameters: gradient}))
+        return Ending(builder.program(), (), added[0].assignments)
+
+    start = Built(leaves.program(), gradients=[gradient])
+    made = compiled(lambda: start, update, dtype, "native", Stats())
     if made.native is None:
         return None
     memory = {parameters: store.numbers, gradients: store.gradients}
-    return StoreUpdate(made.native, update, memory, optimizer)
+    return StoreUpdate(made.native, added[0], memory, optimizer)
 
 
 class StoreUpdate:

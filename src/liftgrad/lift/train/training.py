@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.call.structure import Reading
+from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.run.repeat import Repeat
 from liftgrad.lift.source import Source
@@ -34,7 +34,7 @@ class Training:
         source: returns one Value, the loss.
         optimizer: holds the parameters, all or some of them.
         arguments: of the loss; arrays of `rows` rows are cut into batches.
-        reading: what they consist of.
+        flat: their numbers and structure.
         rows: how many samples the data has; None: every step sees all of it.
         clipping: what is done to the gradients before each step.
 
@@ -48,25 +48,25 @@ class Training:
         source: Source,
         optimizer: Optimizer,
         arguments: dict[str, Any],
-        reading: Reading,
+        flat: FlatArguments,
         rows: int | None,
         clipping: Clipping,
     ) -> None:
         self.clipping = clipping
         self.source, self.optimizer = source, optimizer
-        self.arguments, self.reading, self.rows = arguments, reading, rows
-        self.data = RunData(reading.groups, rows)
+        self.arguments, self.flat, self.rows = arguments, flat, rows
+        self.data = RunData(flat.groups, rows)
         self.settings = Settings(optimizer)
         self.programs: dict[int, StepProgram] = {}
         self.like: Repeat | None = None
 
     def belongs_to(self, source: Source, optimizer: Optimizer) -> bool:
-        """Tell whether the programs are of this function and an optimiser with these settings."""
+        """Return whether the programs are of this function and an optimiser with these settings."""
         same = self.source is source and self.optimizer is optimizer
         return same and self.settings.hold(optimizer)
 
     def repeats(self, arguments: dict[str, Any]) -> bool:
-        """Take the numbers of these arguments, if they are clearly like those of the last run."""
+        """Take these arguments' numbers if they are like the last run's; return whether so."""
         if self.like is None or tuple(arguments) != self.like.names:
             return False
         groups = self.like.taken(list(arguments.values()))
@@ -76,20 +76,20 @@ class Training:
         self.data.groups = groups
         return True
 
-    def serves(self, arguments: dict[str, Any], reading: Reading, rows: int | None) -> bool:
-        """Take these arguments, if they are of the same structure with the same parameters."""
-        if reading.key != self.reading.key or rows != self.rows:
+    def serves(self, arguments: dict[str, Any], flat: FlatArguments, rows: int | None) -> bool:
+        """Take these arguments if structure and parameters are the same; return whether so."""
+        if flat.key != self.flat.key or rows != self.rows:
             return False
-        for old, new in zip(self.reading.groups, reading.groups, strict=True):
+        for old, new in zip(self.flat.groups, flat.groups, strict=True):
             if new.kind == "parameter" and not all(map(operator.is_, old.values, new.values)):
                 return False
-        self.arguments, self.reading, self.data.groups = arguments, reading, reading.groups
+        self.arguments, self.flat, self.data.groups = arguments, flat, flat.groups
         return True
 
     def remember(self) -> None:
-        """Make the next run quick, if its arguments are like these."""
-        if self.like is None or self.like.live is not self.reading.containers:
-            self.like = Repeat.of(self.arguments, self.reading, self._forget)
+        """Remember the arguments, so that a run with ones like them need not flatten them."""
+        if self.like is None or self.like.live is not self.flat.containers:
+            self.like = Repeat.of(self.arguments, self.flat, self._forget)
 
     def _forget(self, _: Any) -> None:
         self.like = None
@@ -105,7 +105,7 @@ class Training:
         Args:
             batches: the samples of each step, by number; None: all of them at each step.
             steps: how many, if `batches` is None.
-            stop: asked now and then whether to return with the steps taken so far.
+            stop: called between native calls; if it returns True, the steps so far are returned.
 
         """
         self.data.run += 1
@@ -115,7 +115,7 @@ class Training:
             program = self._program(0)
             losses.append(program.run(None, min(left, program.at_once), stop))
             left -= len(losses[-1])
-        # Neighbours of one size run together natively.
+        # Consecutive batches of one size run in one native call.
         alike: list[NDArray[np.int64]] = []
         for batch in batches or ():
             full = alike and len(alike) == self._program(len(alike[0])).at_once
@@ -129,15 +129,15 @@ class Training:
             losses.append(self._program(len(alike[0])).run(np.stack(alike), len(alike), stop))
         return np.concatenate(losses) if losses else np.zeros(0)
 
-    def batch(self, rows: NDArray[np.int64] | None) -> Reading:
+    def batch(self, rows: NDArray[np.int64] | None) -> FlatArguments:
         """Return what a batch of the latest run consists of; None: all of its data."""
-        reading = replace(self.reading, groups=self.data.groups)
+        flat = replace(self.flat, groups=self.data.groups)
         if rows is None or self.rows is None:
-            return reading
-        return reading.of_rows(lambda x: take_rows(x, rows), self.rows)
+            return flat
+        return flat.with_rows(lambda x: take_rows(x, rows), self.rows)
 
     def prepare(self, sizes: Iterable[int]) -> None:
-        """Build the programs for batches of these sizes (0: all data), if they are not there."""
+        """Build the programs for batches of these sizes (0: all data) that are missing."""
         for size in sizes:
             self._program(size)
 
@@ -158,9 +158,9 @@ class Training:
         return program
 
     def _new_program(self, size: int) -> StepProgram:
-        reading = self.reading
+        flat = self.flat
         if size and self.rows is not None:
-            reading = reading.of_rows(lambda x: x[:size], self.rows)
-        recipe = step_recipe(self.source, self.optimizer, self.clipping, self.arguments, reading)
-        state = recipe.state_of(self.optimizer, reading)
-        return StepProgram(recipe, state, StepData(self.data, recipe.built, size, reading.groups))
+            flat = flat.with_rows(lambda x: x[:size], self.rows)
+        recipe = step_recipe(self.source, self.optimizer, self.clipping, self.arguments, flat)
+        state = recipe.state_of(self.optimizer, flat)
+        return StepProgram(recipe, state, StepData(self.data, recipe.built, size, flat.groups))

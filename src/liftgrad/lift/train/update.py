@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.ir.groups import Leaf, Rolled, View
-from liftgrad.lift.passes.adjoint import Symbol
-from liftgrad.lift.passes.roll import identity
+from liftgrad.lift.ir.groups import Builder, Leaf, View, identity
 from liftgrad.lift.passes.schedule import Assignment
+from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.optim import Optimizer
 
 Positions = NDArray[np.int64]
@@ -32,7 +31,7 @@ class Update:
 
 
 def add_update(
-    rolled: Rolled,
+    builder: Builder,
     optimizer: Optimizer,
     values: Mapping[int, Sequence[Any]],
     gradients: Mapping[int, View],
@@ -40,7 +39,7 @@ def add_update(
     """Append to a program how its parameters move.
 
     Args:
-        rolled: the program.
+        builder: the program.
         optimizer: holds the parameters, all or some of them.
         values: for each leaf group its parameters.
         gradients: for each leaf group the gradient of all of them.
@@ -49,7 +48,7 @@ def add_update(
         LiftError: if the optimiser holds none of the parameters.
 
     """
-    rules = _Rules(rolled, optimizer)
+    rules = _Rules(builder, optimizer)
     for leaf, parameters in values.items():
         rules.add(leaf, parameters, gradients[leaf])
     unmet = unmet_by(optimizer, values.values())
@@ -61,16 +60,16 @@ def add_update(
     others = None
     if unmet:
         # Their gradient is zero; weight decay or momentum may move them all the same.
-        others = rolled.add(Leaf("others", len(unmet), "parameter"))
-        rules.add(others, unmet, rolled.constant(0.0, len(unmet)))
+        others = builder.add(Leaf("others", len(unmet), "parameter"))
+        rules.add(others, unmet, builder.constant(0.0, len(unmet)))
     return Update(rules.rates, rules.state, others, rules.assignments)
 
 
 class _Rules:
     """An optimiser's rules, one for each of its parameter groups, while they are appended."""
 
-    def __init__(self, rolled: Rolled, optimizer: Optimizer) -> None:
-        self.rolled, self.rules = rolled, list(optimizer.rules)
+    def __init__(self, builder: Builder, optimizer: Optimizer) -> None:
+        self.builder, self.rules = builder, list(optimizer.rules)
         self.position_of = positions_in(optimizer)
         self.rule_of = np.repeat(
             np.arange(len(self.rules)), [len(rule.params) for rule in self.rules]
@@ -79,7 +78,7 @@ class _Rules:
         self.counts = [len(rule.scalars_at(optimizer.steps)) for rule in self.rules]
         self.ends = list(itertools.accumulate(self.counts))
         """Where each rule's scalars end among all."""
-        self.rates = rolled.add(Leaf("rates", self.ends[-1], "input"))
+        self.rates = builder.add(Leaf("rates", self.ends[-1], "input"))
         self.state: dict[str, list[tuple[int, Positions]]] = {
             name: [] for name in optimizer.state_names
         }
@@ -115,18 +114,18 @@ class _Rules:
             gradient: of the whole group.
 
         """
-        rolled = self.rolled
+        builder = self.builder
         state = []
         for name in rule.state_names:
-            number = rolled.add(Leaf(name, len(held), "parameter"))
+            number = builder.add(Leaf(name, len(held), "parameter"))
             self.state[name].append((number, positions))
             state.append(number)
         every = identity(len(held))
-        old = [Symbol(rolled, View(number, every)) for number in state]
-        scalars = [Symbol(rolled, View(self.rates, np.full(len(held), j))) for j in rates]
+        old = [Symbol(builder, View(number, every)) for number in state]
+        scalars = [Symbol(builder, View(self.rates, np.full(len(held), j))) for j in rates]
         new, new_state = rule.update(
-            Symbol(rolled, View(leaf, held)),
-            Symbol(rolled, View(gradient.group, gradient.positions[held])),
+            Symbol(builder, View(leaf, held)),
+            Symbol(builder, View(gradient.group, gradient.positions[held])),
             tuple(old),
             tuple(scalars),
         )

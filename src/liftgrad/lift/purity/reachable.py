@@ -1,4 +1,4 @@
-"""Reach: what a function can get at from an object, through containers, attributes and methods."""
+"""Reachable: objects that lead on to others, through containers, attributes and methods."""
 
 import types
 from collections import deque
@@ -8,44 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from liftgrad.lift.call.snapshots import has_users_attributes, slots_of
+from liftgrad.lift.call.classes import attributes_of, has_users_attributes
 from liftgrad.operators import Operators
 
 Named = tuple[str, Any]
+"""An object, after the user's name for it."""
 _LEAVES = (Operators, float, int, str, bytes, type(None), np.generic)
 
 
 def reach(named: Iterable[Named]) -> Iterator[Named]:
-    """Yield objects and what is inside of them, each once, by the names that the user has for it.
+    """Yield objects and all that is reachable from them, each once, by the user's name for it.
 
-    Numbers, Values and strings are left out, and nothing is looked for inside of functions,
-    classes, modules and the objects of libraries.
+    Numbers, Values and strings are left out. Functions, classes, modules and the objects of
+    libraries lead nowhere.
     """
     seen: set[int] = set()
-    stack = [named_so for named_so in named if not _is_leaf(named_so[1].__class__)]
+    stack = [(name, x) for name, x in named if not _is_leaf(x.__class__)]
     while stack:
-        named_so = stack.pop()
-        name, x = named_so
+        name, x = stack.pop()
         if id(x) not in seen:
             seen.add(id(x))
-            yield named_so
+            yield name, x
             for key, item in _inside(x):
                 if not _is_leaf(item.__class__):
                     stack.append((name if key is None else f"{name}.{key}", item))
 
 
-def attributes_of(x: Any) -> dict[str, Any]:
-    """Return the attributes of an object, and what is in its slots."""
-    kind: Any = type(x)
-    attributes: dict[str, Any] = getattr(x, "__dict__", {})
-    slots = slots_of(kind)
-    if not slots:
-        return attributes
-    return {**attributes, **{name: getattr(x, name) for name in slots if hasattr(x, name)}}
-
-
 def _inside(x: Any) -> list[tuple[Any, Any]]:
-    """Return what is right inside of an object, with names, or None where it has none."""
+    """Return what an object leads to in one step, with names, or None where it has none."""
     inside: list[tuple[Any, Any]] = []
     kind: Any = type(x)
     if issubclass(kind, dict):
@@ -54,7 +44,7 @@ def _inside(x: Any) -> list[tuple[Any, Any]]:
         if not all(map(_is_leaf, set(map(type, x)))):  # most lists are of Values or numbers alone
             inside += enumerate(x)
     elif issubclass(kind, partial):
-        inside += [(None, part) for part in (x.func, x.args, x.keywords)]
+        inside += [(None, held) for held in (x.func, x.args, x.keywords)]
     elif issubclass(kind, types.MethodType | types.BuiltinMethodType):
         inside.append((None, x.__self__))
     if has_users_attributes(kind):

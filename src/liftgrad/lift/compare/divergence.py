@@ -14,7 +14,14 @@ from typing import Any
 
 from liftgrad.engine import Value
 from liftgrad.lift.compare.checks import Outcome
-from liftgrad.lift.compare.tape_numbers import as_eagerly, computed, each, floats, forward, shaken
+from liftgrad.lift.compare.eager_arithmetic import (
+    as_eagerly,
+    computed,
+    each,
+    floats,
+    forward,
+    shaken,
+)
 from liftgrad.lift.pipeline import Built
 from liftgrad.lift.trace.lined_tape import LinedTape
 from liftgrad.lift.trace.tape import Tape
@@ -25,7 +32,7 @@ _JITTER = {"float64": 1e-10, "float32": 1e-3}
 _SHAKES = 3
 
 
-def where_they_part(
+def where_they_diverge(
     tape: LinedTape,
     trace: Callable[[], Built],
     run: Callable[[float, int], Outcome],

@@ -1,12 +1,12 @@
-"""Unchanged: a lifted function may not change what it was given, since a repeated call would not.
+"""Mutation: a lifted function must not mutate its arguments, for its body runs once.
 
-The function runs once, on copies; what it appended to a list or assigned to an attribute there
-would be lost, and missing in the next call. So it is refused, with one exception: modules that note
-down what they computed (`self.out = ...`). An attribute that an object did not have before cannot
-have been read before it was set, so no result depends on it, and it goes with the copy.
+It runs on copies: what it appends to a list or assigns to an attribute is lost, and missing in the
+next call. So it is refused, with one exception: modules that store what they computed, as in
+`self.out = ...`. An attribute that an object did not have before cannot have been read before it
+was set, so no result depends on it, and it goes with the copy.
 
-Not all is a copy: the user's methods, and functions of other modules, see what they see eagerly.
-Of that, what was changed is put back.
+Not everything is a copy: the user's methods, and functions of other modules, see what they see
+eagerly. What they change is put back.
 """
 
 from collections import deque
@@ -18,84 +18,84 @@ from typing import Any
 import numpy as np
 
 from liftgrad.errors import TraceError
-from liftgrad.lift.call.snapshots import has_users_attributes
-from liftgrad.lift.capture.reach import Named, attributes_of, reach
+from liftgrad.lift.call.classes import attributes_of, has_users_attributes
+from liftgrad.lift.purity.reachable import Named, reach
 from liftgrad.lift.stand_ins.arrays import TracedArray
-from liftgrad.lift.stand_ins.batch import Batch
 from liftgrad.lift.stand_ins.values import Condition
+from liftgrad.lift.stand_ins.vmap import Batch
 from liftgrad.lift.user_code import user_line
 from liftgrad.operators import Operators
 from liftgrad.optim import Optimizer
 
 
-class Watched:
-    """Containers, objects and variables, by the names that the user has for them.
+class Copies:
+    """Copies of containers, objects and variables, which a function must leave as they are.
 
-    The variables of a module, a dict, have no name of their own: "".
+    They come with the user's names for the originals; a module's globals, a dict, have none: "".
     """
 
     def __init__(self, named: Iterable[Named]) -> None:
         self.before = [(name, x, _contents(x)) for name, x in named]
 
     def check(self) -> None:
-        """Raise TraceError if one of them is not as it was."""
+        """Raise TraceError if the contents of one of them have changed."""
         for name, x, before in self.before:
-            if not _same(_contents(_without_notes(x, before)), before):
+            if not _same(_contents(_without_results(x, before)), before):
                 if isinstance(x, dict) and not name:
                     known = _by_name(before)
                     name = next(key for key in x if known.get(key, self) is not x[key])  # noqa: PLW2901
                 raise _changed(user_line(), name)
 
 
-class Live:
-    """What the function may change in earnest, since there is no copy of it.
+class Originals:
+    """Objects that the function sees itself, since there are no copies of them.
 
     Args:
-        spaces: the variables of modules and of functions, as dicts, and classes.
+        namespaces: the variables of modules and of functions, as dicts, and classes.
         known: variables of closures, and what variables stand for.
-        mentioned: the names in the function's code, and in that which it calls.
+        mentioned: the names in the function's code, and in the code that it calls.
 
     """
 
     def __init__(
-        self, spaces: Iterable[Any], known: Iterable[Named], mentioned: Iterable[str]
+        self, namespaces: Iterable[Any], known: Iterable[Named], mentioned: Iterable[str]
     ) -> None:
-        self.spaces = [(space, dict(_variables(space))) for space in spaces]
-        self.reached = list(reach(known))
-        """All that it can get at from there."""
-        self.named = [(name, x, _contents(x)) for name, x in self.reached if _is_container(x)]
-        # Objects of libraries have caches that may change: only what is traced must not stay.
-        objects = [x.__dict__ for _, x in self.reached if _is_librarys(x)]
+        self.namespaces = [(space, dict(_variables(space))) for space in namespaces]
+        self.reachable = list(reach(known))
+        """Everything that it can reach from there."""
+        self.named = [(name, x, _contents(x)) for name, x in self.reachable if _is_container(x)]
+        # Libraries' objects may change, such as caches: only traced values must not stay there.
+        objects = [x.__dict__ for _, x in self.reachable if _is_of_library(x)]
         self.others = [(attributes, dict(attributes)) for attributes in objects]
-        optimizers = [x for _, x in self.reached if isinstance(x, Optimizer)]
+        optimizers = [x for _, x in self.reachable if isinstance(x, Optimizer)]
         self.parameters = [(p, p.data, p.grad) for x in optimizers for p in x.params]
         states = [{name: list(column) for name, column in x.state.items()} for x in optimizers]
         self.steps = [(x, x.steps, state) for x, state in zip(optimizers, states, strict=True)]
         self.mentioned = frozenset(mentioned)
         self.changed: str | None = None
-        """The name of something that was not what it was."""
+        """The name of something that was changed."""
         if optimizers and not self.mentioned.isdisjoint(("step", "zero_grad")):
-            self.changed = "its parameters"  # gradients that are zero already do not show it
+            self.changed = "its parameters"  # which does not show if gradients are zero already
 
     def put_back(self) -> None:
-        """Make all of it what it was."""
-        for space, before in self.spaces:
+        """Undo all changes."""
+        for space, before in self.namespaces:
             after = _variables(space)
             if len(after) == len(before) and all(map(is_, after.values(), before.values())):
                 continue
             for name in [*after, *before]:
-                value, known = after.get(name, _ABSENT), before.get(name, _ABSENT)
-                if value is not known and self._is_meant(name, value):
+                new, old = after.get(name, _ABSENT), before.get(name, _ABSENT)
+                if new is not old and self._is_bound_by_function(name, new):
                     self.changed = name
-                    _bind(space, name, known)
+                    _bind(space, name, old)
         for attributes, before in self.others:
-            new = [n for n, x in attributes.items() if _traced(x) and x is not before.get(n)]
+            new = [n for n, x in attributes.items() if _is_traced(x) and x is not before.get(n)]
             for name in new:
                 self.changed = name
                 _bind(attributes, name, before.get(name, _ABSENT))
         for name, x, contents in self.named:
             if not _same(_contents(x), contents):
-                if not _same(_contents(_without_notes(x, contents)), contents):
+                if not _same(_contents(_without_results(x, contents)), contents):
                     self.changed = name
                 _restore(x, contents)
         for optimizer, steps, state in self.steps:
@@ -111,51 +111,51 @@ class Live:
                 self.changed = "its parameters"
                 parameter.grad = grad
 
-    def check(self, place: str) -> None:
-        """Raise TraceError if something had to be put back; `place` is where the function is."""
+    def check(self, line: str) -> None:
+        """Raise TraceError, with the function's line, if something had to be put back."""
         if self.changed is None:
             return
         if self.steps:
             raise TraceError(
-                f"{place}: step() or zero_grad() of an optimiser, or another change of "
+                f"{line}: step() or zero_grad() of an optimiser, or another change of "
                 f"{self.changed}, in a lifted function, which runs once for many calls; call them "
                 "outside of it, or let a Trainer do it."
             )
-        raise _changed(place, self.changed)
+        raise _changed(line, self.changed)
 
-    def _is_meant(self, name: str, value: Any) -> bool:
-        """Tell whether a variable was bound by the function: threads, or Python, bind others."""
-        named = name in self.mentioned and not isinstance(value, ModuleType)
-        return named or _traced(value)
+    def _is_bound_by_function(self, name: str, value: Any) -> bool:
+        """Return whether the function bound a variable, not another thread or an import."""
+        is_named = name in self.mentioned and not isinstance(value, ModuleType)
+        return is_named or _is_traced(value)
 
 
 _ABSENT = object()
 
 
-def _changed(place: str, name: str) -> TraceError:
+def _changed(line: str, name: str) -> TraceError:
     return TraceError(
-        f"{place}: {name} is changed by the lifted function, which runs once for many calls; "
+        f"{line}: {name} is changed by the lifted function, which runs once for many calls; "
         "return the new value instead of storing it."
     )
 
 
-def _without_notes(x: Any, before: list[Any]) -> Any:
-    """Return an object without the traced values that it did not have before."""
+def _without_results(x: Any, before: list[Any]) -> Any:
+    """Return an object without attributes that are new and hold traced values."""
     attributes = getattr(x, "__dict__", None)
     if isinstance(x, list | set | dict | CellType | type) or not attributes:
         return x
     known = set(before[: len(before) // 2])
     return SimpleNamespace(
-        **{key: y for key, y in attributes_of(x).items() if key in known or not _traced(y)}
+        **{key: y for key, y in attributes_of(x).items() if key in known or not _is_traced(y)}
     )
 
 
-def _traced(x: Any) -> bool:
-    """Tell whether something is a traced value, or a container of nothing else."""
+def _is_traced(x: Any) -> bool:
+    """Return whether `x` is a traced value, or a container of nothing else."""
     if isinstance(x, dict):
         x = list(x.values())
     if isinstance(x, list | tuple):
-        return bool(x) and all(map(_traced, x))
+        return bool(x) and all(map(_is_traced, x))
     return isinstance(x, Operators | Condition | TracedArray | Batch)
 
 
@@ -167,8 +167,8 @@ def _is_container(x: Any) -> bool:
     return issubclass(kind, _CONTAINERS) or has_users_attributes(kind)
 
 
-def _is_librarys(x: Any) -> bool:
-    """Tell whether it is an object of a library, with attributes."""
+def _is_of_library(x: Any) -> bool:
+    """Return whether `x` is an object of a library that has attributes."""
     own = isinstance(x, type | ModuleType) or _is_container(x)
     return not own and isinstance(getattr(x, "__dict__", None), dict)
 
@@ -192,7 +192,7 @@ def _contents(x: Any) -> list[Any]:
 
 
 def _by_name(contents: list[Any]) -> dict[Any, Any]:
-    """Return the contents of a dict, or the attributes of an object, by name."""
+    """Return the contents of a dict, or the attributes of an object, as a dict."""
     half = len(contents) // 2
     return dict(zip(contents[:half], contents[half:], strict=True))
 
@@ -203,11 +203,11 @@ def _same(after: list[Any], before: list[Any]) -> bool:
     if all(map(is_, after, before)):
         return True
     pairs = zip(after, before, strict=True)
-    return all(a is b or (type(a) is bytes and a == b) for a, b in pairs)  # of an array
+    return all(a is b or (type(a) is bytes and a == b) for a, b in pairs)  # the bytes of an array
 
 
 def _restore(x: Any, contents: list[Any]) -> None:
-    """Give something the contents that it had."""
+    """Give an object the contents that it had."""
     if isinstance(x, list | deque | bytearray):
         x.clear()
         x.extend(contents)
@@ -231,7 +231,7 @@ def _restore(x: Any, contents: list[Any]) -> None:
         for name in attributes_of(x).keys() - known.keys():
             object.__delattr__(x, name)
         for name, item in known.items():
-            object.__setattr__(x, name, item)  # a frozen one, too
+            object.__setattr__(x, name, item)  # works for frozen dataclasses, too
 
 
 def _variables(space: Any) -> Mapping[str, Any]:
@@ -239,7 +239,7 @@ def _variables(space: Any) -> Mapping[str, Any]:
 
 
 def _bind(space: Any, name: str, value: Any) -> None:
-    """Bind a variable of a module or an attribute of a class, or take it away."""
+    """Bind a variable of a module or an attribute of a class, or delete it."""
     if value is _ABSENT:
         delattr(space, name) if isinstance(space, type) else space.pop(name)
     elif isinstance(space, type):

@@ -1,10 +1,10 @@
-"""Outside: what a lifted function reads while it is traced and may find changed at the next call.
+"""Outside reads: the clock, the environment, files, the user's answers, the system's randomness.
 
-The clock, the environment, files, the user's answers, the system's randomness: a program would hold
-what the first call read. CPython tells a profiler of each call of a function written in C, and of
-which. But it then runs all code five to ten times as slowly (3.11 leaves its quick instructions),
-so that it is asked only where the user's code mentions something of the kind: such functions are
-refused in the end, or nearly all of them.
+What a lifted function reads while it is traced may differ at the next call, and the program would
+hold what the first call read. CPython reports each call of a C function to a profiler, but then
+runs all code five to ten times as slowly (3.11 gives up its specialised instructions). So there is
+a profiler only if the user's code mentions something of the kind; nearly all such functions are
+refused in the end.
 """
 
 import builtins
@@ -22,10 +22,10 @@ from typing import Any, Self
 import numpy as np
 
 from liftgrad.errors import TraceError
-from liftgrad.lift.call.snapshots import is_users
-from liftgrad.lift.capture.generators import Generators, draws
-from liftgrad.lift.capture.reach import Named
-from liftgrad.lift.capture.variables import Mentioned
+from liftgrad.lift.purity.mentions import Mentions
+from liftgrad.lift.purity.random_generators import RandomGenerators, draws
+from liftgrad.lift.purity.reachable import Named
+from liftgrad.lift.user_code import is_users_module
 
 
 def _reads(what: str) -> str:
@@ -43,8 +43,9 @@ _SETS = (
     "instead of storing it."
 )
 _DIRECTLY = (_CLOCK, _ENVIRONMENT, _CONTEXT, _SETS)
-"""What libraries may read on their own account, unless these only help to:"""
+"""What libraries may read for purposes of their own, but for the helpers below."""
 _HELPERS = frozenset(("os", "collections", "uuid"))
+"""Modules that read these on behalf of their caller."""
 
 _CALLS: dict[Any, str] = {
     **{
@@ -86,7 +87,7 @@ _CODE: dict[int, str] = {
     id(random.SystemRandom.random.__code__): _ENTROPY,
     id(_SEED): _ENTROPY,
 }
-"""Functions written in Python, by the identity of their code: its hash takes too long."""
+"""What functions written in Python read, by the id of their code, whose hash is slow."""
 _CLOCKS = frozenset(call.__name__ for call, what in _CALLS.items() if what is _CLOCK)
 _NAMES = frozenset(
     (
@@ -101,56 +102,56 @@ _NAMES = frozenset(
         *("SeedSequence", "PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"),
     )
 )
-"""What code mentions that reads from outside; names that begin with "read_" do, too."""
+"""Names in code that may read from outside; so may names that begin with "read_"."""
 _MODULES = frozenset(
     ("time", "os", "posix", "nt", "io", "_io", "uuid", "secrets", "random", "numpy", "datetime")
 )
-"""Whose functions and classes they are."""
+"""Modules that define what has these names."""
 _ASIDE = frozenset(
     ("importlib", "linecache", "logging", "warnings", "traceback", "tokenize", "inspect")
 )
-"""Modules of Python's that read on their own account, whatever the function does."""
+"""Modules of Python that read for purposes of their own, whatever the function does."""
 
 
-def may_read(mentioned: Mentioned, known: Iterable[Any]) -> bool:
-    """Tell whether code that mentions this, and knows these objects, may read from outside."""
-    names = mentioned.names
+def may_read(mentions: Mentions, known: Iterable[Any]) -> bool:
+    """Return whether code with these mentions that knows these objects may read from outside."""
+    names = mentions.names
     if not _NAMES.isdisjoint(names) or any(name.startswith("read_") for name in names):
         return True
-    if any(module.partition(".")[0] in _MODULES for module in mentioned.imports):
+    if any(module.partition(".")[0] in _MODULES for module in mentions.imports):
         return True
-    clocks = not _CLOCKS.isdisjoint(mentioned.attributes)
-    return any((x is time and clocks) or _is_way_out(x) for x in known)
+    clocks = not _CLOCKS.isdisjoint(mentions.attributes)
+    return any((x is time and clocks) or _may_read(x) for x in known)
 
 
-def _is_way_out(x: Any) -> bool:
-    """Tell whether an object is a way to read from outside, by whatever name."""
+def _may_read(x: Any) -> bool:
+    """Return whether an object may read from outside, under whatever name."""
     if isinstance(x, types.ModuleType):
         return x.__name__ in ("secrets", "uuid")
     if not isinstance(x, type | types.FunctionType | types.BuiltinFunctionType):
         return x is os.environ or isinstance(x, ContextVar)
-    its = getattr(x, "__self__", None)  # of a method; a class has its own
-    kind = its if isinstance(its, type) else type(its)
+    owner = getattr(x, "__self__", None)  # of a method; of a class method, a class
+    kind = owner if isinstance(owner, type) else type(owner)
     module = str(getattr(x, "__module__", None) or kind.__module__).partition(".")[0]
     return module in _MODULES and (x.__name__ in _NAMES or x.__name__ in _CLOCKS)
 
 
-class Outside:
-    """Refuses what is read, in a `with` block, while it happens.
+class OutsideReads:
+    """Refuses reads in a `with` block as they happen.
 
     A profiler that the user has set sees nothing of the block.
 
     Args:
         generators: those that must not be drawn from.
-        held: what the function can get at.
+        reachable: what the function can reach.
 
     """
 
-    def __init__(self, generators: Generators, held: Iterable[Named]) -> None:
+    def __init__(self, generators: RandomGenerators, reachable: Iterable[Named]) -> None:
         self.generators = generators
         self.refusal: TraceError | None = None
-        self.files = [x for _, x in held if isinstance(x, io.IOBase)]
-        self.places = list(map(_place, self.files))
+        self.files = [x for _, x in reachable if isinstance(x, io.IOBase)]
+        self.positions = list(map(_position, self.files))
 
     def __enter__(self) -> Self:
         self.profiler: Any = sys.getprofile()
@@ -173,15 +174,15 @@ class Outside:
         elif self.profiler is not None:  # Python's own, written in C
             self.profiler.enable()
 
-    def check(self, place: str) -> None:
-        """Raise the refusal again, if the function caught it; `place` is where the function is."""
-        if self.refusal is None and list(map(_place, self.files)) != self.places:
-            self.refusal = TraceError(f"{place}: the lifted function {_FILE}")  # it went through it
+    def check(self, line: str) -> None:
+        """Raise the refusal again, in case the function caught it; `line` is the function's."""
+        if self.refusal is None and list(map(_position, self.files)) != self.positions:
+            self.refusal = TraceError(f"{line}: the lifted function {_FILE}")  # it iterated over it
         if self.refusal is not None:
             raise self.refusal
 
     def _see(self, frame: types.FrameType, called: Any) -> None:
-        """Look at a call that may be one of those that read, by its name."""
+        """Refuse a call that has the name of one that reads, if it does read."""
         if called is not None:
             what = _CALLS.get(called) or self._method(called)
         elif frame.f_code is _SEED:
@@ -191,29 +192,29 @@ class Outside:
         if what is not None and self.refusal is None:
             user = _user_of(frame, what)
             if user is not None:
-                place = f"{user.f_code.co_filename}:{user.f_lineno}"
-                self.refusal = TraceError(f"{place}: the lifted function {what}")
+                line = f"{user.f_code.co_filename}:{user.f_lineno}"
+                self.refusal = TraceError(f"{line}: the lifted function {what}")
                 raise self.refusal
 
     def _method(self, called: Any) -> str | None:
         """Return what a method written in C reads, or None."""
-        its, name = called.__self__, called.__name__
-        if id(its) in self.generators.known and name in ("random", "getrandbits"):
-            return draws(self.generators.known[id(its)][0])
-        if isinstance(its, ContextVar):
+        owner, name = called.__self__, called.__name__
+        if id(owner) in self.generators.known and name in ("random", "getrandbits"):
+            return draws(self.generators.known[id(owner)][0])
+        if isinstance(owner, ContextVar):
             return {"get": _CONTEXT, "set": _SETS}.get(name)
         if name == "generate_time_safe":  # which uuid1 calls
             return _CLOCK
-        if isinstance(its, type) and issubclass(its, dt.date):
+        if isinstance(owner, type) and issubclass(owner, dt.date):
             return _CLOCK if name in ("now", "today", "utcnow") else None
-        return _FILE if name in _READS and isinstance(its, io.IOBase) else None
+        return _FILE if name in _READS and isinstance(owner, io.IOBase) else None
 
 
 def _user_of(frame: types.FrameType | None, what: str) -> types.FrameType | None:
-    """Return the frame of the user's code for which something is read, or None."""
+    """Return the frame of the user's code on whose behalf something is read, or None."""
     while frame is not None:
         space = frame.f_globals
-        if is_users(space) and frame.f_code.co_name != "<module>":  # an import of the user's own
+        if is_users_module(space) and frame.f_code.co_name != "<module>":
             return frame
         module = str(space.get("__name__")).partition(".")[0]
         if module in _ASIDE or (what in _DIRECTLY and module not in _HELPERS):
@@ -222,8 +223,8 @@ def _user_of(frame: types.FrameType | None, what: str) -> types.FrameType | None
     return None
 
 
-def _place(file: Any) -> int | None:
-    """Return how far a file was read, if it is one to read only; None while it is gone through."""
+def _position(file: Any) -> int | None:
+    """Return the position in a file that is only read, or None while it is iterated over."""
     try:
         return None if file.writable() else int(file.tell())
     except (OSError, ValueError):

@@ -1,0 +1,241 @@
+"""Lines: loop nests of one pattern, and the elements that their accesses touch.
+
+Nests that differ only in how long they are, such as the rows of causal attention, are one line.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, assert_never
+
+import numpy as np
+
+from liftgrad import ops
+from liftgrad.lift.ir import affine
+from liftgrad.lift.ir.groups import Indices, View
+from liftgrad.lift.ir.nests import (
+    Access,
+    Apply,
+    Expression,
+    Load,
+    Nest,
+    Number,
+    Program,
+    Reduce,
+)
+
+
+@dataclass(slots=True, eq=False)
+class Touch:
+    """The elements that an access touches, in each of a line's nests."""
+
+    group: int
+    blocks: list[Indices]
+    """Of shape (rows, reduced elements), or with an index (rows, reduced elements, values)."""
+    reduction: int | None = None
+    """Which of the line's reductions the access is in."""
+    index: "Touch | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """Nests of one pattern, which compute elements of one group."""
+
+    nests: list[Nest]
+    body: Expression
+    """The body of the first nest."""
+    accumulate: bool
+    batched: bool
+    out: Touch
+    touches: dict[int, Touch]
+    """By the identity of the body's accesses."""
+    reductions: list[Reduce]
+    lengths: list[list[int]] = field(default_factory=list)
+    """For each reduction its length in each nest."""
+
+    @property
+    def rows(self) -> list[int]:
+        """The number of rows of each nest."""
+        return [len(block) for block in self.out.blocks]
+
+
+def lines(program: Program) -> list[Line]:
+    """Return a program's lines, initial values merged into what follows where nothing is lost."""
+    found = [
+        _line(program, list(nests))
+        for _, nests in groupby(program.nests, lambda nest: _pattern(nest, nest.body))
+    ]
+    return _without_fills(found, {b.group: b.size for b in program.buffers})
+
+
+def renaming(group: int, view: View, start: int, *, batched: bool) -> Line:
+    """Return a line that computes nothing: elements start, ... of a group are those of a view."""
+    access = Access(0, 0, ())
+    elements = np.arange(start, start + len(view.positions))[:, None]
+    return Line(
+        [],
+        Load(access),
+        accumulate=False,
+        batched=batched,
+        out=Touch(group, [elements]),
+        touches={id(access): Touch(view.group, [view.positions[:, None]])},
+        reductions=[],
+    )
+
+
+def with_nests(program: Program, line: Line, start: int, stop: int) -> Line:
+    """Return a line of only the nests start, ..., stop - 1 of another."""
+    result = _line(program, line.nests[start:stop])
+    result.accumulate = line.accumulate
+    if line.body is not line.nests[0].body:
+        _keep_second_operand(result)
+    return result
+
+
+def _pattern(nest: Nest, body: Expression) -> Any:
+    """Return what the nests of one line have in common."""
+
+    def of_access(access: Access) -> Any:
+        return access.buffer, access.index and of_access(access.index)
+
+    def of(x: Expression) -> Any:
+        match x:
+            case Number(value=value):
+                return repr(value)
+            case Load(access=access):
+                return of_access(access)
+            case Apply(operation=operation, operands=operands):
+                return (id(operation), *map(of, operands))
+            case Reduce(kind=kind, samples=samples, body=body):
+                return kind, samples, of(body)
+            case _:
+                assert_never(x)
+
+    return of_access(nest.out), nest.batched, nest.accumulate, of(body)
+
+
+def _line(program: Program, nests: list[Nest]) -> Line:
+    first = nests[0]
+    loads = [list(_loads(nest.body, None)) for nest in nests]
+    reductions = [list(_reductions(nest.body)) for nest in nests]
+    which = {id(reduce): r for r, reduce in enumerate(reductions[0])}
+    lengths = [[math.prod(reduce.extents) for reduce in r] for r in zip(*reductions, strict=True)]
+    touches = {}
+    for alike in zip(*loads, strict=True):
+        accesses = [access for access, _ in alike]
+        extents = [() if reduce is None else reduce.extents for _, reduce in alike]
+        access, within = alike[0]
+        reduction = None if within is None else which[id(within)]
+        touches[id(access)] = _touch(program, nests, accesses, extents, reduction)
+    none: list[tuple[int, ...]] = [()] * len(nests)
+    out = _touch(program, nests, [nest.out for nest in nests], none, None)
+    return Line(
+        nests, first.body, first.accumulate, first.batched, out, touches, reductions[0], lengths
+    )
+
+
+def _loads(x: Expression, within: Reduce | None) -> Iterator[tuple[Access, Reduce | None]]:
+    """Yield an expression's accesses, each with the reduction that it is in."""
+    match x:
+        case Load(access=access):
+            yield access, within
+        case Apply(operands=operands):
+            for operand in operands:
+                yield from _loads(operand, within)
+        case Reduce(body=body):
+            yield from _loads(body, x)
+        case Number():
+            pass
+        case _:
+            assert_never(x)
+
+
+def _reductions(x: Expression) -> Iterator[Reduce]:
+    match x:
+        case Apply(operands=operands):
+            for operand in operands:
+                yield from _reductions(operand)
+        case Reduce():
+            yield x
+        case Load() | Number():
+            pass
+        case _:
+            assert_never(x)
+
+
+def _touch(
+    program: Program,
+    nests: Sequence[Nest],
+    accesses: Sequence[Access],
+    extents: Sequence[tuple[int, ...]],
+    reduction: int | None,
+) -> Touch:
+    blocks = [
+        _elements(program, access, nest.extents, reduced)
+        for nest, access, reduced in zip(nests, accesses, extents, strict=True)
+    ]
+    indices = [access.index for access in accesses if access.index is not None]
+    index = _touch(program, nests, indices, extents, reduction) if indices else None
+    return Touch(program.buffers[accesses[0].buffer].group, blocks, reduction, index)
+
+
+def _elements(
+    program: Program, access: Access, rows: tuple[int, ...], reduced: tuple[int, ...]
+) -> Indices:
+    """Return the elements that an access touches, in the group's own order."""
+    extents = (*rows, *reduced)
+    strides = (*access.strides, *[0] * (len(extents) - len(access.strides)))
+    positions = access.offset + affine.linear(strides[: len(extents)], extents)
+    positions = positions.reshape(math.prod(rows), math.prod(reduced))
+    if access.index is not None:
+        positions = positions[..., None] + access.step * np.arange(access.extent)
+    if access.table is not None:
+        positions = program.tables[access.table][positions]
+    layout = program.buffers[access.buffer].layout
+    return positions if layout is None else np.argsort(layout)[positions]
+
+
+# --- initial values ------------------------------------------------------------------------------
+
+
+def _without_fills(found: list[Line], sizes: dict[int, int]) -> list[Line]:
+    """Drop initial values to which every element has one thing added, or compared, just once."""
+    result = []
+    for i, line in enumerate(found):
+        match line.body:
+            case Number(value=0.0):
+                writers = [x for x in found[i + 1 :] if x.out.group == line.out.group]
+                if all(x.accumulate for x in writers) and _write_each_once(writers, sizes):
+                    for x in writers:
+                        x.accumulate = False
+                    continue
+            case Number(value=value) if value == -np.inf:
+                writers = [x for x in found[i + 1 :] if x.out.group == line.out.group]
+                if all(_is_maximum(x) for x in writers) and _write_each_once(writers, sizes):
+                    for x in writers:
+                        _keep_second_operand(x)
+                    continue
+        result.append(line)
+    return result
+
+
+def _write_each_once(writers: list[Line], sizes: dict[int, int]) -> bool:
+    """Whether the lines together write every element of their group just once."""
+    if not writers or any(line.out.index is not None for line in writers):
+        return False
+    written = np.concatenate([block.reshape(-1) for line in writers for block in line.out.blocks])
+    return len(written) == sizes[writers[0].out.group] == len(np.unique(written))
+
+
+def _is_maximum(line: Line) -> bool:
+    """Whether a line replaces each element by the larger of itself and something else."""
+    match line.body:
+        case Apply(operation=ops.maximum, operands=(Load(access=access), _)):
+            return access == line.nests[0].out
+    return False
+
+
+def _keep_second_operand(line: Line) -> None:
+    assert isinstance(line.body, Apply)
+    line.body = line.body.operands[1]

@@ -1,0 +1,55 @@
+"""Check: whether a program in one of the two languages keeps all of its language's invariants.
+
+A pass that breaks one is wrong, whatever numbers come out in the end. With `LIFTGRAD_VERIFY=1` in
+the environment the result of each pass is checked, as it is in the tests; else nothing is, and it
+costs nothing:
+
+    if VERIFY:
+        check_groups(rolled, after="roll")
+
+What the invariants are is said in `rules_of_groups` and `rules_of_nests`.
+"""
+
+import os
+
+from liftgrad.lift.ir.groups import Rolled
+from liftgrad.lift.ir.nests import Program
+from liftgrad.lift.ir.rules_of_groups import problems_of_groups
+from liftgrad.lift.ir.rules_of_nests import problems_of_nests
+
+VERIFY = os.environ.get("LIFTGRAD_VERIFY") == "1"
+"""Whether the result of each pass is to be checked."""
+
+
+class InvalidProgramError(RuntimeError):
+    """A pass made a program that breaks an invariant: a defect of liftgrad's, not of the user's."""
+
+
+def check_groups(program: Rolled, after: str) -> None:
+    """Check a program of groups.
+
+    Args:
+        program: the groups, outputs, roles and tables.
+        after: the pass that made it, for the message.
+
+    Raises:
+        InvalidProgramError: if it breaks an invariant; the message names the group and says how.
+
+    """
+    for problem in problems_of_groups(program):
+        raise InvalidProgramError(f"after {after}: {problem}.")
+
+
+def check_nests(program: Program, after: str) -> None:
+    """Check a program of loop nests.
+
+    Args:
+        program: the nests, buffers, tables and outputs.
+        after: the pass that made it, for the message.
+
+    Raises:
+        InvalidProgramError: if it breaks an invariant; the message names the nest and says how.
+
+    """
+    for problem in problems_of_nests(program):
+        raise InvalidProgramError(f"after {after}: {problem}.")

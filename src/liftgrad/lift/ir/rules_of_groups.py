@@ -1,0 +1,154 @@
+"""Rules of groups: the invariants of a program of groups."""
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+import numpy as np
+
+from liftgrad import ops
+from liftgrad.lift.ir.groups import (
+    Constants,
+    Elementwise,
+    Group,
+    Indices,
+    Largest,
+    Leaf,
+    Put,
+    Rolled,
+    Runs,
+    Sum,
+    Take,
+    View,
+    views,
+)
+from liftgrad.lift.ir.rules import Sort, is_sequence, named, outside, problems_of_operands
+
+
+def problems_of_groups(program: Rolled) -> Iterator[str]:
+    """Yield what is wrong; only the first can be relied on."""
+    groups = program.groups
+    for number, group in enumerate(groups):
+        for problem in _problems_of_group(groups, number):
+            yield f"group {number} ({_kind_of(group)}): {problem}"
+    for j, output in enumerate(program.outputs):
+        for problem in _problems_of_operand(groups, output, len(groups)):
+            yield f"output {j}: {problem}"
+        if _sort(groups[output.group]) != "number":
+            yield f"output {j} is {named(_sort(groups[output.group]))} instead of a number"
+    for number, (role, of) in program.roles.items():
+        if not (0 <= number < len(groups) and 0 <= of < len(groups)):
+            yield f"the role of group {number}, {role!r} of group {of}: there is no such group"
+        elif role not in ("∂", "∂′", "#"):
+            yield f"the role of group {number} is {role!r}"
+        elif groups[number].size != groups[of].size:
+            yield f"group {number} has the role {role!r} of group {of}, whose size is another"
+    for number, table in program.tables.items():
+        if not 0 <= number < len(groups) or _sort(groups[number]) != "condition":
+            yield f"the table for group {number} belongs to no condition"
+        else:
+            yield from outside(table, groups[number].size, f"the table for group {number}")
+
+
+def _kind_of(group: Group) -> str:
+    return group.operation.name if isinstance(group, Elementwise) else type(group).__name__.lower()
+
+
+def _sort(group: Group) -> Sort:
+    if isinstance(group, Elementwise) and group.operation in ops.CONDITIONS:
+        return "condition"
+    return "index" if isinstance(group, Leaf) and group.kind == "index" else "number"
+
+
+def _problems_of_group(groups: Sequence[Group], number: int) -> Iterator[str]:
+    group = groups[number]
+    for j, operand in enumerate(views(group)):
+        for problem in _problems_of_operand(groups, operand, number):
+            yield f"operand {j}: {problem}"
+    sorts = [_sort(groups[operand.group]) for operand in views(group)]
+    batched = any(groups[operand.group].batched for operand in views(group))
+    if group.size < 1 and not isinstance(group, Leaf):
+        yield "it has no elements"
+    match group:
+        case Leaf(kind=kind):
+            if kind not in ("parameter", "input", "index"):
+                yield f"a leaf of unknown kind {kind!r}"
+            if kind == "parameter" and group.batched:
+                yield "parameters are the same for all samples, but it is batched"
+        case Constants(numbers=numbers):
+            if numbers.dtype != np.float64 or numbers.ndim != 1:
+                yield f"its numbers are {numbers.dtype} in {numbers.ndim} dimensions"
+            if group.batched:
+                yield "constants are the same for all samples, but it is batched"
+        case Elementwise(operation=operation, operands=operands):
+            yield from problems_of_operands(operation, sorts)
+            if len({len(view.positions) for view in operands}) > 1:
+                yield f"its operands have {[len(view.positions) for view in operands]} elements"
+            yield from _problems_of_batching(group, batched)
+        case Sum(operands=operands):
+            yield from _problems_of_runs(operands)
+            yield from _other_than_numbers(sorts)
+        case Largest(operands=operands):
+            yield from _problems_of_runs(operands)
+            yield from _other_than_numbers(sorts)
+            yield from _problems_of_batching(group, batched)
+            lengths = sum(np.diff(runs.offsets) for runs in operands)
+            if not np.all(lengths):
+                yield f"element {np.argmin(lengths)} is the largest of no elements"
+        case Take(index=index, table=table):
+            yield from _problems_of_table(table, {"its index": index}, sorts[0])
+            yield from _other_than_numbers(sorts[1:])
+            yield from _problems_of_batching(group, batched)
+        case Put(source=source, index=index, table=table, size=size):
+            yield from _problems_of_table(
+                table, {"its source": source, "its index": index}, sorts[1]
+            )
+            yield from _other_than_numbers(sorts[:1])
+            yield from outside(table, size, "its table")
+        case _:
+            assert_never(group)
+
+
+def _problems_of_operand(
+    groups: Sequence[Group], operand: View | Runs, before: int
+) -> Iterator[str]:
+    """Yield what is wrong with a view of groups before a certain one."""
+    if not 0 <= operand.group < before:
+        yield f"group {operand.group} is not computed before"
+    elif not is_sequence(operand.positions):
+        yield "its positions are no sequence of int64"
+    else:
+        yield from outside(operand.positions, groups[operand.group].size, f"group {operand.group}")
+
+
+def _other_than_numbers(sorts: Sequence[Sort]) -> Iterator[str]:
+    for sort in sorts:
+        if sort != "number":
+            yield f"an operand is {named(sort)} instead of a number"
+
+
+def _problems_of_batching(group: Group, batched: bool) -> Iterator[str]:
+    if group.batched and not batched:
+        yield "it is batched, but none of its operands is"
+    if batched and not group.batched:
+        yield "an operand is batched, but it is not: only sums add up over samples"
+
+
+def _problems_of_runs(operands: Sequence[Runs]) -> Iterator[str]:
+    if len({len(runs.offsets) for runs in operands}) > 1:
+        yield f"its operands have {[len(runs.offsets) - 1 for runs in operands]} runs"
+    for j, runs in enumerate(operands):
+        offsets = runs.offsets
+        if not is_sequence(offsets) or offsets[0] != 0 or offsets[-1] != len(runs.positions):
+            yield f"operand {j}: its offsets are not from 0 to its {len(runs.positions)} positions"
+        elif (np.diff(offsets) < 0).any():
+            yield f"operand {j}: its offsets fall"
+
+
+def _problems_of_table(table: Indices, rows: dict[str, View], index: Sort) -> Iterator[str]:
+    if table.dtype != np.int64 or table.ndim != 2 or not table.shape[1]:
+        yield f"its table of shape {table.shape} is no matrix of int64"
+    for what, view in rows.items():
+        if len(view.positions) != len(table):
+            yield f"{what} has {len(view.positions)} elements and its table {len(table)} rows"
+    if index != "index":
+        yield f"its index is {named(index)} instead of an index"

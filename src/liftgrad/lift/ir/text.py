@@ -1,0 +1,343 @@
+"""Text: programs in the two languages, readable, a line for each group or nest.
+
+Three dot products, first as groups, then as the loop nest that they become:
+
+>>> import numpy as np
+>>> from liftgrad import ops
+>>> from liftgrad.lift.ir.groups import Builder, Elementwise, Leaf, Runs, Sum, View
+>>> from liftgrad.lift.passes.schedule import schedule
+>>> builder = Builder()
+>>> p, x = builder.add(Leaf("p", 3, "parameter")), builder.add(Leaf("x", 6, "input"))
+>>> factors = View(p, np.array([0, 1, 0, 1, 0, 1])), View(x, np.arange(6))
+>>> products = builder.add(Elementwise(ops.multiply, factors, batched=False))
+>>> pairs, bias = Runs(products, np.arange(6), np.array([0, 2, 4, 6])), Runs(
+...     p, np.array([2, 2, 2]), np.array([0, 1, 2, 3])
+... )
+>>> sums = View(builder.add(Sum((pairs, bias), batched=False)), np.arange(3))
+>>> program = builder.program()
+>>> print(text_of_groups(program, [sums]))
+p = parameter[3]
+x = input[6]
+t2[6] = multiply(p[0 1 0 1 0 1], x[0 1 2 3 4 5])
+t3[3] = sum(t2[0 1 | 2 3 | 4 5], p[2 | 2 | 2])
+return t3[0 1 2]
+>>> print(text_of_nests(schedule(program, [sums])))
+p = leaf[3]
+x = leaf[6]
+t3 = temporary[3]
+for i<3: t3[i] = add(p[2], sum[k<2](multiply(p[k], x[2i+k])))
+return t3
+
+The notation of groups:
+
+    line     = name = kind[size]                    a leaf
+             | name[size] = number ...              constants
+             | name[size] = operation(operand, ...)
+             | name[size] = take(name[rows] at view)        of each row the position at an index
+             | name[size] = put(view into [rows] at view)   adds to that position
+             | return view, ...
+    size     = elements [, samples]                 how many; samples: for each sample
+             | i<extent, ... [, samples]            where they are many: as loops, outermost first
+    operand  = view                                 a position for each element
+             | name[rows]                           a run for each element of a sum or maximum
+    view     = name[position ...] | name[affine]    affine: over the loops
+    rows     = position ... | ...                   | between them
+             | element: position ... | ...          where few of the rows have any
+             | affine, k<extent, ...                over the loops, and those of one row
+    position = number | first..last | …             … stands for those that are left out
+    affine   = 2i+k+5                               offset + Σ stride·index
+    # says which group's adjoint a group is, or a term of it, or which group's uses it counts
+
+and of nests:
+
+    line     = name = role[size] [laid out as position ...]        a buffer
+             | tableN = position ...
+             | [for i<extent, ..., samples:] access = value        += where it accumulates
+             | return name, ...
+    access   = name[place]
+    place    = affine                               the position at each step of the loops
+             | affine+step·access of extent         moved by an index, known at run time
+             | tableN[place]                        looked up in a table
+    value    = access | number | operation(value, ...)
+             | sum[k<extent, ..., samples](value)   or max
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+import numpy as np
+
+from liftgrad.lift.ir import affine
+from liftgrad.lift.ir.groups import (
+    Constants,
+    Elementwise,
+    Group,
+    Indices,
+    Largest,
+    Leaf,
+    Put,
+    Rolled,
+    Runs,
+    Sum,
+    Take,
+    View,
+)
+from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
+from liftgrad.ops import Operation
+
+_SHOWN = 8
+"""How many positions, rows or numbers are written out one by one."""
+_ROWS = "ijmnabcdefgh"
+_REDUCED = "kqrstuvwxyzop"
+
+
+# --- groups --------------------------------------------------------------------------------------
+
+
+def text_of_groups(program: Rolled, outputs: Sequence[View] | None = None) -> str:
+    """Return a program of groups as text: a line for each, and one for the outputs.
+
+    Args:
+        program: the groups.
+        outputs: what is returned; by default the function's results.
+
+    """
+    names = _names_of_groups(program)
+    results = program.outputs if outputs is None else outputs
+    lines = [_line_of_group(program, number, names) for number in range(len(program.groups))]
+    returned = ", ".join(f"{names[v.group]}[{_sequence(v.positions)}]" for v in results)
+    return "\n".join([*lines, f"return {returned}"])
+
+
+def _names_of_groups(program: Rolled) -> list[str]:
+    """Return each group's name: that of a leaf, or t and c with the group's number."""
+    groups = program.groups
+    given = [g.name for g in groups if isinstance(g, Leaf)]
+    names = []
+    for number, group in enumerate(groups):
+        if isinstance(group, Leaf):
+            single = given.count(group.name) == 1
+            names.append(group.name if single else f"{group.name}_{number}")
+        else:
+            names.append(f"{'c' if isinstance(group, Constants) else 't'}{number}")
+    return names
+
+
+def _line_of_group(program: Rolled, number: int, names: Sequence[str]) -> str:
+    group, name = program.groups[number], names[number]
+    steps = _Steps(_steps_of(group), names)
+    loops = [str(group.size)] if steps.extents is None else steps.bounds
+    match group:
+        case Leaf(kind=kind):
+            return f"{name} = {kind}[{_size(str(group.size), batched=group.batched)}]"
+        case Constants(numbers=numbers):
+            value = " ".join(map(_number, numbers[:_SHOWN].tolist()))
+            value += " …" if len(numbers) > _SHOWN else ""
+        case Elementwise(operation=operation, operands=operands):
+            value = _applied(operation, map(steps.view, operands))
+        case Sum(operands=runs):
+            value = f"sum({', '.join(map(steps.runs, runs))})"
+        case Largest(operands=runs):
+            value = f"max({', '.join(map(steps.runs, runs))})"
+        case Take(index=index, group=source, table=table):
+            value = f"take({names[source]}[{steps.rows(table)}] at {steps.view(index)})"
+        case Put(source=source_view, index=index, table=table):
+            put = f"{steps.view(source_view)} into [{steps.rows(table)}] at {steps.view(index)}"
+            value = f"put({', '.join([put, *steps.bounds])})"
+            loops = [str(group.size)]
+        case _:
+            assert_never(group)
+    size = _size(*loops, batched=group.batched)
+    return f"{name}[{size}] = {value}{_role(program, number, names)}"
+
+
+def _size(*loops: str, batched: bool) -> str:
+    return ", ".join([*loops, *(["samples"] if batched else [])])
+
+
+def _role(program: Rolled, number: int, names: Sequence[str]) -> str:
+    """Return what a group of a gradient is, as a comment."""
+    if number not in program.roles:
+        return ""
+    role, of = program.roles[number]
+    return "  # " + {"∂": "∂{}", "∂′": "a term of ∂{}", "#": "uses of {}"}[role].format(names[of])
+
+
+def _applied(operation: Operation, operands: Iterator[str]) -> str:
+    parameter = [] if operation.parameter is None else [_number(operation.parameter)]
+    return f"{operation.name}({', '.join([*operands, *parameter])})"
+
+
+def _number(number: float) -> str:
+    return repr(float(number)).removesuffix(".0")
+
+
+class _Steps:
+    """What a group goes through: where it takes many steps, they are loops that have letters."""
+
+    def __init__(self, heads: Sequence[Indices], names: Sequence[str]) -> None:
+        self.names = names
+        self.extents: tuple[int, ...] | None = None
+        self.bounds: list[str] = []
+        if heads and len(heads[0]) > _SHOWN:
+            self.extents = affine.common_extents(len(heads[0]), heads)
+            self.bounds = _bounds(self.extents, _ROWS)
+
+    def view(self, view: View) -> str:
+        """Return a view as text."""
+        return f"{self.names[view.group]}[{self.positions(view.positions)}]"
+
+    def positions(self, positions: Indices) -> str:
+        """Return a position for each step as text."""
+        strides = None if self.extents is None else affine.strides(positions, self.extents)
+        return _sequence(positions) if strides is None else _affine(positions[0], strides)
+
+    def runs(self, runs: Runs) -> str:
+        """Return a run for each step as text."""
+        length = runs.uniform
+        if self.extents is not None and length:
+            inside = self.rows(runs.positions.reshape(-1, length))
+        else:
+            inside = _listed(np.split(runs.positions, runs.offsets[1:-1]))
+        return f"{self.names[runs.group]}[{inside}]"
+
+    def rows(self, rows: Indices) -> str:
+        """Return a row of positions for each step as text."""
+        length = rows.shape[1]
+        extents = affine.common_extents(length, [rows[0]]) if length > 1 else ()
+        across = affine.strides(rows[0], extents)
+        down = None if self.extents is None else affine.strides(rows[:, 0], self.extents)
+        alike = (rows - rows[:, :1] == rows[0] - rows[0, 0]).all()
+        if down is None or across is None or not alike:
+            return _listed(rows)
+        return ", ".join([_affine(rows[0, 0], down, across), *_bounds(extents, _REDUCED)])
+
+
+def _steps_of(group: Group) -> list[Indices]:
+    """Return sequences of one position for each step, which common loops should suit."""
+    match group:
+        case Elementwise(operands=operands):
+            return [view.positions for view in operands]
+        case Sum(operands=operands) | Largest(operands=operands):
+            lengths = [(runs.positions, runs.uniform) for runs in operands]
+            uniform = [positions[::length] for positions, length in lengths if length]
+            return uniform or [np.zeros(group.size, np.int64)]
+        case Take(index=index, table=table):
+            return [table[:, 0], index.positions]
+        case Put(source=source, index=index, table=table):
+            return [table[:, 0], source.positions, index.positions]
+        case Leaf() | Constants():
+            return []
+        case _:
+            assert_never(group)
+
+
+def _affine(offset: int, rows: Sequence[int], reduced: Sequence[int] = ()) -> str:
+    letters = [*_letters(_ROWS, len(rows)), *_letters(_REDUCED, len(reduced))]
+    return affine.text(offset, [*rows, *reduced], letters)
+
+
+def _letters(alphabet: str, count: int) -> list[str]:
+    """Return a letter for each of some loops."""
+    return [alphabet[d % len(alphabet)] + "′" * (d // len(alphabet)) for d in range(count)]
+
+
+def _bounds(extents: Sequence[int], alphabet: str) -> list[str]:
+    letters = _letters(alphabet, len(extents))
+    return [f"{letter}<{extent}" for letter, extent in zip(letters, extents, strict=True)]
+
+
+def _listed(rows: Sequence[Indices] | Indices) -> str:
+    shown = [_sequence(row) for row in rows[:_SHOWN]]
+    if len(rows) > _SHOWN and not all(shown):
+        filled = [number for number, row in enumerate(rows) if len(row)]
+        shown = [f"{number}: {_sequence(rows[number])}" for number in filled[:_SHOWN]]
+        more = len(filled) > _SHOWN
+    else:
+        more = len(rows) > _SHOWN
+    return " | ".join([*shown, "…"] if more else shown)
+
+
+def _sequence(positions: Indices) -> str:
+    """Return positions one by one; where they are many, as ranges, an affine map, or the first."""
+    if len(positions) <= _SHOWN:
+        return " ".join(map(str, positions.tolist()))
+    pieces = np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1)
+    ranges = [str(p[0]) if len(p) == 1 else f"{p[0]}..{p[-1]}" for p in pieces[: _SHOWN + 1]]
+    if len(ranges) <= _SHOWN:
+        return " ".join(ranges)
+    extents = affine.common_extents(len(positions), [positions])
+    strides = affine.strides(positions, extents)
+    if strides is not None:
+        return ", ".join([_affine(positions[0], (), strides), *_bounds(extents, _REDUCED)])
+    return " ".join([*ranges[:_SHOWN], "…"])
+
+
+# --- nests ---------------------------------------------------------------------------------------
+
+
+def text_of_nests(program: Program) -> str:
+    """Return a program of nests as text: a line for each buffer, table and nest."""
+    names = _names_of_buffers(program)
+    lines = []
+    for name, buffer in zip(names, program.buffers, strict=True):
+        size = _size(str(buffer.size), batched=buffer.batched)
+        order = "" if buffer.layout is None else f" laid out as {_sequence(buffer.layout)}"
+        lines.append(f"{name} = {buffer.role}[{size}]{order}")
+    lines += [f"table{i} = {_sequence(table)}" for i, table in enumerate(program.tables)]
+    lines += [_line_of_nest(nest, names) for nest in program.nests]
+    return "\n".join([*lines, f"return {', '.join(names[i] for i in sorted(program.outputs))}"])
+
+
+def text_of_nest(nest: Nest, program: Program) -> str:
+    """Return one nest of a program as text."""
+    return _line_of_nest(nest, _names_of_buffers(program))
+
+
+def _names_of_buffers(program: Program) -> list[str]:
+    given = [buffer.name for buffer in program.buffers]
+    return [b.name if given.count(b.name) == 1 else f"{b.name}_{b.group}" for b in program.buffers]
+
+
+def _line_of_nest(nest: Nest, names: Sequence[str]) -> str:
+    loops, letters = _loops(nest.extents, _ROWS, samples=nest.batched)
+    head = f"for {loops}: " if loops else ""
+    sign = "+=" if nest.accumulate else "="
+    return f"{head}{_access(nest.out, names, letters)} {sign} {_value(nest.body, names, letters)}"
+
+
+def _loops(extents: Sequence[int], alphabet: str, *, samples: bool) -> tuple[str, list[str]]:
+    """Return loops as text, and a letter for each; "" for loops of one step, which are left out."""
+    letters = [
+        letter if extent > 1 else ""
+        for letter, extent in zip(_letters(alphabet, len(extents)), extents, strict=True)
+    ]
+    bounds = [f"{letter}<{n}" for letter, n in zip(letters, extents, strict=True) if letter]
+    return _size(*bounds, batched=samples), letters
+
+
+def _access(access: Access, names: Sequence[str], letters: Sequence[str]) -> str:
+    strides = [s if letter else 0 for s, letter in zip(access.strides, letters, strict=True)]
+    place = affine.text(access.offset, strides, letters)
+    if access.index is not None:
+        step = "" if access.step == 1 else f"{access.step}·"
+        index = f"{step}{_access(access.index, names, letters)} of {access.extent}"
+        place = index if place == "0" else f"{place}+{index}"
+    if access.table is not None:
+        place = f"table{access.table}[{place}]"
+    return f"{names[access.buffer]}[{place}]"
+
+
+def _value(expression: Expression, names: Sequence[str], letters: Sequence[str]) -> str:
+    match expression:
+        case Load(access=access):
+            return _access(access, names, letters)
+        case Number(value=value):
+            return _number(value)
+        case Apply(operation=operation, operands=operands):
+            return _applied(operation, (_value(x, names, letters) for x in operands))
+        case Reduce(kind=kind, extents=extents, body=body, samples=samples):
+            loops, inner = _loops(extents, _REDUCED, samples=samples)
+            return f"{kind}[{loops or 'k<1'}]({_value(body, names, [*letters, *inner])})"
+        case _:
+            assert_never(expression)

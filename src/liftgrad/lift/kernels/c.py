@@ -1,0 +1,186 @@
+"""The writer of C: a kernel as a C99 function that needs no library but <math.h>.
+
+It writes the loops of a nest as they are, one number at a time, and leaves vectors to the compiler.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from liftgrad.lift.ir.nests import Buffer, Nest
+from liftgrad.lift.kernels import c_operations
+from liftgrad.lift.kernels.coefficients import FORMATS
+from liftgrad.lift.kernels.emitter import emit
+from liftgrad.lift.kernels.templates import Operand, applied
+from liftgrad.lift.kernels.writer import Body, Element, Kernel
+from liftgrad.ops import Operation
+
+
+def kernel(nest: Nest, buffers: Sequence[Buffer], dtype: str, name: str = "kernel") -> Kernel:
+    """Return a function of that name that runs the nest.
+
+    Raises:
+        LiftError: if an operation's template has an instruction of which C's form is not known.
+
+    """
+    writer = C(dtype)
+    accesses, tables = emit(nest, buffers, writer)
+    return Kernel(writer.function(name, len(accesses)), accesses, tables, writer.functions)
+
+
+def source(kernels: Iterable[Kernel]) -> str:
+    """Return the text of a C file that defines these functions."""
+    kernels = list(kernels)
+    helpers = {
+        (name, FORMATS[dtype].element) for kernel in kernels for name, _, dtype in kernel.functions
+    }
+    parts = [*c_operations.definitions(helpers), *[kernel.text for kernel in kernels]]
+    return "\n".join(["#include <math.h>\n#include <stdint.h>\n", *parts])
+
+
+class C:
+    """Writes a kernel whose numbers have one dtype.
+
+    Positions are expressions, which grow until they are used; numbers are named constants.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+        self.scalar = FORMATS[dtype].element
+        self.suffix = c_operations.suffix(self.scalar)
+        self.lines: list[str] = []
+        self.depth, self.count = 1, 0
+        self.types: dict[str, str] = {}
+        """What lies at each pointer among the arguments."""
+        self.written: set[str] = set()
+        """The pointers through which the kernel writes."""
+        self.integers: set[str] = set()
+        """The arguments that are integers, if used."""
+        self.functions: set[tuple[str, int, str]] = set()
+        """(name, 1, dtype) of the functions that it calls."""
+
+    def function(self, name: str, accesses: int) -> str:
+        """Return the whole function, which begins by reading its arguments."""
+        first = {"p": 0, "n": accesses, "d": accesses + 1, "t": 2 * accesses + 1}
+        lines = {}
+        for argument in (*self.types, *self.integers):
+            i = first[argument[0]] + int(argument[1:] or 0)
+            if argument in self.integers:
+                lines[i] = f"    const int64_t {argument} = (int64_t)(intptr_t)args[{i}];"
+            else:
+                constant = "" if argument in self.written else "const "
+                lines[i] = f"    {constant}{self.types[argument]} *const {argument} = args[{i}];"
+        head = [f"void {name}(void *const *args)", "{", *[lines[i] for i in sorted(lines)]]
+        return "\n".join([*head, *self.lines, "}", ""])
+
+    def line(self, text: str) -> None:
+        """Append a line of the function's body."""
+        self.lines.append("    " * self.depth + text)
+
+    def constant(self, kind: str, expression: str) -> str:
+        """Give the value of an expression a name, and return that."""
+        self.count += 1
+        name = f"v{self.count}"
+        self.line(f"const {kind} {name} = {expression};")
+        return name
+
+    # --- arguments ---------------------------------------------------------------------------
+
+    def samples(self) -> str:
+        """Return the number of samples."""
+        self.integers.add("n")
+        return "n"
+
+    def pointer(self, access: int) -> str:
+        """Return the address of an access's first element."""
+        return f"p{access}"
+
+    def distance(self, access: int) -> str:
+        """Return how far apart in memory an access's elements of a batched group are."""
+        self.integers.add(f"d{access}")
+        return f"d{access}"
+
+    def table(self, table: int) -> str:
+        """Return the address of a table."""
+        return f"t{table}"
+
+    # --- positions ---------------------------------------------------------------------------
+
+    def plus(self, a: str, b: str) -> str:
+        """Return the sum of two positions."""
+        return f"{a} - {b[1:]}" if b.startswith("-") else f"{a} + {b}"
+
+    def times(self, a: str, factor: str) -> str:
+        """Return the product of two positions."""
+        return f"{factor} * ({a})" if " " in a else f"{factor} * {a}"
+
+    # --- memory ------------------------------------------------------------------------------
+
+    def address(self, element: Element, pointer: str, position: str) -> str:
+        """Return an element of the array that begins at the pointer."""
+        self.types[pointer] = self.scalar if element == "number" else "int64_t"
+        return f"{pointer}[{position}]"
+
+    def load(self, element: Element, address: str) -> str:
+        """Return the value of an element."""
+        return self.constant(self.scalar if element == "number" else "int64_t", address)
+
+    def store(self, address: str, value: str) -> None:
+        """Set an element."""
+        self.written.add(address.partition("[")[0])
+        self.line(f"{address} = {value};")
+
+    # --- numbers -----------------------------------------------------------------------------
+
+    def literal(self, value: float, _lanes: int = 1) -> str:
+        """Return a number, rounded to the kernel's dtype."""
+        if math.isnan(value):
+            return "NAN"
+        with np.errstate(over="ignore"):
+            rounded = np.dtype(self.dtype).type(value)
+        text = "INFINITY" if math.isinf(rounded) else f"{abs(rounded)}{self.suffix}"
+        return text if math.copysign(1.0, value) > 0.0 else f"(-{text})"
+
+    def apply(self, operation: Operation, operands: Sequence[str], _lanes: int = 1) -> str:
+        """Return an operation's result."""
+        return applied(operation, operands, self.apply, self.literal, self._instruction)
+
+    def _instruction(self, text: str, operand: Operand) -> str:
+        """Return the result of an instruction of an LLVM template."""
+        form = c_operations.form(text)
+        if form.helper:
+            self.functions.add((form.helper, 1, self.dtype))
+        operands = ["1" if word == "true" else operand(word) for word in form.operands]
+        expression = form.expression.format(*operands, T=self.scalar, f=self.suffix)
+        return self.constant("int" if form.condition else self.scalar, expression)
+
+    def multiply_add(self, a: str, b: str, c: str, _lanes: int = 1) -> str:
+        """Return a·b + c."""
+        return self.constant(self.scalar, f"{c} + {a} * {b}")
+
+    # --- control -----------------------------------------------------------------------------
+
+    def loop(
+        self,
+        start: str,
+        stop: str,
+        step: int,
+        carried: Sequence[str],
+        body: Body,
+        _lanes: int = 1,
+    ) -> list[str]:
+        """Write a loop that carries numbers, given the initial ones; return the last ones."""
+        self.count += 1
+        index = f"i{self.count}"
+        names = [f"c{self.count}{f'_{j}' if j else ''}" for j in range(len(carried))]
+        for name, initial in zip(names, carried, strict=True):
+            self.line(f"{self.scalar} {name} = {initial};")
+        forward = f"++{index}" if step == 1 else f"{index} += {step}"
+        self.line(f"for (int64_t {index} = {start}; {index} < {stop}; {forward}) {{")
+        self.depth += 1
+        for name, result in zip(names, body(index, names), strict=True):
+            self.line(f"{name} = {result};")
+        self.depth -= 1
+        self.line("}")
+        return names

@@ -1,0 +1,36 @@
+"""What a function becomes after each pass, for tests that show programs before and after."""
+
+from dataclasses import replace
+from typing import Any
+
+from liftgrad import Value
+from liftgrad.lift.call.flatten import flatten
+from liftgrad.lift.function import lift
+from liftgrad.lift.ir.check import check_nests
+from liftgrad.lift.ir.groups import Rolled
+from liftgrad.lift.ir.nests import Program
+from liftgrad.lift.passes.schedule import schedule
+from liftgrad.lift.pipeline import differentiated
+
+
+def values(count: int) -> list[Value]:
+    return [Value(i + 1.0) for i in range(count)]
+
+
+def rolled(function: Any, *arguments: Any, gradient: bool = False) -> Rolled:
+    """Return the program that a function rolls up to; gradients are outputs, too."""
+    lifted = lift(function)
+    taken = lifted.source.arguments(arguments, {})
+    built = lifted.source.build(taken, flatten(taken))
+    if gradient:
+        built = differentiated(built, unit_seed=True)
+        return replace(built.rolled, outputs=[*built.rolled.outputs, *built.gradients])
+    return built.rolled
+
+
+def scheduled(function: Any, *arguments: Any, gradient: bool = False) -> Program:
+    """Return the loop nests that a function becomes."""
+    groups = rolled(function, *arguments, gradient=gradient)
+    program = schedule(groups, groups.outputs)
+    check_nests(program, after="schedule")
+    return program
