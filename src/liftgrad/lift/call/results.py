@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from liftgrad.protocols import stands_for_array
+
 
 def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], Any]]:
     """Return the leaves of a nested result, and a function that nests other leaves alike.
@@ -11,7 +13,7 @@ def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], An
     >>> leaves, rebuild(iter("abc"))
     ([1.0, 2.0, 3.0], {'loss': 'a', 'scores': ['b', 'c']})
     """
-    if hasattr(result, "_positions"):  # part of an array argument
+    if stands_for_array(result):  # part of an array argument
         result = list(result)
     if isinstance(result, list | tuple):
         flat = [flatten_result(item) for item in result]

@@ -23,6 +23,7 @@ from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+from liftgrad.protocols import stands_for_number
 from liftgrad.variable import Variable
 
 
@@ -141,7 +142,7 @@ class TracedIndex(Operators):
 
 
 def _kind_of_rows(rows: list[Any]) -> type:
-    classes = {x._kind if hasattr(x, "_kind") else type(x) for x in rows}
+    classes = {x._kind if stands_for_number(x) else type(x) for x in rows}
     return classes.pop() if len(classes) == 1 else float
 
 
