@@ -42,7 +42,7 @@ def main(task: str, operations: int) -> None:
     if task == "eager":
         function.function(*arguments).backward()
     else:
-        function.build(*function.flatten(arguments, {}))
+        function.source.build(*function.source.flatten(arguments, {}))
     report(count * each, (clock() - start) / (count * each))
 
 

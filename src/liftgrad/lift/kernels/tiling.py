@@ -2,8 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
-from liftgrad.lift.ir.nests import Access, Apply, Buffer, Expression, Nest, Reduce, loads
+from liftgrad.lift.ir.nests import (
+    Access,
+    Apply,
+    Buffer,
+    Expression,
+    Load,
+    Nest,
+    Number,
+    Reduce,
+    loads,
+)
 
 Dimension = tuple[str, int]
 """("row", d), ("reduced", d), ("sample", 0) of the rows or ("sample", 1) of a reduction."""
@@ -168,5 +179,7 @@ def _reductions(expression: Expression) -> list[Reduce]:
             return [expression]
         case Apply(operands=operands):
             return [r for x in operands for r in _reductions(x)]
-        case _:
+        case Load() | Number():
             return []
+        case _:
+            assert_never(expression)

@@ -1,4 +1,4 @@
-"""TracedValue index: an element of an integer array, known at run time only."""
+"""Indices: stand-ins for elements of an integer array, which are known at run time only."""
 
 from typing import Any
 
@@ -23,24 +23,25 @@ from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+from liftgrad.protocols import stands_for_number
 from liftgrad.variable import Variable
 
 
 class TracedIndex(Operators):
     """An integer that is known at run time: for `take`, and as a number in arithmetic."""
 
-    __slots__ = ("_index", "_kind", "_place", "_tape")
+    __slots__ = ("_index", "_kind", "_leaf", "_tape")
 
-    def __init__(self, tape: Tape, group: int, position: int, kind: type = np.int64) -> None:
+    def __init__(self, tape: Tape, group: int, position: int, cls: type = np.int64) -> None:
         self._tape = tape
-        self._kind = kind
+        self._kind = cls
         """The class of the integer that it stands for."""
-        self._place = (group, position)
+        self._leaf = (group, position)
         self._index = tape.record((LEAF, group, position))
 
     @property
     def __class__(self) -> Any:
-        """What it stands for, as `isinstance` asks it."""
+        """The class of what it stands for, which `isinstance` asks for."""
         return self._kind
 
     @__class__.setter
@@ -80,9 +81,7 @@ class TracedIndex(Operators):
                     tuple(rows),
                     lambda: [self == i for i in range(len(rows))],
                 )
-        self._tape.bounds[self._place] = min(
-            len(rows), self._tape.bounds.get(self._place, len(rows))
-        )
+        self._tape.bounds[self._leaf] = min(len(rows), self._tape.bounds.get(self._leaf, len(rows)))
         elements = tape.record((TABLE, *[tape.index_of(x) for x in rows]))
         node = tape.record((TAKE, self._index, elements))
         if any(type(x) is TracedValue for x in rows):
@@ -116,14 +115,14 @@ class TracedIndex(Operators):
     __hash__ = NumberAttributes.__hash__
 
     def _known(self, name: str) -> Any:
-        """Return an attribute that is known of a number without the number."""
+        """Return an attribute, if it is known without the number."""
         match name:
             case "real":
                 return self
             case "conjugate":
                 return lambda: self
             case "item":
-                return lambda: TracedIndex(self._tape, *self._place, int)
+                return lambda: TracedIndex(self._tape, *self._leaf, int)
             case _:
                 return self._number()._known(name)
 
@@ -143,8 +142,8 @@ class TracedIndex(Operators):
 
 
 def _kind_of_rows(rows: list[Any]) -> type:
-    kinds = {x._kind if hasattr(x, "_kind") else type(x) for x in rows}
-    return kinds.pop() if len(kinds) == 1 else float
+    classes = {x._kind if stands_for_number(x) else type(x) for x in rows}
+    return classes.pop() if len(classes) == 1 else float
 
 
 _AS_INDEX = (

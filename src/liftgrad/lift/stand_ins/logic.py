@@ -29,11 +29,12 @@ class Logic:
     """A bool that is not known yet: a node of a tape, without a bool's arithmetic."""
 
     __slots__ = ("_index", "_kind", "_tape")
+    _known_as = "a comparison of Values"
 
-    def __init__(self, tape: Tape, index: int, kind: type = bool) -> None:
+    def __init__(self, tape: Tape, index: int, cls: type = bool) -> None:
         self._tape = tape
         self._index = index
-        self._kind = kind
+        self._kind = cls
         """bool, or NumPy's bool."""
 
     @property
@@ -49,8 +50,8 @@ class Logic:
         for other in others:
             require_same(other._tape, self._tape)
         node = (operation, self._index, *[other._index for other in others])
-        kinds = {self._kind, *[other._kind for other in others]}
-        return type(self)(self._tape, self._tape.record(node), max(kinds, key=is_numpy))
+        classes = {self._kind, *[other._kind for other in others]}
+        return type(self)(self._tape, self._tape.record(node), max(classes, key=is_numpy))
 
     def _negated(self) -> Self:
         return self._logical(ops.logical_not)
