@@ -356,7 +356,7 @@ def test_advice_is_what_the_command_line_can_do(call, tmp_path):
         assert end.format(**options) in said[name]
     rows = {
         "1,2,bank": "fill them, or train with --missing mean.\n",
-        "x,2,bank": "which is no number; correct it, or train with --categorical petal.\n",
+        "x,2,bank": "which is not a number; correct it, or train with --categorical petal.\n",
     }
     for row, end in rows.items():
         (tmp_path / "t.csv").write_text(f"petal,sepal,place\n{row}\n,0,bank\n")

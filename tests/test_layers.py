@@ -434,9 +434,7 @@ def test_sequences_may_be_empty_and_images_may_not():
     assert nn.TransformerBlock(2, 1)([]) == nn.CausalSelfAttention(2, 1)([]) == []
     assert nn.GRU(2, 1)([]) == ([], [[0.0]])
     for image in ([], [[]], [[[1.0], [1.0, 2.0]]], [[[1.0]], [[1.0], [1.0]]]):
-        with pytest.raises(
-            ValueError, match="without pixels, or with rows or columns of different"
-        ):
+        with pytest.raises(ValueError, match="without pixels, or with rows or columns of"):
             nn.MaxPool2d(1)(image)
     with pytest.raises(ValueError, match=r"cannot have 1\.5 rows or columns in a window"):
         nn.Conv2d(1, 1, (1.5, 1))

@@ -30,7 +30,7 @@ def test_a_smaller_last_batch_can_be_dropped():
 
 def test_impossible_loaders():
     """One sentence says why."""
-    with pytest.raises(ValueError, match=r"the arrays have \[2, 3\] rows; pass arrays of as many"):
+    with pytest.raises(ValueError, match=r"the arrays have \[2, 3\] rows; pass arrays of equal"):
         Loader(np.zeros(2), np.zeros(3), batch_size=1)
     with pytest.raises(ValueError, match=r"batch_size=0; pass 1 or more\."):
         Loader(np.zeros(2), batch_size=0)

@@ -169,7 +169,7 @@ def test_a_delimiter_that_is_given_or_usual_comes_first(write):
     assert read_table(write("a;b\ty\n1\t2\n", "t.tsv")).names == ("a;b", "y")
     with pytest.raises(
         TableError,
-        match=r"'t\.csv' has one column, 'a;y', and seems to be cut by semicolons; pass delim",
+        match=r"'t\.csv' has one column, 'a;y', and seems to be delimited by semicolons",
     ):
         read_table(write("a;y\n1;2\n"), delimiter=",")
 
@@ -285,7 +285,7 @@ def test_columns_can_be_chosen_dropped_and_told_what_they_are(write):
         read_table(name, "y", drop=["y"])
     with pytest.raises(
         TableError,
-        match=r"line 2 of 't\.csv' has '2020-01-01' in the column 'when', which is no number",
+        match=r"line 2 of 't\.csv' has '2020-01-01' in the column 'when', which is not a number",
     ):
         read_table(name, kinds={"when": "number"})
 
@@ -376,7 +376,7 @@ def test_all_lines_with_other_fields_are_told_at_once(write, lines, said):
 
 def test_bad_lines_are_looked_for_in_many_rows_and_not_in_all(write, monkeypatch):
     """A file may be too large to be read again for the sake of a message."""
-    monkeypatch.setattr("liftgrad.data.formats._LOOKED_AT", 4)
+    monkeypatch.setattr("liftgrad.data.formats._SEARCHED", 4)
     rows = ["1,2"] + ["1,2,3"] * 3 + ["1,2"] * 2 + ["1,2,3"] * 9
     with pytest.raises(TableError, match=r"and at least 2 more lines do not fit \(4, 5\)"):
         read_table(write("a,b\n" + "\n".join(rows)))
@@ -459,8 +459,8 @@ def test_all_that_is_wrong_with_a_file_is_said_at_once(write):
             'on_bad_rows="skip".'
         ),
         (
-            "line 2 of 't.csv' has 'x' in the column 'a', which is no number; correct it, or pass "
-            "kinds={'a': \"category\"}."
+            "line 2 of 't.csv' has 'x' in the column 'a', which is not a number; correct it, or "
+            "pass kinds={'a': \"category\"}."
         ),
         (
             "the column 'day' of 't.csv' holds dates or times (date32[day]); turn them into "

@@ -11,7 +11,7 @@ from liftgrad import Trainer, Value, nn, optim
 from liftgrad.errors import LiftError
 from liftgrad.functional import mean, uniform
 from liftgrad.lift import function as function_module
-from liftgrad.lift.compare import checks
+from liftgrad.lift.compare import eager_run, policy
 from liftgrad.lift.function import lift
 from liftgrad.lift.stand_ins.vmap import vmap
 
@@ -54,7 +54,7 @@ def test_the_line_is_that_of_the_branch():
     with pytest.raises(LiftError) as caught:
         lift(by_method)(Value(3.0), 2.0)
     first = Gate.__call__.__code__.co_firstlineno
-    assert f"part after {__file__}:{first + 1}" in str(caught.value)
+    assert f"diverge after {__file__}:{first + 1}" in str(caught.value)
 
 
 def test_a_program_of_the_first_numbers_is_refused_when_others_come():
@@ -83,7 +83,7 @@ def test_two_calls_of_different_numbers_are_compared_and_no_more():
 
 
 def test_large_programs_are_compared_only_if_asked(monkeypatch):
-    monkeypatch.setattr(checks, "_MOST_OPERATIONS", -1)
+    monkeypatch.setattr(policy, "_MOST_OPERATIONS", -1)
     assert lift(by_identity)(Value(3.0), 2.0).data == 3.0
     with pytest.raises(LiftError, match="when it is lifted"):
         lift(by_identity, check=True)(Value(3.0), 2.0)
@@ -92,7 +92,7 @@ def test_large_programs_are_compared_only_if_asked(monkeypatch):
 @pytest.mark.parametrize("said", ["0", "1", "yes"])
 def test_the_environment_decides_for_functions_that_do_not(said, monkeypatch):
     monkeypatch.setenv("LIFTGRAD_CHECK", said)
-    monkeypatch.setattr(checks, "_MOST_OPERATIONS", -1)
+    monkeypatch.setattr(policy, "_MOST_OPERATIONS", -1)
     if said == "0":
         assert lift(by_identity)(Value(3.0), 2.0).data == 3.0
     else:
@@ -151,7 +151,7 @@ def test_rounding_is_no_other_program(dtype, backend):
 
 def test_a_fault_of_the_machine_code_is_told_from_rounding(monkeypatch):
     """Planted: the native result is off in the sixth digit."""
-    numbers_in = checks.numbers_in
+    numbers_in = eager_run.numbers_in
     monkeypatch.setattr(
         function_module, "numbers_in", lambda result: [x * 1.000001 for x in numbers_in(result)]
     )

@@ -1,4 +1,4 @@
-"""Data: sets made by formula, scikit-learn's small real ones, and tables from files.
+"""Data: synthetic sets, scikit-learn's small real sets, and tables from files.
 
 >>> X, y = make_moons(100, noise=0.1, seed=1337)
 >>> X.shape, y.shape

@@ -1,4 +1,4 @@
-"""The bytes of a CSV file: what one pass over them tells, and blocks that pyarrow reads rightly."""
+"""The bytes of a CSV file: one pass that checks them, and blocks that pyarrow reads correctly."""
 
 import contextlib
 import csv
@@ -17,7 +17,7 @@ BLOCK_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Glance:
-    """What one pass over a CSV file's bytes tells."""
+    """The result of one pass over a CSV file's bytes."""
 
     open_quote: bool
     """Whether a quote may be open at the end."""
@@ -28,7 +28,7 @@ class Glance:
 
 
 def glance(source: str, delimiter: str) -> Glance:
-    """Look at each byte of a CSV file, which may be compressed, and at nothing twice."""
+    """Scan the bytes of a CSV file, which may be compressed, once."""
     quotes, returns, codes, before = 0, False, False, b""
     with pyarrow().input_stream(source, compression="detect") as raw:
         while block := raw.read(BLOCK_BYTES):
@@ -44,7 +44,7 @@ def glance(source: str, delimiter: str) -> Glance:
 
 
 def _has_code(block: bytes, delimiter: str) -> bool:
-    """Tell whether a zero, and a digit or x, follow a byte with which fields may begin."""
+    """Return whether a zero and a digit or x follow a byte before which a field may begin."""
     every = np.frombuffer(block, np.uint8)
     # Line breaks, spaces and quotes are less than "#".
     begins = (every[:-2] < ord("#")) | (every[:-2] == ord(delimiter))
@@ -55,18 +55,18 @@ def _has_code(block: bytes, delimiter: str) -> bool:
 class WholeBreaks(io.RawIOBase):
     r"""A file whose reads do not end between \r and \n, where pyarrow loses the \n of a field.
 
-    That is apache/arrow#51368, and has no other cure while blocks are read one by one.
+    That is apache/arrow#51368; there is no other workaround while blocks are read one by one.
     """
 
     def __init__(self, raw: Any) -> None:
         self.raw, self.kept = raw, b""
 
     def readable(self) -> bool:
-        """Return that it can be read."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return at most so many bytes; fewer do not mean that the file ends."""
+        """Return at most `size` bytes; fewer do not mean the end of the file."""
         block: bytes = self.kept + self.raw.read(size - len(self.kept) if size > 0 else None)
         self.kept = b""
         if block.endswith(b"\r") and len(block) > 1:
@@ -75,16 +75,16 @@ class WholeBreaks(io.RawIOBase):
 
 
 def text_of(source: str) -> io.TextIOWrapper:
-    """Return a CSV file, which may be compressed, as text; line breaks stay what they are."""
+    """Return a CSV file, which may be compressed, as text with its own line breaks."""
     raw = pyarrow().input_stream(source, compression="detect")
     return io.TextIOWrapper(io.BufferedReader(raw), "utf-8-sig", newline="")
 
 
 def refuse_open_quote(source: str, delimiter: str) -> None:
-    """Refuse a file with a quote that is never closed, and swallows all that follows.
+    """Refuse a file with a quote that is never closed.
 
-    pyarrow would take the rest of the file for one field. Where no quote is left open the number
-    of quotes is even, so that few files are looked at more closely than that.
+    pyarrow would take the rest of the file for one field. Call it only for a file with an odd
+    number of quotes, since it parses the whole file.
 
     Raises:
         TableError: with the line of the quote.
@@ -102,28 +102,28 @@ def _open_quote(source: str, delimiter: str) -> int | None:
     """Return the line with a quote that is never closed, if there is one."""
     lines_of_row: list[str] = []
 
-    def noted(lines: io.TextIOWrapper) -> Iterator[str]:
+    def collected(lines: io.TextIOWrapper) -> Iterator[str]:
         for line in lines:
             lines_of_row.append(line)
             yield line
 
     first, fields, last = 1, 0, (1, [""])
     with text_of(source) as lines:
-        reader = csv.reader(noted(lines), delimiter=delimiter)
+        reader = csv.reader(collected(lines), delimiter=delimiter)
         try:
             for row in reader:
                 fields = fields or len(row)
                 last = first, lines_of_row.copy()
                 if len(last[1]) > 1 and len(row) != fields:
-                    break  # a later quote closed it, and all is in disorder from there on
+                    break  # a later quote closed it, and from there on nothing is right
                 lines_of_row.clear()
                 first = reader.line_num + 1
-        except csv.Error:  # a field is larger than any would be
+        except csv.Error:  # a field is larger than the csv module allows
             last = first, lines_of_row
     first, texts = last
     if len(texts) == 1:
         with contextlib.suppress(csv.Error):
-            # Quotes within a field that does not begin with one are just characters.
+            # In a field that does not begin with a quote, quotes are plain characters.
             list(csv.reader(texts, delimiter=delimiter, strict=True))
             return None
     opened, opening = False, first

@@ -1,4 +1,4 @@
-"""The small real sets that come with scikit-learn, as arrays that networks can be trained on."""
+"""The small real data sets that come with scikit-learn, as arrays."""
 
 from typing import Any
 
@@ -9,21 +9,21 @@ Set = tuple[NDArray[np.float64], NDArray[Any]]
 
 
 def load_iris() -> Set:
-    """Return 150 flowers by 4 lengths in cm, X (150, 4), and their 3 species, y (150,) of int64.
+    """Return 4 lengths in cm of 150 flowers, X (150, 4), and their 3 species, y (150,) of int64.
 
     >>> X, y = load_iris()
     >>> X.shape, y.shape
     ((150, 4), (150,))
 
     Raises:
-        ImportError: if scikit-learn, which brings the set, is not installed.
+        ImportError: if scikit-learn, which contains the set, is not installed.
 
     """
     return _load("load_iris")
 
 
 def load_wine() -> Set:
-    """Return 178 wines by 13 measurements, X (178, 13), and their 3 growers, y (178,) of int64.
+    """Return 13 measurements of 178 wines, X (178, 13), and their 3 growers, y (178,) of int64.
 
     The measurements have scales from 0.1 to 1,000: standardise them before training.
 
@@ -32,14 +32,14 @@ def load_wine() -> Set:
     ((178, 13), (178,))
 
     Raises:
-        ImportError: if scikit-learn, which brings the set, is not installed.
+        ImportError: if scikit-learn, which contains the set, is not installed.
 
     """
     return _load("load_wine")
 
 
 def load_breast_cancer() -> Set:
-    """Return 569 tumours by 30 measurements, X (569, 30); y (569,) of int64: malignant 0, benign 1.
+    """Return 30 measurements of 569 tumours, X (569, 30); y (569,) of int64: malignant 0, benign 1.
 
     The measurements have scales from 0.001 to 1,000: standardise them before training.
 
@@ -48,28 +48,28 @@ def load_breast_cancer() -> Set:
     ((569, 30), (569,))
 
     Raises:
-        ImportError: if scikit-learn, which brings the set, is not installed.
+        ImportError: if scikit-learn, which contains the set, is not installed.
 
     """
     return _load("load_breast_cancer")
 
 
 def load_digits() -> Set:
-    """Return 1,797 pictures of 8 by 8 pixels from 0 to 16, X (1797, 64), and the digits, y (1797,).
+    """Return 1,797 images of 8 by 8 pixels from 0 to 16, X (1797, 64), and the digits, y (1797,).
 
     >>> X, y = load_digits()
     >>> X.shape, y.shape
     ((1797, 64), (1797,))
 
     Raises:
-        ImportError: if scikit-learn, which brings the set, is not installed.
+        ImportError: if scikit-learn, which contains the set, is not installed.
 
     """
     return _load("load_digits")
 
 
 def load_diabetes() -> Set:
-    """Return 442 patients by 10 measurements, X (442, 10), and how their disease went on, y (442,).
+    """Return 10 measurements of 442 patients, X (442, 10), and their disease progression, y (442,).
 
     The measurements are centred and scaled, each to the norm 1; y is a number from 25 to 346.
 
@@ -78,7 +78,7 @@ def load_diabetes() -> Set:
     ((442, 10), (442,))
 
     Raises:
-        ImportError: if scikit-learn, which brings the set, is not installed.
+        ImportError: if scikit-learn, which contains the set, is not installed.
 
     """
     return _load("load_diabetes")

@@ -1,4 +1,4 @@
-"""One column of a table as columns of a matrix, and what must be known of it for that."""
+"""One column of a table as columns of a matrix, and the statistics that this takes."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.data.place import Place
+from liftgrad.data.subject import Subject
 from liftgrad.data.table import Column, Kind, TableError
 from liftgrad.fields import fields, flag, listed, one_of, real, text
 
@@ -16,12 +16,12 @@ Array = NDArray[np.float64]
 
 MOST_CATEGORIES = 1000
 _SURELY_IDENTIFIERS = 10
-"""From this many rows on, text that differs in each of them names the row."""
+"""From this many rows on, text that is different in each of them is an identifier."""
 
 
 @dataclass(frozen=True)
 class ColumnEncoding:
-    """How one column becomes columns of X."""
+    """The encoding of one column as columns of X."""
 
     name: str
     kind: Kind
@@ -51,18 +51,18 @@ class ColumnEncoding:
         if self.kind == "number":
             X[:, 0] = np.where(missing, 0.0, (column.values - self.mean) / self.std)
             return
-        place = {category: i for i, category in enumerate(self.categories)}
+        index_of = {category: i for i, category in enumerate(self.categories)}
         unknown = len(self.categories)
-        places = np.array([*(place.get(c, unknown) for c in column.categories), unknown])
+        indices = np.array([*(index_of.get(c, unknown) for c in column.categories), unknown])
         one_hot = np.vstack([np.eye(unknown), np.zeros(unknown)])
-        X[:, :unknown] = one_hot[places[column.values]]
+        X[:, :unknown] = one_hot[indices[column.values]]
 
     @classmethod
     def from_dict(cls, learned: Any) -> Self:
-        """Return the encoding of which a dictionary says everything.
+        """Return the encoding that a dictionary describes.
 
         Raises:
-            ValueError: if something in it is not what it must be.
+            ValueError: if something in it is invalid.
             KeyError: if something is missing.
 
         """
@@ -71,7 +71,7 @@ class ColumnEncoding:
         if set(learned) != set(cls.__dataclass_fields__) or not (
             math.isfinite(mean) and 0.0 < std < math.inf
         ):
-            raise ValueError("no column is like this")
+            raise ValueError("its mean or std is out of range, or it has unknown fields")
         return cls(
             name=text("name", learned["name"]),
             kind=one_of("kind", learned["kind"], get_args(Kind)),
@@ -84,21 +84,21 @@ class ColumnEncoding:
 
 
 class ColumnStatistics:
-    """What an encoding needs to know of a column that comes in chunks."""
+    """The statistics of a column, read in chunks, that its encoding needs."""
 
-    def __init__(self, place: Place, column: Column) -> None:
-        self.place, self.kind = place, column.kind
+    def __init__(self, subject: Subject, column: Column) -> None:
+        self.subject, self.kind = subject, column.kind
         self.missing_as: set[str] = set()
         self.rows = self.missing = 0
         self.mean = self.squares = 0.0
         self.least, self.most = math.inf, -math.inf
         self.categories: set[str] = set()
-        self.different: set[float] | None = set() if place.is_target else None
-        """A target's different numbers; None where they are too many to be classes."""
+        self.different: set[float] | None = set() if subject.is_target else None
+        """A target's different numbers; None if they are too many to be classes."""
 
     def add(self, column: Column) -> None:
-        """Take a chunk; means and variances are joined as in Chan, Golub, LeVeque 1983."""
-        require_kind(self.place, column, self.kind)
+        """Add a chunk; means and variances are merged as in Chan, Golub & LeVeque (1983)."""
+        require_kind(self.subject, column, self.kind)
         self.missing_as.update(column.missing_as)
         missing = column.missing
         before = self.rows - self.missing
@@ -110,7 +110,7 @@ class ColumnStatistics:
         numbers = column.values[~missing]
         if not len(numbers):
             return
-        with np.errstate(all="ignore"):  # what overflows is refused in the end
+        with np.errstate(all="ignore"):  # encoding() refuses what overflowed
             mean = float(numbers.mean())
             squares = float(np.square(numbers - mean).sum())
             share = len(numbers) / (before + len(numbers))
@@ -130,13 +130,21 @@ class ColumnStatistics:
             TableError: if it has any.
 
         """
-        refuse_missing(self.place, self.missing, sorted(self.missing_as))
+        refuse_missing(self.subject, self.missing, sorted(self.missing_as))
 
     def encoding(self, *, refuse: bool) -> ColumnEncoding:
-        """Return the encoding, or refuse the column, if `refuse` with missing values, too."""
-        name, found = self.place.name, self.rows - self.missing
+        """Return the encoding.
+
+        Args:
+            refuse: whether to refuse missing values, too.
+
+        Raises:
+            TableError: if the column cannot be encoded.
+
+        """
+        name, found = self.subject.name, self.rows - self.missing
         if not found:
-            raise TableError(f"{self.place} has no values at all; {self.place.only_drop}")
+            raise TableError(f"{self.subject} has no values at all; {self.subject.only_drop}")
         if refuse:
             self.refuse_missing()
         has_missing = self.missing > 0
@@ -144,8 +152,8 @@ class ColumnStatistics:
             std = math.sqrt(self.squares / found)
             if not (math.isfinite(std) and math.isfinite(self.mean)):
                 raise TableError(
-                    f"{self.place} has numbers too large to standardise; scale them down"
-                    f"{self.place.or_drop}"
+                    f"{self.subject} has numbers too large to standardise; scale them down"
+                    f"{self.subject.or_drop}"
                 )
             constant = bool(self.least == self.most) or std == 0.0
             mean = float(self.mean)
@@ -153,24 +161,24 @@ class ColumnStatistics:
                 name, self.kind, mean, 1.0 if constant else std, (), has_missing, constant
             )
         codes = all(text.strip().isdecimal() for text in self.categories)
-        or_number = f", or {self.place.as_kind('number')} if these are numbers" if codes else ""
+        or_number = f", or {self.subject.as_kind('number')} if these are numbers" if codes else ""
         if len(self.categories) == found >= _SURELY_IDENTIFIERS:
             raise TableError(
-                f"{self.place} is different in each row, so it names the rows and teaches nothing; "
-                f"pass {self.place.drop}{or_number}."
+                f"{self.subject} is different in each row, so it names the rows and teaches "
+                f"nothing; pass {self.subject.drop}{or_number}."
             )
         if len(self.categories) > MOST_CATEGORIES:
             raise TableError(
-                f"{self.place} has {len(self.categories):,} different values, more than "
-                f"{MOST_CATEGORIES:,}; group them, or pass {self.place.drop}{or_number}."
+                f"{self.subject} has {len(self.categories):,} different values, more than "
+                f"{MOST_CATEGORIES:,}; group them, or pass {self.subject.drop}{or_number}."
             )
         categories = tuple(sorted(self.categories))
         constant = len(categories) == 1
         return ColumnEncoding(name, self.kind, 0.0, 1.0, categories, has_missing, constant)
 
 
-def require_kind(place: Place, column: Column, kind: Kind) -> None:
-    """Refuse a column of numbers where text came before, and the other way round.
+def require_kind(subject: Subject, column: Column, kind: Kind) -> None:
+    """Refuse numbers in a column that was text before, and vice versa.
 
     Raises:
         TableError: for such a column.
@@ -179,24 +187,29 @@ def require_kind(place: Place, column: Column, kind: Kind) -> None:
     if (column.kind == "number") != (kind == "number"):
         names: dict[Kind, str] = {"number": "numbers", "boolean": "booleans"}
         raise TableError(
-            f"{place} holds {names.get(column.kind, 'text')}, where {names.get(kind, 'text')} came "
-            f"before; correct it, or pass {place.as_kind(kind)}."
+            f"{subject} holds {names.get(column.kind, 'text')}, where {names.get(kind, 'text')} "
+            f"came before; correct it, or pass {subject.as_kind(kind)}."
         )
 
 
-def refuse_missing(place: Place, count: int, missing_as: Sequence[str]) -> None:
-    """Refuse a column that has so many missing values, which are written in these ways.
+def refuse_missing(subject: Subject, count: int, missing_as: Sequence[str]) -> None:
+    """Refuse a column with missing values.
+
+    Args:
+        subject: the column.
+        count: how many are missing.
+        missing_as: the spellings of missing values.
 
     Raises:
-        TableError: if there are any.
+        TableError: if any are missing.
 
     """
     if not count:
         return
-    text = f"{place} has no value in {'1 row' if count == 1 else f'{count:,} rows'}"
-    cures = ["remove these rows"] if place.is_target else ['pass missing="mean"']
+    text = f"{subject} has no value in {'1 row' if count == 1 else f'{count:,} rows'}"
+    cures = ["remove these rows"] if subject.is_target else ['pass missing="mean"']
     if missing_as:
         text = f"{text}, where {' or '.join(repr(spelling) for spelling in missing_as[:3])} stands"
-        verb, one = ("pass ", "a class") if place.is_target else ("", "one")
-        cures.append(f"{verb}{place.as_kind('text')} if that is {one}")
+        verb, one = ("pass ", "a class") if subject.is_target else ("", "one")
+        cures.append(f"{verb}{subject.as_kind('text')} if that is {one}")
     raise TableError(f"{text}; {', or '.join(['fill them', *cures])}.")

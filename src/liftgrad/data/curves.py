@@ -20,7 +20,7 @@ def make_curve(
     noise: float = 0.1,
     seed: int | None = None,
 ) -> tuple[Array, Array]:
-    """Return points of a curve: X (n_samples, 1), even on [-1, 1], and y (n_samples,).
+    """Return points of a curve: X (n_samples, 1), uniform on [-1, 1], and y (n_samples,).
 
     The curves are sin(2πx), the sign of x (1 at 0), and Chebyshev's polynomial 4x³ - 3x.
 
@@ -32,11 +32,11 @@ def make_curve(
         n_samples: how many points.
         kind: which curve.
         noise: the standard deviation of the normal noise on y.
-        seed: of the points and the noise; None for another one at every call.
+        seed: of the points and the noise; None: a new one at every call.
 
     Raises:
-        ValueError: if `n_samples` is less than 1, `noise` negative, infinite or nan, or `kind`
-            none of these curves.
+        ValueError: if `n_samples` is less than 1, `noise` is negative, infinite or nan, or `kind`
+            is unknown.
 
     """
     check_arguments("make_curve", n_samples, noise)

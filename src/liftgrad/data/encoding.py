@@ -1,4 +1,4 @@
-"""Tables as matrices of numbers, by the same rules for training and for prediction."""
+"""TableEncoder: tables as matrices of numbers, alike in training and prediction."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -9,34 +9,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.data.column_encoding import (
-    MOST_CATEGORIES,
     ColumnEncoding,
     ColumnStatistics,
     refuse_missing,
     require_kind,
 )
-from liftgrad.data.place import Place
 from liftgrad.data.reading import read_table
-from liftgrad.data.table import Kind, Table, TableError, Task, are_classes
+from liftgrad.data.subject import Subject
+from liftgrad.data.table import Kind, Table, TableError, Task
+from liftgrad.data.target_encoding import check_quantity, class_numbers, classes_of, task_of
 from liftgrad.fields import class_label, listed, one_of, text
 
 Array = NDArray[np.float64]
 
 
 class TableEncoder:
-    """Turns tables into matrices, as it learned from the table of the training.
+    """Turns tables into matrices by what it learned from the training data.
 
-    Numbers are standardised with the mean and the standard deviation of the training. Of text and
-    booleans each category, in sorted order, becomes a column of zeros and ones; a row with a
-    category that the training had not is all zeros there. A column with one value only says
-    nothing and is left out. The target is left as it is, or becomes the number of its class,
-    counted from 0 in sorted order.
+    Numbers are standardised with the training data's mean and standard deviation. Text and booleans
+    are one-hot encoded: each category, in sorted order, becomes a column of zeros and ones; the row
+    of a category that the training data did not have is all zeros there. A column with a single
+    value is left out. The target is kept, or becomes the index of its class in sorted order.
 
     Args:
-        missing: "refuse" missing values; or "mean": take the mean of the training for a number
-            and zeros for a category, and add a column of zeros and ones that says which rows had
-            no value, if the training had such rows.
-        task: "classification" or "regression"; None: what `infer_task` says of the target.
+        missing: "refuse" missing values; or "mean": use the training data's mean for a number and
+            zeros for a category, and, if the training data has missing values, add a column that is
+            1 in the rows without a value.
+        task: "classification" or "regression"; None: inferred from the target by `infer_task`.
 
     >>> from liftgrad.data import Column, Table
     >>> height = Column("height", "number", np.array([1.0, 3.0, 2.0]))
@@ -61,7 +60,7 @@ class TableEncoder:
         """The target's name."""
         self.target_kind: Kind | None = None
         self.classes: tuple[str | float, ...] = ()
-        """What the class numbers stand for."""
+        """The classes, in the order of their numbers."""
         self._encodings: tuple[ColumnEncoding, ...] = ()
 
     def fit(self, tables: Table | Iterable[Table]) -> Self:
@@ -73,10 +72,10 @@ class TableEncoder:
         ('height',)
 
         Raises:
-            TableError: if columns cannot be encoded: a value is missing and `missing` is
-                "refuse", text differs in each row or has more than 1,000 categories, numbers are
-                too large; if the target has missing values or only one class; if nothing is left.
-                There is a sentence for each of them.
+            TableError: if columns cannot be encoded (a value is missing and `missing` is "refuse",
+                text is different in each row or has more than 1,000 categories, numbers are too
+                large), if the target has missing values or only one class, or if no column is left;
+                with a sentence for each.
 
         """
         source, features, target = _statistics([tables] if isinstance(tables, Table) else tables)
@@ -101,7 +100,7 @@ class TableEncoder:
         return self
 
     def transform(self, table: Table) -> Array:
-        """Return X (rows, len(feature_names)); columns that the training had not are ignored.
+        """Return X (rows, len(feature_names)); columns not in the training data are ignored.
 
         >>> from liftgrad.data import Column
         >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
@@ -109,8 +108,8 @@ class TableEncoder:
         [[-1.0], [1.0]]
 
         Raises:
-            TableError: if a column is not there, was of another kind in the training, has numbers
-                that are too large, or has missing values and `missing` is "refuse".
+            TableError: if a column is not there, was of another kind in the training data, has
+                numbers that are too large, or has missing values and `missing` is "refuse".
 
         """
         self._require_fit()
@@ -130,16 +129,16 @@ class TableEncoder:
     def _fill(self, X: Array, encoding: ColumnEncoding, table: Table) -> None:
         """Fill a column's columns of X, or refuse it."""
         column = table.column(encoding.name)
-        place = Place(table.source, column.name)
-        require_kind(place, column, encoding.kind)
+        subject = Subject(table.source, column.name)
+        require_kind(subject, column, encoding.kind)
         if self.missing == "refuse":
-            refuse_missing(place, int(column.missing.sum()), column.missing_as)
+            refuse_missing(subject, int(column.missing.sum()), column.missing_as)
         with np.errstate(over="ignore"):
             encoding.apply(column, X)
         finite = np.isfinite(X).all(axis=1)
         if not finite.all():
             row = int(np.argmin(finite)) + 1
-            raise TableError(f"{place} has a number in row {row} that is too large; correct it.")
+            raise TableError(f"{subject} has a number in row {row} that is too large; correct it.")
 
     def transform_target(self, table: Table) -> NDArray[Any]:
         """Return y (rows,): class numbers as int64, or the numbers themselves as float64.
@@ -154,38 +153,25 @@ class TableEncoder:
 
         Raises:
             TableError: if the target is not there, has missing values, was of another kind in the
-                training, or has a class that the training had not.
+                training data, or has a class that the training data did not have.
 
         """
         self._require_fit()
         if self.target is None:
-            raise TableError("the training's table had no target; fit with one.")
+            raise TableError("the training data had no target; fit with one.")
         column = table.target
         if column is None or column.name != self.target:
             column = table.column(self.target)
-        where = Place(table.source, self.target, is_target=True)
+        subject = Subject(table.source, self.target, is_target=True)
         assert self.target_kind is not None
-        require_kind(where, column, self.target_kind)
-        refuse_missing(where, int(column.missing.sum()), column.missing_as)
+        require_kind(subject, column, self.target_kind)
+        refuse_missing(subject, int(column.missing.sum()), column.missing_as)
         if self.task == "regression":
             return column.values.copy()
-        if column.kind == "number":
-            labels, places = np.unique(column.values, return_inverse=True)
-        else:
-            used, places = np.unique(column.values, return_inverse=True)
-            labels = np.array(column.categories, object)[used]
-        number_of = {label: i for i, label in enumerate(self.classes)}
-        for label in labels.tolist():
-            if label not in number_of:
-                raise TableError(
-                    f"{where} has the class '{label}', which was not in the training; remove its "
-                    "rows or train anew."
-                )
-        numbers = [number_of[label] for label in labels.tolist()]
-        return np.array(numbers, np.int64)[places]
+        return class_numbers(subject, column, self.classes)
 
     def unknown(self, table: Table) -> dict[str, tuple[str, ...]]:
-        """Return the categories that the training had not, by column, where there are some.
+        """Return, by column, the categories that were not in the training data, if there are any.
 
         >>> from liftgrad.data import Column
         >>> seen = Column("colour", "category", np.array([1, 0]), ("green", "red"))
@@ -198,15 +184,15 @@ class TableEncoder:
             column = table.column(encoding.name)
             if column.kind == "number":
                 continue
-            met = [column.categories[i] for i in np.unique(column.values[~column.missing])]
-            strange = tuple(category for category in met if category not in encoding.categories)
-            if strange:
-                found[encoding.name] = strange
+            used = [column.categories[i] for i in np.unique(column.values[~column.missing])]
+            unknown = tuple(category for category in used if category not in encoding.categories)
+            if unknown:
+                found[encoding.name] = unknown
         return found
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Return the names of X's columns: "age", "city=Paris", "age is missing".
+        """The names of X's columns: "age", "city=Paris", "age is missing".
 
         >>> from liftgrad.data import Column
         >>> colour = Column("colour", "category", np.array([1, 0]), ("green", "red"))
@@ -217,10 +203,9 @@ class TableEncoder:
 
     @property
     def scaling(self) -> tuple[Array, Array]:
-        """Return what numbers were standardised with: X · std + mean is in the table's units.
+        """The means and standard deviations of X's columns: X · std + mean has the table's units.
 
-        Means and standard deviations are (len(feature_names),); they are 0 and 1 for columns of
-        zeros and ones.
+        Each is an array (len(feature_names),), with 0 and 1 for columns of zeros and ones.
 
         >>> from liftgrad.data import Column
         >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
@@ -238,7 +223,7 @@ class TableEncoder:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Return the columns that have no column in X, since they had one value only.
+        """The columns that are not in X, since they had a single value.
 
         >>> from liftgrad.data import Column
         >>> height = Column("height", "number", np.array([1.0, 3.0]))
@@ -250,7 +235,7 @@ class TableEncoder:
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        """Return what the columns were, by name and without the target.
+        """The kinds of the columns, by name, without the target.
 
         >>> from liftgrad.data import Column
         >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
@@ -267,7 +252,7 @@ class TableEncoder:
         delimiter: str | None = None,
         on_bad_rows: Literal["error", "skip"] = "error",
     ) -> Table:
-        r"""Return a file's columns as far as they were in the training, read as they were there.
+        r"""Return a file's columns that were in the training data, read as the same kinds.
 
         >>> from pathlib import Path
         >>> _ = Path("plants.csv").write_text("height,name\n1.5,oak\n2.5,elm\n")
@@ -299,7 +284,7 @@ class TableEncoder:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything learned, for JSON, from which `from_dict` makes an equal encoder.
+        """Return everything learned, in JSON's types; `from_dict` makes an equal encoder of it.
 
         >>> from liftgrad.data import Column
         >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),))
@@ -329,7 +314,7 @@ class TableEncoder:
         [[-1.0], [1.0]]
 
         Raises:
-            TableError: if it is no such dict.
+            TableError: if it is not such a dict.
 
         """
         try:
@@ -347,32 +332,14 @@ class TableEncoder:
             ) from None
         return encoder
 
-    def _fit_target(self, target: "ColumnStatistics") -> None:
-        where = target.place
+    def _fit_target(self, target: ColumnStatistics) -> None:
         target.refuse_missing()
-        self.target, self.target_kind = where.name, target.kind
-        count = target.rows
-        if self.task is None:
-            few = target.different is not None and are_classes(target.different, count)
-            self.task = "classification" if target.kind != "number" or few else "regression"
+        self.target, self.target_kind = target.subject.name, target.kind
+        self.task = self.task or task_of(target)
         if self.task == "regression":
-            if target.kind != "number":
-                raise TableError(
-                    f'{where} is not a number; choose another, or pass task="classification".'
-                )
-            return
-        if target.kind != "number":
-            self.classes = tuple(sorted(target.categories))
-        elif target.different is None:
-            raise TableError(
-                f'{where} has more than {MOST_CATEGORIES:,} classes; pass task="regression".'
-            )
+            check_quantity(target)
         else:
-            self.classes = tuple(int(x) if x == int(x) else x for x in sorted(target.different))
-        if len(self.classes) < 2:
-            raise TableError(f"{where} has one class only; add rows of another.")
-        if len(self.classes) == count:
-            raise TableError(f"{where} is different in each row; choose another target.")
+            self.classes = classes_of(target)
 
     def _require_fit(self) -> None:
         if not self._encodings:
@@ -382,7 +349,7 @@ class TableEncoder:
 def _statistics(
     tables: Iterable[Table],
 ) -> tuple[str, dict[str, ColumnStatistics], ColumnStatistics | None]:
-    """Return the file's name, and what there is to know of its columns and its target."""
+    """Return the file's name, and the statistics of its columns and its target."""
     features: dict[str, ColumnStatistics] = {}
     target: ColumnStatistics | None = None
     source = "the table"
@@ -390,11 +357,11 @@ def _statistics(
         source = f"'{table.source}'"
         for column in table.columns:
             if column.name not in features:
-                place = Place(table.source, column.name)
-                features[column.name] = ColumnStatistics(place, column)
+                subject = Subject(table.source, column.name)
+                features[column.name] = ColumnStatistics(subject, column)
             features[column.name].add(column)
         if table.target is not None:
-            place = Place(table.source, table.target.name, is_target=True)
-            target = target or ColumnStatistics(place, table.target)
+            subject = Subject(table.source, table.target.name, is_target=True)
+            target = target or ColumnStatistics(subject, table.target)
             target.add(table.target)
     return source, features, target

@@ -1,4 +1,4 @@
-"""CSV and Parquet files, read by pyarrow, with errors that say where."""
+"""CSV and Parquet files, read by pyarrow, with errors that say where in the file."""
 
 import contextlib
 import csv
@@ -18,30 +18,30 @@ from liftgrad.data.blocks import (
     refuse_open_quote,
     text_of,
 )
-from liftgrad.data.place import Place
+from liftgrad.data.subject import Subject
 from liftgrad.data.table import Kind, TableError
 
 MISSING = ("", "?", "NA", "N/A", "#N/A", "<NA>", "n/a", "NaN", "nan", "NULL", "null", "None")
-"""What stands in a CSV file where a value is missing."""
+"""The spellings of a missing value in a CSV file."""
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-"""What cuts files, by its name."""
+"""The delimiters that are recognised, and their names."""
 
 _CHUNK_BYTES = BLOCK_BYTES
 _CHUNK_ROWS = 65536
 _NAMED = 3
-"""How many more bad lines an error names."""
-_LOOKED_AT = 1_000_000
-"""In how many rows after a bad one others are looked for, which takes a second."""
-_ARROW_NAMES = {"double": "number", "bool": "boolean", "null": "missing value"}
+"""How many more malformed lines an error names."""
+_SEARCHED = 1_000_000
+"""How many rows after a malformed one are searched for others, which takes a second."""
+_ARROW_NAMES = {"double": "a number", "bool": "a boolean", "null": "a missing value"}
 
 
 def delimiter_of(source: str, usual: str) -> str:
-    """Return what cuts the first line of a CSV file.
+    """Return the delimiter of a CSV file, judging by its first line.
 
-    It is the usual one, unless only a comma, a semicolon, a tab or a bar cuts the line.
+    It is the usual one, unless that does not occur, and a comma, a semicolon, a tab or a bar does.
     """
-    # What is wrong with a file is said where it is read.
+    # Whatever is wrong with the file is reported when it is read.
     with contextlib.suppress(OSError, UnicodeError, csv.Error), text_of(source) as lines:
         line = next((line for line in lines if line.strip()), "")
         for delimiter in (usual, *DELIMITERS):
@@ -51,26 +51,26 @@ def delimiter_of(source: str, usual: str) -> str:
 
 
 class BrokenRowsError(TableError):
-    """Rows with a wrong number of fields, which could be left out."""
+    """Rows have a wrong number of fields, and could be left out."""
 
 
 class UnlikeColumnError(TableError):
-    """A column that does not hold what it is said to hold; the second argument is its name."""
+    """A column does not hold the declared kind; the second argument is its name."""
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """Return the sentence."""
+        """The sentence."""
         return super().complaints[:1]
 
     @property
     def column(self) -> str:
-        """Return the column's name."""
+        """The column's name."""
         return str(self.args[1])
 
 
 @dataclass
 class CsvFile:
-    """A CSV file; `skip` leaves rows with a wrong number of fields out and counts them."""
+    """A CSV file; `skip` leaves out rows with a wrong number of fields and counts them."""
 
     source: str
     delimiter: str
@@ -80,12 +80,12 @@ class CsvFile:
     """Columns of whole numbers that were read as floats."""
     missing: tuple[str, ...] = MISSING
     _seen: tuple[int, Glance] | None = None
-    """How large the file was when it was looked at, and what was seen."""
+    """The file's size when it was scanned, and the result."""
 
     def names(self) -> list[str]:
         """Return the first line's fields."""
         with self._refusals():
-            self._look()
+            self._scanned()
         with self._refusals(), text_of(self.source) as lines:
             header: list[str] = next((row for row in self._rows(lines) if row), [])
         if not header:
@@ -94,8 +94,8 @@ class CsvFile:
             for other, name in DELIMITERS.items():
                 if other in header[0]:
                     raise TableError(
-                        f"'{self.source}' has one column, '{header[0][:40]}', and seems to be cut "
-                        f"by {name}s; pass delimiter={other!r}."
+                        f"'{self.source}' has one column, '{header[0][:40]}', and seems to be "
+                        f"delimited by {name}s; pass delimiter={other!r}."
                     )
         return header
 
@@ -103,7 +103,7 @@ class CsvFile:
         """Return the file as an Arrow table."""
         self.skipped = 0
         with self._refusals():
-            seen = self._look()
+            seen = self._scanned()
             rows = pyarrow("csv").read_csv(self._blocks(seen), **self._options(names, kinds))
             for name in self._codes(seen, rows.schema, kinds):
                 texts = pyarrow().chunked_array([*self._texts(name)])
@@ -118,12 +118,12 @@ class CsvFile:
         options = self._options(names, kinds)
         options["read_options"] = arrow_csv.ReadOptions(block_size=_CHUNK_BYTES)
         with self._refusals():
-            seen = self._look()
+            seen = self._scanned()
             with arrow_csv.open_csv(self._blocks(seen), **options) as reader:
                 schema = reader.schema
             codes = self._codes(seen, schema, kinds)
             found: dict[str, Kind] = dict.fromkeys(codes, "category")
-            # Whole numbers in the first chunk do not say that there are no others.
+            # Whole numbers in the first chunk may be followed by others.
             found |= {
                 f.name: "number"
                 for f in schema
@@ -139,23 +139,26 @@ class CsvFile:
                     yield batch
 
     def spellings(self, name: str) -> list[str]:
-        """Return how a column's different values are written, without those that are missing."""
+        """Return the spellings of a column's different values, without missing ones."""
         return [text for text in self._different(name) if text not in self.missing]
 
     def missing_as(self, name: str) -> list[str]:
-        """Return how a column's missing values are written."""
+        """Return the spellings of a column's missing values."""
         return sorted(text for text in self._different(name) if text in self.missing)
 
     def _different(self, name: str) -> dict[str, None]:
-        """Return how a column's different values are written, in the order of the file."""
+        """Return the spellings of a column's different values, in the order of the file."""
         return {text: None for texts in self._texts(name) for text in texts.unique().to_pylist()}
 
     def _texts(self, name: str) -> Iterator[Any]:
-        """Yield a column as it is written, in Arrow's arrays of text."""
+        """Yield a column as it is spelled, in Arrow's arrays of text."""
         arrow_csv, skipped = pyarrow("csv"), self.skipped
         options = self._options([name], {name: "text"})
         options["read_options"] = arrow_csv.ReadOptions(block_size=_CHUNK_BYTES)
-        with self._refusals(), arrow_csv.open_csv(self._blocks(self._look()), **options) as reader:
+        with (
+            self._refusals(),
+            arrow_csv.open_csv(self._blocks(self._scanned()), **options) as reader,
+        ):
             for batch in reader:
                 yield batch.column(0)
         self.skipped = skipped
@@ -176,7 +179,7 @@ class CsvFile:
                 newlines_in_values=True,
                 invalid_row_handler=self._skip if self.skip else None,
             ),
-            # Of text, `column_of` finds what is missing, and how that was written.
+            # In text, `column_of` finds missing values and their spellings.
             "convert_options": arrow_csv.ConvertOptions(
                 column_types={name: types[kind] for name, kind in kinds.items() if name in chosen},
                 include_columns=names,
@@ -189,8 +192,8 @@ class CsvFile:
         self.skipped += 1
         return "skip"
 
-    def _look(self) -> Glance:
-        """Return what the bytes tell; refuse a quote that is never closed."""
+    def _scanned(self) -> Glance:
+        """Return the result of scanning the bytes; refuse a quote that is never closed."""
         size = Path(self.source).stat().st_size
         if self._seen is None or self._seen[0] != size:
             seen = glance(self.source, self.delimiter)
@@ -200,7 +203,7 @@ class CsvFile:
         return self._seen[1]
 
     def _blocks(self, seen: Glance) -> Any:
-        """Return what pyarrow reads from."""
+        """Return the file as pyarrow should read it."""
         if not seen.quoted_breaks:
             return self.source
         arrow = pyarrow()
@@ -208,14 +211,14 @@ class CsvFile:
         return arrow.PythonFile(WholeBreaks(raw), "r")
 
     def _codes(self, seen: Glance, schema: Any, kinds: Mapping[str, Kind]) -> list[str]:
-        """Return the columns that were taken for numbers, and hold codes such as 01069."""
+        """Return the columns that were read as numbers and hold codes such as 01069."""
         if not seen.codes:
             return []
         numbers = [f.name for f in schema if _is_number(f.type) and f.name not in kinds]
         return [name for name in numbers if self._matches(name, CODE)]
 
     def _note_whole(self, number: Any, values: Any, kinds: Mapping[str, Kind]) -> None:
-        """Note a column of floats so large that, were they whole, they would not be told apart."""
+        """Add to `whole` a column of whole numbers too large for floats to tell them apart."""
         if (
             pyarrow().types.is_floating(number.type)
             and number.name not in kinds
@@ -226,7 +229,7 @@ class CsvFile:
             self.whole.add(number.name)
 
     def _matches(self, name: str, pattern: str) -> bool:
-        """Tell whether a value is written in this way."""
+        """Return whether a value of a column, as it is spelled, matches a pattern."""
         compute = pyarrow("compute")
         return any(
             compute.any(compute.match_substring_regex(texts, pattern)).as_py()
@@ -248,17 +251,17 @@ class CsvFile:
         except OSError as error:
             if error.errno is not None:
                 raise
-            # pyarrow's own, of a stream that it decompresses.
+            # pyarrow's own error, about a stream that it decompresses.
             raise TableError(
                 f"'{self.source}' cannot be decompressed ({error}); write it again."
             ) from None
 
     def _others(self, rows: Any, fields: int) -> str:
-        """Return where the following rows have another number of fields, for a sentence."""
+        """Return the part of a sentence about more rows with another number of fields."""
         lines, seen = [], 0
         line = rows.line_num + 1
-        with contextlib.suppress(csv.Error, UnicodeDecodeError):  # the first line says enough
-            for row in itertools.islice(rows, _LOOKED_AT):
+        with contextlib.suppress(csv.Error, UnicodeDecodeError):  # the first line is reported
+            for row in itertools.islice(rows, _SEARCHED):
                 if row and len(row) != fields:
                     lines.append(line)
                 line = rows.line_num + 1
@@ -266,14 +269,14 @@ class CsvFile:
         if not lines:
             return ""
         first = ", ".join(map(str, lines[:_NAMED]))
-        if len(lines) == 1 and seen < _LOOKED_AT:
+        if len(lines) == 1 and seen < _SEARCHED:
             return f", and line {first} does not fit either"
-        least = "at least " if seen == _LOOKED_AT else ""
+        least = "at least " if seen == _SEARCHED else ""
         dots = ", ..." if len(lines) > _NAMED else ""
         return f", and {least}{len(lines):,} more lines do not fit ({first}{dots})"
 
     def _explained(self, error: Exception) -> TableError:
-        """Return what pyarrow did not like, in a sentence."""
+        """Return pyarrow's error as a sentence that says where."""
         said = str(error).splitlines()[0].rstrip(".")
         unlike = re.search(r"In CSV column #(\d+): .* error to (\w+): invalid value '(.*)'", said)
         line, header = 1, list[str]()
@@ -289,15 +292,15 @@ class CsvFile:
                             f"header has {len(header)}{more}; correct "
                             f'{"them" if more else "it"}, or pass on_bad_rows="skip".'
                         )
-                    place = int(unlike[1]) if unlike else len(row)
-                    if unlike and line > 1 and [unlike[3]] == row[place : place + 1]:
+                    index = int(unlike[1]) if unlike else len(row)
+                    if unlike and line > 1 and [unlike[3]] == row[index : index + 1]:
                         kind = _ARROW_NAMES.get(unlike[2], unlike[2])
-                        category = Place(self.source, header[place]).as_kind("category")
+                        category = Subject(self.source, header[index]).as_kind("category")
                         return UnlikeColumnError(
                             f"line {line} of '{self.source}' has '{unlike[3][:40]}' in the column "
-                            f"'{header[place]}', which is no {kind}; correct it, or pass "
+                            f"'{header[index]}', which is not {kind}; correct it, or pass "
                             f"{category}.",
-                            header[place],
+                            header[index],
                         )
                     line = rows.line_num + 1
         except UnicodeDecodeError:
@@ -330,11 +333,11 @@ class ParquetFile:
             return file.read(columns=names)
 
     def spellings(self, _name: str) -> list[str]:
-        """Return nothing: values are not written out in such a file."""
+        """Return nothing: such a file does not spell its values."""
         return []
 
     def missing_as(self, _name: str) -> list[str]:
-        """Return nothing: missing values are not written at all."""
+        """Return nothing: such a file does not spell missing values."""
         return []
 
     def chunks(self, names: list[str], _kinds: Mapping[str, Kind]) -> Iterator[Any]:
@@ -370,7 +373,7 @@ class ParquetFile:
 
 
 def _is_large(values: Any) -> bool:
-    """Tell whether there are numbers so large that whole ones next to them are not told apart."""
+    """Return whether there are numbers beyond 2^53, where floats have gaps between integers."""
     ends = pyarrow("compute").min_max(values).as_py()
     return bool(max(abs(ends["min"] or 0.0), abs(ends["max"] or 0.0)) >= 2.0**53)
 

@@ -1,4 +1,4 @@
-"""Batches of arrays in memory or in files, in an order that a seed decides."""
+"""Loader: batches of arrays in memory or in files, in a seeded order."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,20 +10,20 @@ from liftgrad.mapped import take_rows
 
 
 class Loader:
-    """Yields batches of arrays; each iteration is an epoch with an order of its own.
+    """Yields batches of arrays; each iteration is an epoch in its own order.
 
     The orders are those of a `Trainer` with this `batch_size` and `seed`. Of a memory-mapped
-    array only the rows of a batch are read.
+    array only a batch's rows are read.
 
     Args:
-        *arrays: as many rows each.
+        *arrays: of the same number of rows.
         batch_size: how many rows a batch has; the last one may have fewer.
-        shuffle: whether the order is drawn anew for each epoch.
+        shuffle: whether each epoch has a new random order.
         seed: of the orders.
-        drop_last: whether a last batch with fewer rows is left out.
+        drop_last: whether to leave out a last batch with fewer rows.
 
     Raises:
-        ValueError: if there is no array, their rows differ in number, or `batch_size` is less
+        ValueError: if there is no array, their numbers of rows differ, or `batch_size` is less
             than 1.
 
     >>> for x, y in Loader(np.arange(3.0), np.arange(3), batch_size=2, shuffle=False):
@@ -43,7 +43,7 @@ class Loader:
     ) -> None:
         rows = {len(array) for array in arrays}
         if len(rows) != 1:
-            raise ValueError(f"the arrays have {sorted(rows)} rows; pass arrays of as many each.")
+            raise ValueError(f"the arrays have {sorted(rows)} rows; pass arrays of equal length.")
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}; pass 1 or more.")
         self.arrays, self.rows = arrays, rows.pop()
@@ -55,7 +55,7 @@ class Loader:
         return (self.rows if self.drop_last else self.rows + self.batch_size - 1) // self.batch_size
 
     def __iter__(self) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Yield the batches of an epoch, a copy of the rows of each array."""
+        """Yield the batches of an epoch, copies of rows of each array."""
         order = self._random.permutation(self.rows) if self.shuffle else np.arange(self.rows)
         for i in range(len(self)):
             rows = order[i * self.batch_size : (i + 1) * self.batch_size]

@@ -1,6 +1,6 @@
-"""Points in classes, made by formula.
+"""Synthetic points in classes.
 
-The sets of two classes have labels -1.0 and 1.0, those of any number 0, 1, 2, ... as integers.
+Sets that always have two classes have the labels -1.0 and 1.0, others the integers 0, 1, 2, ...
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ def make_moons(
 ) -> tuple[Array, Array]:
     """Return two interleaving half circles: points X (n_samples, 2) and labels y (n_samples,).
 
-    The upper moon is labelled -1.0, the lower one 1.0 and larger by one if `n_samples` is odd.
-    For one seed these are the points of scikit-learn's `make_moons(n_samples, noise=noise,
-    random_state=seed)` in the same order, drawn from the same random numbers.
+    The upper moon is labelled -1.0, the lower one 1.0; if `n_samples` is odd, the lower one has one
+    point more. Points and order are those of scikit-learn's `make_moons(n_samples, noise=noise,
+    random_state=seed)`.
 
     >>> X, y = make_moons(4, noise=0.0, seed=0)
     >>> X.round(2).tolist(), y.tolist()
@@ -27,7 +27,7 @@ def make_moons(
     Args:
         n_samples: how many points.
         noise: the standard deviation of the normal noise on both coordinates.
-        seed: of the order and the noise; None for another one at every call.
+        seed: of the order and the noise; None: a new one at every call.
 
     Raises:
         ValueError: if `n_samples` is less than 1 or `noise` negative, infinite or nan.
@@ -42,7 +42,7 @@ def make_moons(
     X[n_upper:] = np.column_stack([1.0 - np.cos(lower), 1.0 - np.sin(lower) - 0.5])
     y = np.repeat([-1.0, 1.0], [n_upper, n_samples - n_upper])
 
-    # scikit-learn's draws, from the generator that it uses for an integer: order, then noise.
+    # As scikit-learn draws: from the generator that it uses for an integer, first the order.
     random = np.random.RandomState(seed)
     X, y = _shuffled(random, X, y)
     return X + random.normal(scale=noise, size=X.shape), y
@@ -51,10 +51,10 @@ def make_moons(
 def make_circles(
     n_samples: int = 100, noise: float = 0.05, factor: float = 0.5, seed: int | None = None
 ) -> tuple[Array, Array]:
-    """Return two circles, one in the other: points X (n_samples, 2) and labels y (n_samples,).
+    """Return two concentric circles: points X (n_samples, 2) and labels y (n_samples,).
 
-    The outer circle, of radius 1, is labelled -1.0, the inner one 1.0 and larger by one if
-    `n_samples` is odd. For one seed these are the points of scikit-learn's `make_circles`.
+    The outer circle, of radius 1, is labelled -1.0, the inner one 1.0; if `n_samples` is odd, the
+    inner one has one point more. For a seed the points are those of scikit-learn's `make_circles`.
 
     >>> X, y = make_circles(4, noise=0.0, seed=0)
     >>> np.hypot(*X.T).tolist(), y.tolist()
@@ -64,7 +64,7 @@ def make_circles(
         n_samples: how many points.
         noise: the standard deviation of the normal noise on both coordinates.
         factor: the radius of the inner circle.
-        seed: of the order and the noise; None for another one at every call.
+        seed: of the order and the noise; None: a new one at every call.
 
     Raises:
         ValueError: if `n_samples` is less than 1, `noise` negative, infinite or nan, or `factor`
@@ -95,18 +95,19 @@ def make_blobs(
 ) -> tuple[Array, NDArray[np.int64]]:
     """Return normal clouds: points X (n_samples, n_features) and labels y (n_samples,) from 0 on.
 
-    For one seed these are the points of scikit-learn's `make_blobs`.
+    For a seed the points are those of scikit-learn's `make_blobs`.
 
     >>> X, y = make_blobs(5, centers=np.array([[0.0, 0.0], [9.0, 9.0]]), cluster_std=0.0, seed=0)
     >>> X[:, 0].tolist(), y.tolist()
     ([9.0, 0.0, 9.0, 0.0, 0.0], [1, 0, 1, 0, 0])
 
     Args:
-        n_samples: how many points, shared evenly among the clouds; the first ones get the rest.
+        n_samples: how many points, divided evenly among the clouds; the first ones get the rest.
         n_features: how many coordinates, if `centers` is a number.
-        centers: how many clouds, drawn evenly from -10 to 10; or their centres (n, n_features).
+        centers: how many clouds, with centres drawn uniformly from -10 to 10; or the centres
+            (n, n_features).
         cluster_std: the standard deviation of all coordinates.
-        seed: of centres, points and order; None for another one at every call.
+        seed: of centres, points and order; None: a new one at every call.
 
     Raises:
         ValueError: if `n_samples`, `n_features` or `centers` is less than 1, or `cluster_std`
@@ -153,11 +154,11 @@ def make_spirals(
     ([0.5, -1.0, 1.0, -0.5], [1, 1, 0, 0])
 
     Args:
-        n_samples: how many points, shared evenly among the arms; the first ones get the rest.
+        n_samples: how many points, divided evenly among the arms; the first ones get the rest.
         arms: how many.
         noise: the standard deviation of the normal noise on both coordinates.
         turns: how often an arm winds around the centre.
-        seed: of the order and the noise; None for another one at every call.
+        seed: of the order and the noise; None: a new one at every call.
 
     Raises:
         ValueError: if `n_samples` or `arms` is less than 1, or `noise` negative, infinite or nan.
@@ -179,10 +180,10 @@ def make_spirals(
 def make_checkerboard(
     n_samples: int = 100, squares: int = 4, noise: float = 0.0, seed: int | None = None
 ) -> tuple[Array, Array]:
-    """Return a board of squares: points X (n_samples, 2) and labels y (n_samples,).
+    """Return a checkerboard: points X (n_samples, 2) and labels y (n_samples,).
 
-    The points lie evenly on [-1, 1]²; the square at the lower left is labelled -1.0, those beside
-    it 1.0, and so on.
+    The points are uniform on [-1, 1]². The square at the lower left is labelled -1.0, its
+    neighbours 1.0, and so on.
 
     >>> X, y = make_checkerboard(3, squares=2, seed=0)
     >>> X.round(2).tolist(), y.tolist()
@@ -191,8 +192,8 @@ def make_checkerboard(
     Args:
         n_samples: how many points.
         squares: how many along each side.
-        noise: the standard deviation of the normal noise on both coordinates, added in the end.
-        seed: of the points and the noise; None for another one at every call.
+        noise: the standard deviation of the normal noise that is then added to both coordinates.
+        seed: of the points and the noise; None: a new one at every call.
 
     Raises:
         ValueError: if `n_samples` or `squares` is less than 1, or `noise` negative, infinite or
@@ -213,8 +214,8 @@ def make_xor(
 ) -> tuple[Array, Array]:
     """Return four squares: points X (n_samples, 2) and labels y (n_samples,).
 
-    The points lie evenly on [-1, 1]², and are labelled 1.0 where their coordinates differ in sign,
-    else -1.0: a checkerboard of 2 by 2. Arguments and errors are those of `make_checkerboard`.
+    The points are uniform on [-1, 1]², labelled 1.0 where their coordinates differ in sign, else
+    -1.0: a checkerboard of 2 by 2. Arguments and errors are those of `make_checkerboard`.
 
     >>> X, y = make_xor(3, seed=0)
     >>> bool(np.all(y == -np.sign(X[:, 0] * X[:, 1])))
@@ -225,7 +226,7 @@ def make_xor(
 
 
 def check_arguments(name: str, n_samples: int, spread: float, what: str = "noise") -> None:
-    """Refuse a number of samples or a standard deviation that cannot be.
+    """Refuse an impossible number of samples or standard deviation.
 
     Raises:
         ValueError: if `n_samples` is less than 1 or `spread` negative, infinite or nan.

@@ -1,4 +1,4 @@
-"""CSV and Parquet files as tables, whole or in chunks; pyarrow reads them."""
+"""CSV and Parquet files as tables, whole or in chunks."""
 
 import re
 from collections import Counter
@@ -18,7 +18,7 @@ from liftgrad.data.formats import (
     UnlikeColumnError,
     delimiter_of,
 )
-from liftgrad.data.place import Place
+from liftgrad.data.subject import Subject
 from liftgrad.data.table import Column, Kind, Table, TableError, no_such_column
 
 __all__ = ["MISSING", "TableStream", "read_table"]
@@ -36,11 +36,11 @@ def read_table(
 ) -> Table:
     r"""Return the columns of a CSV (also .tsv, .csv.gz) or Parquet file.
 
-    Columns of numbers become float64, with nan where a value is missing; text, also of Arrow's
-    dictionaries, and booleans become categories. In a CSV file the first line names the columns,
-    and the spellings in `MISSING` stand for a missing value. Numbers of which one begins with a
-    zero (01069) are codes, and categories. Text most of which is dates, or numbers as people write
-    them (1,234.50 or 3,5 or $20 or 15%), is refused, and no category.
+    Columns of numbers become float64, with nan where a value is missing; text, Arrow's dictionaries
+    of text and booleans become categories. In a CSV file the first line names the columns, and the
+    spellings in `MISSING` are missing values. A column of numbers where one begins with a zero
+    (01069) has codes, which are categories. A column where most values are dates, or formatted
+    numbers (1,234.50 or 3,5 or $20 or 15%), is refused.
 
     >>> _ = Path("plants.csv").write_text("height,colour\n1.5,red\n2.5,green\n")
     >>> plants = read_table("plants.csv", target="colour")
@@ -49,20 +49,20 @@ def read_table(
 
     Args:
         path: the file.
-        target: the column to predict, which stands apart in the result.
-        only: the columns to read, the target among them; None: all.
-        drop: columns that are left out.
-        kinds: what columns are, "number", "boolean", "category" or "text", where it should not be
-            found from what they hold: codes of places that look like numbers are categories; so is
-            text, of which None, NA and the like are some as well. If a column is named here that
-            the file has not, it is refused.
-        delimiter: between a CSV file's fields; None: a comma, and a tab in .tsv files, or which of
-            comma, semicolon, tab and bar cuts the first line where that does not.
+        target: the column to predict, kept apart from the others in the result.
+        only: the columns to read, including the target; None: all.
+        drop: columns to leave out.
+        kinds: "number", "boolean", "category" or "text", by column, where the kind should not be
+            inferred: "category" for codes that look like numbers, "text" for categories that
+            include None, NA and the like. Columns that the file does not have are refused.
+        delimiter: between a CSV file's fields; None: a comma, or a tab in .tsv files, unless it
+            does not occur in the first line, and a comma, semicolon, tab or bar does.
         on_bad_rows: whether a CSV row with a wrong number of fields is refused ("error") or left
             out and counted in the table's `skipped` ("skip").
 
     Raises:
-        TableError: if the file or columns cannot be used; a sentence for each says where and why.
+        TableError: if the file or columns cannot be used; with a sentence for each that says where
+            and why.
         FileNotFoundError: if there is no such file.
         ImportError: if pyarrow is not installed.
 
@@ -79,10 +79,11 @@ def read_table(
 
 
 class TableStream:
-    r"""A CSV or Parquet file that is read in chunks, each a `Table`, anew by each iteration.
+    r"""A CSV or Parquet file in chunks, each a `Table`; every iteration reads the file again.
 
-    Only a chunk is in memory: about 16 MB of a CSV file, 65,536 rows of a Parquet file. What a CSV
-    file's columns are is found from its first chunk; where a later one differs, `kinds` says it.
+    Only one chunk is in memory: about 16 MB of a CSV file, 65,536 rows of a Parquet file. The kinds
+    of a CSV file's columns are inferred from its first chunk; declare them in `kinds` if later
+    chunks differ.
 
     >>> _ = Path("plants.csv").write_text("height,colour\n1.5,red\n2.5,green\n")
     >>> [len(chunk) for chunk in TableStream("plants.csv", target="colour")]
@@ -142,7 +143,8 @@ class TableStream:
         2
 
         Raises:
-            TableError: with all there is to complain of, and the rest as its `usable`.
+            TableError: with a sentence for everything that is wrong, and the columns that are not
+                as its `usable`.
 
         """
         complaints: list[str] = []
@@ -153,7 +155,7 @@ class TableStream:
                 break
             except BrokenRowsError as error:
                 complaints += error.complaints
-                file.skip = True  # to look at the other rows
+                file.skip = True  # to check the other rows
             except UnlikeColumnError as error:
                 complaints += error.complaints
                 names = [name for name in names if name != error.column]
@@ -164,9 +166,9 @@ class TableStream:
         return self._table(file, rows, 0, complaints)
 
     def spellings(self) -> list[str]:
-        r"""Return how a CSV file writes the target's different values, and [] for other files.
+        r"""Return the spellings of the target's values in a CSV file, and [] for other files.
 
-        Numbers and booleans have lost their spelling in the `Table`: 1 may be 1.0 in the file.
+        Numbers and booleans have no spelling in the `Table`: 1 may be 1.0 in the file.
 
         >>> _ = Path("plants.csv").write_text("height,kind\n1.5,01\n2.5,02\n")
         >>> TableStream("plants.csv", target="kind").spellings()
@@ -175,10 +177,10 @@ class TableStream:
         return [] if self.target is None else self.file.spellings(self.target)
 
     def _missing_as(self, target: Column) -> tuple[str, ...]:
-        """Return how a target's missing values are written: one may be a class, such as None."""
+        """Return the spellings of a target's missing values: one may be a class, such as None."""
         if target.kind in ("category", "text") or not target.missing.any():
             return target.missing_as
-        if self._target_missing_as is None:  # one pass over the file tells
+        if self._target_missing_as is None:  # takes one pass over the file
             self._target_missing_as = tuple(filter(None, self.file.missing_as(target.name)))
         return self._target_missing_as
 
@@ -213,10 +215,10 @@ class TableStream:
             )
         for name in chosen:
             if name and counts[name] > 1:
-                place = Place(self.source, name, is_target=name == self.target)
+                subject = Subject(self.source, name, is_target=name == self.target)
                 complaints.append(
                     f"'{self.source}' has {counts[name]} columns named '{name}'; rename or remove "
-                    f"all but one{place.or_drop}"
+                    f"all but one{subject.or_drop}"
                 )
         if complaints:
             raise TableError(*complaints)
@@ -225,20 +227,31 @@ class TableStream:
     def _table(
         self, file: CsvFile | ParquetFile, rows: Any, first: int, complaints: list[str]
     ) -> Table:
-        """Return Arrow's columns as ours; `first` is the number of rows before them."""
+        """Return Arrow's columns as a table.
+
+        Args:
+            file: that they come from.
+            rows: the columns.
+            first: the number of rows before them.
+            complaints: so far.
+
+        Raises:
+            TableError: with all complaints, if there are any.
+
+        """
         columns: list[Column] = []
         target: Column | None = None
         for name, values in zip(rows.schema.names, rows.columns, strict=True):
-            place = Place(self.source, name, is_target=name == self.target)
+            subject = Subject(self.source, name, is_target=name == self.target)
             kind = self.kinds.get(name)
             try:
-                column = column_of(place, values, kind, first, file.missing)
+                column = column_of(subject, values, kind, first, file.missing)
                 if name in file.whole:
-                    refuse_large(place, column.values)
+                    refuse_large(subject, column.values)
             except TableError as unusable:
                 complaints += unusable.complaints
                 continue
-            if place.is_target:
+            if subject.is_target:
                 target = replace(column, missing_as=self._missing_as(column))
             else:
                 columns.append(column)

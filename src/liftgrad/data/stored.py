@@ -1,4 +1,4 @@
-"""Tables larger than memory, encoded once into files from which any row can be read."""
+"""Tables larger than memory, encoded once into memory-mapped files."""
 
 import contextlib
 import os
@@ -25,15 +25,15 @@ def store(
 ) -> tuple[Array, Array | None]:
     """Encode a table chunk by chunk into X.npy and y.npy; return both, memory-mapped.
 
-    A `Trainer` or a `Loader` draws shuffled batches from them, and reads no more than these rows:
+    A `Trainer` or a `Loader` draws shuffled batches from them and reads only a batch's rows:
 
         rows = TableStream("large.csv", "price")
         encoder = TableEncoder().fit(rows)
         X, y = store(encoder, rows, "encoded")
         Trainer(loss, optimizer, batch_size=256).fit(3, model, X, y)
 
-    Only a chunk is in memory meanwhile. Files of these names are replaced when all is encoded; if
-    that fails, they stay as they were. `np.load("encoded/X.npy", mmap_mode="r")` opens them later.
+    Only one chunk is in memory at a time. Existing files are replaced once everything is encoded,
+    and kept if that fails. `np.load("encoded/X.npy", mmap_mode="r")` opens them later.
 
     >>> from liftgrad.data import Column
     >>> plants = Table("plants.csv", (Column("height", "number", np.array([1.0, 2.0, 3.0])),))
@@ -42,16 +42,16 @@ def store(
     ((3, 1), None)
 
     Args:
-        encoder: that has learned from the table, or from one like it.
+        encoder: fitted to the table, or to one like it.
         tables: the chunks, such as a `TableStream`, or one table.
-        folder: where to write; it is made if it is not there.
-        dtype: of the numbers. Class numbers are int64 always.
+        folder: where to write; created if it does not exist.
+        dtype: of the numbers; class numbers are always int64.
 
     Returns:
-        X (rows, len(encoder.feature_names)), and y (rows,), None if the encoder knows no target.
+        X (rows, len(encoder.feature_names)), and y (rows,), None if the encoder has no target.
 
     Raises:
-        ValueError: if dtype is another.
+        ValueError: if the dtype is unknown.
         TableError: if a chunk cannot be encoded, or there are no rows.
         OSError: if the files cannot be written.
 
@@ -80,7 +80,7 @@ def store(
 
 
 class _Rows:
-    """An .npy file whose number of rows is known in the end only."""
+    """An .npy file whose number of rows is known only in the end."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.rows = file, 0
@@ -90,16 +90,17 @@ class _Rows:
         """Append some rows."""
         if not self.header:
             self.header = {"descr": rows.dtype.str, "fortran_order": False, "shape": rows.shape}
-            # NumPy leaves room in it for a first extent of any length.
+            # NumPy leaves room in the header for a first extent of any length.
             np.lib.format.write_array_header_1_0(self.file, self.header)
         self.file.write(np.ascontiguousarray(rows).data)
         self.rows += len(rows)
 
     def finish(self) -> None:
-        """Write how many rows there are."""
+        """Write the number of rows."""
         self.file.seek(0)
         shape = (self.rows, *self.header["shape"][1:])
         np.lib.format.write_array_header_1_0(self.file, {**self.header, "shape": shape})
-        # Now, so that X and y take their places at once: a kill between would make a false pair.
+        # Now, so that X and y are renamed right after each other: a kill in between would leave
+        # files that do not belong together.
         self.file.flush()
         os.fsync(self.file.fileno())

@@ -1,4 +1,4 @@
-"""Tables: named columns of numbers and of categories, as they stand in a file."""
+"""Tables: named columns of numbers and of categories, as a file has them."""
 
 import difflib
 import functools
@@ -13,7 +13,7 @@ from liftgrad.errors import LiftgradError
 from liftgrad.legible import visible
 
 Kind = Literal["number", "boolean", "category", "text"]
-"""What a column holds; "text" are categories among which None or NA is one, too."""
+"""What a column holds; "text" are categories that may include None or NA."""
 Task = Literal["classification", "regression"]
 
 _MOST_CLASSES = 20
@@ -21,7 +21,7 @@ _MOST_CLASSES = 20
 
 
 class TableError(LiftgradError, ValueError):
-    r"""A table that cannot be used as it is; each line of the message says where and what to do.
+    r"""A table cannot be used as it is; each line of the message says where, and what to do.
 
     >>> error = TableError("the column 'a' ...; drop it.", "the column 'b' ...; drop it.")
     >>> len(error.complaints), str(error).count("\n")
@@ -29,14 +29,14 @@ class TableError(LiftgradError, ValueError):
     """
 
     usable: "Table | None" = None
-    """The columns that there is nothing to complain of, where the others were looked at."""
+    """The columns without complaints, if all columns were checked."""
 
     def __str__(self) -> str:
         return "\n".join(self.complaints)
 
     @property
     def complaints(self) -> tuple[str, ...]:
-        """Return the sentences, one for each thing that is wrong, whatever names are in them.
+        """The sentences, one for each complaint, with control characters escaped.
 
         >>> TableError("the column 'a' ...; drop it.", "the column 'b' ...; drop it.").complaints[1]
         "the column 'b' ...; drop it."
@@ -46,7 +46,7 @@ class TableError(LiftgradError, ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column: numbers, or categories by their place in a list.
+    """A column: numbers, or indices of categories in a list.
 
     >>> colour = Column("colour", "category", np.array([1, 0, 1]), ("green", "red"))
     >>> [colour.categories[i] for i in colour.values]
@@ -56,15 +56,15 @@ class Column:
     name: str
     kind: Kind
     values: NDArray[Any]
-    """Numbers (rows,) as float64, nan where missing; or places in `categories`, -1 where missing"""
+    """(rows,): numbers as float64, nan where missing; or indices of `categories`, -1 there."""
     categories: tuple[str, ...] = ()
     """The different values, sorted; of booleans "false" and "true"."""
     missing_as: tuple[str, ...] = ()
-    """How missing values are written, such as "NA", where they could be categories, too."""
+    """The spellings of missing values, such as "NA", that could be categories, too."""
 
     @property
     def missing(self) -> NDArray[np.bool_]:
-        """Return which rows (rows,) have no value.
+        """Whether each row has no value, (rows,).
 
         >>> Column("height", "number", np.array([1.0, np.nan])).missing.tolist()
         [False, True]
@@ -74,7 +74,7 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The columns of a file, without its target, which stands apart.
+    """The columns of a file, and its target.
 
     >>> height = Column("height", "number", np.array([1.0, 3.0]))
     >>> plants = Table("plants.csv", (height,))
@@ -87,11 +87,11 @@ class Table:
     columns: tuple[Column, ...]
     target: Column | None = None
     skipped: int = 0
-    """How many broken rows were left out."""
+    """How many malformed rows were left out."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the columns, without the target.
+        """The names of the columns, without the target.
 
         >>> Table("plants.csv", (Column("height", "number", np.array([1.0, 3.0])),)).names
         ('height',)
@@ -111,23 +111,23 @@ class Table:
         [1.0, 3.0]
 
         Raises:
-            TableError: if there is none of this name.
+            TableError: if there is no such column.
 
         """
-        if name in self._places:
-            return self.columns[self._places[name]]
+        if name in self._index_of:
+            return self.columns[self._index_of[name]]
         raise TableError(no_such_column(self.source, name, self.names))
 
     @functools.cached_property
-    def _places(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self.names)}
+    def _index_of(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
 
 
 def infer_task(column: Column) -> Task:
-    """Return what a target asks for: "classification" or "regression".
+    """Return the task that a target suggests: "classification" or "regression".
 
-    Text and booleans are classes. So are whole numbers with at most 20 different values, each of
-    them met twice or more on average; all other numbers are quantities.
+    Text and booleans are classes. So are whole numbers with at most 20 different values that occur
+    at least twice on average; all other numbers are quantities.
 
     >>> infer_task(Column("grade", "number", np.array([1.0, 2.0, 1.0, 2.0])))
     'classification'
@@ -142,13 +142,19 @@ def infer_task(column: Column) -> Task:
 
 
 def are_classes(different: Collection[float], count: int) -> bool:
-    """Tell whether the different ones of `count` numbers look like classes."""
+    """Return whether numbers look like classes.
+
+    Args:
+        different: the different numbers.
+        count: how many numbers there are.
+
+    """
     few = len(different) <= min(_MOST_CLASSES, count // 2)
     return few and all(number.is_integer() for number in different)
 
 
 def no_such_column(source: str, name: str, names: Iterable[str]) -> str:
-    """Return the sentence about a column that is not there, with the nearest names."""
+    """Return the sentence about a column that is not there, with similar names."""
     names = list(names)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     folded = [other for other in names if other.strip().lower() == name.strip().lower()]

@@ -14,8 +14,8 @@ from liftgrad.lift.train.inputs import Gather
 from liftgrad.lift.train.native_draws import NativeDraws
 from liftgrad.lift.train.step import StepRecipe
 from liftgrad.lift.train.step_data import StepData
-from liftgrad.lift.train.step_state import StepState
-from liftgrad.lift.train.store_update import store_update
+from liftgrad.lift.update.step_state import StepState
+from liftgrad.lift.update.store_update import store_update
 from liftgrad.mapped import rows_at_once
 
 Array = NDArray[Any]

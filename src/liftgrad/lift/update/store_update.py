@@ -9,8 +9,8 @@ from liftgrad.lift.pipeline import Built, Ending, compiled
 from liftgrad.lift.run.bound import Bound
 from liftgrad.lift.run.parameters import Store, in_order
 from liftgrad.lift.stats import Stats
-from liftgrad.lift.train.settings import Settings
-from liftgrad.lift.train.update import Update, add_update
+from liftgrad.lift.update.rules import Update, add_update
+from liftgrad.lift.update.settings import Settings
 from liftgrad.optim import Optimizer
 
 

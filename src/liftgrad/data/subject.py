@@ -1,4 +1,4 @@
-"""Place: the column that a sentence complains of, and the arguments that cure it."""
+"""Subject: the column that an error message is about, and the arguments that it recommends."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,11 @@ from liftgrad.data.table import Kind
 
 
 @dataclass(frozen=True)
-class Place:
-    """A column of a file; as text, what sentences call it.
+class Subject:
+    """A column of a file; as text, how messages call it.
 
-    >>> place = Place("t.csv", "zip")
-    >>> print(f"{place} is odd; pass {place.as_kind('category')}, or {place.drop}.")
+    >>> subject = Subject("t.csv", "zip")
+    >>> print(f"{subject} is odd; pass {subject.as_kind('category')}, or {subject.drop}.")
     the column 'zip' of 't.csv' is odd; pass kinds={'zip': "category"}, or drop=['zip'].
     """
 
@@ -23,19 +23,19 @@ class Place:
 
     @property
     def drop(self) -> str:
-        """Return the argument that leaves the column out."""
+        """The argument that leaves the column out."""
         return f"drop=[{self.name!r}]"
 
     @property
     def or_drop(self) -> str:
-        """Return the end of a sentence about a column that is mended or left out."""
+        """The end of a sentence about a column that can be corrected or left out."""
         return ", or choose another target." if self.is_target else f", or pass {self.drop}."
 
     @property
     def only_drop(self) -> str:
-        """Return the end of a sentence about a column that cannot be mended."""
+        """The end of a sentence about a column that cannot be corrected."""
         return "choose another target." if self.is_target else f"pass {self.drop}."
 
     def as_kind(self, kind: Kind) -> str:
-        """Return the argument that says what the column is."""
+        """Return the argument that declares the column's kind."""
         return f'kinds={{{self.name!r}: "{kind}"}}'

@@ -1,4 +1,4 @@
-"""Update: an optimiser's rule as groups of a program."""
+"""Rules: how an optimiser moves parameters, as groups appended to a program."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
