@@ -17,7 +17,7 @@ import numpy as np
 from liftgrad import Trainer, functional, gpt, lift, nn, optim, vmap
 from liftgrad.lift.ir.nests import Apply, Expression, Load, Nest, Number, Program, Reduce
 from liftgrad.lift.ir.text import text_of_nest
-from liftgrad.lift.kernels.llvm import kernel
+from liftgrad.lift.kernels.llvm.writer import kernel
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from agreement import Outcome, Scheduled, compare, eager_outcome
 from hypothesis import Phase, given, settings
+from stages import scheduled, values
 from strategies import Program, programs
-from text import scheduled, values
 
 from liftgrad import operation, ops
 from liftgrad.errors import LiftError
@@ -30,7 +30,7 @@ from liftgrad.lift.ir.nests import (
     Reduce,
     loads,
 )
-from liftgrad.lift.kernels import c
+from liftgrad.lift.kernels.c import writer as c
 from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
@@ -179,6 +179,7 @@ def outcome(native: NativeProgram, program: Scheduled) -> Outcome:
     return program.outcome(lambda view: instance.get(view.group, view.positions))
 
 
+@pytest.mark.process
 def test_programs_agree_with_eager(compiled):
     """Whatever nests there are, C computes what eager does, as far as rounding lets it."""
     numbers = [0.5, -1.25, 2.0, 0.75, -0.5, 1.5, 0.25]
@@ -222,6 +223,7 @@ ENTRIES = (
 )
 
 
+@pytest.mark.process
 def test_every_operation_agrees_with_eager(compiled):
     """On zeros, infinities and nan, too; those of a program's own are composed in C as well."""
     pairs = np.array(list(itertools.product(EXTREMES, EXTREMES)))

@@ -338,6 +338,10 @@ BAD_NESTS = {
         ),
         "nest 4, which writes t6: k has numbers for each sample, and no loop over samples",
     ),
+    "a scatter of one number for all samples to where each sample says": (
+        replace(with_buffer(K, batched=True), nests=NESTS.nests),
+        "nest 4, which writes t6: k has numbers for each sample, and no loop over samples",
+    ),
     "an extent of zero": (
         with_nest(1, replace(ZERO, extents=(0,))),
         "nest 1, which writes t5: its extents are (0,)",

@@ -31,6 +31,7 @@ RNG = np.random.default_rng(0)
 PYTHON = random.Random(0)
 LEGACY = np.random.RandomState(0)
 GENERATORS = {"noise": [RNG]}
+HIDDEN = []
 COUNTER = itertools.count()
 QUEUE = deque([1.0, 2.0])
 THIS = Path(__file__)
@@ -140,7 +141,6 @@ DRAWS = [
     lambda x: x + cached(),
     lambda x: x + next(drawn()),
     lambda x: x + float(vectorized(1.0)),
-    lambda x: x + eval("RNG.normal()"),
     lambda x: x + globals()["RNG"].normal(),
     lambda x: x + __import__("random").random(),
     lambda x: x + next(iter([RNG])).normal(),
@@ -163,6 +163,12 @@ def test_numbers_drawn_from_any_generator_are_refused(draw):
     message = refusal(draw, Value(1.0))
     assert "draws numbers from" in message or "the system's random numbers" in message
     assert "pass" in message
+
+
+def test_a_generator_that_no_name_leads_to_is_found_among_all_objects():
+    """A text that is evaluated may name any."""
+    HIDDEN.append(np.random.default_rng(0))  # made here: conftest.py hides what was there before
+    assert "draws numbers from" in refusal(lambda x: x + eval("HIDDEN[-1].normal()"), Value(1.0))
 
 
 @pytest.mark.parametrize("make", [np.random.default_rng, random.Random, np.random.RandomState])

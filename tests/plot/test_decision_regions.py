@@ -306,7 +306,7 @@ def test_thirty_classes_and_a_title_fit_the_picture(name):
     regions = decision_regions(
         *(lambda p: [p[0] * i - p[1] for i in range(30)], points, y),
         class_names=[name.format(i) for i in range(30)],
-        title="a column with a long name: accuracy 96.7% on 1,300 rows kept apart",
+        title="a column with a long name: accuracy 96.7% on 1,300 held-out rows",
         resolution=8,
     )
     figure, ax = regions.figure_, regions.ax_

@@ -92,9 +92,6 @@ class Compiled:
     built: Built
     before_update: int
     """How many groups come before those of the update."""
-    outputs: Sequence[View]
-    """What is read from outside."""
-    assignments: Sequence[Assignment]
     program: Program
     native: NativeProgram | None
     """None: it runs on NumPy, as groups."""
@@ -137,8 +134,6 @@ def compiled(
     return Compiled(
         built=replace(built, rolled=end.rolled),
         before_update=len(built.rolled.groups),
-        outputs=end.outputs,
-        assignments=end.assignments,
         program=program,
         native=native,
     )

@@ -63,3 +63,14 @@ def operands(node: Node, sequences: Sequence[float] | NDArray[np.float64]) -> li
     if arity is None:
         return [int(x) for x in sequences[node.b : node.b + node.a]]
     return [node.a, node.b][:arity]
+
+
+class Arrays(NamedTuple):
+    """A recording's memory."""
+
+    nodes: NDArray[np.float64]
+    inputs: NDArray[np.float64]
+    """Numbers from outside."""
+    sequences: NDArray[np.float64]
+    """The operands of operations on sequences."""
+    values: NDArray[np.float64]

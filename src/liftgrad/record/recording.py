@@ -19,8 +19,8 @@ from liftgrad.engine import Value
 from liftgrad.errors import LiftError
 from liftgrad.lift.forks import renew_in_child
 from liftgrad.numbers import to_float
-from liftgrad.record.machine import Arrays, machine
-from liftgrad.record.nodes import LIMIT, SHIFT
+from liftgrad.record.machine import machine
+from liftgrad.record.nodes import LIMIT, SHIFT, Arrays
 
 ZERO = 0.0
 """The index of the node that is 0.0, with which Python's sum() starts."""

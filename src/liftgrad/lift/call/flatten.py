@@ -24,6 +24,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafKind
 from liftgrad.lift.call.visitor import Visitor
+from liftgrad.protocols import stands_for_array
 
 
 def flatten(arguments: dict[str, Any]) -> FlatArguments:
@@ -90,7 +91,7 @@ def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], An
     >>> leaves, rebuild(iter("abc"))
     ([1.0, 2.0, 3.0], {'loss': 'a', 'scores': ['b', 'c']})
     """
-    if hasattr(result, "_positions"):  # part of an array argument
+    if stands_for_array(result):  # part of an array argument
         result = list(result)
     if isinstance(result, list | tuple):
         flat = [flatten_result(item) for item in result]

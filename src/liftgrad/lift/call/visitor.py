@@ -22,6 +22,7 @@ from liftgrad.lift.call.iterators import RefusedIterator
 from liftgrad.lift.call.keys import STATIC, Leaf
 from liftgrad.lift.call.leaves import LeafGroup, LeafKind
 from liftgrad.nn import Module
+from liftgrad.protocols import is_on_tape
 from liftgrad.variable import Variable
 
 
@@ -261,7 +262,7 @@ class Visitor:
         if cls is Variable:
             self.differentiated = True
             return x
-        if hasattr(x, "_tape"):
+        if is_on_tape(x):
             raise TraceError(
                 f"{path} holds a traced value of an earlier call, which has no number any more; "
                 "return it from the lifted function instead of storing it."

@@ -24,6 +24,7 @@ from liftgrad.lift.stand_ins.vmap import Batch
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import line_of
 from liftgrad.operators import Operators
+from liftgrad.protocols import stands_for_number
 
 Traceable = Callable[[dict[str, Any], Tape, FlatArguments], Any]
 """Runs a function on these arguments, by name, which record on the tape."""
@@ -84,7 +85,7 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
             if isinstance(leaf, Operators | Condition | Batch):
                 found.outputs.append(_node_of(leaf, tape))
                 found.batched.append(isinstance(leaf, Batch))
-                found.plain.append(hasattr(leaf, "_class"))
+                found.plain.append(stands_for_number(leaf))
             else:
                 found.fixed[position] = _known(leaf)
         tape.outputs = found.outputs

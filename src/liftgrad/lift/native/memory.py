@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.ir.nests import Buffer, Program
-from liftgrad.lift.kernels.llvm import kernel
+from liftgrad.lift.kernels.llvm.writer import kernel
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.machine_code import MachineCode
 
@@ -197,7 +197,6 @@ class Part:
         self, code: MachineCode, pairs: Sequence[Sequence[int]], *, brief: bool = False
     ) -> None:
         self.words = np.array([len(pairs), *[word for pair in pairs for word in pair]], np.uint64)
-        self.run: Callable[[], None] = partial(
-            code.run_briefly if brief else code.run, ctypes.c_void_p(self.words.ctypes.data)
-        )
+        pointer = self.words.ctypes.data_as(ctypes.c_void_p)  # which keeps the words alive
+        self.run: Callable[[], None] = partial(code.run_briefly if brief else code.run, pointer)
         """Runs the kernels, with the GIL released unless it takes as little time as that."""

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.ir.groups import View
 from liftgrad.lift.native.memory import Instance, NativeProgram
 from liftgrad.lift.passes.stages import stages
 from liftgrad.lift.run.portions import Portions, staged
@@ -26,7 +25,6 @@ class Bound:
         native: the program.
         samples: the size of the batch.
         own: memory that is there already for some leaf groups, by group.
-        outputs: what is read from outside.
         sizes: the leaf group of the batch's size as a number.
 
     """
@@ -36,14 +34,10 @@ class Bound:
         native: NativeProgram,
         samples: int,
         own: Mapping[int, NDArray[Any]],
-        outputs: Sequence[View] = (),
         sizes: int | None = None,
     ) -> None:
         self.native = native
-        program = native.program
-        groups = {view.group for view in outputs}
-        outside = {i for i, b in enumerate(program.buffers) if b.group in groups}
-        self._cut = staged(native, list(range(len(program.nests))), samples, outside)
+        self._cut = staged(native, samples)
         self.instance: Instance = native.bind(samples, own, self._cut[1] if self._cut else ())
         if sizes is not None:
             self.instance.set(sizes, np.array([samples]))

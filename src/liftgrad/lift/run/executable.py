@@ -95,7 +95,7 @@ class NativeRun:
         self.executable = executable
         self.owner: Any = nobody
         """The call whose numbers are in memory."""
-        self.bound = Bound(native, samples, own, executable.made.outputs, built.sizes)
+        self.bound = Bound(native, samples, own, built.sizes)
         every = range(len(executable.made.program.nests))
         self.whole_part = self.bound.part(every)
         self.forward_part = self.bound.part(every[: executable.forward_nests])

@@ -62,6 +62,8 @@ class TracedArray:
         self._elements: list[Any] = []
         """The items, once somebody has iterated over it."""
 
+    _known_as = "an array"
+
     def _node_on(self, _tape: Tape) -> int:
         raise refused(_AS_WHOLE)
 

@@ -29,6 +29,7 @@ class Logic:
     """A bool that is not known yet: a node of a tape, without a bool's arithmetic."""
 
     __slots__ = ("_class", "_index", "_tape")
+    _known_as = "a comparison of Values"
 
     def __init__(self, tape: Tape, index: int, cls: type = bool) -> None:
         self._tape = tape

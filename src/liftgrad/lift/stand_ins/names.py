@@ -19,6 +19,7 @@ from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import to_float
+from liftgrad.protocols import is_on_tape, stands_for_number
 from liftgrad.variable import Variable
 
 
@@ -34,7 +35,7 @@ def traced_builtins(tape: Tape) -> dict[Any, Any]:
     def type_of(x: Any, *arguments: Any, **keywords: Any) -> Any:
         if arguments:
             return type(x, *arguments, **keywords)
-        kind = x.__class__ if hasattr(x, "_tape") else type(x)
+        kind = x.__class__ if is_on_tape(x) else type(x)
         return classes.get(kind, kind)
 
     builtins: tuple[Any, ...] = (float, type, max, min)
@@ -89,7 +90,7 @@ def _new_value(
             "a Value is made with operands of its own here, whose derivative cannot be followed; "
             "compute it with operators and liftgrad.functional."
         )
-    if hasattr(data, "_class"):
+    if stands_for_number(data):
         return TracedValue(tape, ops.detach(_as_float(data))._index)
     if type(data) is Variable:
         return ops.detach(data)
@@ -109,7 +110,7 @@ def _as_float(x: Any = 0.0) -> Any:
 def _max(*arguments: Any, **options: Any) -> Any:
     """Return Python's max, also of traced numbers."""
     items = list(arguments[0]) if len(arguments) == 1 else list(arguments)
-    if options or not any(hasattr(x, "_node_on") for x in items):
+    if options or not any(is_on_tape(x) for x in items):
         return max(*(arguments if len(arguments) > 1 else [items]), **options)
     if any(type(x) is TracedValue or isinstance(x, Value) for x in items):
         return reduce(lambda best, x: ops.where(x > best, x, best), items)
@@ -121,7 +122,7 @@ def _max(*arguments: Any, **options: Any) -> Any:
 def _min(*arguments: Any, **options: Any) -> Any:
     """Return Python's min, also of traced numbers."""
     items = list(arguments[0]) if len(arguments) == 1 else list(arguments)
-    if options or not any(hasattr(x, "_node_on") for x in items):
+    if options or not any(is_on_tape(x) for x in items):
         return min(*(arguments if len(arguments) > 1 else [items]), **options)
     if any(type(x) is TracedValue or isinstance(x, Value) for x in items):
         return reduce(lambda best, x: ops.where(x < best, x, best), items)

@@ -13,6 +13,7 @@ from liftgrad import ops
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import is_number
 from liftgrad.ops import OPERATIONS, Operation
+from liftgrad.protocols import stands_for_number
 
 OPERATORS = frozenset(
     {*(ops.add, ops.subtract, ops.multiply, ops.divide, ops.power, ops.negate, ops.absolute)}
@@ -21,7 +22,7 @@ OPERATORS = frozenset(
 
 def stands_for(x: Any) -> type:
     """Return the class of a number, or of the number that a stand-in stands for."""
-    return x._class if hasattr(x, "_class") else type(x)
+    return x._class if stands_for_number(x) else type(x)
 
 
 def is_numpy(cls: type) -> bool:
@@ -31,7 +32,7 @@ def is_numpy(cls: type) -> bool:
 
 def is_plain_number(x: object) -> bool:
     """Return whether `x` is, or stands for, a number that is no Value."""
-    return hasattr(x, "_class") or is_number(x)
+    return stands_for_number(x) or is_number(x)
 
 
 def class_of_result(operation: Operation, operands: tuple[Any, ...]) -> type:

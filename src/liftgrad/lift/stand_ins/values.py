@@ -29,6 +29,7 @@ from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+from liftgrad.protocols import is_on_tape
 from liftgrad.variable import Variable, innermost
 
 
@@ -136,7 +137,7 @@ class Arithmetic(TracedScalar):
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
-        scalars = all(np.ndim(x) == 0 for x in operands if not hasattr(x, "_node_on"))
+        scalars = all(np.ndim(x) == 0 for x in operands if not is_on_tape(x))
         if method == "__call__" and not options and scalars:
             if function in _COMPARED:
                 return getattr(operands[1], _COMPARED[function])(operands[0])

@@ -75,6 +75,8 @@ def vmap(
 class Batch:
     """The results of a mapped function, one for each sample; see `vmap`."""
 
+    _known_as = "what vmap returned"
+
     def __init__(self, each: Any, tape: Tape) -> None:
         self.each = each
         self._tape = tape

@@ -42,7 +42,7 @@ class NativeSteps:
             if parameters.store is not None:
                 parameters.store.make_update = store_update
         memory = memory_of(state.parameters)
-        self.bound = Bound(native, data.samples, memory, recipe.made.outputs, built.sizes)
+        self.bound = Bound(native, data.samples, memory, built.sizes)
         self.instance = self.bound.instance
         every = range(len(native.program.nests))
         self.portions = self.bound.part(every) if self.bound.in_portions else None
