@@ -358,7 +358,7 @@ def test_a_part_that_fails_leaves_the_network_as_it_was_before_it():
         ),
         (
             lambda m, X, y: m.fit(X, y).set_params(activation="tanh").partial_fit(X, y),
-            "cannot go on with .* activation='tanh'",
+            "cannot continue with .* activation='tanh'",
         ),
     ],
 )
