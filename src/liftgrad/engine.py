@@ -64,6 +64,8 @@ class Value(Operators, Copied):
     """A name for pictures and messages."""
     _prev: tuple["Value", ...]
     """The operands; none for a leaf."""
+    _operation: own.Maker
+    """What made it of them; "" for a leaf."""
     _result: float
     """The number that was computed, whatever was set since."""
     _first: Any
@@ -81,7 +83,7 @@ class Value(Operators, Copied):
         self.data = data if type(data) is float else to_float(data)
         self.grad = 0.0
         self._prev = _children if _children.__class__ is tuple else tuple(_children)
-        self._operation = own.operation(_op, self._prev) if _op or _children else ""
+        self._operation = own.maker(_op, self._prev) if _op or _children else ""
         if label:
             self.label = label
         if self._prev:

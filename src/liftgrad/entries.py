@@ -207,13 +207,17 @@ def _complaints_about_operands(operation: Operation) -> Iterator[str]:
     if any(len(kink) != arity for kink in operation.kinks):
         yield "has kinks of other lengths than its operands; give a number for each operand"
     operands = [(low + high) / 2 for low, high in operation.domain]
-    result = operation.forward(*operands)
+    where = f"at {', '.join(map(str, operands))}, in the middle of its domain"
+    try:
+        result = operation.forward(*operands)
+        adjoints: Any = operation.pullback(1.0, result, *operands) if operation.pullback else ()
+    except ArithmeticError as error:
+        yield f"raises {error!r} {where}; return what IEEE 754 says"
+        return
     if type(result) is not float or not math.isfinite(result):
-        yield f"has a forward that gives {result!r} amid its domain; return a finite float"
-    elif operation.pullback is not None:
-        adjoints = operation.pullback(1.0, result, *operands)
-        if type(adjoints) is not tuple or len(adjoints) != arity:
-            yield "has a pullback that does not give a tuple of one adjoint for each operand"
+        yield f"has a forward that gives {result!r} {where}; return a finite float"
+    if type(adjoints) is not tuple or len(adjoints) != arity:
+        yield "has a pullback that does not give a tuple of one adjoint for each operand"
 
 
 def template_complaints(operation: Operation) -> Iterator[str]:

@@ -35,6 +35,7 @@ from liftgrad.ops import (
     tanh,
     where,
 )
+from liftgrad.protocols import are_results, is_drawing, is_index
 
 if TYPE_CHECKING:
     from liftgrad.engine import Value
@@ -145,7 +146,7 @@ def total(terms: Iterable[Any]) -> Any:
     >>> total([1.0, 2.0, 3.0])
     6.0
     """
-    if hasattr(terms, "_total"):  # the results of vmap in a lifted function
+    if are_results(terms):  # the results of vmap in a lifted function
         return terms._total()
     try:
         return ops.total(*terms)
@@ -170,7 +171,7 @@ def mean(terms: Iterable[Any]) -> Any:
         ValueError: if there are none.
 
     """
-    if hasattr(terms, "_mean"):  # the results of vmap in a lifted function
+    if are_results(terms):  # the results of vmap in a lifted function
         return terms._mean()
     terms = _some(terms, "mean")
     return ops.total(*terms) / len(terms)
@@ -187,7 +188,7 @@ def take(table: Sequence[Any], index: Any) -> Any:
         IndexError: if the index is negative or not less than the table's length.
 
     """
-    if hasattr(index, "_take_from"):
+    if is_index(index):
         return index._take_from(table)
     try:
         position = operator.index(index)
@@ -219,7 +220,7 @@ def uniform(like: Any = 0.0) -> Any:
             what was made of them.
 
     """
-    return like._uniform() if hasattr(like, "_uniform") else random.random()
+    return like._uniform() if is_drawing(like) else random.random()
 
 
 def logsumexp(x: Iterable[Any]) -> Any:

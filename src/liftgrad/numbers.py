@@ -3,6 +3,8 @@
 from numbers import Integral, Real
 from typing import Any
 
+from liftgrad.protocols import has_operators, is_on_tape
+
 
 def to_float(x: Any) -> float:
     """Return `x` as a float; Python and NumPy numbers and 0-d arrays of real numbers count.
@@ -12,7 +14,7 @@ def to_float(x: Any) -> float:
 
     """
     if not is_number(x):
-        if hasattr(x, "_node_on"):
+        if is_on_tape(x):
             return float(x)  # of a traced value, which says why it has none
         raise TypeError(_refusal(x))
     try:
@@ -105,7 +107,7 @@ def _not_one_number(x: Any, kind: str) -> str:
         )
     if isinstance(x, list | tuple):
         return "a list; take an element of it, such as x[0]."
-    if hasattr(x, "_apply"):
+    if has_operators(x):
         return "a Value already; use it as it is."
     return f"{kind_of(x)}; pass a float."
 
@@ -117,21 +119,11 @@ def kind_of(x: Any) -> str:
     ('an int', 'a list')
     """
     kind = type(x)
-    for mark, known_as in _KNOWN_AS.items():
-        if hasattr(kind, mark):
-            return known_as
+    if hasattr(kind, "_known_as"):
+        return str(kind._known_as)
+    if hasattr(kind, "tobytes"):
+        return "an array"
     if x is None:
         return "None"
     name = kind.__name__.lstrip("_")
     return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
-
-
-_KNOWN_AS = {
-    "_apply": "a Value",
-    "_logical": "a comparison of Values",
-    "_mean": "what vmap returned",
-    "_refuse": "a list",
-    "_sample": "an array",
-    "tobytes": "an array",
-}
-"""What our methods tell of the things that stand for others while a function is traced."""

@@ -15,6 +15,7 @@ class Operators:
     """Arithmetic by way of `_apply(operation, *operands)`, which subclasses define."""
 
     __slots__ = ()
+    _known_as = "a Value"
 
     def _apply(self, operation: Operation, *operands: Any) -> Self:
         raise NotImplementedError

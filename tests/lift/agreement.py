@@ -116,52 +116,63 @@ def lifted_outcome(program: Program, dtype: str = "float64") -> Outcome:
     return Outcome(numbers, [v.grad for v in leaves(p)])
 
 
-def stage_outcomes(program: Program) -> dict[str, Outcome]:
-    """Return what the rolled program and its loop nests compute, by the names of the stages."""
-    function = lift(program.function())
-    p = program.parameters(Value)
-    parameters = leaves(p)
-    arguments = function.source.arguments((p, *arrays(program)), {})
-    flat = flatten(arguments)
-    built = function.source.build(arguments, flat)
-    built = differentiated(built, unit_seed=False)
-    rolled, results = built.rolled, built.rolled.outputs
-    numbers = {
-        number: np.asarray(checked_numbers(flat.groups[i], i, built))
-        for i, number in built.leaf_of.items()
-    }
-    samples = samples_of(flat.groups, built.batched_groups)
-    if built.sizes is not None:
-        numbers[built.sizes] = np.array([samples], float)
-    scalars = [i for i, batched in enumerate(built.batched_outputs) if not batched]
-    assert built.seed is not None
-    numbers[built.seed] = np.zeros(built.outputs)
-    numbers[built.seed][scalars] = weights_of(program, len(scalars))
+class Scheduled:
+    """A random program's gradient as loop nests, and the numbers to run them on.
 
-    computed = execute(rolled.groups, numbers)
-    scheduled = schedule(rolled, [*results, *built.gradients])
-    check_nests(scheduled, after="schedule")
-    nests = Nests(scheduled, rolled, numbers)
-    nests.run()
+    Args:
+        program: the program.
 
-    def outcome(look: Callable[[View], Any]) -> Outcome:
+    """
+
+    def __init__(self, program: Program) -> None:
+        function = lift(program.function())
+        p = program.parameters(Value)
+        self.parameters = leaves(p)
+        arguments = function.source.arguments((p, *arrays(program)), {})
+        flat = flatten(arguments)
+        self.built = built = differentiated(function.source.build(arguments, flat), unit_seed=False)
+        self.numbers = {
+            number: np.asarray(checked_numbers(flat.groups[i], i, built))
+            for i, number in built.leaf_of.items()
+        }
+        self.samples = samples_of(flat.groups, built.batched_groups)
+        if built.sizes is not None:
+            self.numbers[built.sizes] = np.array([self.samples], float)
+        scalars = [i for i, batched in enumerate(built.batched_outputs) if not batched]
+        assert built.seed is not None
+        self.numbers[built.seed] = np.zeros(built.outputs)
+        self.numbers[built.seed][scalars] = weights_of(program, len(scalars))
+        self.nests = schedule(built.rolled, [*built.rolled.outputs, *built.gradients])
+        check_nests(self.nests, after="schedule")
+
+    def outcome(self, look: Callable[[View], Any]) -> Outcome:
+        """Return the program's outcome, given what looks up the numbers of a view."""
+        built = self.built
         parts: list[float] = []
-        found = iter(zip(results, built.batched_outputs, strict=True))
+        found = iter(zip(built.rolled.outputs, built.batched_outputs, strict=True))
         for place in range(built.outputs + len(built.fixed)):
             if place in built.fixed:
                 parts.append(built.fixed[place])
                 continue
             view, batched = next(found)
-            count = samples if batched else 1
+            count = self.samples if batched else 1
             parts += np.broadcast_to(look(view).reshape(1, -1), (1, count))[0].tolist()
         gradient = [look(view) for view in built.gradients]
-        own = iter(gradient[0].reshape(-1).tolist() if gradient else [0.0] * len(parameters))
-        parts_of = {id(v): next(own) for v in distinct(parameters)}
-        return Outcome(parts, [parts_of[id(v)] for v in parameters])
+        own = iter(gradient[0].reshape(-1).tolist() if gradient else [0.0] * len(self.parameters))
+        parts_of = {id(v): next(own) for v in distinct(self.parameters)}
+        return Outcome(parts, [parts_of[id(v)] for v in self.parameters])
 
+
+def stage_outcomes(program: Program) -> dict[str, Outcome]:
+    """Return what the rolled program and its loop nests compute, by the names of the stages."""
+    scheduled = Scheduled(program)
+    rolled = scheduled.built.rolled
+    computed = execute(rolled.groups, scheduled.numbers)
+    nests = Nests(scheduled.nests, rolled, scheduled.numbers)
+    nests.run()
     return {
-        "rolled": outcome(lambda view: computed[view.group][view.positions]),
-        "nests": outcome(lambda view: nests.numbers(view.group, view.positions)),
+        "rolled": scheduled.outcome(lambda view: computed[view.group][view.positions]),
+        "nests": scheduled.outcome(lambda view: nests.numbers(view.group, view.positions)),
     }
 
 

@@ -15,7 +15,7 @@ from liftgrad import Value, lift, nn, optim, recording, vmap
 from liftgrad.errors import LiftError
 from liftgrad.functional import mean
 from liftgrad.lift.run import parameters
-from liftgrad.record import context as recording_module
+from liftgrad.record import context
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes"),
@@ -248,7 +248,7 @@ def test_what_another_thread_recorded_is_there_or_lost_with_a_sentence():
             assert type(x) is Value
             assert (x * x).data == 9.0
 
-        with held(y._tape.lock):
+        with held(y._recording.lock):
             assert succeeds_in_child(look)
         assert z.data == 81.0
 
@@ -268,7 +268,7 @@ def test_a_child_in_which_nobody_records_is_eager():
     entered.wait()
 
     def count():
-        assert recording_module._recording == 0
+        assert context._blocks == 0
         assert type(Value(2.0) * 3.0) is Value
 
     assert succeeds_in_child(count)

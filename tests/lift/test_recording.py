@@ -24,16 +24,16 @@ from liftgrad import Value, functional, lift, nn, ops, optim, recording
 from liftgrad.errors import LiftError
 from liftgrad.numbers import plain
 from liftgrad.record import machine as machine_module
-from liftgrad.record import tape
+from liftgrad.record import recording as recording_module
 from liftgrad.record.machine import NativeMachine, PythonMachine
-from liftgrad.record.values import Recorded, here
+from liftgrad.record.values import Recorded, current
 
 
 @pytest.fixture(params=["native", "python"])
 def machine(request, monkeypatch):
     """Run the test on each of the two machines."""
     if request.param == "python":
-        monkeypatch.setattr(tape, "machine", PythonMachine)
+        monkeypatch.setattr(recording_module, "machine", PythonMachine)
     else:
         assert isinstance(machine_module.machine(), NativeMachine)
     return request.param
@@ -59,7 +59,7 @@ def test_random_programs_agree_with_eager(program):
 def test_random_programs_agree_without_llvm(program):
     """The machine in Python computes the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tape, "machine", PythonMachine)
+        patch.setattr(recording_module, "machine", PythonMachine)
         compare(program, eager_outcome(program), {"python": recorded_outcome(program)})
 
 
@@ -193,7 +193,7 @@ def test_operations_of_the_users_own():
             h = x * 3
             y = cube(h) * x + h
             y.backward()
-            z = y * h  # on the next tape
+            z = y * h  # on the next recording
             z.backward()
         outcomes.append((z.data, x.grad, h.grad))
     assert outcomes[0] == outcomes[1]
@@ -256,7 +256,7 @@ def test_blocks_may_be_nested_and_left_by_errors():
             raise ZeroDivisionError
         assert isinstance(x * x, Recorded)
     assert type(x * x) is Value
-    assert here.tape is None
+    assert current.recording is None
     c.backward()
     assert (c.data, x.grad) == (7.5, 8.0)
 
@@ -483,17 +483,17 @@ def test_memory_does_not_grow():
 
 
 def test_memory_without_gradients_is_bounded(monkeypatch):
-    """A result is alive at all times, the tapes go all the same."""
+    """A result is alive at all times, recordings are freed all the same."""
     monkeypatch.setattr("liftgrad.record.operators._LONG", 500)
     x, w = Value(0.5), Value(2.0)
-    tapes = weakref.WeakSet()
+    recordings = weakref.WeakSet()
     with recording():
         for _ in range(2000):
             y = (w * x + 1.0).tanh()
             assert y.data == math.tanh(2.0)
-            tapes.add(y._tape)
-            assert y._tape.done < 600
-    assert len(tapes) <= 2
+            recordings.add(y._recording)
+            assert y._recording.done < 600
+    assert len(recordings) <= 2
 
 
 def test_threads_record_for_themselves():
@@ -572,8 +572,8 @@ def test_bad_operands_are_refused_as_in_eager():
         assert math.copysign(1.0, (Value(-0.0) * 1.0 + np.float64(-0.0)).data) == -1.0
 
 
-def test_a_tape_that_is_too_long_is_refused(monkeypatch):
-    monkeypatch.setattr(tape, "LIMIT", 1000)
+def test_a_recording_that_is_too_long_is_refused(monkeypatch):
+    monkeypatch.setattr(recording_module, "LIMIT", 1000)
     with recording():
         y = Value(1.0) * 1.0
         for _ in range(1100):
@@ -595,7 +595,7 @@ def test_an_interrupted_computation_gives_no_numbers():
     with recording():
         x = Value(2.0)
         y = x * 3
-        y._tape._machine = Interrupted()
+        y._recording._machine = Interrupted()
         with pytest.raises(KeyboardInterrupt):
             _ = y.data
         with pytest.raises(LiftError, match="compute them anew"):

@@ -17,11 +17,8 @@ from liftgrad.lift.capture.closure import CODE
 from liftgrad.lift.capture.discovery import Wrapper
 from liftgrad.lift.capture.liftable import why_not_liftable
 from liftgrad.lift.capture.tracing import tracing
-from liftgrad.lift.compare.checks import (
-    Outcome,
-    is_differentiated,
-    numbers_in,
-)
+from liftgrad.lift.compare.eager_run import Outcome, numbers_in
+from liftgrad.lift.compare.policy import is_gradient_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.forks import renew_in_child
 from liftgrad.lift.pipeline import compiled
@@ -31,7 +28,7 @@ from liftgrad.lift.run.repeat import Repeat
 from liftgrad.lift.run.results import Prepared, gradients_of
 from liftgrad.lift.source import Source
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
-from liftgrad.lift.train.store_update import store_update
+from liftgrad.lift.update.store_update import store_update
 
 __all__ = ["LiftedFunction", "lift", "lifted"]
 
@@ -202,7 +199,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         try:
             if seen.is_new(flat.groups):
                 outcome = Outcome(numbers_in(result))
-                if is_differentiated(executable.built, flat.groups):
+                if is_gradient_compared(executable.built, flat.groups):
                     outcome.gradients = gradients_of(result)
                 self.source.compare(arguments, flat, outcome)
         except LiftError:
@@ -226,7 +223,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         )
         executable = Executable(made, self.dtype, store_update)
         if source.is_compared(made.built, flat):
-            executable.seen = FirstNumbers(by_identity=source.closure.by_identity)
+            executable.seen = FirstNumbers()
         self._programs.add(source.program_key(flat), executable)
         self._last = executable
         self._structures += 1

@@ -11,15 +11,10 @@ from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.closure import Closure
-from liftgrad.lift.compare.checks import (
-    FAILURES,
-    Outcome,
-    difference,
-    eagerly,
-    failed_by_lifting,
-    is_checked,
-)
+from liftgrad.lift.compare.difference import FAILURES, difference, failed_by_lifting
 from liftgrad.lift.compare.divergence import where_they_diverge
+from liftgrad.lift.compare.eager_run import Outcome, run_eagerly
+from liftgrad.lift.compare.policy import is_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.explain.printer import listing
 from liftgrad.lift.pipeline import Built, Compiled, recovered
@@ -107,7 +102,7 @@ class Source:
     def is_compared(self, built: Built, flat: FlatArguments) -> bool:
         """Return whether a program's first results are compared with the function's own."""
         by_identity = self.closure.by_identity
-        return is_checked(self.check, built, flat.groups, by_identity=by_identity)
+        return is_compared(self.check, built, flat.groups, by_identity=by_identity)
 
     def compare(self, arguments: dict[str, Any], flat: FlatArguments, lifted: Outcome) -> None:
         """Compare what a program gave with what the function itself gives.
@@ -122,7 +117,7 @@ class Source:
 
             def run(jitter: float, seed: int) -> Outcome:
                 of = lifted.gradients
-                return eagerly(self._run_eagerly, arguments, flat.groups, of, jitter, seed)
+                return run_eagerly(self._run_eagerly, arguments, flat.groups, of, jitter, seed)
 
             def trace() -> Built:
                 return self.build(dict(arguments), flat, tape)

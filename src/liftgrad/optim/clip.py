@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from liftgrad.functional import maximum, minimum
 from liftgrad.numbers import is_number, plain
+from liftgrad.ops import divide
 from liftgrad.optim.checks import check
 
 
@@ -52,8 +54,8 @@ def clip_grad_norm_(
             f"the norm of the gradients is {norm} and they cannot be clipped by it; lower the "
             "rate, or look for the operation that overflows."
         )
-    factor = max_norm / (norm + 1e-6)
-    if factor < 1.0 or math.isnan(norm):
+    factor = norm_factor(norm, max_norm)
+    if factor != 1.0:
         for parameter in listed:
             parameter.grad = plain(parameter.grad) * factor
     return norm
@@ -75,9 +77,20 @@ def clip_grad_value_(parameters: Iterable[Any], clip_value: float) -> None:
     """
     check("clip_value", clip_value)
     for parameter in parameters:
-        gradient = plain(parameter.grad)
-        if abs(gradient) > clip_value:
-            parameter.grad = math.copysign(clip_value, gradient)
+        parameter.grad = clipped(plain(parameter.grad), clip_value)
+
+
+def norm_factor(norm: Any, max_norm: float) -> Any:
+    """Return what gradients of this norm are multiplied by: a number, or a symbol for one.
+
+    It is at most 1, and nan if the norm is: clipping does not hide a gradient that is nan.
+    """
+    return minimum(divide(max_norm, norm + 1e-6), 1.0)
+
+
+def clipped(gradient: Any, clip_value: float) -> Any:
+    """Return a gradient, a number or a symbol, clipped to [-clip_value, clip_value]."""
+    return minimum(maximum(gradient, -clip_value), clip_value)
 
 
 def _norm(sizes: list[float], norm_type: float) -> float:

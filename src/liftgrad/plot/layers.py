@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.engine import Value
 from liftgrad.nn import Module, Neuron
 
 
@@ -114,4 +115,4 @@ def _array(x: Any) -> NDArray[Any] | None:
 
 
 def _is_parameter(x: Any) -> bool:
-    return hasattr(x, "_prev") and not x._prev
+    return isinstance(x, Value) and not x._prev

@@ -1,1 +1,5 @@
-"""Recording mode: undecorated code goes in, a tape that is run as it is comes out."""
+"""Recording mode: code runs undecorated, its operations are recorded and then computed in bulk.
+
+Each module uses only those after it: context, operators, values, recording, machine, kernels,
+nodes.
+"""

@@ -1,4 +1,4 @@
-"""recording: scalar programs as they are, noted down and computed in machine code."""
+"""recording: undecorated scalar programs, recorded and computed in machine code."""
 
 import os
 from collections.abc import Iterator
@@ -9,28 +9,28 @@ from liftgrad.engine import Value
 from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.ops import Operation
 from liftgrad.record.operators import methods, record
-from liftgrad.record.values import here
+from liftgrad.record.values import current
 
 _eager = Value._apply
 _lock = fork_safe_lock()
-_recording = 0
+_blocks = 0
 """How many blocks all threads are in."""
 
 
 @contextmanager
 def recording() -> Iterator[None]:
-    """Return a context in which operations on Values are noted down and computed in bulk.
+    """Return a context in which operations on Values are recorded and computed in bulk.
 
-    Programs run unchanged and give the numbers that they give without it, up to the rounding of
-    exp, log and the like: branches on data, numbers read half-way, graphs that are different each
-    time. Operations compute nothing; when a number is asked for (`data`, a comparison,
-    `backward()`), all that was noted down is computed in one native call. Results stay usable after
+    Programs run unchanged, with branches on data, numbers read half-way, and a graph that differs
+    each time. They give the numbers that they give without it, up to the rounding of exp, log and
+    the like. Operations compute nothing; when a number is asked for (`data`, a comparison,
+    `backward()`), all that was recorded is computed in one native call. Results stay usable after
     the block. It holds for the thread that enters it, and may be nested. Graphs of under some
     thirty operations are faster without.
 
-    Results are Values of a class of their own. Where graphs are walked, `_prev` gives for a node
-    always the same object, which may be another one than yours; they are equal, with one hash and
-    label, but attributes that you set are with the one that you set them on.
+    Results are Values of a class of their own. For one node, `_prev` always holds the same object,
+    which may be a different one from yours. The two are equal, with one hash and label; attributes
+    that you set are on the object that you set them on.
 
     One graph holds at most 8,388,608 operations; a longer one raises LiftError when a number of it
     is asked for.
@@ -52,36 +52,36 @@ def recording() -> Iterator[None]:
 
 
 def _enter() -> None:
-    global _recording  # noqa: PLW0603, there is one class Value
+    global _blocks  # noqa: PLW0603, there is one class Value
     with _lock:
-        _recording += 1
+        _blocks += 1
         methods.follow()
-        # The engine is not asked at each operation whether somebody records.
+        # Replaced, so that the engine need not ask at each operation whether some thread records.
         Value._apply = _apply  # type: ignore[method-assign]
-    here.depth += 1
+    current.depth += 1
 
 
 def _leave() -> None:
-    global _recording  # noqa: PLW0603
-    here.depth -= 1
-    if not here.depth:
-        here.close()
+    global _blocks  # noqa: PLW0603
+    current.depth -= 1
+    if not current.depth:
+        current.close()
     with _lock:
-        _recording -= 1
-        if not _recording:
+        _blocks -= 1
+        if not _blocks:
             Value._apply = _eager  # type: ignore[method-assign]
 
 
 def _apply(self: Value, operation: Operation, *operands: Any) -> Any:
     """Apply an operation to Values while a thread records."""
-    return record(operation, *operands) if here.depth else _eager(self, operation, *operands)
+    return record(operation, *operands) if current.depth else _eager(self, operation, *operands)
 
 
 def _count_own() -> None:
     """Count the blocks of the one thread that a forked process has."""
-    global _recording  # noqa: PLW0603
-    _recording = here.depth
-    if not _recording:
+    global _blocks  # noqa: PLW0603
+    _blocks = current.depth
+    if not _blocks:
         Value._apply = _eager  # type: ignore[method-assign]
 
 

@@ -1,4 +1,4 @@
-"""How operations are noted down: the operators of the Values of recording mode."""
+"""The operators of the Values of recording mode, which record operations."""
 
 from contextlib import suppress
 from operator import attrgetter
@@ -9,22 +9,24 @@ from liftgrad import ops
 from liftgrad.engine import Value
 from liftgrad.numbers import to_float
 from liftgrad.ops import Operation
-from liftgrad.record.machine import BITS, CODES, power_by
-from liftgrad.record.tape import SHIFT, ZERO, ClosedTapeError, Tape
-from liftgrad.record.values import Adopted, Recorded, as_value, can_be_adopted, here
+from liftgrad.protocols import has_operators
+from liftgrad.record.nodes import BITS, CODES, SHIFT, power_by
+from liftgrad.record.recording import ZERO, ClosedError, Recording
+from liftgrad.record.values import Adopted, Recorded, as_value, can_be_adopted, current
 
 _LONG = 1 << 17
-"""A tape of which so many nodes are computed is followed by another where nothing goes on."""
-_OTHERWISE = (AttributeError, ClosedTapeError)
-"""An operand is on no tape, or another thread has closed the tape at this moment."""
+"""Once a recording has this many computed nodes, an operation on none of its results starts a new
+one."""
+_OTHERWISE = (AttributeError, ClosedError)
+"""An operand is on no recording, or another thread has closed the recording at this moment."""
 _PACKED = {operation: float(code << 2 * BITS) for operation, code in CODES.items()}
-"""What a node of an operation is without its operands."""
+"""An operation's node, as far as it does not depend on the operands."""
 
 
 def record(operation: Operation, *operands: Any) -> Any:
-    """Note down an operation of any kind on operands of any kind, one of them a Value."""
+    """Record any operation on any operands, one of them a Value."""
     for x in operands:
-        if not isinstance(x, Value) and hasattr(x, "_apply"):
+        if not isinstance(x, Value) and has_operators(x):
             return x._apply(operation, *operands)  # a traced value's turn
     exponent = operation.parameter
     code = _PACKED.get(operation)
@@ -33,84 +35,85 @@ def record(operation: Operation, *operands: Any) -> Any:
         number = operation.forward(*[v.data for v in values])
         return Value(number) if operation.constant else Value(number, values, operation)
     while True:
-        tape = _tape_for(operands)
+        recording = _recording_for(operands)
         try:
-            numbers = [_number(tape, x) for x in operands]
+            indices = [_index(recording, x) for x in operands]
             made: Any = Recorded()
-            made._tape = tape
+            made._recording = recording
             if operation.arity is None:
                 assert code is not None
-                made._index = tape.sequence(code, numbers)
+                made._index = recording.sequence(code, indices)
                 return made
             if code is None:
                 assert exponent is not None
-                numbers.append(tape.input(exponent))
-            a, b = numbers if len(numbers) == 2 else (*numbers, 0.0)
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append((_PACKED[power_by] if code is None else code) + a * SHIFT + b)
-        except ClosedTapeError:  # by another thread, which goes on with one of its results
+                indices.append(recording.input(exponent))
+            a, b = indices if len(indices) == 2 else (*indices, 0.0)
+            made._index = recording.last = recording.last + 1.0
+            recording.pending.append((_PACKED[power_by] if code is None else code) + a * SHIFT + b)
+        except ClosedError:  # by another thread, which goes on with one of its results
             continue
         return made
 
 
-def _tape_for(operands: tuple[Any, ...]) -> Tape:
-    """Return the tape at hand, a new one if it is closed, or long and none of this goes on."""
-    tape: Tape | None = here.tape
-    if tape is not None and tape.open:
-        if tape.done < _LONG:
-            return tape
-        if any(x.__class__ is Recorded and x._tape is tape for x in operands):
-            return tape
-    return here.begin()
+def _recording_for(operands: tuple[Any, ...]) -> Recording:
+    """Return the current recording, or a new one if it is closed, or long and not gone on with."""
+    recording: Recording | None = current.recording
+    if recording is not None and recording.open:
+        if recording.done < _LONG:
+            return recording
+        if any(x.__class__ is Recorded and x._recording is recording for x in operands):
+            return recording
+    return current.begin()
 
 
-def _number(tape: Tape, x: Any) -> float:
-    """Return an operand's number on the tape, noting it down if it is from outside."""
+def _index(recording: Recording, x: Any) -> float:
+    """Return an operand's index on the recording; what is from outside is recorded as an input."""
     kind = x.__class__
     if kind is float:
-        return tape.input(x)
+        return recording.input(x)
     if kind is Recorded:
-        return x._index if x._tape is tape else tape.link(as_value(x), x._tape, x._index)
+        other = x._recording
+        return x._index if other is recording else recording.link(as_value(x), other, x._index)
     if kind is Adopted:
         with suppress(AttributeError):  # another thread has released it at this moment
-            if x._tape is tape:
+            if x._recording is recording:
                 return x._index  # type: ignore[no-any-return]
     elif can_be_adopted(x):
-        # Known from now on, until its number is set or the tape is closed.
-        return tape.adopt([x], Adopted)
+        # Its index is known from now on, until it is set or the recording is closed.
+        return recording.adopt([x], Adopted)
     if isinstance(x, Value):
         # Others are read each time that they are used.
-        tape.mixed |= bool(x._prev)
-        return tape.leaf(x)
+        recording.mixed |= bool(x._prev)
+        return recording.leaf(x)
     if kind is int and x == 0:
         return ZERO
-    return tape.input(to_float(x))
+    return recording.input(to_float(x))
 
 
 def _apply(self: Any, operation: Operation, *operands: Any) -> Any:
-    """Apply an operation, the most frequent cases first: all operands are on the tape."""
+    """Apply an operation, the most frequent cases first: all operands are on one recording."""
     code = _PACKED.get(operation)
     if code is None:
         return record(operation, *operands)
     try:
-        tape, index = self._tape, self._index
-        if tape.done >= _LONG:
+        recording, index = self._recording, self._index
+        if recording.done >= _LONG:
             return record(operation, *operands)
         if operation.arity == 1:
             made: Any = Recorded()
-            made._tape = tape
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append(code + index * SHIFT)
+            made._recording = recording
+            made._index = recording.last = recording.last + 1.0
+            recording.pending.append(code + index * SHIFT)
             return made
         if operation.arity is None:
-            # Weights and inputs, say: each loop has code of its own, which sees one class.
+            # Weights and inputs, say: each loop has bytecode of its own, which sees one class.
             half = len(operands) // 2
-            numbers = [x._index for x in operands[:half] if x._tape is tape]
-            numbers += [x._index for x in operands[half:] if x._tape is tape]
-            if len(numbers) == len(operands):
+            indices = [x._index for x in operands[:half] if x._recording is recording]
+            indices += [x._index for x in operands[half:] if x._recording is recording]
+            if len(indices) == len(operands):
                 made = Recorded()
-                made._tape = tape
-                made._index = tape.sequence(code, numbers)
+                made._recording = recording
+                made._index = recording.sequence(code, indices)
                 return made
     except _OTHERWISE:
         pass
@@ -121,9 +124,9 @@ def _apply(self: Any, operation: Operation, *operands: Any) -> Any:
 
 
 def _with_own_caches(function: Any) -> Any:
-    """Return the function with code of its own: the interpreter adapts code to the types it sees.
+    """Return the function with a code object of its own.
 
-    Shared by all operators, it would adapt to none.
+    CPython specialises code to the types that it meets; shared by all operators, to none.
     """
     code: CodeType = function.__code__
     return FunctionType(
@@ -135,32 +138,32 @@ def _with_own_caches(function: Any) -> Any:
     )
 
 
-# The methods below spell out one and the same thing in order to be fast: a recorded program's speed
-# is the interpreter's. The interpreter switches threads at calls only, and at jumps back. So there
-# is none between taking a number and appending the node, and none between asking for an operand's
-# tape and reading its index, which another thread may take from a leaf.
+# The methods below repeat one another in order to be fast: a recorded program runs at the
+# interpreter's speed. The interpreter switches threads only at calls and at backward jumps. So
+# there is none between taking an index and appending the node, and none between asking for an
+# operand's recording and reading its index, which another thread may take from a leaf.
 
 
 def _binary(operation: Operation) -> Any:
-    """Return a result's method that notes down an operation on it and something."""
+    """Return a result's method for an operation on it and something else."""
     code = _PACKED[operation]
 
     def method(self: Any, other: Any) -> Any:
-        tape = self._tape
+        recording = self._recording
         kind = type(other)
         try:
             if kind is Recorded or kind is Adopted:
-                if other._tape is not tape:
+                if other._recording is not recording:
                     return record(operation, self, other)
                 b = other._index
             elif kind is float:
-                b = tape.input(other)
+                b = recording.input(other)
             else:
                 return record(operation, self, other)
             made: Any = Recorded()
-            made._tape = tape
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append(code + self._index * SHIFT + b)
+            made._recording = recording
+            made._index = recording.last = recording.last + 1.0
+            recording.pending.append(code + self._index * SHIFT + b)
         except _OTHERWISE:
             return record(operation, self, other)
         return made
@@ -169,23 +172,23 @@ def _binary(operation: Operation) -> Any:
 
 
 def _reflected(operation: Operation) -> Any:
-    """Return a result's method that notes down an operation on something and it."""
+    """Return a result's method for an operation on something else and it."""
     code = _PACKED[operation]
 
     def method(self: Any, other: Any) -> Any:
-        tape = self._tape
+        recording = self._recording
         kind = type(other)
         try:
             if kind is int and not other:
                 a = ZERO
             elif kind is float:
-                a = tape.input(other)
+                a = recording.input(other)
             else:
                 return record(operation, other, self)
             made: Any = Recorded()
-            made._tape = tape
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append(code + a * SHIFT + self._index)
+            made._recording = recording
+            made._index = recording.last = recording.last + 1.0
+            recording.pending.append(code + a * SHIFT + self._index)
         except _OTHERWISE:
             return record(operation, other, self)
         return made
@@ -194,21 +197,24 @@ def _reflected(operation: Operation) -> Any:
 
 
 def _binary_of_adopted(operation: Operation) -> Any:
-    """Return a leaf's method for the same; what two leaves come to may begin a new tape."""
+    """Return a leaf's method for an operation on it and something else.
+
+    An operation on two leaves may begin a new recording.
+    """
     code = _PACKED[operation]
 
     def method(self: Any, other: Any) -> Any:
         kind = type(other)
         try:
-            tape, a = self._tape, self._index
-            if kind is Recorded or (kind is Adopted and tape.done < _LONG):
-                if other._tape is not tape:
+            recording, a = self._recording, self._index
+            if kind is Recorded or (kind is Adopted and recording.done < _LONG):
+                if other._recording is not recording:
                     return record(operation, self, other)
                 b = other._index
                 made: Any = Recorded()
-                made._tape = tape
-                made._index = tape.size = tape.size + 1.0
-                tape.pending.append(code + a * SHIFT + b)
+                made._recording = recording
+                made._index = recording.last = recording.last + 1.0
+                recording.pending.append(code + a * SHIFT + b)
                 return made
         except _OTHERWISE:
             pass
@@ -218,16 +224,16 @@ def _binary_of_adopted(operation: Operation) -> Any:
 
 
 def _unary(operation: Operation) -> Any:
-    """Return a result's method that notes down an operation on it."""
+    """Return a result's method for an operation on it."""
     code = _PACKED[operation]
 
     def method(self: Any) -> Any:
-        tape = self._tape
+        recording = self._recording
         try:
             made: Any = Recorded()
-            made._tape = tape
-            made._index = tape.size = tape.size + 1.0
-            tape.pending.append(code + self._index * SHIFT)
+            made._recording = recording
+            made._index = recording.last = recording.last + 1.0
+            recording.pending.append(code + self._index * SHIFT)
         except _OTHERWISE:
             return record(operation, self)
         return made
@@ -236,32 +242,34 @@ def _unary(operation: Operation) -> Any:
 
 
 class _Methods:
-    """The engine's methods that Values of recording mode have in a way of their own."""
+    """The engine's methods which Values of recording mode override."""
 
     def __init__(self) -> None:
         self.ours: dict[tuple[type, str], Any] = {(Recorded, "backward"): Recorded.backward}
 
     def add(self, kind: type, name: str, method: Any) -> None:
-        """Give a class a method in the engine's place."""
+        """Give a class a method in place of the engine's."""
         self.ours[kind, name] = method
         setattr(kind, name, method)
 
     def close(self) -> None:
-        """Note the engine's own, once all have been added."""
-        self.look = attrgetter(*[name for _, name in self.ours])
-        self.engines = self.seen = self.look(Value)
+        """Remember the engine's own, once all have been added."""
+        self.methods_of = attrgetter(*[name for _, name in self.ours])
+        self.engines = self.seen = self.methods_of(Value)
 
     def follow(self) -> None:
-        """Take over the methods that the program has put in the engine's place, or back.
+        """Take over the methods of Value that the program has replaced or restored.
 
-        Other methods that it adds to Value are inherited anyhow.
+        Methods that it adds to Value are inherited anyhow.
         """
-        now = self.look(Value)
+        now = self.methods_of(Value)
         if now == self.seen:
             return
         self.seen = now
-        for (place, ours), mine, engines in zip(self.ours.items(), now, self.engines, strict=True):
-            setattr(*place, ours if mine is engines else mine)
+        for (target, ours), found, engines in zip(
+            self.ours.items(), now, self.engines, strict=True
+        ):
+            setattr(*target, ours if found is engines else found)
 
 
 def _methods() -> _Methods:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from liftgrad.lift.function import LiftedFunction
-from liftgrad.lift.train.clipping import Clipping
+from liftgrad.lift.update.clipping import Clipping
 from liftgrad.optim import Optimizer
 from liftgrad.optim.plateau import plateaus
 

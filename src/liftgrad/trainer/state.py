@@ -6,8 +6,8 @@ from typing import Any
 from liftgrad.errors import CheckpointError
 from liftgrad.lift.run.parameters import Parameters
 from liftgrad.lift.source import Source
-from liftgrad.lift.train.clipping import Clipping
 from liftgrad.lift.train.training import Training
+from liftgrad.lift.update.clipping import Clipping
 from liftgrad.optim import Optimizer
 from liftgrad.trainer.batches import Batches
 from liftgrad.trainer.evaluation import check_rows, rows_of

@@ -10,7 +10,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.function import LiftedFunction
 from liftgrad.lift.tracebacks import with_short_tracebacks
-from liftgrad.lift.train.clipping import Clipping
+from liftgrad.lift.update.clipping import Clipping
 from liftgrad.numbers import is_whole
 from liftgrad.optim import Optimizer
 from liftgrad.trainer import habits

@@ -19,9 +19,7 @@ class FirstNumbers:
     numbers.
     """
 
-    def __init__(self, *, by_identity: bool = False) -> None:
-        self.by_identity = by_identity
-        """Whether the program's function may tell objects apart in ways that stand-ins evade."""
+    def __init__(self) -> None:
         self.numbers: list[NDArray[Any]] | None = None
         self.same = 0
         """How many later calls had the same numbers."""

@@ -1,8 +1,8 @@
-"""Parting: where a function and the program that was traced from it go different ways.
+"""Divergence: where a function and the program that was traced from it go different ways.
 
-Only asked once their results have differed. The function is traced again, and the tape computed
-operation by operation as the eager engine would: if that gives the eager results, the two are one
-program and only rounding differs. Otherwise the lines that both ran are compared, and then what
+Only asked once their results differ. The function is traced again, and its tape computed operation
+by operation, as the eager engine would: if that gives the eager results, only rounding differs, or
+the machine code is wrong. Otherwise the lines that both ran are compared, and then the numbers that
 they computed.
 """
 
@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Any
 
 from liftgrad.engine import Value
-from liftgrad.lift.compare.checks import Outcome
 from liftgrad.lift.compare.eager_arithmetic import (
     as_eagerly,
     computed,
@@ -22,14 +21,15 @@ from liftgrad.lift.compare.eager_arithmetic import (
     forward,
     shaken,
 )
+from liftgrad.lift.compare.eager_run import Outcome
 from liftgrad.lift.pipeline import Built
 from liftgrad.lift.trace.lined_tape import LinedTape
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import is_users_file, user_line
 
 _JITTER = {"float64": 1e-10, "float32": 1e-3}
-"""Much more than operands are rounded, so that results change by more than rounding does."""
-_SHAKES = 3
+"""Relative changes of operands, far above rounding, so that results change by more than that."""
+_SEEDS = 3
 
 
 def where_they_diverge(
@@ -40,37 +40,36 @@ def where_they_diverge(
     lifted: Outcome,
     dtype: str,
 ) -> str:
-    """Return where a program and the function itself part, "" if only rounding differs.
+    """Return where a program and the function itself diverge, or "" if only rounding differs.
 
     Args:
         tape: an empty one, for the arguments of the call.
         trace: traces the function on that tape.
-        run: calls the function itself, with parameters off by a relative jitter from a seed.
-        eager: what that gave.
+        run: calls the function itself, its parameters off by a relative jitter from a seed.
+        eager: what the function gave.
         lifted: what the program gave.
-        dtype: that the program computes in.
+        dtype: the program's.
 
     """
     built: list[Built] = []
     traced_lines = _lines(lambda: built.append(trace()))
     numbers = computed(tape, floats(tape), forward)
-    taken = eager.gradients
     same = _same(_results(tape, built[0], numbers), eager.results)
-    if same and (taken is None or _is_gradient(tape, taken, run, _JITTER[dtype])):
+    if same and _is_gradient(tape, eager, run, _JITTER[dtype]):
         return "" if _is_rounding(tape, built[0], eager, lifted, dtype) else _MISCOMPILED
     eager_lines = _lines(lambda: run(0.0, 0))
-    for place, (a, b) in enumerate(zip(eager_lines, traced_lines, strict=False)):
-        if a != b and place:
-            return f"the two part after {eager_lines[place - 1]}. {_ADVICE}"
+    for i, (a, b) in enumerate(zip(eager_lines, traced_lines, strict=False)):
+        if a != b and i:
+            return f"they diverge after {eager_lines[i - 1]}. {_ADVICE}"
     known = {
         (getattr(node[0], "name", ""), _rounded(x))
-        for node, its in zip(tape.nodes, numbers, strict=True)
-        for x in each(its)
+        for node, of_node in zip(tape.nodes, numbers, strict=True)
+        for x in each(of_node)
     }
     for line, name, number in _operations(lambda: run(0.0, 0)):
         if (name, _rounded(number)) not in known:
             return f"{name} gives {number:.12g} in {line}, but not when it is lifted. {_ADVICE}"
-    return f"it cannot be told where the two part. {_ADVICE}"
+    return f"where they diverge is not known. {_ADVICE}"
 
 
 _ADVICE = (
@@ -84,26 +83,26 @@ _MISCOMPILED = (
 
 
 def _results(tape: Tape, built: Built, numbers: list[Any]) -> list[Any]:
-    """Return the results in the order in which the function returns them."""
+    """Return the results in the function's order."""
     nodes = iter(tape.outputs)
     results: list[Any] = []
-    for place in range(built.outputs + len(built.fixed)):
-        results += [built.fixed[place]] if place in built.fixed else each(numbers[next(nodes)])
+    for i in range(built.outputs + len(built.fixed)):
+        results += [built.fixed[i]] if i in built.fixed else each(numbers[next(nodes)])
     return results
 
 
 def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    """Tell whether two lists of results are equal but for the order of a few additions."""
+    """Return whether results are equal but for the order of a few additions."""
     return len(a) == len(b) and all(
         x == y or _rounded(x) == _rounded(y) for x, y in zip(a, b, strict=True)
     )
 
 
 def _is_rounding(tape: Tape, built: Built, eager: Outcome, lifted: Outcome, dtype: str) -> bool:
-    """Tell whether the results differ by no more than they do for operands a little off."""
+    """Return whether results differ by no more than small changes of operands change them."""
     nearby = [
         _results(tape, built, computed(tape, floats(tape), shaken(_JITTER[dtype], seed)))
-        for seed in range(_SHAKES)
+        for seed in range(_SEEDS)
     ]
     for a, b, *others in zip(eager.results, lifted.results, *nearby, strict=True):
         if not isinstance(a, float) or not math.isfinite(a) or not math.isfinite(b):
@@ -115,19 +114,18 @@ def _is_rounding(tape: Tape, built: Built, eager: Outcome, lifted: Outcome, dtyp
 
 
 def _is_gradient(
-    tape: Tape,
-    gradients: dict[int, list[float]],
-    run: Callable[[float, int], Outcome],
-    jitter: float,
+    tape: Tape, eager: Outcome, run: Callable[[float, int], Outcome], jitter: float
 ) -> bool:
-    """Tell whether a tape has the function's gradient, but for rounding.
+    """Return whether a tape has the function's gradient, but for rounding, if it was taken.
 
-    The eager engine takes it from the tape. Where terms cancel they do so exactly on a tape, on
-    which equal operations are one; so the function's gradient may be as far off as it is for
-    parameters a little off.
+    The tape's is taken by the eager engine. Terms that cancel do so exactly on a tape, where equal
+    operations are one; so the function's gradient may differ by as much as small changes of the
+    parameters change it.
     """
-    own, exact = _flat(gradients), _gradient(tape, gradients)
-    nearby = [_flat(run(jitter, seed).gradients or {}) for seed in range(_SHAKES)]
+    if eager.gradients is None:
+        return True
+    own, exact = eager.gradient, _gradient(tape, eager.gradients)
+    nearby = [run(jitter, seed).gradient for seed in range(_SEEDS)]
     largest = max((abs(x) for x in own if math.isfinite(x)), default=0.0)
     for a, b, *others in zip(own, exact, *nearby, strict=True):
         if all(map(math.isfinite, (a, b, *others))):
@@ -135,10 +133,6 @@ def _is_gradient(
             if abs(a - b) > max(1e-9 * largest, 100.0 * spread):
                 return False
     return True
-
-
-def _flat(gradients: dict[int, list[float]]) -> list[float]:
-    return [x for part in gradients.values() for x in part]
 
 
 def _gradient(tape: Tape, groups: Collection[int]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Tape numbers: a tape computed operation by operation, as the eager engine would."""
+"""Eager arithmetic: the numbers of a tape's nodes, as the eager engine computes them."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ def computed(tape: Tape, leaves: list[Any], apply: Apply) -> list[Any]:
 
 
 class _Eagerly:
-    """Computes one number after the other; a list has one for each sample."""
+    """Computes one number after another; what differs from sample to sample is a list."""
 
     def __init__(self, apply: Apply) -> None:
         self._apply = apply

@@ -102,7 +102,9 @@ class Accesses:
             position = self.write.load("index", self.write.address("index", table, position))
         elif access.index is not None:
             chosen = self.load(access.index, point)
-            position = self._plus(position, self.write.times(chosen, str(access.step)))
+            if access.step != 1:
+                chosen = self.write.times(chosen, str(access.step))
+            position = self._plus(position, chosen)
         if self.strides.batched(access):
             if position != "0":
                 distance = self.write.distance(self._argument(access))
@@ -117,7 +119,7 @@ class Accesses:
         """Return an access's pointer and the position behind it that its strides give."""
         pointer = self.write.pointer(self._argument(access))
         shift = dict(point)
-        position, constant = "0", 0
+        position, constant = "0", 0 if access.table is None else access.offset
         for dimension, stride in self.strides.steps(access).items():
             constant += stride * shift.get(dimension, 0)
             index = self.block.corner[dimension]
@@ -163,7 +165,7 @@ class Accesses:
             positions = vectors.plus(positions, vectors.ramp(stride))
         if access.index is not None:
             chosen = self.load(access.index, point)
-            if access.table is None:
+            if access.table is None and access.step != 1:
                 chosen = vectors.times(chosen, str(access.step))
             positions = vectors.plus(positions, chosen)
         if access.table is not None:

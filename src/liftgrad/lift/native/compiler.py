@@ -9,7 +9,7 @@ from functools import lru_cache
 import llvmlite
 from llvmlite import binding as llvm
 
-from liftgrad.lift.kernels.target import Target, describe
+from liftgrad.lift.kernels.llvm.target import Target, describe
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()

@@ -1,10 +1,8 @@
-"""Draft: an expression before it is fitted: what it loads are sequences of positions, not strides.
-
-Fused groups are composed by composing their drafts' sequences.
-"""
+"""Draft: an expression before it is fitted, whose loads are sequences of positions, not strides."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal, assert_never
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import Indices
@@ -25,12 +23,13 @@ class Loads:
 
 @dataclass(slots=True, eq=False)
 class Reduced:
-    """A reduction, of `length` elements for each row, over the samples too if asked."""
+    """A reduction of `length` elements for each row."""
 
-    kind: str
+    kind: Literal["sum", "max"]
     length: int
     body: "Draft"
     samples: bool
+    """Also over the samples of the batch."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +69,8 @@ def rows_of(draft: Draft, chosen: Indices) -> Draft:
             return Applied(operation, tuple(rows_of(x, chosen) for x in operands))
         case Reduced(body=body):
             return replace(draft, body=rows_of(body, chosen))
+        case _:
+            assert_never(draft)
 
 
 def all_loads(drafts: Iterable[Draft]) -> Iterator[Loads]:
@@ -86,3 +87,5 @@ def all_loads(drafts: Iterable[Draft]) -> Iterator[Loads]:
                 yield from all_loads((body,))
             case Number():
                 pass
+            case _:
+                assert_never(draft)

@@ -2,9 +2,13 @@
 
 A group that is read no more often than it has elements costs nothing extra where it is used: a
 product goes into its sum, which makes a contraction, and an activation into the sum before it.
+
+Invariant: leaves, scatters and outputs are kept; no reduction is fused into another; what is the
+same for all samples is not computed for each; and no expression grows beyond a bound.
 """
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import numpy as np
 
@@ -45,9 +49,9 @@ def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> 
     kept: list[bool | None] = [None] * len(groups)
     within_reduction = [False] * len(groups)
     wanted = [False] * len(groups)
-    for view in outputs:
-        wanted[view.group] = True
-        kept[view.group] = True
+    for output in outputs:
+        wanted[output.group] = True
+        kept[output.group] = True
     for number in range(len(groups) - 1, -1, -1):
         group = groups[number]
         if not wanted[number]:
@@ -60,19 +64,19 @@ def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> 
             )
         scale = 1.0 if kept[number] else reads[number] / max(group.size, 1)
         inherited = within_reduction[number] and not kept[number]
-        for look in views(group):
-            wanted[look.group] = True
-            reads[look.group] += len(look.positions) * scale
+        for view in views(group):
+            wanted[view.group] = True
+            reads[view.group] += len(view.positions) * scale
             reduces = isinstance(group, Sum | Largest) and not _plain(group, groups)
             if inherited or reduces:
-                within_reduction[look.group] = True
-            if groups[look.group].batched and not group.batched:
-                within_reduction[look.group] = True
-            if group.batched and not groups[look.group].batched:
+                within_reduction[view.group] = True
+            if groups[view.group].batched and not group.batched:
+                within_reduction[view.group] = True
+            if group.batched and not groups[view.group].batched:
                 # Each sample would compute it again.
-                reads[look.group] = np.inf
+                reads[view.group] = np.inf
             if isinstance(group, Put | Take):
-                kept[look.group] = True
+                kept[view.group] = True
     return kept
 
 
@@ -89,10 +93,12 @@ def _keep(group: Group, reads: float, within_reduction: bool) -> bool:
             return not uniform or within_reduction or reads > group.size
         case Take():
             return reads > group.size
+        case _:
+            assert_never(group)
 
 
 def _over_samples(group: Group, groups: Sequence[Group]) -> bool:
-    """Tell whether a group is a sum over the samples of a batch."""
+    """Return whether a group is a sum over the samples of a batch."""
     return (
         isinstance(group, Sum)
         and not group.batched
@@ -101,7 +107,7 @@ def _over_samples(group: Group, groups: Sequence[Group]) -> bool:
 
 
 def _plain(group: Sum | Largest, groups: Sequence[Group]) -> bool:
-    """Tell whether every run is one element, so that there is no loop."""
+    """Return whether every run is one element, so that there is no loop."""
     return all(
         run.uniform == 1 and groups[run.group].batched == group.batched for run in group.operands
     )
@@ -115,7 +121,7 @@ def _large(groups: Sequence[Group], kept: list[bool | None]) -> set[int]:
         if kept[number] is None or isinstance(group, Leaf | Constants):
             continue
         own = len(group.operands) if isinstance(group, Sum | Largest) else 1
-        size = own + sum(sizes[look.group] for look in views(group))
+        size = own + sum(sizes[view.group] for view in views(group))
         if size > _LARGEST_EXPRESSION:
             large.add(number)
         sizes[number] = 0 if kept[number] or number in large else size

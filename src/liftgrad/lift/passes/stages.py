@@ -1,13 +1,17 @@
 """Stages: which nests may run portion by portion of a batch's samples, one after another.
 
-A stage is some nests that see no samples, then some that do. Within a stage samples never meet,
-except in sums that nobody reads before the next stage; so its second part can run on a portion of
-the samples that fits the processor's cache, and on several portions at once.
+A stage is some nests without samples, then some over samples. Within a stage samples never meet,
+except in sums that are read in later stages only; so the nests over samples can run on a portion of
+them that fits the processor's cache, and on several portions at once.
+
+Invariant: each nest is in one stage, and no nest comes before one that it has to wait for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
-from liftgrad.lift.ir.nests import Apply, Expression, Nest, Program, Reduce, loads
+from liftgrad.lift.ir.nests import Apply, Expression, Load, Nest, Number, Program, Reduce, loads
 
 
 @dataclass(slots=True)
@@ -18,7 +22,7 @@ class Stage:
     sampled: list[int]
 
 
-def stages(program: Program, nests: list[int]) -> list[Stage]:
+def stages(program: Program, nests: Sequence[int]) -> list[Stage]:
     """Distribute these nests over stages."""
     writers: dict[int, list[tuple[int, bool]]] = {}
     readers: dict[int, list[tuple[int, bool]]] = {}
@@ -47,8 +51,8 @@ def stages(program: Program, nests: list[int]) -> list[Stage]:
     return result
 
 
-def local_buffers(program: Program, plan: list[Stage], outside: set[int]) -> set[int]:
-    """Return the batched buffers that live within one stage, except those seen from `outside`."""
+def local_buffers(program: Program, plan: list[Stage]) -> set[int]:
+    """Return the batched buffers that one stage alone uses, except outputs."""
     seen: dict[int, set[int]] = {}
     for number, stage in enumerate(plan):
         for nest_number in [*stage.plain, *stage.sampled]:
@@ -61,12 +65,12 @@ def local_buffers(program: Program, plan: list[Stage], outside: set[int]) -> set
         if len(where) == 1
         and program.buffers[buffer].batched
         and program.buffers[buffer].role == "temporary"
-        and buffer not in outside
+        and buffer not in program.outputs
     }
 
 
 def runs_over_samples(nest: Nest) -> bool:
-    """Tell whether a nest looks at samples at all."""
+    """Return whether a nest has a loop over samples."""
     return nest.batched or _sums_samples(nest.body)
 
 
@@ -76,5 +80,7 @@ def _sums_samples(expression: Expression) -> bool:
             return samples or _sums_samples(body)
         case Apply(operands=operands):
             return any(_sums_samples(x) for x in operands)
-        case _:
+        case Load() | Number():
             return False
+        case _:
+            assert_never(expression)

@@ -21,10 +21,10 @@ from liftgrad.lift.ir.groups import Builder, View
 from liftgrad.lift.pipeline import Built, Ending, compiled
 from liftgrad.lift.run.parameters import Parameters
 from liftgrad.lift.source import Source
-from liftgrad.lift.train.clipping import Clipping
-from liftgrad.lift.train.settings import baked
-from liftgrad.lift.train.step_state import StepState
-from liftgrad.lift.train.update import add_update, positions_among, positions_in
+from liftgrad.lift.update.clipping import Clipping
+from liftgrad.lift.update.rules import add_update, positions_among, positions_in
+from liftgrad.lift.update.settings import baked
+from liftgrad.lift.update.step_state import StepState
 from liftgrad.optim import Optimizer
 
 _MOST_RECIPES = 8
@@ -78,7 +78,7 @@ class StepRecipe:
 
         self.made = compiled(build, update, source.dtype, source.backend, source.stats)
         self.built = self.made.built
-        (self.loss,) = self.made.outputs
+        (self.loss,) = self.built.rolled.outputs
         self.settings = baked(optimizer)
         self.positions = _positions(optimizer, flat, self.built.parameter_groups)
 

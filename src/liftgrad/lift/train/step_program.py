@@ -12,7 +12,7 @@ from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.train.native_steps import NativeSteps
 from liftgrad.lift.train.step import StepRecipe
 from liftgrad.lift.train.step_data import StepData
-from liftgrad.lift.train.step_state import StepState
+from liftgrad.lift.update.step_state import StepState
 
 Array = NDArray[Any]
 _AT_ONCE, _MOST_AT_ONCE = 128, 4096

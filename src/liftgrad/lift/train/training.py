@@ -16,11 +16,11 @@ from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.run.repeat import Repeat
 from liftgrad.lift.source import Source
-from liftgrad.lift.train.clipping import Clipping
-from liftgrad.lift.train.settings import Settings
 from liftgrad.lift.train.step import step_recipe
 from liftgrad.lift.train.step_data import RunData, StepData
 from liftgrad.lift.train.step_program import StepProgram
+from liftgrad.lift.update.clipping import Clipping
+from liftgrad.lift.update.settings import Settings
 from liftgrad.mapped import take_rows
 from liftgrad.optim import Optimizer
 

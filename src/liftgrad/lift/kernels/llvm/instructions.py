@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from liftgrad.lift.kernels.coefficients import DOUBLE, FLOAT, Format
+from liftgrad.lift.kernels.llvm.coefficients import DOUBLE, FLOAT, Format
 
 
 def type_of(element: str, lanes: int) -> str:

@@ -9,8 +9,8 @@ from liftgrad.lift.pipeline import Built, Ending, compiled
 from liftgrad.lift.run.bound import Bound
 from liftgrad.lift.run.parameters import Store, in_order
 from liftgrad.lift.stats import Stats
-from liftgrad.lift.train.settings import Settings
-from liftgrad.lift.train.update import Update, add_update
+from liftgrad.lift.update.rules import Update, add_update
+from liftgrad.lift.update.settings import Settings
 from liftgrad.optim import Optimizer
 
 
@@ -69,7 +69,7 @@ class StoreUpdate:
         }
         self.bound = Bound(native, 1, {**memory, **state})
         brief = len(numbers) * (1 + len(self.state)) <= BRIEF
-        self.run = self.bound.part(range(len(native.program.nests)), brief=brief).run
+        self.run = self.bound.plan(range(len(native.program.nests)), brief=brief).run
         # As a memoryview, of which an element is set in less time than an array's.
         self.rates: Any = self.bound.instance.arrays[update.rates].data
 

@@ -1,4 +1,4 @@
-"""Update: an optimiser's rule as groups of a program."""
+"""Rules: how an optimiser moves parameters, as groups appended to a program."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.ir.groups import Builder, Leaf, View, identity
-from liftgrad.lift.passes.schedule import Assignment
+from liftgrad.lift.ir.groups import Assignment, Builder, Leaf, View, identity
 from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.optim import Optimizer
 

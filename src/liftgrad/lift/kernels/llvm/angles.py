@@ -1,6 +1,6 @@
 """Sine and cosine on vectors, of angles of any size."""
 
-from liftgrad.lift.kernels.coefficients import (
+from liftgrad.lift.kernels.llvm.coefficients import (
     COS,
     DOUBLE,
     HALF_PI,
@@ -10,7 +10,7 @@ from liftgrad.lift.kernels.coefficients import (
     SIN,
     TWO_OVER_PI,
 )
-from liftgrad.lift.kernels.instructions import (
+from liftgrad.lift.kernels.llvm.instructions import (
     Body,
     Vector,
     fast_two_sum,

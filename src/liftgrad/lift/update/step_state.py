@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.run.parameters import Parameters
-from liftgrad.lift.train.update import Update, unmet_by
+from liftgrad.lift.update.rules import Update, unmet_by
 from liftgrad.optim import Optimizer
 
 Array = NDArray[Any]

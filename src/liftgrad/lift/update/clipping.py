@@ -8,12 +8,13 @@ import numpy as np
 
 from liftgrad.lift.ir.groups import Builder, Largest, Runs, Sum, View, identity
 from liftgrad.lift.passes.symbol import Symbol
-from liftgrad.ops import divide, maximum, minimum, sqrt, where
+from liftgrad.ops import divide, sqrt, where
+from liftgrad.optim.clip import clipped, norm_factor
 
 
 @dataclass(frozen=True, slots=True)
 class Clipping:
-    """How gradients are clipped before each step; None: not so."""
+    """How gradients are clipped before each step; None: not clipped."""
 
     max_norm: float | None = None
     clip_value: float | None = None
@@ -31,17 +32,16 @@ class Clipping:
         """
         symbols = [Symbol(builder, view) for view in gradients]
         if self.clip_value is not None:
-            symbols = [minimum(maximum(g, -self.clip_value), self.clip_value) for g in symbols]
+            symbols = [clipped(g, self.clip_value) for g in symbols]
         if self.max_norm is not None and held:
             norm = _norm([Symbol(builder, view) for view in held])
-            # Not less than 1, but nan: a gradient that is nan is not hidden.
-            factor = minimum(divide(self.max_norm, norm + 1e-6), 1.0)
+            factor = norm_factor(norm, self.max_norm)
             symbols = [g * _repeated(factor, len(g.view.positions)) for g in symbols]
         return [g.view for g in symbols]
 
 
 def _norm(gradients: list[Symbol]) -> Symbol:
-    """Return the root of the sum of squares, in units of the largest, lest squares overflow."""
+    """Return the 2-norm, in units of the largest element so that squares do not overflow."""
     builder = gradients[0].builder
     number = builder.add(Largest(_runs([abs(g) for g in gradients]), batched=False))
     largest = Symbol(builder, View(number, identity(1)))

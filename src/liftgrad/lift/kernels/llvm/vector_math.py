@@ -8,10 +8,11 @@ C99's Annex F for zeros, infinities and nan.
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from liftgrad.entries import OPERATIONS, PLACEHOLDER
 from liftgrad.errors import LiftError
-from liftgrad.lift.kernels.angles import large_angles, sine
-from liftgrad.lift.kernels.coefficients import FORMATS, LOG2_E, LOG_REST, TWO_THIRDS
-from liftgrad.lift.kernels.instructions import (
+from liftgrad.lift.kernels.llvm.angles import large_angles, sine
+from liftgrad.lift.kernels.llvm.coefficients import FORMATS, LOG2_E, LOG_REST, TWO_THIRDS
+from liftgrad.lift.kernels.llvm.instructions import (
     Body,
     Vector,
     fast_two_sum,
@@ -279,3 +280,12 @@ _FUNCTIONS: dict[str, Callable[..., Vector]] = {
     "power": _power,
 }
 FUNCTIONS = frozenset(_FUNCTIONS)
+
+for _operation in OPERATIONS.values():
+    _text = " ".join(_operation.llvm)
+    for _placeholder in PLACEHOLDER.finditer(_text):
+        if _placeholder[0].startswith("@") and _placeholder[1] not in FUNCTIONS:
+            raise LiftError(
+                f"the entry of the operation {_operation.name!r} calls {_placeholder[0]}, which is "
+                "no function of vector mathematics; write it in lift/kernels/vector_math.py."
+            )

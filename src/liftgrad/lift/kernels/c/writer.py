@@ -4,39 +4,45 @@ It writes the loops of a nest as they are, one number at a time, and leaves vect
 """
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from liftgrad.lift.ir.nests import Buffer, Nest
-from liftgrad.lift.kernels import c_operations
-from liftgrad.lift.kernels.coefficients import FORMATS
+from liftgrad.lift.kernels.c import operations
 from liftgrad.lift.kernels.emitter import emit
 from liftgrad.lift.kernels.templates import Operand, applied
 from liftgrad.lift.kernels.writer import Body, Element, Kernel
 from liftgrad.ops import Operation
 
+_SCALARS = {"float64": "double", "float32": "float"}
 
-def kernel(nest: Nest, buffers: Sequence[Buffer], dtype: str, name: str = "kernel") -> Kernel:
-    """Return a function of that name that runs the nest.
+
+def kernel(nest: Nest, buffers: Sequence[Buffer], dtype: str) -> Kernel:
+    """Return the kernel that runs the nest; its name in the text is kernel.
 
     Raises:
-        LiftError: if an operation's template has an instruction of which C's form is not known.
+        LiftError: if an operation's template has an instruction that has no form in C.
 
     """
     writer = C(dtype)
     accesses, tables = emit(nest, buffers, writer)
-    return Kernel(writer.function(name, len(accesses)), accesses, tables, writer.functions)
+    return Kernel(writer.function(len(accesses)), accesses, tables, writer.functions)
 
 
-def source(kernels: Iterable[Kernel]) -> str:
-    """Return the text of a C file that defines these functions."""
-    kernels = list(kernels)
+def source(kernels: Mapping[str, Kernel]) -> str:
+    """Return the text of a C file that defines the kernels, each under its name here."""
     helpers = {
-        (name, FORMATS[dtype].element) for kernel in kernels for name, _, dtype in kernel.functions
+        (name, _SCALARS[dtype])
+        for kernel in kernels.values()
+        for name, _, dtype in kernel.functions
     }
-    parts = [*c_operations.definitions(helpers), *[kernel.text for kernel in kernels]]
-    return "\n".join(["#include <math.h>\n#include <stdint.h>\n", *parts])
+    functions = [
+        kernel.text.replace("void kernel(", f"void {name}(", 1) for name, kernel in kernels.items()
+    ]
+    head = "#include <math.h>\n#include <stdint.h>\n"
+    return "\n".join([head, *operations.definitions(helpers), *functions])
 
 
 class C:
@@ -47,8 +53,8 @@ class C:
 
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
-        self.scalar = FORMATS[dtype].element
-        self.suffix = c_operations.suffix(self.scalar)
+        self.scalar = _SCALARS[dtype]
+        self.suffix = operations.suffix(self.scalar)
         self.lines: list[str] = []
         self.depth, self.count = 1, 0
         self.types: dict[str, str] = {}
@@ -56,23 +62,38 @@ class C:
         self.written: set[str] = set()
         """The pointers through which the kernel writes."""
         self.integers: set[str] = set()
-        """The arguments that are integers, if used."""
+        """The arguments that are integers."""
         self.functions: set[tuple[str, int, str]] = set()
         """(name, 1, dtype) of the functions that it calls."""
 
-    def function(self, name: str, accesses: int) -> str:
+    def function(self, accesses: int) -> str:
         """Return the whole function, which begins by reading its arguments."""
+        lines, used = self._used_lines()
         first = {"p": 0, "n": accesses, "d": accesses + 1, "t": 2 * accesses + 1}
-        lines = {}
-        for argument in (*self.types, *self.integers):
+        head = {}
+        for argument in used & {*self.types, *self.integers}:
             i = first[argument[0]] + int(argument[1:] or 0)
             if argument in self.integers:
-                lines[i] = f"    const int64_t {argument} = (int64_t)(intptr_t)args[{i}];"
+                head[i] = f"    const int64_t {argument} = (int64_t)(intptr_t)args[{i}];"
             else:
                 constant = "" if argument in self.written else "const "
-                lines[i] = f"    {constant}{self.types[argument]} *const {argument} = args[{i}];"
-        head = [f"void {name}(void *const *args)", "{", *[lines[i] for i in sorted(lines)]]
-        return "\n".join([*head, *self.lines, "}", ""])
+                head[i] = f"    {constant}{self.types[argument]} *const {argument} = args[{i}];"
+        start = ["void kernel(void *const *args)", "{", *[head[i] for i in sorted(head)]]
+        return "\n".join([*start, *lines, "}", ""])
+
+    def _used_lines(self) -> tuple[list[str], set[str]]:
+        """Return the lines without constants that nobody reads, and the names in them.
+
+        Such are the operands of x**0, of which compilers warn.
+        """
+        lines: list[str] = []
+        used: set[str] = set()
+        for line in reversed(self.lines):
+            constant = re.match(r" *const \w+ (\w+) = (.*);", line)
+            if constant is None or constant[1] in used:
+                used.update(re.findall(r"\w+", line if constant is None else constant[2]))
+                lines.append(line)
+        return lines[::-1], used
 
     def line(self, text: str) -> None:
         """Append a line of the function's body."""
@@ -148,7 +169,7 @@ class C:
 
     def _instruction(self, text: str, operand: Operand) -> str:
         """Return the result of an instruction of an LLVM template."""
-        form = c_operations.form(text)
+        form = operations.form(text)
         if form.helper:
             self.functions.add((form.helper, 1, self.dtype))
         operands = ["1" if word == "true" else operand(word) for word in form.operands]

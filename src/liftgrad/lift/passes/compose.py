@@ -1,0 +1,113 @@
+"""Compose: the expression for some elements of a group, with those of the groups fused into it.
+
+Index sequences are composed as arrays: element `positions[e]` of an operand reads its own operand
+at that operand's positions, taken at `positions[e]`.
+
+Invariant: an expression loads from groups that are kept in memory only, and never more of them than
+the elements that were asked for read.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, assert_never
+
+import numpy as np
+
+from liftgrad import ops
+from liftgrad.lift.ir.groups import (
+    Constants,
+    Elementwise,
+    Group,
+    Indices,
+    Largest,
+    Leaf,
+    Put,
+    Runs,
+    Sum,
+    Take,
+)
+from liftgrad.lift.ir.nests import Number
+from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added
+
+Kind = Literal["sum", "max"]
+
+
+class Composer:
+    """Composes the expressions of a program.
+
+    Args:
+        groups: the program's.
+        kept: whether each of them is kept in memory.
+
+    """
+
+    def __init__(self, groups: Sequence[Group], kept: Sequence[bool | None]) -> None:
+        self.groups, self.kept = groups, kept
+
+    def draft(self, number: int, positions: Indices) -> Draft:
+        """Return the expression for elements of a group, which may be in memory already."""
+        group = self.groups[number]
+        if isinstance(group, Constants):
+            numbers = group.numbers[positions]
+            first = numbers.reshape(-1)[0]
+            if (numbers.view(np.int64) == first.view(np.int64)).all():
+                return Number(float(first))
+        if self.kept[number]:
+            load = Loads(number, positions)
+            if is_condition(group):
+                return Applied(ops.not_equal, (load, Number(0.0)))
+            return load
+        return self.computed(number, positions)
+
+    def computed(self, number: int, positions: Indices) -> Draft:
+        """Return the expression that computes elements of a group from its operands."""
+        group = self.groups[number]
+        match group:
+            case Elementwise(operation=operation, operands=views):
+                operands = [self.draft(view.group, view.positions[positions]) for view in views]
+                return Applied(operation, tuple(operands))
+            case Sum(operands=runs):
+                return added([self.run(run, positions, group.batched) for run in runs])
+            case Largest(operands=runs):
+                terms = [self.run(run, positions, group.batched, "max") for run in runs]
+                result = terms[0]
+                for term in terms[1:]:
+                    result = Applied(ops.maximum, (result, term))
+                return result
+            case Take(index=index, group=source, table=table):
+                chosen = Loads(index.group, index.positions[positions])
+                return Loads(source, np.zeros_like(positions), chosen, table[positions])
+            case Leaf() | Constants() | Put():
+                raise AssertionError(group)  # is always in memory, or a number
+            case _:
+                assert_never(group)
+
+    def run(self, run: Runs, rows: Indices, batched: bool, kind: Kind = "sum") -> Draft:
+        """Return the reduction of the runs, all of one length, of these rows."""
+        length = run.uniform
+        assert length is not None
+        if length == 1 and (batched or not self.groups[run.group].batched):
+            return self.draft(run.group, run.positions[rows])
+        return self.reduction(run, run.positions.reshape(-1, length)[rows], batched, kind)
+
+    def runs_by_length(
+        self, run: Runs, batched: bool, kind: Kind
+    ) -> Iterator[tuple[Indices, Draft]]:
+        """Yield the rows whose runs have one length, with the reduction of their runs."""
+        lengths = np.diff(run.offsets)
+        for length in np.unique(lengths):
+            if length == 0:
+                continue
+            rows = np.nonzero(lengths == length)[0]
+            elements = run.offsets[rows][:, None] + np.arange(length)
+            yield rows, self.reduction(run, run.positions[elements], batched, kind)
+
+    def reduction(self, run: Runs, positions: Indices, batched: bool, kind: Kind) -> Draft:
+        """Return the reduction of each row of positions, over the samples if those are reduced."""
+        samples = self.groups[run.group].batched and not batched
+        body = self.draft(run.group, positions)
+        return Reduced(kind, positions.shape[1], body, samples)
+
+
+def is_condition(group: Group) -> bool:
+    """Return whether a group's elements are conditions; if it is kept, they are 1 and 0."""
+    return isinstance(group, Elementwise) and group.operation in ops.CONDITIONS

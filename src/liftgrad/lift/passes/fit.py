@@ -1,0 +1,114 @@
+"""Fit: from drafts with index sequences to expressions with affine accesses.
+
+Each sequence is fitted with strides over common loops; what does not fit becomes a table of
+positions, never an error.
+
+Invariant: at each step of the loops an access has the very position that its sequence has there.
+"""
+
+from typing import assert_never
+
+import numpy as np
+
+from liftgrad.lift.ir import affine
+from liftgrad.lift.ir.groups import Indices
+from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Number, Reduce
+from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, all_loads
+from liftgrad.lift.passes.layout import Layouts
+
+Extents = tuple[int, ...]
+
+
+class Fitter:
+    """Fits a program's nests to its buffers, and collects the tables that this takes."""
+
+    def __init__(self, layouts: Layouts) -> None:
+        self.layouts = layouts
+        self.tables: list[Indices] = []
+        self._table_of: dict[bytes, int] = {}
+
+    def extents(self, rows: int, out: Loads, draft: Draft) -> Extents:
+        """Return loops over the rows that suit as many of a nest's sequences as possible."""
+        sequences = (self.layouts.down_rows(x) for x in all_loads((out, draft)))
+        return affine.common_extents(rows, sequences)
+
+    def expression(self, draft: Draft, rows: Extents, reduced: Extents = ()) -> Expression:
+        """Return a draft over these loops of rows, and of the reduction that it is in."""
+        match draft:
+            case Number():
+                return draft
+            case Loads():
+                return Load(self.access(draft, rows, reduced))
+            case Applied(operation=operation, operands=operands):
+                return Apply(operation, tuple(self.expression(x, rows, reduced) for x in operands))
+            case Reduced(kind=kind, length=length, body=body, samples=samples):
+                columns = (self._along_row(x) for x in all_loads((body,)))
+                extents = affine.common_extents(length, columns)
+                return Reduce(kind, extents, self.expression(body, rows, extents), samples)
+            case _:
+                assert_never(draft)
+
+    def access(self, x: Loads, rows: Extents, reduced: Extents = ()) -> Access:
+        """Return the access of a load; by way of a table where its positions are not affine."""
+        buffer = self.layouts.buffer_of[x.group]
+        if x.table is not None:
+            assert x.index is not None
+            return self._indexed(x, x.table, self.access(x.index, rows, reduced), rows, reduced)
+        positions = self.layouts.physical(x.group, x.positions)
+        fitted = _fit(positions, rows, reduced)
+        if fitted is not None:
+            return Access(buffer, *fitted)
+        return Access(buffer, 0, _steps((*rows, *reduced)), table=self._table(positions))
+
+    def _indexed(
+        self, x: Loads, table: Indices, index: Access, rows: Extents, reduced: Extents
+    ) -> Access:
+        """Return the access of a load at a run-time index."""
+        table = self.layouts.physical(x.group, table)
+        extent = table.shape[-1]
+        step = int(table.reshape(-1)[1] - table.reshape(-1)[0]) if extent > 1 else 0
+        heads = table[..., 0]
+        fitted = _fit(heads, rows, reduced)
+        buffer = self.layouts.buffer_of[x.group]
+        if fitted is not None and (table == heads[..., None] + step * np.arange(extent)).all():
+            return Access(buffer, *fitted, index=index, step=step, extent=extent)
+        steps = tuple(s * extent for s in _steps((*rows, *reduced)))
+        number = self._table(table)
+        return Access(buffer, 0, steps, table=number, index=index, step=1, extent=extent)
+
+    def _along_row(self, x: Loads) -> Indices:
+        """Return the positions in memory of the elements of a load's first row."""
+        positions = x.positions if x.table is None else x.table[..., 0]
+        first: Indices = positions[0]
+        return self.layouts.physical(x.group, first)
+
+    def _table(self, positions: Indices) -> int:
+        """Return the number of a table of these positions."""
+        flat = np.ascontiguousarray(positions.reshape(-1))
+        key = flat.tobytes()
+        if key not in self._table_of:
+            self._table_of[key] = len(self.tables)
+            self.tables.append(flat)
+        return self._table_of[key]
+
+
+def _fit(positions: Indices, rows: Extents, reduced: Extents) -> tuple[int, tuple[int, ...]] | None:
+    """Return offset and strides of positions of shape (rows,) or (rows, reduced)."""
+    if positions.ndim == 1:
+        strides = affine.strides(positions, rows)
+        return None if strides is None else (int(positions[0]), (*strides, *(0 for _ in reduced)))
+    down = affine.strides(positions[:, 0], rows)
+    across = affine.strides(positions[0], reduced)
+    if down is None or across is None:
+        return None
+    if not (positions == positions[:, :1] + (positions[0] - positions[0, 0])).all():
+        return None
+    return int(positions[0, 0]), (*down, *across)
+
+
+def _steps(extents: Extents) -> tuple[int, ...]:
+    """Return the strides of a table with an element for each step of these loops."""
+    steps = [1]
+    for extent in extents[:0:-1]:
+        steps.append(steps[-1] * extent)
+    return tuple(steps[::-1])

@@ -1,0 +1,1 @@
+"""Updates: an optimiser and gradients go in, groups that move the parameters come out."""
