@@ -11,8 +11,9 @@ What the invariants are is said in `rules_of_groups` and `rules_of_nests`.
 """
 
 import os
+from collections.abc import Sequence
 
-from liftgrad.lift.ir.groups import Rolled
+from liftgrad.lift.ir.groups import Assignment, Rolled, View
 from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.ir.rules_of_groups import problems_of_groups
 from liftgrad.lift.ir.rules_of_nests import problems_of_nests
@@ -25,18 +26,25 @@ class InvalidProgramError(RuntimeError):
     """A pass made a program that breaks an invariant: a defect of liftgrad's, not of the user's."""
 
 
-def check_groups(program: Rolled, after: str) -> None:
+def check_groups(
+    program: Rolled,
+    after: str,
+    outputs: Sequence[View] = (),
+    assignments: Sequence[Assignment] = (),
+) -> None:
     """Check a program of groups.
 
     Args:
         program: the groups, outputs, roles and tables.
         after: the pass that made it, for the message.
+        outputs: what is to be computed beside the program's own outputs.
+        assignments: what is to be assigned.
 
     Raises:
         InvalidProgramError: if it breaks an invariant; the message names the group and says how.
 
     """
-    for problem in problems_of_groups(program):
+    for problem in problems_of_groups(program, outputs, assignments):
         raise InvalidProgramError(f"after {after}: {problem}.")
 
 

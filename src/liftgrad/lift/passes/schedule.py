@@ -9,7 +9,6 @@ by those before it; and a leaf that is assigned keeps its old numbers until all 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import (
+    Assignment,
     Constants,
     Elementwise,
     Indices,
@@ -39,16 +39,6 @@ from liftgrad.lift.passes.layout import Layouts
 
 _MOST_TERMS = 16
 """Operands that one nest adds up; a gradient may be the sum of thousands of them."""
-
-
-@dataclass(slots=True, frozen=True, eq=False)
-class Assignment:
-    """A leaf's elements are to become those of a group: a parameter's next value."""
-
-    leaf: int
-    positions: Indices
-    """The elements of the leaf that change."""
-    value: View
 
 
 def schedule(
