@@ -386,8 +386,16 @@ def one(_y, _x):
     ("make", "error", "said"),
     [
         (lambda: operation(lambda x: x, one), ValueError, "a lambda has none; pass name="),
-        (lambda: operation(lambda x: x, one, name="2x"), ValueError, "'2x' is no name of a"),
-        (lambda: operation(lambda x: x, one, name="if"), ValueError, "'if' is no name of a"),
+        (
+            lambda: operation(lambda x: x, one, name="2x"),
+            ValueError,
+            "'2x' cannot be the name",
+        ),
+        (
+            lambda: operation(lambda x: x, one, name="if"),
+            ValueError,
+            "'if' cannot be the name",
+        ),
         (lambda: operation(lambda x: x, one, name="exp"), ValueError, "has an operation 'exp'"),
         (lambda: operation(3, one), TypeError, "a function of numbers, and this is an int"),
         (lambda: operation(lambda x: x, 1.0), TypeError, "as its derivative, and this is a float"),
@@ -411,7 +419,7 @@ def one(_y, _x):
         (
             lambda: operation(lambda x: x, one, name="f", llvm="fadd {T} {0}, {1}"),
             ValueError,
-            r"the operation 'f' has \{1\} in its LLVM template, which is no operand",
+            r"the operation 'f' has \{1\} in its LLVM template, which is not an operand",
         ),
     ],
 )
