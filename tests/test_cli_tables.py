@@ -412,7 +412,7 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(call, press_ctrl_c, tmp_pa
         ",".join([*(f"{x:.3f}" for x in row), label]) for row, label in zip(X, classes, strict=True)
     ]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,g,h,y", *lines]) + "\n")
-    press_ctrl_c("deferred", 0.5)  # when steps are taken
+    press_ctrl_c("rest", 0.2)  # when steps are taken
     arguments = ["--target", "y", "--hidden", "256", "--epochs", "100000", "--rate", "0.0003"]
     done = call("train", "t.csv", *arguments, "--l2", "1", "-o", "model")
     assert done.returncode == 130

@@ -78,7 +78,7 @@ class OnTape(Protocol):
 class StandsForNumber(Protocol):
     """A traced number or condition, but not a Value."""
 
-    _kind: type
+    _class: type
     """The class of the number that it stands for."""
 
 
@@ -153,7 +153,7 @@ def is_on_tape(x: Any) -> TypeGuard[OnTape]:
 
 def stands_for_number(x: Any) -> TypeGuard[StandsForNumber]:
     """Return whether `x` stands for a plain number or a bool."""
-    return hasattr(x, "_kind")
+    return hasattr(x, "_class")
 
 
 def stands_for_array(x: Any) -> TypeGuard[StandsForArray]:

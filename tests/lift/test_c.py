@@ -175,7 +175,7 @@ def outcome(native: NativeProgram, program: Scheduled) -> Outcome:
     instance = native.bind(program.samples, {})
     for group, numbers in program.numbers.items():
         instance.set(group, numbers)
-    instance.part(range(len(native.addresses))).run()
+    instance.plan(range(len(native.addresses))).run()
     return program.outcome(lambda view: instance.get(view.group, view.positions))
 
 

@@ -215,7 +215,7 @@ def test_it_draws_on_given_axes():
         ((lambda _: 3, X, Y), {"class_names": "abc"}, ValueError, "the predictor knows 4 classes"),
         ((lambda _: "a", X, Y), {}, ValueError, "not like the class"),
         ((3, X, Y), {}, TypeError, "a int does not classify points; pass a function"),
-        ((thirds, X, Y), {"features": (0, 2)}, ValueError, "numbers of two features, from 0 to 1"),
+        ((thirds, X, Y), {"features": (0, 2)}, ValueError, "indices of two features, from 0 to 1"),
         ((thirds, X, Y), {"features": (1, 1)}, ValueError, "one and the same"),
         ((thirds, X, Y), {"class_names": ["a"]}, ValueError, "1 class names for 3 classes"),
         ((thirds, X, Y), {"feature_names": ["a"]}, ValueError, "1 feature names for 2 features"),

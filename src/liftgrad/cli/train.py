@@ -92,7 +92,7 @@ Scaling = tuple[float, float]
     type=click.IntRange(1),
     default=300,
     metavar="N",
-    help="Most passes over the rows.",
+    help="Maximum number of passes over the rows.",
 )
 @click.option("--rate", type=Finite(0), default=0.005, metavar="X", help="Learning rate of Adam.")
 @click.option(

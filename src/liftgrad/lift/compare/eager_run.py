@@ -12,9 +12,8 @@ import numpy as np
 
 from liftgrad.copying import copy_value
 from liftgrad.engine import Value
-from liftgrad.lift.call.flatten import substitute
+from liftgrad.lift.call.flatten import flatten_result, substitute
 from liftgrad.lift.call.leaves import LeafGroup, LeafKind
-from liftgrad.lift.call.results import flatten_result
 from liftgrad.lift.capture.tracing import tracing
 
 Run = Callable[[dict[str, Any], dict[Any, Any]], Any]
@@ -29,6 +28,11 @@ class Outcome:
     """Its numbers and other results, as a flat list."""
     gradients: dict[int, list[float]] | None = None
     """The gradient of the one result by the parameters of each leaf group, if it was taken."""
+
+    @property
+    def gradient(self) -> list[float]:
+        """The gradient by all parameters."""
+        return [x for of_group in (self.gradients or {}).values() for x in of_group]
 
 
 def run_eagerly(

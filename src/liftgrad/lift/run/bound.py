@@ -47,10 +47,10 @@ class Bound:
         """Whether a batch runs a portion at a time."""
         return self._cut is not None
 
-    def part(self, nests: Sequence[int], *, brief: bool = False) -> Runnable:
+    def plan(self, nests: Sequence[int], *, brief: bool = False) -> Runnable:
         """Return what runs some of the nests, which may be known to be brief."""
         if self._cut is None:
-            return self.instance.part(nests, brief=brief)
+            return self.instance.plan(nests, brief=brief)
         _, local, portion = self._cut
-        plan = stages(self.native.program, list(nests))
-        return Portions(self.native, plan, self.instance, portion, local)
+        cut = stages(self.native.program, list(nests))
+        return Portions(self.native, cut, self.instance, portion, local)

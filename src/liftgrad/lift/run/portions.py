@@ -58,7 +58,7 @@ class Portions:
             )
             for stage in plan
         ]
-        self.plain = [shared.part(stage.plain) for stage in plan]
+        self.plain = [shared.plan(stage.plain) for stage in plan]
 
     def run(self) -> None:
         """Run all stages."""

@@ -105,18 +105,18 @@ class ValueAttributes(TracedScalar):
 class NumberAttributes(TracedScalar):
     """What a stand-in for a number has in common with it, besides arithmetic."""
 
-    __slots__ = ("_kind",)
+    __slots__ = ("_class",)
 
     def __init__(self, tape: Tape, index: int, cls: type) -> None:
         self._tape = tape
         self._index = index
-        self._kind = cls
+        self._class = cls
         """The class of the number that it stands for."""
 
     @property
     def __class__(self) -> Any:
         """The class of what it stands for, which `isinstance` asks for."""
-        return self._tape.classes.get(self._kind, self._kind)
+        return self._tape.classes.get(self._class, self._class)
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
@@ -129,7 +129,7 @@ class NumberAttributes(TracedScalar):
 
     def _known(self, name: str) -> Any:
         """Return an attribute, if it is known without the number."""
-        cls = self._kind
+        cls = self._class
         if not hasattr(cls, name) or name in ASKED_BY_NUMPY:
             advice = f"; write functional.{name}(x)" if name in OPERATIONS else ""
             raise AttributeError(f"'{cls.__name__}' object has no attribute {name!r}{advice}")
@@ -204,8 +204,8 @@ _ATTRIBUTES = {name for c in Value.__mro__ for name in vars(c)}
 _KNOWN: dict[str, Any] = {
     "real": lambda x: x,
     "conjugate": lambda x: lambda: x,
-    "item": lambda x: lambda: type(x)(x._tape, x._index, type(x._kind(0).item())),
-    "dtype": lambda x: np.dtype(x._kind),
+    "item": lambda x: lambda: type(x)(x._tape, x._index, type(x._class(0).item())),
+    "dtype": lambda x: np.dtype(x._class),
     "shape": lambda _: (),
     "ndim": lambda _: 0,
     "size": lambda _: 1,

@@ -6,6 +6,7 @@ import numpy as np
 
 from liftgrad import ops
 from liftgrad.lift.stand_ins.attributes import NumberAttributes, have_attributes_of_numbers
+from liftgrad.lift.stand_ins.number_classes import stands_for
 from liftgrad.lift.stand_ins.refusals import (
     AS_INTEGER,
     AS_PICKLE,
@@ -23,18 +24,17 @@ from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
-from liftgrad.protocols import stands_for_number
 from liftgrad.variable import Variable
 
 
 class TracedIndex(Operators):
     """An integer that is known at run time: for `take`, and as a number in arithmetic."""
 
-    __slots__ = ("_index", "_kind", "_leaf", "_tape")
+    __slots__ = ("_class", "_index", "_leaf", "_tape")
 
     def __init__(self, tape: Tape, group: int, position: int, cls: type = np.int64) -> None:
         self._tape = tape
-        self._kind = cls
+        self._class = cls
         """The class of the integer that it stands for."""
         self._leaf = (group, position)
         self._index = tape.record((LEAF, group, position))
@@ -42,7 +42,7 @@ class TracedIndex(Operators):
     @property
     def __class__(self) -> Any:
         """The class of what it stands for, which `isinstance` asks for."""
-        return self._kind
+        return self._class
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
@@ -50,7 +50,7 @@ class TracedIndex(Operators):
 
     def _number(self) -> TracedNumber:
         node = self._tape.record((ops.from_index, self._index))
-        return TracedNumber(self._tape, node, self._kind)
+        return TracedNumber(self._tape, node, self._class)
 
     def _node_on(self, tape: Tape) -> int:
         return self._number()._node_on(tape)
@@ -86,7 +86,7 @@ class TracedIndex(Operators):
         node = tape.record((TAKE, self._index, elements))
         if any(type(x) is TracedValue for x in rows):
             return TracedValue(tape, node)
-        return TracedNumber(tape, node, _kind_of_rows(rows))
+        return TracedNumber(tape, node, _class_of_rows(rows))
 
     def _take_pullback(self, g: Any, _y: Any, *rows: Any) -> tuple[Any, ...]:
         return tuple([ops.where(self == i, g, 0.0) for i in range(len(rows))])
@@ -141,8 +141,8 @@ class TracedIndex(Operators):
         refuse_branch()
 
 
-def _kind_of_rows(rows: list[Any]) -> type:
-    classes = {x._kind if stands_for_number(x) else type(x) for x in rows}
+def _class_of_rows(rows: list[Any]) -> type:
+    classes = set(map(stands_for, rows))
     return classes.pop() if len(classes) == 1 else float
 
 

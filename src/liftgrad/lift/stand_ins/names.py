@@ -27,8 +27,8 @@ def traced_builtins(tape: Tape) -> dict[Any, Any]:
     """Return what takes the place of the class Value and of some builtins, for one tape."""
     # Classes are reference cycles, which wait for the collector; the tape must not wait with them.
     reference = weakref.ref(tape)
-    value_class = _class(Value, lambda *args, **kwargs: _new_value(reference(), *args, **kwargs))
-    float_class = _class(float, _as_float)
+    value_class = _stand_in(Value, lambda *args, **kwargs: _new_value(reference(), *args, **kwargs))
+    float_class = _stand_in(float, _as_float)
     classes = {Value: value_class, float: float_class}
     tape.classes = classes  # so that `x.__class__` is one of them, too
 
@@ -41,11 +41,11 @@ def traced_builtins(tape: Tape) -> dict[Any, Any]:
     builtins: tuple[Any, ...] = (float, type, max, min)
     return {
         Value: value_class,
-        **dict(zip(builtins, (float_class, _class(type, type_of), _max, _min), strict=True)),
+        **dict(zip(builtins, (float_class, _stand_in(type, type_of), _max, _min), strict=True)),
     }
 
 
-def _class(original: type, call: Callable[..., Any]) -> type:
+def _stand_in(original: type, call: Callable[..., Any]) -> type:
     """Return a class that equals another one, and has its instances and attributes."""
 
     class Kind(type):

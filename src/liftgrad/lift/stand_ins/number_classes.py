@@ -22,7 +22,7 @@ OPERATORS = frozenset(
 
 def stands_for(x: Any) -> type:
     """Return the class of a number, or of the number that a stand-in stands for."""
-    return x._kind if stands_for_number(x) else type(x)
+    return x._class if stands_for_number(x) else type(x)
 
 
 def is_numpy(cls: type) -> bool:

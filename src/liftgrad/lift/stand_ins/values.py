@@ -87,7 +87,7 @@ class Arithmetic(TracedScalar):
                 classes.append(float)
                 nodes.append(tape.constant(x))
             elif type(x) is TracedNumber and x._tape is tape:
-                classes.append(x._kind)
+                classes.append(x._class)
                 nodes.append(x._index)
             else:
                 return None
@@ -210,7 +210,7 @@ class TracedNumber(NumberAttributes, Arithmetic):
     def _compare_with(self, operation: Operation, other: Any) -> Any:
         if type(other) is TracedValue or is_plain_number(other):
             return self._compare(operation, self, other)
-        if is_numpy(self._kind) and np.ndim(other):
+        if is_numpy(self._class) and np.ndim(other):
             raise refused(
                 "an element of an array is compared with a list or an array, which NumPy does "
                 "element by element; compare numbers."
@@ -246,19 +246,19 @@ class Condition(Logic):
     def __eq__(self, other: object) -> Any:
         if isinstance(other, Condition | bool | np.bool_):
             return (self ^ other)._negated()
-        return TracedNumber(self._tape, self._number()._index, self._kind) == other
+        return TracedNumber(self._tape, self._number()._index, self._class) == other
 
     def __ne__(self, other: object) -> Any:
         if isinstance(other, Condition | bool | np.bool_):
             return self ^ other
-        return TracedNumber(self._tape, self._number()._index, self._kind) != other
+        return TracedNumber(self._tape, self._number()._index, self._class) != other
 
     __hash__ = Logic.__hash__
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of a bool, if it is known without the bool."""
         index = self._number()._index if name in ("real", "conjugate", "item") else self._index
-        cls = int if name in ("real", "conjugate") and self._kind is bool else self._kind
+        cls = int if name in ("real", "conjugate") and self._class is bool else self._class
         return TracedNumber(self._tape, index, cls)._known(name)
 
 
@@ -290,7 +290,7 @@ def _arithmetic(name: str) -> Any:
     def method(self: Condition, *others: Any) -> Any:
         if len(others) > 1:
             raise refused(AS_INTEGER)
-        classes = [self._kind, *map(stands_for, others)]
+        classes = [self._class, *map(stands_for, others)]
         if np.bool_ in classes and all(issubclass(cls, bool | np.bool_) for cls in classes):
             raise refused(
                 "arithmetic of conditions on elements of arrays, which is logical in NumPy; write "

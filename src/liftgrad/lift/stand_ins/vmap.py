@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from liftgrad.lift.call.results import flatten_result
+from liftgrad.lift.call.flatten import flatten_result
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.refusals import (
     ARITHMETIC,
