@@ -140,7 +140,7 @@ def test_the_tests_of_the_table_test_it(copied):
         (
             "lambda a: a / (1.0 + abs(a)),",
             "lambda a: math.tanh(a),",
-            "the operation 'softsign' cannot be compiled: float(), int() and the functions of math",
+            "the operation 'softsign' cannot be compiled: there is float(), int() or a function",
         ),
     ],
 )

@@ -150,9 +150,17 @@ class Symbolic(Operators):
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "a branch (if, and, or, not, max, min) on a number that is not known while a program "
-            "is compiled; write where(condition, a, b), maximum(a, b) or minimum(a, b)."
+            "there is a branch (if, and, or, not, max, min) on a number that is not known while a "
+            "program is compiled; write where(condition, a, b), maximum(a, b) or minimum(a, b)."
         )
+
+    def __float__(self) -> Any:
+        raise TypeError(
+            "there is float(), int() or a function of math of a number that is not known while a "
+            "program is compiled; write exp(x) of liftgrad.functional for math.exp(x), say."
+        )
+
+    __int__ = __float__
 
 
 _OPERATORS_OF_NUMPY = {
