@@ -2,13 +2,17 @@
 
     python benchmarks/eager.py [--runs 5] [--steps 5]
 
+`--runs 1 --steps 1` only shows that it works.
+
 Each run is an interpreter process of its own, the systems taking turns, so that neither warms
 the other's memory and a drift of the machine meets both. A run trains a few steps of
 MLP(2, [16, 16, 1]) on 100 points with the loss written as in the demo, and reports its fastest
-step; the table shows the median run and the spread. All systems must agree on the loss.
+step; the table shows the median run and the spread. All systems must agree on the loss. Without
+micrograd (`pip install micrograd`) its row is left out.
 """
 
 import argparse
+import functools
 import gc
 import importlib
 import importlib.metadata
@@ -42,11 +46,12 @@ def main() -> None:
         print(json.dumps(measure(options.worker, options.collector, options.steps)))
         return
 
+    systems = [name for name, package in SYSTEMS.items() if installed(package)]
     times: dict[tuple[str, str], list[float]] = {}
     losses = set()
     for _ in range(options.runs):
         for collector in ("on", "off"):
-            for system in SYSTEMS:
+            for system in systems:
                 seconds, loss = run(system, collector, options.steps)
                 times.setdefault((system, collector), []).append(seconds)
                 losses.add(round(loss, 9))
@@ -127,22 +132,45 @@ def table(times: dict[tuple[str, str], list[float]], runs: int) -> str:
         "| step of the moons demo | collector on | × | collector off | × |",
         "|---|---|---|---|---|",
     ]
-    for system in SYSTEMS:
+    for system in dict.fromkeys(system for system, _ in times):
         cells = [system]
         for collector in ("on", "off"):
             milliseconds = [1e3 * t for t in times[system, collector]]
             median = statistics.median(milliseconds)
             spread = f"{min(milliseconds):.1f}-{max(milliseconds):.1f}"
-            base = 1e3 * statistics.median(times["micrograd", collector])
-            cells += [f"{median:.1f} ms ({spread})", f"{base / median:.1f}"]
+            cells += [
+                f"{median:.1f} ms ({spread})",
+                ratio(times.get(("micrograd", collector)), median),
+            ]
         lines.append(f"| {' | '.join(cells)} |")
-    packages = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("micrograd", "liftgrad"))
     measured = (
-        f"Median of {runs} processes each (lowest-highest); {packages}; "
+        f"Median of {runs} processes each (lowest-highest); {packages()}; "
         f"Python {platform.python_version()}; {processor()}, {os.cpu_count()} cores, "
         f"{platform.system()}."
     )
     return "\n".join([*lines, "", measured])
+
+
+@functools.cache
+def installed(package: str) -> bool:
+    """Return whether a package can be measured, and say on standard error if it cannot."""
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        print(f"{package} is not installed and left out", file=sys.stderr)
+        return False
+    return True
+
+
+def ratio(peer: list[float] | None, median: float) -> str:
+    """Return how many times less than the peer's median this is, in milliseconds."""
+    return "" if peer is None else f"{1e3 * statistics.median(peer) / median:.1f}"
+
+
+def packages() -> str:
+    """Return the versions of what is compared."""
+    names = [name for name in ("micrograd", "liftgrad") if installed(name)]
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 def processor() -> str:

@@ -1,6 +1,6 @@
 """Time every loop nest of a lifted training step by itself.
 
-    python benchmarks/kernels.py {moons,digits,wide,cloud,gpt} [--ir NEST]
+    python benchmarks/kernels.py {moons,digits,wide,cloud,gpt} [--ir NEST] [--seconds 0.05]
 
 A line per nest: its time, its share of the step, GFLOP/s, then the nest as `ir/text.py` prints it.
 A step that runs in portions is timed on one portion of its samples.
@@ -8,16 +8,19 @@ A step that runs in portions is timed on one portion of its samples.
 
 import argparse
 import random
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 import numpy as np
 
 from liftgrad import Trainer, functional, gpt, lift, nn, optim, vmap
-from liftgrad.lift.ir.nests import Apply, Expression, Load, Nest, Number, Program, Reduce
+from liftgrad.lift.ir.nests import Apply, Expression, Load, Nest, Number, Reduce
 from liftgrad.lift.ir.text import text_of_nest
-from liftgrad.lift.kernels.llvm import kernel
+from liftgrad.lift.kernels.llvm.writer import kernel
+from liftgrad.lift.native.memory import Instance, NativeProgram
+from liftgrad.lift.run.portions import Portions
 
 
 def main() -> None:
@@ -31,22 +34,28 @@ def main() -> None:
     trainer, arguments = TASKS[options.task]()
     trainer.run(1, *arguments)
     training = trainer._state.training
+    assert training is not None
     step = training.programs[max(training.programs)]
+    if step.native is None:
+        sys.exit("There is no LLVM here, and so no kernel; see the warning above.")
     native = step.native.instance.native
     if options.ir is not None:
         program = native.program
         nest = program.nests[options.ir]
         print(kernel(nest, program.buffers, native.code.target, native.dtype).text)
         return
-    portions = step.native.portions
-    samples = step.samples if portions is None else portions.portion
-    print(f"{options.task}: {samples} samples", "" if portions is None else f"of {step.samples}")
+    portions, samples = step.native.portions, step.data.samples
+    if isinstance(portions, Portions):
+        print(f"{options.task}: {portions.portion} samples of {samples}")
+        samples = portions.portion
+    else:
+        print(f"{options.task}: {samples} samples")
     report(native, samples, step.native.instance, options.seconds)
 
 
-def report(native: Any, samples: int, original: Any, seconds: float) -> None:
+def report(native: NativeProgram, samples: int, original: Instance, seconds: float) -> None:
     """Time the nests of a program, on memory of its own filled with a trained step's numbers."""
-    program: Program = native.program
+    program = native.program
     instance = native.bind(samples, {})
     for target, source in zip(instance.buffers, original.buffers, strict=True):
         if source.shape == target.shape:
@@ -69,19 +78,19 @@ def report(native: Any, samples: int, original: Any, seconds: float) -> None:
     )
 
 
-def per_run(instance: Any, nests: Any, seconds: float) -> float:
+def per_run(instance: Instance, nests: Sequence[int], seconds: float) -> float:
     """Return the fastest time of some nests, called as often as fits."""
     # Repeated, so that the call from Python does not count; the numbers are put back afterwards.
     kept = [array.copy() for array in instance.buffers]
-    part = instance.part(nests)
+    plan = instance.plan(nests)
     start = time.perf_counter()
-    instance.run(part)
+    plan.run()
     repeats = max(1, int(1e-3 / max(time.perf_counter() - start, 1e-7)))
-    part = instance.part(list(nests) * repeats)
+    plan = instance.plan(list(nests) * repeats)
     best, end = np.inf, time.perf_counter() + seconds
     while time.perf_counter() < end or best == np.inf:
         start = time.perf_counter()
-        instance.run(part)
+        plan.run()
         best = min(best, (time.perf_counter() - start) / repeats)
     for target, source in zip(instance.buffers, kept, strict=True):
         target[...] = source

@@ -12,11 +12,11 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from liftgrad import Trainer, Value, functional, lift, nn, optim, vmap
+from liftgrad import Trainer, functional, lift, nn, optim, vmap
 
 COLUMNS, BATCH, PIECE = 64, 256, 1 << 16
 
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 @lift(dtype="float32")
-def loss(model: nn.MLP, X: np.ndarray, y: np.ndarray) -> Value:
+def loss(model: nn.MLP, X: Any, y: Any) -> Any:
     """Return the mean squared error."""
     return functional.mean(vmap(lambda x, t: (model(x) - t) ** 2)(X, y))
 

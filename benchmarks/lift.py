@@ -1,6 +1,7 @@
 """The speed of lifted programs against JAX, PyTorch, scikit-learn and NumPy.
 
     python benchmarks/lift.py [--task moons-scan ...] [--rounds 5] [--json PATH] [--clock processor]
+        [--quick]
 
 Each system runs a task in a process of its own, the systems taking turns over several rounds, so
 that a drift of the machine meets all of them, on one thread unless the task says otherwise. Where
@@ -8,8 +9,9 @@ a program times itself it reports the fastest of many repeats; the table shows t
 rounds and the spread. All systems of a task start from the same numbers and must agree about the
 result. `pip install liftgrad torch jax scikit-learn` installs all of them; a system that is not
 installed is left out. On a machine that others use, `--clock processor` counts the time that the
-processor worked for a program, not the time that passed. The programs are in `benchmarks/programs`,
-short, and run by themselves.
+processor worked for a program, not the time that passed. `--quick` runs the smaller tasks for a
+moment, without a round to warm up: it shows that they run, not how fast. The programs are in
+`benchmarks/programs`, short, and run by themselves.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,6 +40,8 @@ PACKAGES = {
 }
 FLOPS = 3392
 """Operations of a moons point's matrix products: 2 × (576 forward, 544 and 576 backward)."""
+
+NO_FIGURES = "A quick run: it shows that everything works, and its figures say nothing."
 
 
 @dataclass(frozen=True)
@@ -180,19 +184,31 @@ class Result:
         return statistics.median(self.measured)
 
 
-def main(tasks: dict[str, Task], description: str) -> dict[str, list[Result]]:
-    """Run the tasks, print the table, and return the results."""
+def main(tasks: dict[str, Task], description: str, quick: Sequence[str]) -> dict[str, list[Result]]:
+    """Run the tasks, print the table, and return the results.
+
+    Args:
+        tasks: by name.
+        description: of the benchmark.
+        quick: the tasks that `--quick` runs.
+
+    """
     parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
-    parser.add_argument("--task", nargs="+", choices=tasks, default=list(tasks))
+    parser.add_argument("--task", nargs="+", choices=tasks)
     parser.add_argument("--rounds", type=int, default=5, help="processes for each system")
+    parser.add_argument("--quick", action="store_true", help="only show that small tasks run")
     parser.add_argument("--clock", choices=["wall", "processor"], default="wall")
     parser.add_argument("--json", type=Path, help="write all measurements to this file")
     options = parser.parse_args()
     os.environ["LIFT_CLOCK"] = options.clock
-    results = {name: run(name, tasks[name], options.rounds) for name in options.task}
+    if options.quick:
+        os.environ["LIFT_QUICK"] = "1"
+    chosen = options.task or (quick if options.quick else list(tasks))
+    rounds = range(1, 2) if options.quick else range(options.rounds + 1)
+    results = {name: run(name, tasks[name], rounds) for name in chosen}
     print(table(results, tasks))
     print()
-    print(machine(options.rounds))
+    print(NO_FIGURES if options.quick else machine(options.rounds))
     if options.json:
         rows = [asdict(r) for rows in results.values() for r in rows]
         text = json.dumps({"machine": machine(options.rounds), "results": rows}, indent=1)
@@ -207,14 +223,14 @@ def main(tasks: dict[str, Task], description: str) -> dict[str, list[Result]]:
     return results
 
 
-def run(name: str, task: Task, rounds: int) -> list[Result]:
-    """Run a task's systems in turn; the first turn of each does not count."""
+def run(name: str, task: Task, rounds: range) -> list[Result]:
+    """Run a task's systems in turn; round 0 does not count."""
     present = [s for s in task.systems if installed(s.package)]
     results = [Result(name, s.label) for s in present]
     with tempfile.TemporaryDirectory() as cache:
-        for turn in range(rounds + 1):
+        for turn in rounds:
             for system, result in zip(present, results, strict=True):
-                print(f"{name}: {system.label}, round {turn} of {rounds}", file=sys.stderr)
+                print(f"{name}: {system.label}, round {turn} of {rounds[-1]}", file=sys.stderr)
                 measured, check = once(system, task, cache, turn)
                 if turn:
                     result.measured.append(measured)
@@ -306,7 +322,7 @@ def table(results: dict[str, list[Result]], tasks: dict[str, Task]) -> str:
         peer = next((row for row in rows if row.system == task.peer), None)
         for row in rows:
             low, high = (quantity(f(row.measured), task.unit) for f in (min, max))
-            ratio = "" if peer is None else f"{peer.median / row.median:.2f}"
+            ratio = "" if peer is None or not row.median else f"{peer.median / row.median:.2f}"
             if name == "cloud" and peak:
                 threads = next(s.threads or 1 for s in task.systems if s.label == row.system)
                 ratio += f", {FLOPS * 1e6 / row.median / (threads * peak):.0%} of the peak"
@@ -358,4 +374,4 @@ def vector_bits() -> int:
 
 
 if __name__ == "__main__":
-    main(TASKS, __doc__)
+    main(TASKS, __doc__, quick=[name for name in TASKS if name != "tracing"])

@@ -1,11 +1,12 @@
 """Undecorated programs in recording mode, against the originals.
 
-    python benchmarks/recording.py [--names FILE] [--runs 5]
+    python benchmarks/recording.py [--names FILE] [--runs 5] [--steps 8]
 
 Two programs: a step of micrograd's moons demo (see eager.py), and one of a character transformer
-in the manner of microgpt (programs/microgpt_scalar.py), which needs a file of names, one a line.
+in the manner of microgpt (microgpt_scalar.py), which needs a file of names, one a line.
 Each run is an interpreter process of its own, the systems taking turns. A run reports its median
-step; the table shows the median run and the spread. All systems must agree on the losses.
+step; the table shows the median run and the spread. All systems must agree on the losses. Without
+micrograd its row is left out. `--runs 1 --steps 2` only shows that it works.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import eager
-from programs import microgpt_scalar
+import microgpt_scalar
 
 SYSTEMS = {
     "moons": (
@@ -38,7 +39,6 @@ SYSTEMS = {
     ),
     "microgpt": ("its own Value", "liftgrad, eager", "liftgrad, recording"),
 }
-STEPS = {"moons": 8, "microgpt": 12}
 
 
 def main() -> None:
@@ -46,20 +46,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=5, help="processes for each system")
     parser.add_argument("--names", type=Path, help="a file of names for microgpt, one a line")
+    parser.add_argument("--steps", type=int, default=8, help="training steps in each process")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        print(json.dumps(measure(*options.worker, options.names)))
+        program, system, collector = options.worker
+        print(json.dumps(measure(program, system, collector, options.names, options.steps)))
         return
 
     programs = ["moons", "microgpt"] if options.names else ["moons"]
+    has_micrograd = eager.installed("micrograd")
     times: dict[tuple[str, str, str], list[float]] = {}
     losses: dict[str, list[float]] = {}
     for _ in range(options.runs):
         for program in programs:
             for collector in ("on", "off"):
                 for system in SYSTEMS[program]:
-                    seconds, loss = run(program, system, collector, options.names)
+                    if system == "micrograd" and not has_micrograd:
+                        continue
+                    arguments = (program, system, collector, options.names, options.steps)
+                    seconds, loss = run(*arguments)
                     times.setdefault((program, system, collector), []).append(seconds)
                     losses.setdefault(program, []).append(loss)
     for program, found in losses.items():
@@ -68,9 +74,12 @@ def main() -> None:
     print(table(programs, times, options.runs))
 
 
-def run(program: str, system: str, collector: str, names: Path | None) -> tuple[float, float]:
+def run(
+    program: str, system: str, collector: str, names: Path | None, steps: int
+) -> tuple[float, float]:
     """Measure one system in a process of its own."""
     command = [sys.executable, __file__, "--worker", program, system, collector]
+    command += ["--steps", str(steps)]
     if names:
         command += ["--names", str(names)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -78,7 +87,9 @@ def run(program: str, system: str, collector: str, names: Path | None) -> tuple[
     return seconds, loss
 
 
-def measure(program: str, system: str, collector: str, names: Path | None) -> tuple[float, float]:
+def measure(
+    program: str, system: str, collector: str, names: Path | None, steps: int
+) -> tuple[float, float]:
     """Return the seconds of the median step and the loss of the last."""
     if collector == "off":
         gc.disable()
@@ -87,12 +98,12 @@ def measure(program: str, system: str, collector: str, names: Path | None) -> tu
         mode = importlib.import_module("liftgrad").recording
     with mode():
         if program == "moons":
-            return moons(system.partition(",")[0], operators="operators" in system)
+            return moons(system.partition(",")[0], steps, operators="operators" in system)
         assert names is not None
-        return microgpt(system, names)
+        return microgpt(system, names, steps + 4)
 
 
-def moons(package: str, *, operators: bool) -> tuple[float, float]:
+def moons(package: str, steps: int, *, operators: bool) -> tuple[float, float]:
     """Train micrograd's demo."""
     value = importlib.import_module(f"{package}.engine").Value
     nn = importlib.import_module(f"{package}.nn")
@@ -102,14 +113,14 @@ def moons(package: str, *, operators: bool) -> tuple[float, float]:
         nn.Neuron.__call__ = eager.micrograd_neuron
     points, labels = eager.moons(100)
     times, loss = [], 0.0
-    for k in range(STEPS["moons"]):
+    for k in range(steps):
         start = time.perf_counter()
         loss = eager.step(value, model, points, labels, 1.0 - 0.9 * k / 100)
         times.append(time.perf_counter() - start)
     return statistics.median(times), loss
 
 
-def microgpt(system: str, names: Path) -> tuple[float, float]:
+def microgpt(system: str, names: Path, steps: int) -> tuple[float, float]:
     """Train on the same first names, whose lengths differ: 3 to 9 letters."""
     texts = [x for x in names.read_text(encoding="utf-8").splitlines() if x]
     kind: Any = microgpt_scalar.Value
@@ -121,7 +132,7 @@ def microgpt(system: str, names: Path) -> tuple[float, float]:
         ends.append(time.perf_counter())
         losses.append(loss)
 
-    microgpt_scalar.train(kind, texts, STEPS["microgpt"], after)
+    microgpt_scalar.train(kind, texts, steps, after)
     # The first step also draws the parameters, and loads the machine.
     times = [b - a for a, b in itertools.pairwise(ends)][1:]
     return statistics.median(times), losses[-1]
@@ -135,20 +146,19 @@ def table(programs: list[str], times: dict[tuple[str, str, str], list[float]], r
     ]
     for program in programs:
         first = SYSTEMS[program][0]
-        for system in SYSTEMS[program]:
+        for system in dict.fromkeys(system for of, system, _ in times if of == program):
             cells = [program, system]
             for collector in ("on", "off"):
                 milliseconds = [1e3 * t for t in times[program, system, collector]]
                 median = statistics.median(milliseconds)
                 spread = f"{min(milliseconds):.1f}-{max(milliseconds):.1f}"
-                base = 1e3 * statistics.median(times[program, first, collector])
-                cells += [f"{median:.1f} ms ({spread})", f"{base / median:.1f}"]
+                peer = times.get((program, first, collector))
+                cells += [f"{median:.1f} ms ({spread})", eager.ratio(peer, median)]
             lines.append(f"| {' | '.join(cells)} |")
-    packages = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in ("micrograd", "liftgrad"))
     measured = (
-        f"Median of {runs} processes each (lowest-highest), of each its median step; {packages}; "
-        f"Python {platform.python_version()}; {eager.processor()}, {os.cpu_count()} cores, "
-        f"{platform.system()}."
+        f"Median of {runs} processes each (lowest-highest), of each its median step; "
+        f"{eager.packages()}; Python {platform.python_version()}; {eager.processor()}, "
+        f"{os.cpu_count()} cores, {platform.system()}."
     )
     return "\n".join([*lines, "", measured])
 

@@ -1,6 +1,6 @@
 """How steps and tracing grow with the program, against JAX, PyTorch and micrograd, as a picture.
 
-    python benchmarks/scaling.py [--task parameters-25 ...] [--rounds 1] [--json PATH]
+    python benchmarks/scaling.py [--task parameters-25 ...] [--rounds 1] [--json PATH] [--quick]
 
 How it is measured is said in `benchmarks/lift.py`. With all tasks it draws their curves into
 `docs/images/scaling.png`, for which it needs matplotlib.
@@ -97,6 +97,7 @@ def draw(results: dict[str, list[Result]]) -> None:
 
 
 if __name__ == "__main__":
-    found = main(TASKS, __doc__)
+    smallest = {name.partition("-")[0]: name for name in reversed(TASKS)}
+    found = main(TASKS, __doc__, quick=list(smallest.values()))
     if found.keys() == TASKS.keys():
         draw(found)

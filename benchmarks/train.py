@@ -1,6 +1,6 @@
 """Time to a stated accuracy, against scikit-learn's MLPClassifier and PyTorch, in float32.
 
-    python benchmarks/train.py [--task digits ...] [--rounds 5] [--json PATH]
+    python benchmarks/train.py [--task digits ...] [--rounds 5] [--json PATH] [--quick]
 
 The same network, batches, optimiser and split for all, and first weights from one distribution:
 scikit-learn's, which cannot be chosen there (Glorot's uniform one, for biases, too). Each system
@@ -29,4 +29,4 @@ TASKS = {
 }
 
 if __name__ == "__main__":
-    main(TASKS, __doc__)
+    main(TASKS, __doc__, quick=["digits"])

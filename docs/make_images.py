@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from sklearn.datasets import load_digits
 
 from liftgrad import Trainer, functional, lift, losses, nn, optim, plot, vmap
@@ -68,8 +69,7 @@ def draw_digits() -> None:
     trainer = Trainer(loss, optimizer, batch_size=64)
     history = trainer.run(800, model, X[~test], y[~test])
 
-    figure = Figure((10.0, 7.6), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
+    figure = Figure((10.0, 7.6), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
     axes = figure.subplots(2, 2)
     plot.decision_regions(model, X[test], y[test], ax=axes[0, 0])
     predicted = np.argmax(scores(model, X[test]), axis=0)

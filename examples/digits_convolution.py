@@ -25,7 +25,7 @@ class Model(nn.Module):
         places = (SIZE - WINDOW) // STRIDE + 1
         self.mlp = nn.MLP(maps * places**2, [32, 10], activation="tanh", init="xavier")
 
-    def __call__(self, picture: Any) -> list[Any]:
+    def __call__(self, picture: Any) -> Any:
         """Return the scores of a picture's classes."""
         places = range(0, SIZE - WINDOW + 1, STRIDE)
         cuts = [

@@ -25,7 +25,7 @@ class Model(nn.Module):
         sizes = [hidden, len(LETTERS)]
         self.mlp = nn.MLP(CONTEXT * EMBEDDING, sizes, activation="tanh", init="xavier")
 
-    def __call__(self, context: Any) -> list[Any]:
+    def __call__(self, context: Any) -> Any:
         """Return the scores of the letters that may follow three letters."""
         rows = [functional.take(self.table, context[i]) for i in range(CONTEXT)]
         return self.mlp([x for row in rows for x in row])

@@ -11,6 +11,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def main() -> None:
             check_writable(options.graph)
         except OSError as error:
             parser.error(str(error))
-    ways = {
+    ways: dict[str, tuple[Callable[..., Any], Callable[[], AbstractContextManager[object]]]] = {
         "eager": (loss, contextlib.nullcontext),
         "recorded": (loss, liftgrad.recording),
         "lifted": (liftgrad.lift(loss), contextlib.nullcontext),

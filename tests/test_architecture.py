@@ -111,6 +111,16 @@ def test_a_planted_violation_is_caught(copied, module, statement):
 
 
 @pytest.mark.process
+def test_an_emitter_that_knows_its_writer_is_caught(copied):
+    """What decides how a nest runs imports nothing of what writes LLVM IR or C."""
+    with (copied / "lift/kernels/loops.py").open("a") as file:
+        file.write("\nfrom liftgrad.lift.kernels.llvm import writer\n")
+    result = lint_imports(copied.parent)
+    assert result.returncode == 1
+    assert "liftgrad.lift.kernels.loops -> liftgrad.lift.kernels.llvm.writer" in result.stdout
+
+
+@pytest.mark.process
 def test_a_module_without_a_layer_is_caught(copied):
     """Every new module belongs to a layer."""
     (copied / "stray.py").write_text('"""Belongs to no layer."""\n')

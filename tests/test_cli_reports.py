@@ -70,21 +70,21 @@ def test_one_class_in_two_spellings_is_asked_about(call, tmp_path):
     status, _, err = call(*train)
     assert status == 1
     assert err == (
-        "Error: the target 'y' of 't.csv' has the class '1', which is also written '1.0'; write it "
-        "in one way, or pass --categorical y if they are two.\n"
+        "Error: the target 'y' of 't.csv' has the class '1', which is also written '1.0'; spell it "
+        "one way, or pass --categorical y if they are two.\n"
     )
     status, out, _ = call(*train, "--categorical", "y")
     assert (status, json.loads(out)["classes"]) == (0, ["1", "1.0", "2"])
 
 
 def test_classes_that_differ_in_capitals_or_spaces_are_noted(call, tmp_path):
-    """They stay apart, and it is said that they do."""
+    """They are different classes, with a note that they might be one."""
     write_blobs(tmp_path / "t.csv", ["yes", "Yes", "no", "yes "])
     status, out, err = call("train", "t.csv", "--target", "y", "--l2", "1", "--json")
     assert (status, len(json.loads(out)["classes"])) == (0, 4)
     assert err == (
-        "Classes 'Yes' and 'yes' and 'yes ' differ in capitals or spaces only; if they are one, "
-        "write them in one way.\n"
+        "Classes 'Yes' and 'yes' and 'yes ' differ only in capitals or spaces; if they are one, "
+        "spell them alike.\n"
     )
 
 
@@ -118,14 +118,15 @@ def test_columns_are_what_they_are_said_to_be(call, tmp_path):
     status, out, err = call(*train, "--numeric", "padded", "--missing", "mean")
     assert "masonry is missing" in json.loads(out)["features"]
     assert (
-        "Column 'masonry': 'None' counts as no value; if it is one, pass --text masonry.\n" in err
+        "Column 'masonry': 'None' counts as missing; if it is a value, pass --text masonry.\n"
+        in err
     )
     status, _, err = call(*train, *kinds, "--text", "code")
     assert (status, err) == (
         2,
         (
-            "Error: Column 'code' is said to be of two kinds; choose one of --categorical, "
-            "--numeric and --text.\n"
+            "Error: Column 'code' has two kinds; choose one of --categorical, --numeric and "
+            "--text.\n"
         ),
     )
 
@@ -146,7 +147,7 @@ def test_the_delimiter_can_be_said(call, tmp_path, between, option):
     status, out, _ = call("predict", "model.safetensors", "t.csv", *options)
     assert (status, out.count("\n")) == (0, 61)
     status, _, err = call("train", "t.csv", "--target", "y", "--delimiter", "::")
-    assert (status, "'::' is not one character, such as ';', nor tab." in err) == (2, True)
+    assert (status, "'::' is neither one character, such as ';', nor 'tab'." in err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "gz"])
@@ -244,8 +245,8 @@ def test_weights_of_classes_are_for_classes(call, tmp_path):
     status, _, err = call("train", "t.csv", "--target", "b", "--class-weight", "balanced")
     assert status == 2
     assert err == (
-        "Error: --class-weight is for classes, and 'b' is a number to come close to; leave it "
-        "out, or pass --task classification.\n"
+        "Error: --class-weight is for classes, and 'b' is a quantity; leave it out, or pass "
+        "--task classification.\n"
     )
 
 
@@ -301,20 +302,20 @@ def test_a_rare_class_is_found(call, tmp_path):
 
 
 def test_a_network_that_always_says_one_thing_is_told_of(call, tmp_path):
-    """With what may help; nothing is, if that was done already, nor if there is nothing to tell."""
+    """With what may help, unless that has been done."""
     write_rare(tmp_path / "t.csv", 1000)
     train = ("train", "t.csv", "--target", "y", "--epochs", "30", "--l2", "1e4")
     _, out, err = call(*train)
-    assert "Accuracy on 200 rows kept apart: 98.5% (always the most frequent class: 98.5%" in out
+    assert "Accuracy on 200 held-out rows: 98.5% (always the most frequent class: 98.5%" in out
     assert err == (
-        "On the rows kept apart the network is no better than always saying 'no', which is right "
+        "On the held-out rows the network is no better than always predicting 'no', which is right "
         "for 98.5%; pass --class-weight balanced to give each class the same weight, or give it "
-        "columns that tell more, or more rows.\n"
+        "more informative columns, or more rows.\n"
     )
     _, out, err = call(*train, "--class-weight", "balanced", "--json")
     assert err == (
-        "On the rows kept apart the network is no better than chance; give it columns that tell "
-        "more, or more rows.\n"
+        "On the held-out rows the network is no better than chance; give it more informative "
+        "columns, or more rows.\n"
     )
     assert json.loads(out)["warning"] == err.strip()
     random = np.random.default_rng(0)
@@ -322,13 +323,13 @@ def test_a_network_that_always_says_one_thing_is_told_of(call, tmp_path):
     (tmp_path / "noise.csv").write_text("a,b\n" + rows)
     _, _, err = call("train", "noise.csv", "--target", "b", "--l2", "0", "--epochs", "200")
     assert err == (
-        "On the rows kept apart the network is no better than always saying the mean; give it "
-        "columns that tell more, or more rows.\n"
+        "On the held-out rows the network is no better than always predicting the mean; give it "
+        "more informative columns, or more rows.\n"
     )
 
 
-def test_classes_that_a_network_never_says_are_named():
-    """Though it is better than one answer for all; not those of which there is hardly a row."""
+def test_classes_that_a_network_never_predicts_are_named():
+    """Even if it is better than a constant; but not classes of very few rows."""
 
     def warning(*counts, balanced=False):
         y = np.repeat(np.arange(len(counts)), counts)
@@ -338,15 +339,15 @@ def test_classes_that_a_network_never_says_are_named():
         return warning_of(said, [*"abcdefgh"], "a", balanced=balanced)
 
     assert warning(50, 20, 4, 2) == (
-        "Of the rows kept apart the network calls none 'c' (which 4 are); pass --class-weight "
+        "The network calls none of the held-out rows 'c' (which 4 are); pass --class-weight "
         "balanced to give each class the same weight."
     )
     assert "'c' (which 4 are), 'd' (which 5 are), 'e' (which 6 are) and 2 more" in warning(
         *(90, 20, 4, 5, 6, 7, 8)
     )
     assert warning(8, 8, 8) == (
-        "Of the rows kept apart the network calls none 'c' (which 8 are); give it columns that "
-        "tell more, or more rows."
+        "The network calls none of the held-out rows 'c' (which 8 are); give it more informative "
+        "columns, or more rows."
     )
     assert warning(50, 20, 2) is None
     assert warning(50, 20, 4, balanced=True) is None
@@ -386,7 +387,7 @@ def test_errors_of_numbers_are_in_their_unit():
     assert said["warning"] is None
     alike = judged_numbers(np.ones(3), np.zeros(3), 1.0)
     assert alike["validation_r2"] == 0.0
-    assert "no better than always saying the mean" in alike["warning"]
+    assert "no better than always predicting the mean" in alike["warning"]
 
 
 def test_the_report_shows_what_is_confused():
@@ -409,15 +410,13 @@ def test_the_report_shows_what_is_confused():
     many[3, 7] = 2
     said |= {"f1_of_classes": [1.0] * 40, "confusion_matrix": many.tolist()}
     lines = lines_of_classes(said, [f"c{i}" for i in range(40)])
-    assert lines[1:] == ["Taken for another most often: c3 for c7 (2 of 7)"]
+    assert lines[1:] == ["Most frequent errors: c3 for c7 (2 of 7)"]
     lines = lines_of_classes(said, [f"a class with the number {i}" for i in range(40)])
-    assert lines[1:] == [
-        "Taken for another most often: a class …umber 3 for a class …umber 7 (2 of 7)"
-    ]
+    assert lines[1:] == ["Most frequent errors: a class …umber 3 for a class …umber 7 (2 of 7)"]
 
 
 def test_a_regression_is_drawn_as_predicted_against_true(call, tmp_path, monkeypatch):
-    """In the target's own units, for the rows kept apart."""
+    """In the target's own units, for the held-out rows."""
     drawn = []
     module = sys.modules["liftgrad.cli.train"]  # the package has the command of this name
     monkeypatch.setattr(module, "save_picture", lambda draw, _path: drawn.append(draw()))
@@ -538,4 +537,4 @@ def test_complaints_that_are_alike_do_not_hide_others(call, tmp_path):
     assert (status, len(gaps)) == (1, 5)
     assert "column 'day'" in first
     assert all(line.endswith("fill them, or pass --missing mean.") for line in gaps)
-    assert last == "Error: the same is wrong with 295 more."
+    assert last == "Error: there are 295 more faults like these."

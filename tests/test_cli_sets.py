@@ -30,7 +30,7 @@ def test_digits_are_told_apart(call):
     pytest.importorskip("sklearn")
     result = call("digits", "--epochs", "6")
     assert result.returncode == 0
-    assert "1,797 samples of 10 classes, 449 kept apart" in result.stdout
+    assert "1,797 samples of 10 classes, 449 held out" in result.stdout
     percent = float(result.stdout.split("Accuracy ")[1].split("%")[0])
     assert percent > 90.0
 

@@ -38,8 +38,8 @@ def test_from_a_table_to_predictions(call, tmp_path):
     write_flowers(tmp_path / "flowers.csv")
     done = call("train", "flowers.csv", "--target", "species", "--epochs", "80")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Task: tell 3 classes of 'species' apart" in done.stdout
-    assert "Accuracy on 18 rows kept apart: 100.0%" in done.stdout
+    assert "Task: classify 'species' into 3 classes" in done.stdout
+    assert "Accuracy on 18 held-out rows: 100.0%" in done.stdout
     assert (tmp_path / "model.png").stat().st_size > 10_000
 
     (tmp_path / "new.csv").write_text("place,petal,sepal\nbank,1.1,0\nmeadow,4.2,0.5\nbank,3.9,1\n")
@@ -87,7 +87,7 @@ def test_a_terminal_shows_how_it_goes(tmp_path):
     assert "Epoch" in shown.decode()
     assert "/40" in shown.decode()
     assert "samples/s" in shown.decode()
-    assert "Accuracy on 18 rows kept apart" in shown.decode()
+    assert "Accuracy on 18 held-out rows" in shown.decode()
 
 
 def test_a_quantity_is_predicted_in_its_own_units(call, tmp_path):
@@ -133,7 +133,7 @@ def test_a_broken_row_is_refused_or_left_out(call, tmp_path):
     arguments = ["--target", "species", "--epochs", "5", "--skip-bad-rows"]
     done = call("train", "flowers.csv", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Rows: 30, 1 broken one left out" in done.stdout
+    assert "Rows: 30, 1 malformed left out" in done.stdout
 
 
 def test_what_cannot_be_used_is_said_in_one_sentence(call, tmp_path):
@@ -148,9 +148,9 @@ def test_what_cannot_be_used_is_said_in_one_sentence(call, tmp_path):
         ("train", "flowers.csv", "--target", "specis"): "did you mean 'species'?",
         ("train", "flowers.csv", "--target", "species", "--task", "regression"): "not a number",
         ("train", "gaps.csv", "--target", "b"): "--missing mean",
-        ("train", "few.csv", "--target", "b"): "too few to keep 20% of them apart; add rows, or p",
-        ("train", "two.csv", "--target", "b"): "too few to keep 20% of them apart; add rows.",
-        ("train", "three.csv", "--target", "b", "--validation", "0.9"): "apart; add rows.",
+        ("train", "few.csv", "--target", "b"): "too few to hold out 20% of them; add rows, or p",
+        ("train", "two.csv", "--target", "b"): "too few to hold out 20% of them; add rows.",
+        ("train", "three.csv", "--target", "b", "--validation", "0.9"): "of them; add rows.",
         ("train", "large.csv", "--target", "a"): "The target's numbers are too large; scale them",
         ("train", "flowers.csv", "--target", "sepal", "--rate", "1e200"): "step the loss became",
         ("predict", "flowers.csv", "flowers.csv"): "no safetensors file",
@@ -181,11 +181,12 @@ def test_what_the_training_had_not_is_noted(call, tmp_path):
     assert done.returncode == 0
     assert len(json.loads(done.stdout)) == 3
     assert done.stderr == (
-        "Column 'place' has what the training had not, 'hill', 'roof': it tells nothing there.\n"
+        "Column 'place' has categories that the training data did not have, 'hill', 'roof'; they "
+        "are ignored.\n"
     )
 
 
-def test_predictions_beyond_all_numbers_are_refused(call, tmp_path):
+def test_infinite_predictions_are_refused(call, tmp_path):
     """JSON has no infinity."""
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i * 1.5e9}\n" for i in range(30)))
     arguments = ["--target", "b", "--epochs", "20", "-o", "model"]
@@ -193,18 +194,18 @@ def test_predictions_beyond_all_numbers_are_refused(call, tmp_path):
     (tmp_path / "new.csv").write_text("a\n1\n1.7e308\n-1.7e308\n")
     done = call("predict", "model", "new.csv", "--json", "-o", "p.json")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "is beyond all numbers; correct the row." in done.stderr
+    assert "is infinite; correct the row." in done.stderr
     assert not (tmp_path / "p.json").exists()
 
 
-def test_a_class_that_no_row_can_be_kept_apart_of_is_named(call, tmp_path):
+def test_a_class_of_which_no_row_can_be_held_out_is_named(call, tmp_path):
     """The accuracy says nothing about it."""
     write_flowers(tmp_path / "flowers.csv", 30)
     with (tmp_path / "flowers.csv").open("a") as file:
         file.write("1,2,bank,gold\n")
     arguments = ["train", "flowers.csv", "--target", "species", "--epochs", "2"]
     done = call(*arguments)
-    assert "Not judged, having too few rows to keep one apart: gold\n" in done.stdout
+    assert "Not evaluated, having too few rows to hold one out: gold\n" in done.stdout
     done = call(*arguments, "--json")
     assert json.loads(done.stdout)["unjudged_classes"] == ["gold"]
 
@@ -318,7 +319,7 @@ def test_a_column_that_counts_the_rows_is_noted(call, tmp_path):
     assert done.returncode == 0
     assert json.loads(done.stdout)["features"] == ["row number", "a", "b"]
     assert done.stderr == (
-        "Column 'row number' counts the rows; if it says no more, leave it out with --drop "
+        "Column 'row number' counts the rows; if it means nothing else, leave it out with --drop "
         "'row number'.\n"
     )
     done = call("train", "t.csv", *arguments, "--drop", "row number")
@@ -411,7 +412,7 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(call, press_ctrl_c, tmp_pa
         ",".join([*(f"{x:.3f}" for x in row), label]) for row, label in zip(X, classes, strict=True)
     ]
     (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f,g,h,y", *lines]) + "\n")
-    press_ctrl_c("deferred", 0.5)  # when steps are taken
+    press_ctrl_c("rest", 0.2)  # when steps are taken
     arguments = ["--target", "y", "--hidden", "256", "--epochs", "100000", "--rate", "0.0003"]
     done = call("train", "t.csv", *arguments, "--l2", "1", "-o", "model")
     assert done.returncode == 130

@@ -358,7 +358,7 @@ def test_a_part_that_fails_leaves_the_network_as_it_was_before_it():
         ),
         (
             lambda m, X, y: m.fit(X, y).set_params(activation="tanh").partial_fit(X, y),
-            "cannot go on with .* activation='tanh'",
+            "cannot continue with .* activation='tanh'",
         ),
     ],
 )
@@ -634,7 +634,7 @@ def test_one_number_in_all_rows_held_out_is_refused(weights):
     """R² says nothing of them, and training would end after ten epochs that learnt nothing."""
     X, _ = iris()
     y = np.r_[np.ones(149), 1.0 if weights is None else 2.0]
-    with pytest.raises(ValueError, match="the rows held out all have the same y"):
+    with pytest.raises(ValueError, match="the held-out rows all have the same y"):
         LiftRegressor(early_stopping=True).fit(X, y, weights)
 
 

@@ -90,11 +90,11 @@ def test_what_lifted_functions_and_operations_look_like():
 def test_the_decorator_is_the_package_too():
     """Whatever is imported first, and however."""
     programs = [
-        "import liftgrad.lift.kernels.twister; from liftgrad import lift",
-        "from liftgrad.lift.kernels import twister; import liftgrad; lift = liftgrad.lift",
-        "from liftgrad.lift.function import lift; import liftgrad.lift.kernels.twister as twister",
-        "from liftgrad import lift; from liftgrad.lift.kernels import twister",
-        "import liftgrad; __import__('liftgrad.lift.kernels.twister'); lift = liftgrad.lift",
+        "import liftgrad.lift.kernels.tiling; from liftgrad import lift",
+        "from liftgrad.lift.kernels import tiling; import liftgrad; lift = liftgrad.lift",
+        "from liftgrad.lift.function import lift; import liftgrad.lift.kernels.tiling as tiling",
+        "from liftgrad import lift; from liftgrad.lift.kernels import tiling",
+        "import liftgrad; __import__('liftgrad.lift.kernels.tiling'); lift = liftgrad.lift",
         "from liftgrad.lift import lift",
     ]
     check = (
@@ -120,7 +120,7 @@ def load(name):
     importlib.import_module(name)
     results.append(liftgrad.lift(lambda x: x + 1.0)(1.0).data)
 
-modules = ("lift", "lift.kernels.twister", "lift.function", "trainer")
+modules = ("lift", "lift.kernels.tiling", "lift.function", "trainer")
 names = 2 * [f"liftgrad.{name}" for name in modules]
 results, start = [], threading.Barrier(len(names))
 sys.setswitchinterval(1e-6)

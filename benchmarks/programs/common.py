@@ -20,6 +20,11 @@ MOONS = [2, 16, 32, 1]
 DIGITS = [64, 128, 10]
 WIDE = [784, 256, 128, 10]
 
+QUICK = bool(os.environ.get("LIFT_QUICK"))
+"""Whether to run for a moment only, to see that everything works."""
+CLOUD = 100_000 if QUICK else 1_000_000
+"""How many points the tasks with many have."""
+
 clock = time.process_time if os.environ.get("LIFT_CLOCK") == "processor" else time.perf_counter
 
 
@@ -102,14 +107,27 @@ def checksum(numbers: Any) -> float:
 
 def fastest(function: Callable[[], object], seconds: float = 1.0) -> float:
     """Return the seconds of the fastest of the calls that fit, at least 3, after one to warm up."""
+    least = 3
+    if QUICK:
+        seconds, least = 0.0, 1
     function()
     times: list[float] = []
     end = clock() + seconds
-    while len(times) < 3 or clock() < end:
+    while len(times) < least or clock() < end:
         start = clock()
         function()
         times.append(clock() - start)
     return min(times)
+
+
+def fastest_step(step: Callable[..., object], count: int, *arguments: Any) -> float:
+    """Return the seconds of a step, by the fastest of the loops of `count` that fit."""
+
+    def steps() -> None:
+        for _ in range(count):
+            step(*arguments)
+
+    return fastest(steps) / count
 
 
 def report(check: float, measured: float | None = None) -> None:

@@ -48,7 +48,7 @@ def main(block: int) -> None:
             total = loss(parameters, text, weight)
             total.backward()
             adam.step()
-        return total.item()
+        return float(total)
 
     check = steps()
     report(check, fastest(steps) / len(tokens))

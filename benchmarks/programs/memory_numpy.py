@@ -1,12 +1,12 @@
 """What memory the same takes with NumPy, the gradient by hand."""
 
-from common import MOONS, checksum, layers, memory_of, moons, report
+from common import CLOUD, MOONS, checksum, layers, memory_of, moons, report
 from moons_numpy import gradients
 
 
 def main() -> None:
     """Measure one call."""
-    X, y = moons(1_000_000)
+    X, y = moons(CLOUD)
     weights = [w.T.copy() for w, _ in layers(MOONS)]
     biases = [b for _, b in layers(MOONS)]
     found = []

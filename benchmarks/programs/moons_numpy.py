@@ -3,7 +3,7 @@
 import sys
 
 import numpy as np
-from common import MOONS, Array, checksum, fastest, layers, moons, rate, report
+from common import MOONS, Array, checksum, fastest_step, layers, moons, rate, report
 
 
 def gradients(
@@ -17,7 +17,8 @@ def gradients(
     margins = 1 - y[:, None] * activations[-1]
     loss = np.maximum(margins, 0).mean() + 1e-4 * checksum([*weights, *biases])
     g = (margins > 0) * -y[:, None] / len(X)
-    of_weights, of_biases = [], []
+    of_weights: list[Array] = []
+    of_biases: list[Array] = []
     for i in reversed(range(len(weights))):
         of_weights.insert(0, activations[i].T @ g + 2e-4 * weights[i])
         of_biases.insert(0, g.sum(0) + 2e-4 * biases[i])
@@ -40,7 +41,7 @@ def main(_: str) -> None:
     for k in range(100):
         step(rate(k))
     check = checksum([*weights, *biases])
-    report(check, fastest(lambda: [step(0.1) for _ in range(100)]) / 100)
+    report(check, fastest_step(step, 100, 0.1))
 
 
 if __name__ == "__main__":

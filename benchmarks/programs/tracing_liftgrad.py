@@ -4,11 +4,14 @@ Or, to compare, to compute the network and its gradient with the eager engine.
 """
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common import MOONS, clock, moons, report
 
 from liftgrad import lift, nn
+
+if TYPE_CHECKING:
+    from liftgrad.lift.function import LiftedFunction
 
 
 @lift
@@ -31,6 +34,8 @@ def orbit(state: Any, steps: int) -> Any:
 
 def main(task: str, operations: int) -> None:
     """Trace and roll about so many scalar operations of a task: network, orbit or eager."""
+    function: LiftedFunction[..., Any]
+    arguments: tuple[Any, ...]
     if task in ("network", "eager"):
         # Each point takes 576 products, 576 additions, 48 relu, and 4 operations for the loss.
         count, each = operations // 1204, 1204
@@ -42,7 +47,7 @@ def main(task: str, operations: int) -> None:
     if task == "eager":
         function.function(*arguments).backward()
     else:
-        function.build(*function.flatten(arguments, {}))
+        function.source.build(*function.source.flatten(arguments, {}))
     report(count * each, (clock() - start) / (count * each))
 
 

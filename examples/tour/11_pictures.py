@@ -35,12 +35,13 @@ for epoch in range(10, 81, 10):
     film.capture(f"epoch {epoch}")
 predicted = predict(model, X).argmax(axis=1)
 
-for name, picture in {
+pictures: dict[str, Any] = {
     "regions.png": plot.decision_regions(model, X, y),
     "curves.png": plot.training_curves(history, quantities=["loss"]),
     "confusion.png": plot.confusion_matrix(y, predicted),
     "landscape.png": plot.loss_landscape(loss, model, X, y, resolution=15),
-}.items():
+}
+for name, picture in pictures.items():
     plot.save(picture.figure_, folder / name)
     print(name)
 film.save(folder / "learning.gif")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from copy import copy, deepcopy
 from copyreg import __newobj__  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, ClassVar
 
 
 def copy_value(value: Any) -> Any:
@@ -78,7 +78,7 @@ class _Empty:
 
 def _kind(value: Any) -> type:
     """Return the class of the copy, which a value's class may declare."""
-    return getattr(value, "_copied_as", type(value))
+    return value._copied_as or type(value)
 
 
 def _new(kind: Any) -> Any:
@@ -91,8 +91,8 @@ def _reachable(value: Any) -> list[Any]:
     values = [value]
     for v in values:
         # A lifted function's result is copied without its operands.
-        operands = () if hasattr(v, "_copied_alone") else v._prev
-        for other in (*operands, v.grad) if hasattr(v.grad, "_prev") else operands:
+        operands = () if v._copied_alone else v._prev
+        for other in (*operands, v.grad) if isinstance(v.grad, Copied) else operands:
             if id(other) not in seen:
                 seen.add(id(other))
                 values.append(other)
@@ -111,6 +111,10 @@ class Copied:
     """Base of values that are copied and pickled with their graph."""
 
     __slots__ = ()
+    _copied_as: ClassVar[type | None] = None
+    """The class of a copy; None: the same."""
+    _copied_alone: ClassVar[bool] = False
+    """Whether a copy is a plain number, without its operands."""
     __copy__ = copy_value
     __deepcopy__ = deepcopy_value
     __reduce__ = reduce_value

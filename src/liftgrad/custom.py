@@ -62,14 +62,14 @@ def operation(
     >>> hypotenuse(Value(3.0), 4.0).data
     5.0
 
-    Both functions depend on their operands alone. In lifted functions the derivative has to be
+    Both functions depend on their operands only. In lifted functions the derivative has to be
     composed of operators and functions of `liftgrad.functional`, with `where` for a branch, and so
     has `forward`, unless `llvm` is given; eagerly they may be anything that Python can compute on
     floats. For second derivatives, `derivative` is differentiated in its turn.
 
     Args:
-        forward: the function of one or several numbers; parameters with defaults are no operands.
-            Without it, `operation` is a decorator.
+        forward: the function of one or several numbers; parameters with defaults are not
+            operands. Without it, `operation` is a decorator.
         derivative: a function `(y, *operands)` of the result and the operands, to the derivative
             by the operand, or to a tuple of those by each.
         name: by which it prints; by default that of `forward`.
@@ -77,8 +77,8 @@ def operation(
             `"call {T} @llvm.floor.{t}({T} {0})"`.
 
     Raises:
-        TypeError: if what is given are no functions, or do not fit each other.
-        ValueError: if the name is none, or taken, or a template is wrong.
+        TypeError: if one of them is not a function, or they do not fit each other.
+        ValueError: if the name cannot be used or is taken, or a template is wrong.
 
     """
     if not callable(derivative):
@@ -129,8 +129,8 @@ def _checked_name(name: str) -> str:
         )
     if not is_name(name):
         raise ValueError(
-            f"{name!r} is no name of a function, by which an operation could print; pass "
-            "name= letters, digits and underscores."
+            f"{name!r} cannot be the name of a function, by which an operation prints; pass name= "
+            "a word of letters, digits and underscores."
         )
     if name in OPERATIONS:
         raise ValueError(
@@ -172,7 +172,7 @@ def _check_parameters(derivative: Callable[..., Any], name: str, arity: int) -> 
     try:
         composition = composition_of(derivative, name, 1 + arity)
     except TraceError:
-        return  # it is known as numbers only, and checked at its first use
+        return  # it runs on floats only, and is checked when it first does
     _check_count(len(composition.results), name, arity)
 
 

@@ -23,6 +23,7 @@ from typing import Any, ParamSpec, TypeVar
 from liftgrad import ops
 from liftgrad.numbers import is_number, kind_of, to_float
 from liftgrad.operators import Operators
+from liftgrad.protocols import stands_for_number
 from liftgrad.variable import Variable, creation_order, innermost, is_at, primals
 
 P = ParamSpec("P")
@@ -207,7 +208,7 @@ def _gradient(result: Any, variables: Any, level: int) -> Any:
     def derivative(variable: Variable) -> Any:
         adjoint = adjoints.get(variable, 0.0)
         # A constant derivative has the same type as the others.
-        plain = type(adjoint) is float or hasattr(adjoint, "_kind")  # of a traced number
+        plain = type(adjoint) is float or stands_for_number(adjoint)
         kind = variable.primal if plain else None
         return kind._constant(adjoint) if isinstance(kind, Operators) else adjoint
 

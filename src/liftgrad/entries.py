@@ -183,7 +183,7 @@ def enter(*operations: Operation) -> None:
 def _complaints(operation: Operation) -> Iterator[str]:
     """Yield what an entry lacks, for "the entry of the operation 'exp' ..."."""
     if not is_name(operation.name):
-        yield "has a name that is no identifier; its function could not be called by that"
+        yield "has a name that is not an identifier; name it as its function is called"
     if operation.pullback is None:
         yield "lacks a pullback; give (g, y, *operands) to the operands' adjoints"
     if operation.exact is None:
@@ -207,13 +207,17 @@ def _complaints_about_operands(operation: Operation) -> Iterator[str]:
     if any(len(kink) != arity for kink in operation.kinks):
         yield "has kinks of other lengths than its operands; give a number for each operand"
     operands = [(low + high) / 2 for low, high in operation.domain]
-    result = operation.forward(*operands)
+    where = f"at {', '.join(map(str, operands))}, in the middle of its domain"
+    try:
+        result = operation.forward(*operands)
+        adjoints: Any = operation.pullback(1.0, result, *operands) if operation.pullback else ()
+    except ArithmeticError as error:
+        yield f"raises {error!r} {where}; return what IEEE 754 says"
+        return
     if type(result) is not float or not math.isfinite(result):
-        yield f"has a forward that gives {result!r} amid its domain; return a finite float"
-    elif operation.pullback is not None:
-        adjoints = operation.pullback(1.0, result, *operands)
-        if type(adjoints) is not tuple or len(adjoints) != arity:
-            yield "has a pullback that does not give a tuple of one adjoint for each operand"
+        yield f"has a forward that gives {result!r} {where}; return a finite float"
+    if type(adjoints) is not tuple or len(adjoints) != arity:
+        yield "has a pullback that does not give a tuple of one adjoint for each operand"
 
 
 def template_complaints(operation: Operation) -> Iterator[str]:
@@ -229,8 +233,8 @@ def template_complaints(operation: Operation) -> Iterator[str]:
                 known = word in TYPES or _is_number(word)
             if not known:
                 yield (
-                    f"has {found[0]} in its LLVM template, which is no operand, no earlier result, "
-                    f"no number with a point and none of {', '.join(sorted(TYPES))}"
+                    f"has {found[0]} in its LLVM template, which is not an operand, an earlier "
+                    f"result, a number with a point or one of {', '.join(sorted(TYPES))}"
                 )
 
 

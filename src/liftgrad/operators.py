@@ -15,18 +15,19 @@ class Operators:
     """Arithmetic by way of `_apply(operation, *operands)`, which subclasses define."""
 
     __slots__ = ()
+    _known_as = "a Value"
 
     def _apply(self, operation: Operation, *operands: Any) -> Self:
         raise NotImplementedError
 
     def _constant(self, number: float) -> Self:
-        """Return a number of this kind that takes no part in any gradient."""
+        """Return a constant of this kind, through which no gradient flows."""
         raise NotImplementedError
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
-        """Apply the operator that a NumPy number or array has on its left; refuse the rest.
+        """Apply the operator that a NumPy number or array on the left asks for; refuse the rest.
 
-        Without it, NumPy would make arrays of objects.
+        Otherwise NumPy would make arrays of objects.
         """
         names = _OPERATORS_OF_NUMPY.get(function.__name__)
         if names is None or method != "__call__" or options:
@@ -85,7 +86,7 @@ class Operators:
     __int__ = __float__
 
     if TYPE_CHECKING:
-        # What the table of operations and `functional` give, for type checkers and editors.
+        # For type checkers and editors: the methods that the table and `functional` add below.
 
         def negate(self) -> Self:
             """Return -self."""
@@ -168,7 +169,7 @@ _OPERATORS_OF_NUMPY = {
     "equal": ("__eq__", "__eq__"),
     "not_equal": ("__ne__", "__ne__"),
 }
-"""Our methods for NumPy's functions, with a Value on the left and on the right."""
+"""Our methods by NumPy's functions: for a Value on the left, and for one on the right."""
 
 
 def _instead_of_numpy(name: str) -> str:

@@ -1,18 +1,18 @@
-"""Operations of a program's own, with derivatives as micrograd's lecture and microgpt give them."""
+"""Values that a program makes by hand, with a derivative as in micrograd's lecture or microgpt."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pickle import PicklingError
 from typing import Any, NoReturn
 
+from liftgrad.entries import Adjoints, Operation
 from liftgrad.numbers import is_number, to_float
-from liftgrad.ops import Adjoints, Operation
+from liftgrad.protocols import is_variable
 
 
-def step(value: Any, operation: Operation | str) -> Callable[[], None]:
+def step(value: Any, operation: "Maker") -> Callable[[], None]:
     """Return micrograd's `_backward` of a Value that this operation made.
 
-    It still is that after another function has taken its place, and may be called by that.
+    It still works once another function has taken its place, which may call it.
     """
 
     def add_to_operands() -> None:
@@ -36,7 +36,7 @@ def set_step(value: Any, function: Callable[[], Any]) -> None:
             "making it, as in Value(data, (x,), 'sin')."
         )
     try:
-        value._operation = by_function(value._op, function)
+        value._operation = ByFunction(value._op, function)
     except AttributeError:
         raise TypeError(
             "the result of a lifted or recorded operation has a derivative already; make a Value "
@@ -44,38 +44,23 @@ def set_step(value: Any, function: Callable[[], Any]) -> None:
         ) from None
 
 
-def by_function(name: str, backward: Callable[[], Any]) -> Operation:
-    """Return an operation whose derivative is micrograd's `_backward`.
-
-    `backward` reads the result's gradient and adds to those of the operands itself.
-    """
-
-    def pullback(g: Any, _y: Any, *operands: Any) -> Adjoints:
-        _refuse_graph(name, g)
-        backward()
-        return (0.0,) * len(operands)
-
-    return _ByFunction(name, _no_forward, pullback, name, name, None)
-
-
-def operation(
-    given: Operation | str | Sequence[float], operands: tuple[Any, ...]
-) -> Operation | str:
+def maker(given: Operation | str | Sequence[float], operands: tuple[Any, ...]) -> "Maker":
     """Return what made a Value of these operands: an operation, its name, or its derivatives.
 
     Derivatives are microgpt's `local_grads`.
 
     Raises:
-        TypeError: if an operand is no Value, or there is not one derivative for each of them.
+        TypeError: if an operand is not a Value, or the derivatives are not one for each operand.
 
     """
     if isinstance(given, Operation):
         return given
     for x in operands:
-        if hasattr(x, "primal"):
+        if is_variable(x):
             raise TypeError(
                 "an operation of your own takes Values, and grad() and its like pass something "
-                "else; call backward() of a result, or use operations that liftgrad has."
+                "else; call backward() of a result, or give its derivative to "
+                "liftgrad.operation()."
             )
         if not hasattr(x, "grad"):
             raise TypeError(
@@ -84,29 +69,47 @@ def operation(
             )
     if isinstance(given, str):
         return given
-    return by_derivatives(given, len(operands)) if given else ""
-
-
-def by_derivatives(derivatives: Sequence[float], operands: int) -> Operation:
-    """Return an operation with these derivatives by its operands; see `operation`."""
-    if len(derivatives) != operands:
+    if not given:
+        return ""
+    if len(given) != len(operands):
         raise TypeError(
-            f"a Value is made of {operands} operands with {len(derivatives)} derivatives; give one "
+            f"a Value is made of {len(operands)} operands with {len(given)} derivatives; give one "
             "for each, as in Value(y, (a, b), (dy_da, dy_db))."
         )
-    numbers = tuple(map(to_float, derivatives))
-    return _ByDerivatives("", _no_forward, partial(_scaled, numbers), "", "")
+    return ByDerivatives(tuple(map(to_float, given)))
 
 
-def _scaled(derivatives: tuple[float, ...], g: Any, _y: Any, *_operands: Any) -> Adjoints:
-    _refuse_graph("", g)
-    return tuple([g * x for x in derivatives])
+class ByDerivatives:
+    """What made a Value, known by nothing but its derivatives by the operands."""
+
+    __slots__ = ("derivatives",)
+    symbol = ""
+
+    def __init__(self, derivatives: tuple[float, ...]) -> None:
+        self.derivatives = derivatives
+
+    def pullback(self, g: Any, _y: Any, *_operands: Any) -> Adjoints:
+        """Return the adjoints of the operands."""
+        _refuse_graph("", g)
+        return tuple([g * x for x in self.derivatives])
 
 
-class _ByFunction(Operation):
-    """Its function belongs to the very Values that it was written for."""
+class ByFunction:
+    """What made a Value, known by micrograd's `_backward`.
 
-    __slots__ = ()
+    That reads the result's gradient and adds to those of the operands itself.
+    """
+
+    __slots__ = ("backward", "symbol")
+
+    def __init__(self, symbol: str, backward: Callable[[], Any]) -> None:
+        self.symbol, self.backward = symbol, backward
+
+    def pullback(self, g: Any, _y: Any, *operands: Any) -> Adjoints:
+        """Call the function, and return zeros, which add nothing to what it has added."""
+        _refuse_graph(self.symbol, g)
+        self.backward()
+        return (0.0,) * len(operands)
 
     def __copy__(self) -> NoReturn:
         raise TypeError(
@@ -124,19 +127,8 @@ class _ByFunction(Operation):
         )
 
 
-class _ByDerivatives(Operation):
-    """It is nothing but its derivatives."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        pullback: Any = self.pullback
-        (derivatives,) = pullback.args
-        return by_derivatives, (derivatives, len(derivatives))
-
-
-def _no_forward(*_operands: float) -> NoReturn:
-    raise TypeError("an operation given by its derivative only cannot be applied to other numbers.")
+Maker = Operation | ByDerivatives | ByFunction | str
+"""What made a Value; a str is a name, without a derivative."""
 
 
 def _refuse_graph(name: str, g: Any) -> None:
@@ -144,5 +136,5 @@ def _refuse_graph(name: str, g: Any) -> None:
         raise TypeError(
             f"second derivatives go through an operation of your own{name and f', {name!r},'} "
             "whose derivative is known as numbers only; write it with operations that liftgrad "
-            "has, or as an Operation of liftgrad.ops."
+            "has, or give its derivative to liftgrad.operation()."
         )

@@ -2,12 +2,13 @@
 
 A user's function is given floats, Values, or what stands for either while a derivative is taken or
 a program is traced. The functions that it calls know none of these classes: they ask an object
-whether it has one of the methods below, and leave the matter to it. There are no other such methods.
+whether it has one of the methods below, and leave the matter to it.
 
-`is_scalar(x)` and its like ask. Where an operation is applied, the question is written out, as
+`has_operators(x)` and its like ask. Where an operation is applied, the question is written out, as
 `hasattr(x, "_apply")`, since a call would take longer than the answer.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ class Scalar(Protocol):
     """A number with operators: a Value, a Variable, a traced number, a symbol of the compiler."""
 
     def _apply(self, operation: "Operation", *operands: Any) -> Any:
-        """Apply an operation to operands, of which this is one; the most complex kind decides."""
+        """Apply an operation to operands, of which this is one."""
 
     def _constant(self, number: float) -> Any:
-        """Return a number of this kind that takes no part in any gradient."""
+        """Return a constant of this kind, through which no gradient flows."""
 
 
 class Condition(Protocol):
@@ -31,7 +32,7 @@ class Condition(Protocol):
         """Return `a` where this holds, else `b`."""
 
 
-class Differentiated(Protocol):
+class Differentiable(Protocol):
     """A Variable, which a derivative is being taken by."""
 
     primal: Any
@@ -70,11 +71,14 @@ class OnTape(Protocol):
     def _node_on(self, tape: Any) -> int:
         """Return this number's node on a tape, or raise TraceError if it is not one number."""
 
+    def __float__(self) -> float:
+        """Raise TraceError: the number is not known yet."""
+
 
 class StandsForNumber(Protocol):
-    """A traced number or condition that is no Value."""
+    """A traced number or condition, but not a Value."""
 
-    _kind: type
+    _class: type
     """The class of the number that it stands for."""
 
 
@@ -84,12 +88,15 @@ class StandsForArray(Protocol):
     _positions: Any
     """Where its elements are in the array that was passed."""
 
+    def __iter__(self) -> Iterator[Any]:
+        """Return its elements or rows."""
+
 
 class ForSamples(Protocol):
     """A traced number that may be another for each sample."""
 
     def _part_for(self, operand: Any, part: Any) -> Any:
-        """Return what this number, made of `operand`, adds to its adjoint: for each sample `part`."""
+        """Return what this adds to the adjoint of `operand`: for each sample `part`."""
 
 
 class Stored(Protocol):
@@ -109,7 +116,7 @@ class Known(Protocol):
     """What a message calls it, with its article: "a Value"."""
 
 
-def is_scalar(x: Any) -> TypeGuard[Scalar]:
+def has_operators(x: Any) -> TypeGuard[Scalar]:
     """Return whether `x` is a number with operators, and no plain number."""
     return hasattr(x, "_apply")
 
@@ -119,7 +126,7 @@ def is_condition(x: Any) -> TypeGuard[Condition]:
     return hasattr(x, "_select")
 
 
-def is_differentiated(x: Any) -> TypeGuard[Differentiated]:
+def is_variable(x: Any) -> TypeGuard[Differentiable]:
     """Return whether `x` is a Variable."""
     return hasattr(x, "primal")
 
@@ -145,8 +152,8 @@ def is_on_tape(x: Any) -> TypeGuard[OnTape]:
 
 
 def stands_for_number(x: Any) -> TypeGuard[StandsForNumber]:
-    """Return whether `x` stands for a number that is no Value."""
-    return hasattr(x, "_kind")
+    """Return whether `x` stands for a plain number or a bool."""
+    return hasattr(x, "_class")
 
 
 def stands_for_array(x: Any) -> TypeGuard[StandsForArray]:

@@ -30,7 +30,7 @@ from liftgrad.lift.ir.nests import (
     Reduce,
     loads,
 )
-from liftgrad.lift.kernels import c
+from liftgrad.lift.kernels.c import writer as c
 from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
@@ -175,10 +175,11 @@ def outcome(native: NativeProgram, program: Scheduled) -> Outcome:
     instance = native.bind(program.samples, {})
     for group, numbers in program.numbers.items():
         instance.set(group, numbers)
-    instance.part(range(len(native.addresses))).run()
+    instance.plan(range(len(native.addresses))).run()
     return program.outcome(lambda view: instance.get(view.group, view.positions))
 
 
+@pytest.mark.process
 def test_programs_agree_with_eager(compiled):
     """Whatever nests there are, C computes what eager does, as far as rounding lets it."""
     numbers = [0.5, -1.25, 2.0, 0.75, -0.5, 1.5, 0.25]
@@ -222,6 +223,7 @@ ENTRIES = (
 )
 
 
+@pytest.mark.process
 def test_every_operation_agrees_with_eager(compiled):
     """On zeros, infinities and nan, too; those of a program's own are composed in C as well."""
     pairs = np.array(list(itertools.product(EXTREMES, EXTREMES)))

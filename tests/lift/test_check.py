@@ -14,6 +14,7 @@ import pytest
 from liftgrad import ops
 from liftgrad.lift.ir.check import InvalidProgramError, check_groups, check_nests
 from liftgrad.lift.ir.groups import (
+    Assignment,
     Constants,
     Elementwise,
     Largest,
@@ -183,7 +184,7 @@ BAD_GROUPS = {
     ),
     "an output that is a condition": (
         replace(GROUPS, outputs=(view(5, 0),)),
-        "output 0 is a condition instead of a number",
+        "output 0: it is a condition instead of a number",
     ),
     "the role of no group": (replace(GROUPS, roles={11: ("∂", 0)}), "there is no such group"),
     "a role that does not exist": (replace(GROUPS, roles={10: ("d", 0)}), "is 'd'"),
@@ -198,8 +199,53 @@ BAD_GROUPS = {
 }
 
 
+BAD_ENDINGS = {
+    "an output that no group computes": (
+        {"outputs": [view(11, 0)]},
+        "output 2: group 11 is not computed before",
+    ),
+    "an assignment to what is computed": (
+        {"assignments": [Assignment(4, np.arange(3), view(4, 0, 1, 2))]},
+        "assignment 0, to group 4: it is a multiply and no parameter",
+    ),
+    "an assignment to an input": (
+        {"assignments": [Assignment(2, np.arange(2), view(4, 0, 1))]},
+        "assignment 0, to group 2: it is a leaf and no parameter",
+    ),
+    "an assignment beyond a leaf": (
+        {"assignments": [Assignment(0, np.array([3]), view(4, 0))]},
+        "assignment 0, to group 0: position 3 in group 0, of 3 elements, is outside",
+    ),
+    "an element that is assigned twice": (
+        {"assignments": [Assignment(0, np.array([1, 1]), view(4, 0, 1))]},
+        "assignment 0, to group 0: an element is assigned twice",
+    ),
+    "a value of another size": (
+        {"assignments": [Assignment(0, np.arange(3), view(4, 0, 1))]},
+        "assignment 0, to group 0: its value has 2 elements, and 3 are assigned",
+    ),
+    "a value that is a condition": (
+        {"assignments": [Assignment(0, np.arange(1), view(5, 0))]},
+        "assignment 0, to group 0: its value: it is a condition instead of a number",
+    ),
+    "a value for each sample": (
+        {"assignments": [Assignment(0, np.arange(1), view(2, 0))]},
+        "assignment 0, to group 0: its value is batched",
+    ),
+}
+
+
 def test_a_sound_program_of_groups_passes():
-    check_groups(GROUPS, after="roll")
+    assignment = Assignment(0, np.arange(3), view(4, 2, 1, 0))
+    check_groups(GROUPS, after="roll", outputs=[view(10, 0)], assignments=[assignment])
+
+
+@pytest.mark.parametrize(("ending", "message"), BAD_ENDINGS.values(), ids=BAD_ENDINGS)
+def test_a_defect_in_what_is_asked_for_is_named(ending, message):
+    """Outputs and assignments are given to the scheduler beside the program."""
+    with pytest.raises(InvalidProgramError) as caught:
+        check_groups(GROUPS, after="update", **ending)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(("program", "message"), BAD_GROUPS.values(), ids=BAD_GROUPS)
@@ -336,6 +382,10 @@ BAD_NESTS = {
             with_buffer(K, batched=True),
             nests=(*NESTS.nests[:4], replace(SCATTER, body=Load(SCATTER.out))),
         ),
+        "nest 4, which writes t6: k has numbers for each sample, and no loop over samples",
+    ),
+    "a scatter of one number for all samples to where each sample says": (
+        replace(with_buffer(K, batched=True), nests=NESTS.nests),
         "nest 4, which writes t6: k has numbers for each sample, and no loop over samples",
     ),
     "an extent of zero": (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from liftgrad import Trainer, Value, functional, lift, nn, optim, vmap
-from liftgrad.lift.kernels.twister import MEMORY
+from liftgrad.lift.kernels.llvm.twister import MEMORY
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.run.drawing import drawing
 

@@ -9,7 +9,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from liftgrad.lift.kernels import vector_math
+from liftgrad.lift.kernels.llvm import vector_math
 from liftgrad.lift.native import object_file
 from liftgrad.lift.native.compiler import Loaded, emit_object, host
 

@@ -89,7 +89,7 @@ def test_a_pass_that_breaks_an_invariant_is_named(monkeypatch, wrong):
         return builder.program(), View(square, identity(2))
 
     if wrong == "update":
-        with pytest.raises(InvalidProgramError, match="^after update: group 1"):
+        with pytest.raises(InvalidProgramError, match=r"^after update: group 1"):
             compiled(
                 lambda: Built(leaves.program(), gradients=[View(x, identity(2))]),
                 lambda built: Ending(outside(built.rolled)[0], ()),

@@ -10,8 +10,8 @@ from stages import scheduled, values
 from liftgrad import Value, ops
 from liftgrad.functional import mean, relu, softmax, take, tanh, total
 from liftgrad.lift.function import lift
-from liftgrad.lift.kernels.llvm import kernel, module_text
-from liftgrad.lift.kernels.target import describe
+from liftgrad.lift.kernels.llvm.target import describe
+from liftgrad.lift.kernels.llvm.writer import kernel, module_text
 from liftgrad.lift.native.compiler import host, machine
 from liftgrad.lift.stand_ins.vmap import vmap
 

@@ -11,7 +11,7 @@ from stages import rolled, scheduled, values
 from strategies import programs
 
 from liftgrad import Value, ops
-from liftgrad.functional import total
+from liftgrad.functional import exp, take, total
 from liftgrad.lift.ir import affine
 from liftgrad.lift.ir.groups import (
     Builder,
@@ -128,6 +128,20 @@ def test_leaves_of_one_name_are_told_apart():
     assert text_of_groups(builder.program()).splitlines()[:2] == [
         "momentum_0 = parameter[2]",
         "momentum_1 = parameter[2]",
+    ]
+
+
+def test_groups_of_a_gradient_say_what_they_are():
+    """An adjoint, a term of one, how often elements are used, and conditions of which one holds."""
+    program = rolled(
+        lambda p, k: take([exp(x) for x in p], k[0]), values(3), np.array([1]), gradient=True
+    )
+    notes = [line.split("  # ") for line in text_of_groups(program).splitlines()]
+    assert [(note[0].split(" = ")[1], note[1]) for note in notes if len(note) > 1] == [
+        ("put(c4[0] into [0 1 2] at k[0])", "∂t1"),
+        ("put(c6[0] into [0 1 2] at k[0])", "uses of t1"),
+        ("less(c8[0 0 0], t7[0 1 2])", "one of each row of [0 1 2] holds"),
+        ("select(t9[0 1 2], t10[0 1 2], c11[0 0 0])", "∂p"),
     ]
 
 

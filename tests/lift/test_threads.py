@@ -179,7 +179,7 @@ def both(function, model, *arguments, **options):
     expected = outcome(lift(backend="numpy")(function), model, *arguments, **options)
     assert got == pytest.approx(expected, rel=1e-11, abs=1e-13)
     (run,) = native._last.instances.values()
-    return run.whole_part if isinstance(run.whole_part, Portions) else None
+    return run.whole_plan if isinstance(run.whole_plan, Portions) else None
 
 
 def test_batches_around_the_size_of_portions():

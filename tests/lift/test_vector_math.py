@@ -10,7 +10,7 @@ import pytest
 from llvmlite import binding as llvm
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.kernels import vector_math
+from liftgrad.lift.kernels.llvm import vector_math
 
 WIDTHS = {"float64": (1, 2, 4, 8), "float32": (1, 4, 8, 16)}
 ELEMENTS = {"float64": "double", "float32": "float"}

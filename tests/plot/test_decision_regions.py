@@ -215,7 +215,7 @@ def test_it_draws_on_given_axes():
         ((lambda _: 3, X, Y), {"class_names": "abc"}, ValueError, "the predictor knows 4 classes"),
         ((lambda _: "a", X, Y), {}, ValueError, "not like the class"),
         ((3, X, Y), {}, TypeError, "a int does not classify points; pass a function"),
-        ((thirds, X, Y), {"features": (0, 2)}, ValueError, "numbers of two features, from 0 to 1"),
+        ((thirds, X, Y), {"features": (0, 2)}, ValueError, "indices of two features, from 0 to 1"),
         ((thirds, X, Y), {"features": (1, 1)}, ValueError, "one and the same"),
         ((thirds, X, Y), {"class_names": ["a"]}, ValueError, "1 class names for 3 classes"),
         ((thirds, X, Y), {"feature_names": ["a"]}, ValueError, "1 feature names for 2 features"),
@@ -306,7 +306,7 @@ def test_thirty_classes_and_a_title_fit_the_picture(name):
     regions = decision_regions(
         *(lambda p: [p[0] * i - p[1] for i in range(30)], points, y),
         class_names=[name.format(i) for i in range(30)],
-        title="a column with a long name: accuracy 96.7% on 1,300 rows kept apart",
+        title="a column with a long name: accuracy 96.7% on 1,300 held-out rows",
         resolution=8,
     )
     figure, ax = regions.figure_, regions.ax_

@@ -106,7 +106,7 @@ def test_extreme_landscapes(of):
     [
         (nn.Neuron(2), {"resolution": 1}, "at least 2 points either way"),
         (nn.Neuron(2), {"span": 0.0}, "pass how far to go, a positive number"),
-        (nn.Module(), {}, "no weights to go along"),
+        (nn.Module(), {}, "no weights to vary"),
     ],
 )
 def test_impossible_arguments(model, keywords, message):

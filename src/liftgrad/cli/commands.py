@@ -1,4 +1,4 @@
-"""The commands together, and how each may end."""
+"""The group of commands, and how they end."""
 
 import sys
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ from liftgrad.version import __version__
 def liftgrad(context: click.Context) -> None:
     """Networks written on single numbers.
 
-    To see one learn, run `liftgrad moons`; to train one on a table of your own, `liftgrad train
-    flowers.csv --target species`. `liftgrad train --help` says more, and so on for each command.
+    To see one learn, run `liftgrad moons`; to train one on your own table, `liftgrad train
+    flowers.csv --target species`. Each command has its own help, such as `liftgrad train --help`.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -49,7 +49,7 @@ def run(arguments: Sequence[str] | None) -> None:
     except click.Abort:
         say("Interrupted.", err=True)
         status = 130
-    except OSError as error:  # commands have dealt with their own files
+    except OSError as error:  # commands handle errors of their own files
         say(
             f"Error: the output cannot be printed ({error.strerror}); print it elsewhere.", err=True
         )
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str] | None) -> None:
 
 
 def _sentence(error: click.ClickException) -> str:
-    """Return what click says, ending in what to do."""
+    """Return click's message, ending in what to do."""
     text = error.format_message()
     if not isinstance(error, click.UsageError) or error.ctx is None or text.endswith("?"):
         return text

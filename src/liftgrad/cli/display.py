@@ -1,4 +1,4 @@
-"""What commands show while they run."""
+"""Output of the commands: lines, progress bars, errors and durations."""
 
 import re
 import sys
@@ -13,12 +13,12 @@ from liftgrad.legible import legible, visible
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a line of text, whatever names are in it, on standard output or standard error."""
+    """Print a line of text, control characters escaped, on standard output or standard error."""
     click.echo(terminal(text, err=err), err=err)
 
 
 def terminal(text: str, *, err: bool = False) -> str:
-    r"""Return text as a terminal can show it: without what it obeys, and in its encoding.
+    r"""Return text as a terminal can show it: control characters escaped, in its encoding.
 
     >>> terminal("a\x1b[31mb")
     'a\\x1b[31mb'
@@ -28,7 +28,7 @@ def terminal(text: str, *, err: bool = False) -> str:
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar that shows on a terminal only, and vanishes at the end."""
+    """Return a progress bar that is shown only on a terminal, and vanishes at the end."""
     console = Console(highlight=False)
     shown = console.file.isatty()
     if not shown:
@@ -47,14 +47,14 @@ def progress_bar() -> Progress:
 def failure(error: NonFiniteLossError) -> str:
     """Return what became nan or infinite and when, ending in the option that helps.
 
-    The line is left out: it is none that the user of a command wrote.
+    The line of code is left out, since it is not the user's.
     """
     said = re.sub(r" \([^()]*:\d+\)", "", str(error).split("; the model is")[0])
     return f"{said[0].upper()}{said[1:]}; try a smaller --rate."
 
 
 def lines_above(bar: Progress, *, quiet: bool) -> Callable[[str], None]:
-    """Return what prints a line above a progress bar; nothing, where there is to be only JSON."""
+    """Return a function that prints a line above a progress bar, unless `quiet`."""
 
     def line(text: str) -> None:
         if not quiet:

@@ -1,4 +1,4 @@
-"""How `liftgrad train` fits networks, and how it chooses the penalty of their weights."""
+"""How `liftgrad train` fits networks, chooses their penalty and holds out rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,20 +14,20 @@ from liftgrad.data.table import Task
 Array = NDArray[Any]
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0)
-"""From nearly none to nearly a linear model; on 20 tables the best was among them."""
-MOST_APART = 0.9
-"""The largest part of the rows that can be kept apart."""
+"""From almost no penalty to an almost linear model; on 20 tables the best was among them."""
+MOST_HELD_OUT = 0.9
+"""The largest fraction of the rows that can be held out."""
 _FOLDS = 3
 _MOST_WEIGHTS = 20_000
-"""Of larger first layers, which take long, only one fold is held out."""
+"""With a larger first layer, which is slow to fit, only one fold is held out."""
 _MOST_ROWS = 5000
-"""The penalty counts against the sum over all rows, so that a sample of them tells as well."""
+"""The penalty is relative to the sum over all rows, so that a sample of them suffices."""
 _LEAST_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """The settings of a fit, but for the penalty."""
+    """The settings of a fit, apart from the penalty."""
 
     task: Task | None
     hidden: tuple[int, ...]
@@ -37,11 +37,11 @@ class Fitting:
     class_weight: str | None
 
     def fit(self, X: Array, y: Array, l2: float, *, verbose: bool = False) -> Any:
-        """Return a network that has learnt rows X (n, d) with classes or numbers y (n,).
+        """Return a network fitted to rows X (n, d) with classes or numbers y (n,).
 
-        It minimises the sum of the rows' losses and l2/2 times the sum of all squared weights.
+        It minimises the sum of the rows' losses plus l2/2 times the sum of all squared weights.
         """
-        # Small tables need the many steps of small batches.
+        # Small tables need small batches, for enough steps in an epoch.
         size = min(32 if len(X) < 10_000 else 256, len(X))
         settings: dict[str, Any] = {
             "alpha": l2 * size / len(X),
@@ -58,17 +58,17 @@ class Fitting:
         return estimators().LiftClassifier(self.hidden, **settings).fit(X, y)
 
     def chosen_penalty(self, X: Array, y: Array) -> float:
-        """Return the penalty of which rows that a network had not seen have the least loss.
+        """Return the penalty with the least loss in cross-validation.
 
         Raises:
-            click.Abort: if Ctrl-C is pressed meanwhile.
+            click.Abort: if Ctrl-C is pressed.
 
         """
         random = np.random.default_rng(self.seed)
-        kept = np.sort(random.permutation(len(X))[:_MOST_ROWS])
-        X, y = X[kept], y[kept]
+        chosen = np.sort(random.permutation(len(X))[:_MOST_ROWS])
+        X, y = X[chosen], y[chosen]
         fold_of = np.zeros(len(y), np.int64)
-        for rows in self._alike(y):  # each fold has its part of each class
+        for rows in self._strata(y):  # each fold has its share of each class
             fold_of[random.permutation(rows)] = np.arange(len(rows)) % _FOLDS
         folds = range(_FOLDS if X.shape[1] * self.hidden[0] <= _MOST_WEIGHTS else 1)
         with progress_bar() as bar:
@@ -77,28 +77,28 @@ class Fitting:
             for l2 in PENALTIES:
                 total = 0.0
                 for fold in folds:
-                    total += self._loss_of_unseen(X, y, fold_of == fold, l2)
+                    total += self._loss_of_held_out(X, y, fold_of == fold, l2)
                     bar.advance(task)
                 losses.append(total)
-        # So few rows that none could be held out tell nothing.
+        # All losses are 0 if there were too few rows to hold any out.
         return PENALTIES[int(np.argmin(losses))] if any(losses) else 1.0
 
-    def _alike(self, y: Array) -> list[Array]:
-        """Return the rows of each class; all rows if they have numbers."""
+    def _strata(self, y: Array) -> list[Array]:
+        """Return the rows of each class; for a regression, all rows."""
         if self.task == "regression":
             return [np.arange(len(y))]
         return [np.flatnonzero(y == label) for label in np.unique(y)]
 
-    def _loss_of_unseen(self, X: Array, y: Array, held: Array, l2: float) -> float:
-        """Return the summed loss of rows that are held out."""
-        if not held.any() or len(self._alike(y[~held])) < 2 <= len(self._alike(y)):
+    def _loss_of_held_out(self, X: Array, y: Array, held: Array, l2: float) -> float:
+        """Return the sum of the losses of held-out rows."""
+        if not held.any() or len(self._strata(y[~held])) < 2 <= len(self._strata(y)):
             return 0.0
         estimator = self.fit(X[~held], y[~held], l2)
         if estimator.interrupted_:
             raise click.Abort
         if self.task == "regression":
             return float(np.sum((estimator.predict(X[held]) - y[held]) ** 2))
-        # A class of which no row was learnt from has the probability 0.
+        # A class without training rows has the probability 0.
         probabilities = np.zeros((int(held.sum()), int(y.max()) + 1))
         probabilities[:, estimator.classes_] = estimator.predict_proba(X[held])
         own = probabilities[np.arange(len(probabilities)), y[held]]
@@ -108,29 +108,29 @@ class Fitting:
         return float(np.sum(losses))
 
 
-def kept_apart(y: Array, part: float, seed: int, *, classes: bool) -> tuple[Array, Array]:
-    """Return the rows to train with and those kept apart, of each class its part.
+def split_rows(y: Array, fraction: float, seed: int, *, classes: bool) -> tuple[Array, Array]:
+    """Return the rows to train on and the rows to hold out, the fraction of each class.
 
     Raises:
         click.ClickException: if there are too few rows.
 
     """
     random = np.random.default_rng(seed)
-    kinds = (
+    strata = (
         [np.flatnonzero(y == label) for label in np.unique(y)] if classes else [np.arange(len(y))]
     )
-    # Of each class one row at least is there to train with, and there are two quantities.
+    # At least one row of each class is left to train on, and at least two numbers.
     least = 1 if classes else 2
-    held = []
-    for rows in kinds:
+    held_of = []
+    for rows in strata:
         order = random.permutation(rows)
-        held.append(order[: min(round(part * len(rows)), len(rows) - least)])
-    apart = np.sort(np.concatenate(held))
-    if len(apart) < 2:
-        possible = sum(min(round(MOST_APART * len(rows)), len(rows) - least) for rows in kinds)
+        held_of.append(order[: min(round(fraction * len(rows)), len(rows) - least)])
+    held = np.sort(np.concatenate(held_of))
+    if len(held) < 2:
+        possible = sum(min(round(MOST_HELD_OUT * len(rows)), len(rows) - least) for rows in strata)
         raise click.ClickException(
-            f"{len(y)} rows{f' of {len(kinds)} classes' if classes else ''} are too few to keep "
-            f"{part:.0%} of them apart; add rows"
+            f"{len(y)} rows{f' of {len(strata)} classes' if classes else ''} are too few to hold "
+            f"out {fraction:.0%} of them; add rows"
             f"{', or pass a larger --validation' if possible > 1 else ''}."
         )
-    return np.setdiff1d(np.arange(len(y)), apart), apart
+    return np.setdiff1d(np.arange(len(y)), held), held

@@ -1,4 +1,4 @@
-"""`liftgrad gpt`: train a character transformer on names and make up new ones."""
+"""`liftgrad gpt`: train a character transformer on names and invent new ones."""
 
 import json
 import math
@@ -19,12 +19,12 @@ from liftgrad.lift.function import lift
 from liftgrad.trainer import Trainer
 
 _REPORT = 100
-"""The loss is said every so many steps."""
+"""Steps between reports of the loss."""
 _MOST_CHARACTERS = 4096
-"""Every one has a score at every position: tracing as many takes a quarter of a minute."""
+"""Each has a score at every position: tracing this many takes a quarter of a minute."""
 
 
-@click.command(short_help="Train a transformer on names and make up new ones.")
+@click.command(short_help="Train a transformer on names and invent new ones.")
 @click.argument(
     "names", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="NAMES"
 )
@@ -47,14 +47,14 @@ _MOST_CHARACTERS = 4096
     type=click.IntRange(0),
     default=20,
     metavar="N",
-    help="Number of names to make up.",
+    help="Number of names to invent.",
 )
 @click.option(
     "--temperature",
     type=Finite(0.01, 100),
     default=0.5,
     metavar="X",
-    help="Below 1 for likelier names, above for more variety.",
+    help="Below 1 for more likely names, above 1 for more variety.",
 )
 @click.option(
     "-o",
@@ -74,10 +74,10 @@ def gpt(
     output: Path,
     as_json: bool,
 ) -> int:
-    """Train a transformer on NAMES, a text file of one a line, and make up new ones.
+    """Train a transformer on NAMES, a text file with a name on each line, and invent new ones.
 
     The network is that of Karpathy's microgpt, written on single numbers: one block of width 16
-    with 4 heads that sees 16 characters. The same seed and names give microgpt's own losses.
+    with 4 heads and a context of 16 characters. The same seed and names give microgpt's losses.
     """
     check_outputs({"NAMES": names}, {"--output": output})
     random.seed(seed)
@@ -104,24 +104,24 @@ def gpt(
                 bar.update(task, completed=last)
             bar.update(task, description="Sampling")
             if not all(math.isfinite(p.data) for p in model.parameters()):
-                raise click.ClickException("The last step led beyond all numbers; take fewer.")
+                raise click.ClickException("The parameters overflowed; take fewer steps.")
             _save(model, alphabet, output)
-            made_up = []
+            invented = []
             for _ in range(samples):
-                made_up.append(_name(model, alphabet, temperature))
-                line(f"  {made_up[-1]}")
+                invented.append(_name(model, alphabet, temperature))
+                line(f"  {invented[-1]}")
         if as_json:
-            said = {
+            results = {
                 "names": len(texts),
                 "tokens": len(alphabet),
                 "parameters": len(model.parameters()),
                 "steps": steps,
                 "loss": losses[-1],
-                "made_up": made_up,
+                "made_up": invented,
                 "model": str(output),
                 **training.figures(),
             }
-            click.echo(json.dumps(said))
+            click.echo(json.dumps(results))
         else:
             say(f"Characters and parameters saved as '{output}'")
             say(training.summary())
@@ -132,10 +132,10 @@ def gpt(
 
 
 class _Training:
-    """Training on one text a step, in their order, with the rates of microgpt."""
+    """Training on one text a step, in order, with microgpt's learning rates."""
 
     def __init__(self, model: GPT, texts: list[list[int]], steps: int) -> None:
-        # All lengths are one program: what follows a text has no weight.
+        # Padded to one length, for one program; padding has no weight.
         padded = [example(tokens, model.block) for tokens in texts]
         self.tokens = np.array([tokens for tokens, _ in padded])
         self.weights = np.array([weights for _, weights in padded])
@@ -153,17 +153,17 @@ class _Training:
         return list(history.loss.tolist())
 
     def figures(self) -> dict[str, Any]:
-        """Return what became of the scalar program, and what a step took."""
+        """Return the sizes of the scalar and the tensor program, and the time of a step."""
         stats = text_loss.stats
         return {
             "scalar_operations": stats.scalar_operations,
             "tensor_operations": stats.tensor_operations,
-            # The first run is one step, and the compiler's.
+            # The first run is one step, and compiles.
             "seconds_per_step": float(np.median(self.seconds[1:] or self.seconds)),
         }
 
     def summary(self) -> str:
-        """Return the same as a sentence."""
+        """Return the figures as a sentence."""
         figures = self.figures()
         return (
             f"{figures['scalar_operations']:,} scalar operations became "
@@ -180,7 +180,7 @@ def text_loss(model: GPT, tokens: Any, weights: Any) -> Any:
 
 @lift
 def probabilities(model: GPT, tokens: Any, last: Any, temperature: float) -> list[Any]:
-    """Return each token's probability to follow tokens[last], without a gradient."""
+    """Return the probability that each token comes after tokens[last], without a gradient."""
     return [p.data for p in next_token(model, tokens, last, temperature)]
 
 
@@ -200,7 +200,7 @@ def _texts(path: Path) -> list[str]:
 
 
 def _blocks(steps: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, last + 1) of the steps between reports; the first step is one by itself."""
+    """Yield (first, last + 1) of the steps between reports; the first step is reported alone."""
     yield 0, 1
     for first in range(0, steps, _REPORT):
         if max(first, 1) < steps:
@@ -214,7 +214,7 @@ def _check(losses: list[float], first: int) -> None:
 
 
 def _mean(losses: list[float]) -> str:
-    """Return the mean of many losses: one name's alone says little."""
+    """Return the mean of several losses as text: a single name's loss says little."""
     return "" if len(losses) == 1 else f", mean of {len(losses)} {sum(losses) / len(losses):.4f}"
 
 

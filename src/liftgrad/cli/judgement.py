@@ -1,4 +1,4 @@
-"""What `liftgrad train` says of a network by the rows kept apart."""
+"""How `liftgrad train` evaluates a network on held-out rows."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from liftgrad.legible import visible
 
 Array = NDArray[Any]
 
-_NO_BETTER = "On the rows kept apart the network is no better than"
+_NO_BETTER = "On the held-out rows the network is no better than"
 _SAME_WEIGHT = "pass --class-weight balanced to give each class the same weight"
 _SOME_ROWS = 3
-"""Of a class of fewer, none may be told by chance."""
-_CURE = "give it columns that tell more, or more rows"
+"""In a class of fewer rows, all may be missed by chance."""
+_CURE = "give it more informative columns, or more rows"
 _WIDEST = 100
 _LONGEST = 16
 
@@ -23,22 +23,24 @@ def judged_classes(y: Array, probabilities: Array) -> dict[str, Any]:
     """Return the accuracy, AUC, F1 and confusion matrix for rows of classes y (n,).
 
     Args:
-        y: numbers of classes, from 0 on.
+        y: indices of classes.
         probabilities: of each class for each row, (n, k).
 
     Returns:
-        for JSON. "auc" and "f1" are means over the classes that there are rows of, and of others
-        (for "f1", that were predicted); they are None where there is no such class.
-        "f1_of_classes" and the rows (true) and columns (predicted) of "confusion_matrix" are in
-        the order of the classes.
+        for JSON. "auc" is the mean over the classes that some rows have and others have not, "f1"
+        over those that occur in `y` or were predicted; they are None if there is no such class.
+        "f1_of_classes" and the rows (true) and columns (predicted) of "confusion_matrix" are in the
+        order of the classes.
 
     """
     count = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
     matrix = np.zeros((count, count), np.int64)
     np.add.at(matrix, (y, predicted), 1)
-    right, met = np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1)
-    f1 = [2.0 * r / m if m else None for r, m in zip(right.tolist(), met.tolist(), strict=True)]
+    right, count_of = np.diag(matrix), matrix.sum(axis=0) + matrix.sum(axis=1)
+    f1 = [
+        2.0 * r / n if n else None for r, n in zip(right.tolist(), count_of.tolist(), strict=True)
+    ]
     aucs = [_auc(y == label, probabilities[:, label]) for label in range(count)]
     return {
         "validation_accuracy": float(np.mean(predicted == y)),
@@ -55,7 +57,7 @@ def judged_numbers(y: Array, predicted: Array, std: float) -> dict[str, Any]:
     Args:
         y: the true numbers, standardised.
         predicted: the predicted ones, likewise.
-        std: what one of their units is in the table's.
+        std: the standard deviation that they were divided by.
 
     """
     rmse, mean_rmse = (float(np.sqrt(np.mean(error**2))) for error in (predicted - y, y))
@@ -64,12 +66,14 @@ def judged_numbers(y: Array, predicted: Array, std: float) -> dict[str, Any]:
         "validation_r2": 1.0 - (rmse / spread) ** 2 if spread else 0.0,
         "validation_rmse": rmse * std,
         "mean_rmse": mean_rmse * std,
-        "warning": None if rmse < mean_rmse else f"{_NO_BETTER} always saying the mean; {_CURE}.",
+        "warning": None
+        if rmse < mean_rmse
+        else f"{_NO_BETTER} always predicting the mean; {_CURE}.",
     }
 
 
 def lines_of_classes(said: dict[str, Any], names: list[str]) -> list[str]:
-    """Return AUC, F1 and the confusion matrix as text, or what is confused most in a large one."""
+    """Return AUC, F1 and the confusion matrix as text; of a large one, the most frequent errors."""
     each = " (means of the classes)" if len(names) > 2 else ""
     figures = [
         f"{name} {said[key]:.3f}"
@@ -83,13 +87,13 @@ def lines_of_classes(said: dict[str, Any], names: list[str]) -> list[str]:
 
 
 def warning_of(said: dict[str, Any], names: list[str], usual: str, *, balanced: bool) -> str | None:
-    """Return a warning if a network is no better than one answer, or never gives some, else None.
+    """Return a warning if a network is no better than a constant, or never predicts a class.
 
     Args:
-        said: what `judged_classes` said, and the "most_frequent_class_accuracy".
+        said: the result of `judged_classes`, and the "most_frequent_class_accuracy".
         names: of the classes.
         usual: the name of the most frequent one.
-        balanced: whether the classes had the same weight, and accuracy is not what counts.
+        balanced: whether the classes had the same weight, so that accuracy does not matter.
 
     """
     matrix = np.array(said["confusion_matrix"])
@@ -101,24 +105,24 @@ def warning_of(said: dict[str, Any], names: list[str], usual: str, *, balanced: 
     share = said["most_frequent_class_accuracy"]
     uneven = 2 * rows.min() < rows.max()
     if said["validation_accuracy"] <= share:
-        than = f"always saying '{usual}', which is right for {share:.1%}"
+        than = f"always predicting '{usual}', which is right for {share:.1%}"
         return f"{_NO_BETTER} {than}; {f'{_SAME_WEIGHT}, or ' if uneven else ''}{_CURE}."
     never = np.flatnonzero((matrix.sum(axis=1) >= _SOME_ROWS) & (matrix.sum(axis=0) == 0))
     if not len(never):
         return None
     missed = [f"'{names[i]}' (which {matrix[i].sum():,} are)" for i in never[:3].tolist()]
     more = f" and {len(never) - 3:,} more" if len(never) > 3 else ""
-    called = f"Of the rows kept apart the network calls none {', '.join(missed)}{more}"
-    return f"{called}; {_SAME_WEIGHT if uneven else _CURE}."
+    never_predicted = f"The network calls none of the held-out rows {', '.join(missed)}{more}"
+    return f"{never_predicted}; {_SAME_WEIGHT if uneven else _CURE}."
 
 
 def _auc(positive: Array, score: Array) -> float | None:
-    """Return how often a positive row has the higher score; ties count half (Mann & Whitney)."""
+    """Return the probability that a positive row has the higher score; ties count half."""
     count, others = int(positive.sum()), int((~positive).sum())
     if not count or not others:
         return None
-    _, place, times = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(times) - 0.5 * (times - 1))[place]
+    _, index, times = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(times) - 0.5 * (times - 1))[index]  # Mann & Whitney's, shared by ties
     return float((rank[positive].sum() - 0.5 * count * (count + 1)) / (count * others))
 
 
@@ -137,10 +141,10 @@ def _table(matrix: Array, f1: list[float | None], names: list[str]) -> list[str]
     ]
 
     def line(head: str, cells: list[str], last: str) -> str:
-        parts = [
+        padded = [
             " " * (width - cell_len(cell)) + cell for cell, width in zip(cells, widths, strict=True)
         ]
-        return "  ".join([f"  {set_cell_size(head, first)}", *parts, last]).rstrip()
+        return "  ".join([f"  {set_cell_size(head, first)}", *padded, last]).rstrip()
 
     rows = [
         line(name, [f"{count:,}" for count in counts], "     " if x is None else f"{x:.3f}")
@@ -150,7 +154,7 @@ def _table(matrix: Array, f1: list[float | None], names: list[str]) -> list[str]
 
 
 def _confused(matrix: Array, names: list[str]) -> list[str]:
-    """Return which classes are taken for which others most often."""
+    """Return the most frequent errors as lines."""
     wrong = matrix - np.diag(np.diag(matrix))
     worst = np.argsort(-wrong, axis=None, kind="stable")[:3]
     pairs = [
@@ -158,11 +162,11 @@ def _confused(matrix: Array, names: list[str]) -> list[str]:
         for i, j in zip(*np.unravel_index(worst, matrix.shape), strict=True)
         if wrong[i, j]
     ]
-    return [f"Taken for another most often: {', '.join(pairs)}"] if pairs else []
+    return [f"Most frequent errors: {', '.join(pairs)}"] if pairs else []
 
 
 def _cut(name: str) -> str:
-    """Return a name for a table, where there is little room."""
+    """Return a name as short as a table needs it."""
     name = visible(" ".join(name.split()))
     if cell_len(name) <= _LONGEST:
         return name

@@ -1,4 +1,4 @@
-"""Libraries that take their time to load, and may be missing."""
+"""Libraries that are slow to load and may be missing."""
 
 from typing import Any
 
@@ -6,17 +6,18 @@ from liftgrad.trainer.interruption import deferred
 
 
 def estimators() -> Any:
-    """Return the module of estimators; Ctrl-C is heard when it is loaded.
+    """Return the module of estimators; Ctrl-C takes effect once it is loaded.
 
-    What is half imported raises what it likes, such as that scikit-learn is missing.
+    In the middle of an import, libraries raise misleading errors, such as that scikit-learn is
+    missing.
 
     Raises:
         ImportError: if scikit-learn is missing.
-        KeyboardInterrupt: if Ctrl-C was pressed meanwhile.
+        KeyboardInterrupt: if Ctrl-C was pressed during the import.
 
     """
     with deferred() as asked:
-        import liftgrad.estimators as module  # noqa: PLC0415, scikit-learn takes its time
+        import liftgrad.estimators as module  # noqa: PLC0415, scikit-learn is slow to import
     if asked():
         raise KeyboardInterrupt
     return module

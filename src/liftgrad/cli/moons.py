@@ -29,9 +29,9 @@ from liftgrad.nn import MLP
 from liftgrad.trainer import Trainer
 
 _REPORT = 10
-"""The loss and the accuracy are said every so many steps."""
+"""Steps between reports of the loss and the accuracy."""
 _UNROLLED = 256
-"""So many points are written out one by one, as micrograd does; more are mapped over."""
+"""Up to this many points the loss loops over them, as micrograd does; beyond, it uses `vmap`."""
 
 
 @click.command(short_help="Train a network on two moons and draw its decision boundary.")
@@ -74,7 +74,7 @@ _UNROLLED = 256
     type=Finite(0),
     default=0.1,
     metavar="X",
-    help="Learning rate that it falls to, linearly.",
+    help="Learning rate after the last step, to which it falls linearly.",
 )
 @click.option("--l2", type=Finite(0), default=1e-4, metavar="X", help="Factor of the L2 penalty.")
 @click.option(
@@ -83,7 +83,7 @@ _UNROLLED = 256
     callback=picture_path,
     default="decision_boundary.png",
     metavar="FILE",
-    help="The picture; the ending says its format: .png, .pdf, .svg and more.",
+    help="The picture; the extension decides its format: .png, .pdf, .svg and more.",
 )
 @click.option(
     "--size",
@@ -103,7 +103,7 @@ _UNROLLED = 256
     "--engine",
     type=click.Choice(["lift", "eager"]),
     default="lift",
-    help="Compiled from the scalar program, or one number at a time.",
+    help="Compile the scalar program, or compute one number at a time.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of text.")
 def moons(
@@ -123,9 +123,9 @@ def moons(
 ) -> int:
     """Train a network on two moons and draw its decision boundary.
 
-    The points lie on two interleaving half circles, one for each class. A multi-layer
-    perceptron with ReLU learns to score them by gradient descent on all of them at once, on the
-    hinge loss with an L2 penalty.
+    The points lie on two interleaving half circles, one for each class. A multi-layer perceptron
+    with ReLU learns to score them by gradient descent on all points at once, minimising the hinge
+    loss with an L2 penalty.
     """
     check_pixels(size, dpi)
     check_parameters(2, hidden, 1)
@@ -154,7 +154,7 @@ def moons(
             bar.update(task, description="Drawing")
             _draw(model, X, y, output, size, dpi)
         if as_json:
-            said = {
+            results = {
                 "samples": samples,
                 "classes": 2,
                 "parameters": len(optimizer.params),
@@ -164,7 +164,7 @@ def moons(
                 "picture": str(output),
                 **training.figures(),
             }
-            click.echo(json.dumps(said))
+            click.echo(json.dumps(results))
         else:
             say(f"Decision boundary plot saved as '{output}'")
             say(training.summary())
@@ -197,7 +197,7 @@ class Eager:
             yield loss.data
 
     def accuracy(self) -> float:
-        """Return the part of the points that the model gives their class's sign."""
+        """Return the fraction of the points whose score has the sign of their class."""
         right = [
             (self.model(point) > 0.0) == (y > 0.0)
             for point, y in zip(self.points, self.targets, strict=True)
@@ -205,11 +205,11 @@ class Eager:
         return float(sum(right) / len(right))
 
     def figures(self) -> dict[str, Any]:
-        """Return what a step took."""
+        """Return the time of a step."""
         return {"seconds_per_step": float(np.median(self.seconds))}
 
     def summary(self) -> str:
-        """Return the same as a sentence."""
+        """Return the figures as a sentence."""
         return f"One number at a time, {duration(self.figures()['seconds_per_step'])} per step"
 
 
@@ -232,11 +232,11 @@ class Lifted:
         yield from history.loss.tolist()
 
     def accuracy(self) -> float:
-        """Return the part of the points that the model gives their class's sign."""
+        """Return the fraction of the points whose score has the sign of their class."""
         return float(((scores(self.model, self.X) > 0.0) == (self.y > 0.0)).mean())
 
     def figures(self) -> dict[str, Any]:
-        """Return what became of the scalar program, and what a step took."""
+        """Return the sizes of the scalar and the tensor program, and the time of a step."""
         stats = self.loss.stats
         return {
             "scalar_operations": stats.scalar_operations,
@@ -245,7 +245,7 @@ class Lifted:
         }
 
     def summary(self) -> str:
-        """Return the same as a sentence."""
+        """Return the figures as a sentence."""
         figures = self.figures()
         each = "" if self.loss is unrolled_loss else " for each point"
         return (
@@ -277,14 +277,14 @@ def scores(model: MLP, X: Array) -> Array:
 
 
 def _blocks(steps: int) -> Iterator[tuple[int, int]]:
-    """Yield (first, last + 1) of the steps between reports; the last step is one by itself."""
+    """Yield (first, last + 1) of the steps between reports; the last step is reported alone."""
     for first in range(0, steps - 1, _REPORT):
         yield first, min(first + _REPORT, steps - 1)
     yield steps - 1, steps
 
 
-def _percent(part: float) -> str:
-    return f"{100.0 * part:.4g}%"
+def _percent(fraction: float) -> str:
+    return f"{100.0 * fraction:.4g}%"
 
 
 def _draw(
@@ -294,5 +294,5 @@ def _draw(
         picture = plot.decision_boundary(model, X, y, size=size)
         with writes(output):
             plot.save(picture.figure_, output, dpi=dpi)
-    except ValueError as error:  # the last step led to scores beyond all numbers
+    except ValueError as error:  # scores overflowed in the last step
         raise click.ClickException(str(error)) from None

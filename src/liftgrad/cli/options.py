@@ -1,4 +1,4 @@
-"""Kinds of options: what they accept, and one sentence for what they do not."""
+"""Types and checks of options, each refusing bad values in one sentence."""
 
 import contextlib
 import itertools
@@ -13,11 +13,11 @@ from liftgrad import files, plot
 
 _MOST_PIXELS = 10_000
 _MOST_PARAMETERS = 2_000_000
-"""A scalar program has an operation for each, and is traced in some microseconds for each."""
+"""A scalar program has an operation for each, which takes some microseconds to trace."""
 
 
 class Finite(click.FloatRange):
-    """A number in a range, neither nan nor infinite."""
+    """A finite number in a range."""
 
     name = "number"
 
@@ -71,11 +71,11 @@ def writes(path: Path) -> Iterator[None]:
 
 
 def check_outputs(read: Mapping[str, Path], written: Mapping[str, Path | None]) -> None:
-    """Refuse to write over a file that is read, or that is written with something else.
+    """Refuse to overwrite a file that is read, or to write two outputs to one file.
 
     Args:
-        read: files, by what the command line calls them.
-        written: files, in the same way; None: not written.
+        read: files, by their names on the command line.
+        written: likewise; None: not written.
 
     Raises:
         click.UsageError: if two are one file.
@@ -83,7 +83,7 @@ def check_outputs(read: Mapping[str, Path], written: Mapping[str, Path | None]) 
     """
     names = {files.identity(path): name for name, path in read.items()}
     for name, path in written.items():
-        # Devices and pipes may be written as often as one likes.
+        # Devices and pipes may be written more than once.
         if path is not None and (path.is_file() or not path.exists()):
             other = names.setdefault(files.identity(path), name)
             if other != name:
@@ -93,10 +93,10 @@ def check_outputs(read: Mapping[str, Path], written: Mapping[str, Path | None]) 
 
 
 def check_parameters(inputs: int, hidden: Sequence[int], outputs: int) -> None:
-    """Refuse networks that would take minutes to trace, or more memory than there is.
+    """Refuse networks that would take minutes to trace, or too much memory.
 
     Raises:
-        click.UsageError: for these.
+        click.UsageError: if there are too many parameters.
 
     """
     count = sum((n + 1) * m for n, m in itertools.pairwise((inputs, *hidden, outputs)))
@@ -111,7 +111,7 @@ def check_pixels(size: tuple[float, float], dpi: int) -> None:
     """Refuse pictures that would not fit into memory.
 
     Raises:
-        click.UsageError: for these.
+        click.UsageError: if there are too many pixels.
 
     """
     width, height = (round(inches * dpi) for inches in size)

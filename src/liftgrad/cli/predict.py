@@ -1,4 +1,4 @@
-"""`liftgrad predict`: what a saved network says of the rows of a table."""
+"""`liftgrad predict`: a saved network's predictions for the rows of a table."""
 
 import csv
 import io
@@ -47,8 +47,9 @@ def predict(
 ) -> None:
     """Predict with a MODEL that `liftgrad train` saved for the rows of a TABLE.
 
-    TABLE needs the columns of the training, by name, and not the one to predict; - is standard
-    input. There is one line for each row: the prediction and, of classes, the probability of each.
+    TABLE needs the columns of the training data, by name, without the one to predict; - is standard
+    input. The output has a line for each row: the prediction and, for classes, the probability of
+    each.
 
     Example: liftgrad predict model.safetensors new.csv -o predictions.csv
     """
@@ -66,8 +67,7 @@ def predict(
             if not np.isfinite(numbers).all():
                 row = int(np.argmin(np.isfinite(numbers))) + 1
                 raise click.ClickException(
-                    f"The prediction for row {row} of '{path}' is beyond all numbers; correct the "
-                    "row."
+                    f"The prediction for row {row} of '{path}' is infinite; correct the row."
                 )
             columns = {str(encoder.target): numbers.tolist()}
     text = _json(columns) if as_json else _csv(columns)
@@ -79,11 +79,12 @@ def predict(
         _print(text)
     if rows.skipped:
         one = rows.skipped == 1
-        say(f"{rows.skipped:,} broken {'row was' if one else 'rows were'} left out.", err=True)
+        say(f"{rows.skipped:,} malformed {'row was' if one else 'rows were'} left out.", err=True)
     for column, categories in encoder.unknown(rows).items():
         named = some([repr(category) for category in categories])
         say(
-            f"Column '{column}' has what the training had not, {named}: it tells nothing there.",
+            f"Column '{column}' has categories that the training data did not have, {named}; "
+            "they are ignored.",
             err=True,
         )
 
@@ -104,7 +105,7 @@ def _json(columns: dict[str, list[Any]]) -> str:
 
 
 def _print(text: str) -> None:
-    """Print what a file would hold: to a terminal as it can show it, and else as UTF-8."""
+    """Print a file's content: to a terminal as it can show it, otherwise as UTF-8."""
     if sys.stdout.isatty():
         for line in text.removesuffix("\n").split("\n"):
             click.echo(terminal(line))

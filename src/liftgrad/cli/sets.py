@@ -1,4 +1,4 @@
-"""`liftgrad circles`, `spirals`, `blobs` and `digits`: tell the classes of a known set apart."""
+"""`liftgrad circles`, `spirals`, `blobs` and `digits`: train a network on a known set."""
 
 import json
 import random
@@ -21,11 +21,11 @@ from liftgrad.nn import MLP
 from liftgrad.trainer import Trainer
 
 _HELD = 0.25
-"""The part of the samples that is kept apart, to judge the network by."""
+"""The fraction of the samples that is held out to evaluate the network."""
 
 
 def _network_options(hidden: str, epochs: int) -> Callable[[Any], Any]:
-    """Return a decorator that adds what all sets' commands have."""
+    """Return a decorator that adds the options that the commands of all sets have."""
     options = [
         click.option(
             "--seed",
@@ -57,7 +57,7 @@ def _network_options(hidden: str, epochs: int) -> Callable[[Any], Any]:
             callback=picture_path,
             default="decision_regions.png",
             metavar="FILE",
-            help="The picture; the ending says its format: .png, .pdf, .svg and more.",
+            help="The picture; the extension decides its format: .png, .pdf, .svg and more.",
         ),
         click.option(
             "--json", "as_json", is_flag=True, help="Print one line of JSON instead of text."
@@ -73,7 +73,7 @@ def _network_options(hidden: str, epochs: int) -> Callable[[Any], Any]:
 
 
 def _points_options(noise: float, meaning: str) -> Callable[[Any], Any]:
-    """Return a decorator that adds the options of sets made by formula."""
+    """Return a decorator that adds the options of synthetic sets."""
 
     def decorate(command: Any) -> Any:
         command = click.option(
@@ -90,45 +90,45 @@ def _points_options(noise: float, meaning: str) -> Callable[[Any], Any]:
     return decorate
 
 
-@click.command(short_help="Tell two circles apart, one in the other.")
+@click.command(short_help="Classify the points of two concentric circles.")
 @_points_options(0.05, "Standard deviation of their noise.")
 @_network_options("16,16", 60)
 def circles(samples: int, noise: float, **network: Any) -> None:
-    """Train a network to tell two circles apart, one in the other, and draw its regions."""
+    """Train a network to classify the points of two concentric circles, and draw its regions."""
     X, y = data.make_circles(samples, noise, seed=network["seed"])
     _learn(X, (y > 0.0).astype(np.int64), **network)
 
 
-@click.command(short_help="Tell the arms of a spiral apart.")
+@click.command(short_help="Classify the points of a spiral by their arms.")
 @_points_options(0.05, "Standard deviation of their noise.")
 @click.option(
     "--arms", type=click.IntRange(2, 10), default=3, metavar="N", help="Number of classes."
 )
 @_network_options("32,32", 200)
 def spirals(samples: int, noise: float, arms: int, **network: Any) -> None:
-    """Train a network to tell the arms of a spiral apart, and draw its regions."""
+    """Train a network to classify the points of a spiral by their arms, and draw its regions."""
     _learn(*data.make_spirals(samples, arms, noise, seed=network["seed"]), **network)
 
 
-@click.command(short_help="Tell clouds of points apart.")
+@click.command(short_help="Classify points by their clouds.")
 @_points_options(1.0, "Standard deviation of each cloud.")
 @click.option(
     "--centers", type=click.IntRange(2, 10), default=4, metavar="N", help="Number of classes."
 )
 @_network_options("16", 60)
 def blobs(samples: int, noise: float, centers: int, **network: Any) -> None:
-    """Train a network to tell normal clouds of points apart, and draw its regions."""
+    """Train a network to classify points by their normal clouds, and draw its regions."""
     X, y = data.make_blobs(samples, 2, centers, noise, seed=network["seed"])
     _learn(X, y, **network)
 
 
-@click.command(short_help="Tell handwritten digits apart.")
+@click.command(short_help="Classify handwritten digits.")
 @_network_options("32", 40)
 def digits(**network: Any) -> None:
-    """Train a network to tell handwritten digits apart, 1,797 pictures of 8 by 8 pixels.
+    """Train a network to classify handwritten digits, 1,797 images of 8 by 8 pixels.
 
     They come with scikit-learn. The picture shows the plane of their two leading principal
-    components, in which the classes overlap more than the network's 64 inputs do.
+    components, where the classes overlap more than in the space of the network's 64 inputs.
     """
     try:
         X, y = data.load_digits()
@@ -160,7 +160,7 @@ def _learn(
     output: Path,
     as_json: bool,
 ) -> None:
-    """Train on three quarters of the samples, judge by the others, draw and tell."""
+    """Train on three quarters of the samples, evaluate on the others, draw and report."""
     check_parameters(X.shape[1], hidden, int(y.max()) + 1)
     order = np.random.default_rng(seed).permutation(len(X))
     held, training = np.split(order, [round(_HELD * len(X))])
@@ -176,14 +176,14 @@ def _learn(
     seconds = time.perf_counter() - start
     if not len(history.loss):
         raise click.Abort  # Ctrl-C came before the first step: there is nothing to draw
-    # Interrupted in its first epoch, training has a loss for each step only.
+    # Interrupted in its first epoch, training has losses of steps only.
     epoch_losses = history.epochs.get("loss", history.loss.mean(keepdims=True))
 
     def accuracy(rows: Any) -> float:
         chosen = np.argmax(scores(model, X[rows]), axis=0)
         return float(np.mean(chosen == y[rows]))
 
-    said = {
+    results = {
         "samples": len(X),
         "classes": int(y.max()) + 1,
         "parameters": len(optimizer.params),
@@ -198,16 +198,16 @@ def _learn(
     with writes(output):
         plot.save(picture.figure_, output)
     if as_json:
-        click.echo(json.dumps(said))
+        click.echo(json.dumps(results))
     else:
-        say(f"{len(X):,} samples of {said['classes']} classes, {len(held):,} kept apart")
+        say(f"{len(X):,} samples of {results['classes']} classes, {len(held):,} held out")
         say(
-            f"Trained {said['parameters']:,} parameters for {said['epochs']:,} epochs in "
-            f"{duration(seconds)}, loss {said['loss']:.4g}"
+            f"Trained {results['parameters']:,} parameters for {results['epochs']:,} epochs in "
+            f"{duration(seconds)}, loss {results['loss']:.4g}"
         )
         say(
-            f"Accuracy {said['validation_accuracy']:.1%} on the samples kept apart, "
-            f"{said['training_accuracy']:.1%} on the others"
+            f"Accuracy {results['validation_accuracy']:.1%} on the held-out samples, "
+            f"{results['training_accuracy']:.1%} on the others"
         )
         say(f"Decision regions saved as '{output}'")
     if history.interrupted:

@@ -15,19 +15,19 @@ from liftgrad.legible import visible
 from liftgrad.plot.classes import plain_text
 
 _LONG_NAME, _LONG_TITLE = 28, 48
-"""Letters that there is room for."""
+"""How many letters there is room for."""
 
 
 def picture_of(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, score: str) -> Any:
-    """Return the figure: regions of the classes, or else the loss."""
+    """Return the figure: regions of the classes, or the loss where these cannot be drawn."""
     title = _title(encoder, score)
     if len(encoder.feature_names) > 1:
         predictor, points = estimator, X
         if len(encoder.feature_names) == 2:
-            # They are the axes, in their own units; a plane of more features has none.
+            # Two features are the axes, in their own units; a plane of more has none.
             mean, std = encoder.scaling
             predictor, points = _InUnits(estimator, mean, std), X * std + mean
-        with contextlib.suppress(ValueError):  # too many classes to tell apart in a picture
+        with contextlib.suppress(ValueError):  # too many classes for a picture
             return plot.decision_regions(
                 *(predictor, points, y),
                 class_names=[_shown(str(label)) for label in encoder.classes],
@@ -39,21 +39,21 @@ def picture_of(estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, score
 
 
 def picture_of_numbers(encoder: data.TableEncoder, true: Any, predicted: Any, score: str) -> Any:
-    """Return the figure: predicted numbers over true ones."""
+    """Return the figure: predicted against true numbers."""
     return plot.predicted_against_true(
         true, predicted, name=_shown(str(encoder.target)), title=_title(encoder, score)
     ).figure_
 
 
 def save_picture(drawn: Callable[[], Any], picture: Path) -> None:
-    """Draw and write a figure, and tell in one sentence what matplotlib tells of each letter."""
+    """Draw and write a figure, and report in one sentence all letters that its font lacks."""
     with writes(picture), warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
         plot.save(drawn(), picture)
     if any("missing from font" in str(warning.message) for warning in noted):
         say(
-            "The picture's font lacks letters of the names, which are boxes there; the model does "
-            "not mind.",
+            "The picture's font lacks letters of the names and shows boxes instead; the model is "
+            "not affected.",
             err=True,
         )
 
@@ -77,7 +77,7 @@ def _title(encoder: data.TableEncoder, score: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """Return a name for a picture, which has little room."""
+    """Return a name as short as a picture needs it."""
     name = visible(" ".join(name.split()))
     if len(name) > _LONG_NAME:
         # Long names of classes are often alike in the beginning.

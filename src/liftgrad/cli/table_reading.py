@@ -1,4 +1,4 @@
-"""What `liftgrad train` reads: rows, what they are encoded with, and what is odd about them."""
+"""How `liftgrad train` reads a table, and what it finds odd about it."""
 
 import re
 import shlex
@@ -15,14 +15,14 @@ _NAMES_OF_IDENTIFIERS = re.compile(
     re.IGNORECASE,
 )
 _FEW = 20
-"""In fewer rows it says little that values differ."""
+"""In fewer rows, different values mean little."""
 
 
 def read_and_fit(stream: data.TableStream, encoder: data.TableEncoder) -> data.Table:
-    """Return the rows, which the encoder learns; predictions will spell classes as the file does.
+    """Return the rows, and fit the encoder to them; its classes are spelled as in the file.
 
     Raises:
-        TableError: with all there is to complain of: reading does not hide what is to be encoded.
+        TableError: with the faults found in reading and, in the other columns, in encoding.
 
     """
     try:
@@ -36,54 +36,54 @@ def read_and_fit(stream: data.TableStream, encoder: data.TableEncoder) -> data.T
             raise data.TableError(*error.complaints, *others.complaints) from None
         raise
     encoder.fit(rows)
-    spelt = _as_spelt(stream, encoder)
-    if spelt is not None:
-        rows = replace(rows, target=spelt)
+    spelled = _as_spelled(stream, encoder)
+    if spelled is not None:
+        rows = replace(rows, target=spelled)
         encoder.fit(rows)
     return rows
 
 
 def identifiers(rows: data.Table) -> list[str]:
-    """Return a sentence for each column that seems to name or number the rows.
+    """Return a sentence for each column that seems to identify the rows.
 
-    In a table that is sorted by its classes such a column tells the class, and no new row's.
+    In a table sorted by class, such a column predicts the class, but not that of new rows.
     """
     sentences = []
     for column in rows.columns:
         what = _identifies(column)
         if what:
             sentences.append(
-                f"Column '{column.name}' {what}; if it says no more, leave it out with --drop "
-                f"{shlex.quote(column.name)}."
+                f"Column '{column.name}' {what}; if it means nothing else, leave it out with "
+                f"--drop {shlex.quote(column.name)}."
             )
     return sentences
 
 
 def words_for_missing(rows: data.Table) -> list[str]:
-    """Return a sentence for each column of text in which a word was taken for no value."""
+    """Return a sentence for each column of text in which a word counts as a missing value."""
     return [
-        f"Column '{column.name}': {' and '.join(map(repr, column.missing_as))} counts as no value; "
-        f"if it is one, pass --text {shlex.quote(column.name)}."
+        f"Column '{column.name}': {' and '.join(map(repr, column.missing_as))} counts as missing; "
+        f"if it is a value, pass --text {shlex.quote(column.name)}."
         for column in rows.columns
         if column.missing_as and column.missing_as != ("?",)
     ]
 
 
-def classes_spelt_alike(encoder: data.TableEncoder) -> list[str]:
-    """Return a sentence for classes that differ in capitals or spaces only."""
+def classes_spelled_alike(encoder: data.TableEncoder) -> list[str]:
+    """Return a sentence for classes that differ only in capitals or spaces."""
     alike: dict[str, list[str]] = {}
     for label in map(str, encoder.classes):
         alike.setdefault(" ".join(label.split()).casefold(), []).append(label)
     return [
-        f"Classes {' and '.join(map(repr, labels))} differ in capitals or spaces only; if they are "
-        "one, write them in one way."
+        f"Classes {' and '.join(map(repr, labels))} differ only in capitals or spaces; if they are "
+        "one, spell them alike."
         for labels in alike.values()
         if len(labels) > 1
     ]
 
 
 def _identifies(column: data.Column) -> str:
-    """Return what a column of identifiers does, and "" of others."""
+    """Return the predicate of the sentence about a column of identifiers; "" for others."""
     values, count = column.values, len(column.values)
     if column.kind == "boolean" or column.missing.any() or count < 3:
         return ""
@@ -101,10 +101,10 @@ def _identifies(column: data.Column) -> str:
     return "is different in each row, as identifiers are" if named else ""
 
 
-def _as_spelt(stream: data.TableStream, encoder: data.TableEncoder) -> data.Column | None:
-    """Return a target of numbers or booleans as text, if they are classes written in another way.
+def _as_spelled(stream: data.TableStream, encoder: data.TableEncoder) -> data.Column | None:
+    """Return a target of numbers or booleans as text, if the file spells its classes otherwise.
 
-    Predictions would else say 1 of a class that the file calls 1.0, and true of True.
+    Without it, a class that the file calls 1.0 or True would be predicted as 1 or true.
     """
     if encoder.task != "classification" or encoder.target_kind not in ("number", "boolean"):
         return None
@@ -117,7 +117,7 @@ def _as_spelt(stream: data.TableStream, encoder: data.TableEncoder) -> data.Colu
         if label in spelling_of:
             raise data.TableError(
                 f"the target '{stream.target}' of '{stream.source}' has the class "
-                f"'{spelling_of[label]}', which is also written '{text}'; write it in one way, or "
+                f"'{spelling_of[label]}', which is also written '{text}'; spell it one way, or "
                 f'pass kinds={{{stream.target!r}: "category"}} if they are two.'
             )
         spelling_of[label] = text

@@ -1,4 +1,4 @@
-"""What `liftgrad train` and `liftgrad predict` share."""
+"""What `liftgrad train` and `liftgrad predict` share: options, input files and errors."""
 
 import ast
 import contextlib
@@ -19,7 +19,7 @@ from liftgrad.errors import LiftgradError, NonFiniteLossError
 TABLE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 STANDARD_INPUT = "standard input"
 _MOST_ALIKE = 5
-"""So many complaints that differ in names and numbers only are shown."""
+"""How many complaints are shown that differ only in names and numbers."""
 _NAMES_AND_NUMBERS = re.compile(r"""'(?:[^'\\]|\\.)*'|"[^"]*"|\d[\d,]*""")
 _ARGUMENT = re.compile(
     r"""(?P<name>drop|kinds|missing|task|on_bad_rows|delimiter)="""
@@ -34,19 +34,19 @@ def delimiter_option(command: click.decorators.FC) -> click.decorators.FC:
         "--delimiter",
         callback=_delimiter,
         metavar="X",
-        help="What cuts a CSV file's fields, or tab.  [default: found in the first line]",
+        help="Delimiter of a CSV file's fields, or 'tab'.  [default: inferred from the first line]",
     )(command)
 
 
 def skip_option(command: click.decorators.FC) -> click.decorators.FC:
     """Add --skip-bad-rows to a command."""
     return click.option(
-        "--skip-bad-rows", is_flag=True, help="Leave out rows with too many or few fields."
+        "--skip-bad-rows", is_flag=True, help="Leave out rows with too many or too few fields."
     )(command)
 
 
 class Refused(click.ClickException):
-    """All that the user can mend, a sentence for each."""
+    """Everything that the user can correct, with a sentence for each fault."""
 
     def __init__(self, complaints: list[str]) -> None:
         super().__init__("\n".join(complaints))
@@ -55,15 +55,17 @@ class Refused(click.ClickException):
 
 @contextlib.contextmanager
 def refusals(*, training: bool) -> Iterator[None]:
-    """Turn what the user can mend into sentences, in which options take the arguments' place.
+    """Turn errors that the user can correct into sentences that name options, not arguments.
 
-    What only the training can mend is said so elsewhere.
+    Args:
+        training: whether the command trains; otherwise options of `liftgrad train` are named so.
+
     """
     try:
         with warnings.catch_warnings():
-            # That the last epoch still brought something is nothing to mend here.
+            # A loss that still improved in the last epoch is no fault.
             warnings.filterwarnings("ignore", message=".*has not converged")
-            # Classes are what --task asked for.
+            # --task asked for classes.
             warnings.filterwarnings("ignore", message="The number of unique classes")
             yield
     except NonFiniteLossError as error:
@@ -76,9 +78,9 @@ def refusals(*, training: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def table_file(table: Path) -> Iterator[Path]:
-    """Yield the file to read: the table's, or one that holds all of standard input or of a pipe.
+    """Yield the table's file, or a copy of standard input or of a pipe.
 
-    A file is read more than once.
+    The table is read more than once.
 
     Raises:
         click.UsageError: if there is no standard input.
@@ -108,7 +110,7 @@ def table_file(table: Path) -> Iterator[Path]:
 
 
 def some(names: list[str]) -> str:
-    """Return names as text, the first of them where there are many."""
+    """Return names as text; of many, the first."""
     names = [" ".join(name.split()) for name in names]  # one may hold line breaks
     return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:7])}, ..."
 
@@ -117,13 +119,13 @@ def _delimiter(context: click.Context, option: click.Parameter, text: str | None
     text = {"tab": "\t", r"\t": "\t"}.get(text or "", text)
     if text is not None and not re.fullmatch(r'[^\r\n"\x80-\U0010ffff]', text):
         raise click.BadParameter(
-            f"{text!r} is not one character, such as ';', nor tab.", context, option
+            f"{text!r} is neither one character, such as ';', nor 'tab'.", context, option
         )
     return text
 
 
 def _without_repeats(complaints: Sequence[str]) -> list[str]:
-    """Return complaints, the first of those that are alike, and how many more there are."""
+    """Return complaints; of those that are alike, the first, and how many more there are."""
     alike: dict[str, list[str]] = {}
     for text in complaints:
         alike.setdefault(_NAMES_AND_NUMBERS.sub("", text), []).append(text)
@@ -132,12 +134,12 @@ def _without_repeats(complaints: Sequence[str]) -> list[str]:
         more = len(texts) - _MOST_ALIKE
         said += texts if more <= 1 else texts[:_MOST_ALIKE]
         if more > 1:
-            said.append(f"the same is wrong with {more:,} more.")
+            said.append(f"there are {more:,} more faults like these.")
     return said
 
 
 def _with_options(text: str, *, training: bool) -> str:
-    """Return a sentence with options of the command line in place of arguments of Python's."""
+    """Return a sentence with options of the command line instead of Python's arguments."""
 
     def option(argument: re.Match[str]) -> str:
         value = ast.literal_eval(argument["value"])

@@ -1,4 +1,4 @@
-"""`liftgrad train`: a network for a table, from a file to a file."""
+"""`liftgrad train`: train a network on a table and save it."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 from liftgrad import data
 from liftgrad.cli.display import say
-from liftgrad.cli.fitting import MOST_APART, Fitting, kept_apart
+from liftgrad.cli.fitting import MOST_HELD_OUT, Fitting, split_rows
 from liftgrad.cli.judgement import judged_classes, judged_numbers, warning_of
 from liftgrad.cli.options import (
     Finite,
@@ -24,7 +24,7 @@ from liftgrad.cli.options import (
 )
 from liftgrad.cli.table_picture import picture_of, picture_of_numbers, save_picture
 from liftgrad.cli.table_reading import (
-    classes_spelt_alike,
+    classes_spelled_alike,
     identifiers,
     read_and_fit,
     words_for_missing,
@@ -36,13 +36,13 @@ from liftgrad.cli.tables import (
     skip_option,
     table_file,
 )
-from liftgrad.cli.train_report import tell
+from liftgrad.cli.train_report import print_report
 from liftgrad.data.table import Kind
 
 Rows = tuple[Any, Any]
-"""Those to train with and those kept apart."""
+"""Those to train on and those that are held out."""
 Scaling = tuple[float, float]
-"""The mean and the deviation that numbers are learnt with."""
+"""The mean and the standard deviation of the numbers to predict."""
 
 
 @click.command(short_help="Train a network on a table and save it.")
@@ -51,33 +51,33 @@ Scaling = tuple[float, float]
 @click.option(
     "--task",
     type=click.Choice(["classification", "regression"]),
-    help="What kind of column it is.  [default: found from its values]",
+    help="Whether to predict classes or numbers.  [default: inferred from the target's values]",
 )
 @click.option("--drop", multiple=True, metavar="COLUMN", help="A column to leave out; repeatable.")
 @click.option(
     "--categorical",
     multiple=True,
     metavar="COLUMN",
-    help="A column of categories, though it looks like numbers; repeatable.",
+    help="A column of categories that look like numbers; repeatable.",
 )
 @click.option(
     "--numeric",
     multiple=True,
     metavar="COLUMN",
-    help="A column of numbers, though it looks like codes; repeatable.",
+    help="A column of numbers that look like codes; repeatable.",
 )
 @click.option(
     "--text",
     multiple=True,
     metavar="COLUMN",
-    help="A column of categories of which None or NA is one; repeatable.",
+    help="A column of categories that include None or NA; repeatable.",
 )
 @delimiter_option
 @click.option(
     "--missing",
     type=click.Choice(["refuse", "mean"]),
     default="refuse",
-    help="Refuse missing values, or put the column's mean there and note where.",
+    help="Refuse missing values, or use the column's mean and add a column that marks them.",
 )
 @skip_option
 @click.option(
@@ -92,35 +92,35 @@ Scaling = tuple[float, float]
     type=click.IntRange(1),
     default=300,
     metavar="N",
-    help="Passes over the rows, at most.",
+    help="Maximum number of passes over the rows.",
 )
 @click.option("--rate", type=Finite(0), default=0.005, metavar="X", help="Learning rate of Adam.")
 @click.option(
     "--l2",
     type=Finite(0, 1e12),
     metavar="X",
-    help="Factor of the L2 penalty, against learning the rows by heart.  [default: the best of "
-    "0.3, 1, 3 and 10 for rows that a network has not seen]",
+    help="Factor of the L2 penalty, against overfitting.  [default: the best of 0.3, 1, 3 and 10 "
+    "in cross-validation]",
 )
 @click.option(
     "--class-weight",
     type=click.Choice(["none", "balanced"]),
     default="none",
-    help="Whether rare classes count as much as frequent ones, so that they are found.",
+    help="Give rare classes the same weight as frequent ones, so that they are found.",
 )
 @click.option(
     "--validation",
-    type=Finite(0.01, MOST_APART),
+    type=Finite(0.01, MOST_HELD_OUT),
     default=0.2,
     metavar="X",
-    help="Part of the rows kept apart, to judge the network by.",
+    help="Fraction of the rows to hold out and evaluate the network on.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
     default=0,
     metavar="N",
-    help="Of the rows kept apart, the initial weights and the batches.",
+    help="Seed of the held-out rows, the initial weights and the batches.",
 )
 @click.option(
     "-o",
@@ -135,7 +135,7 @@ Scaling = tuple[float, float]
     callback=picture_path,
     default="model.png",
     metavar="FILE",
-    help="A picture of the result; the ending says its format.",
+    help="A picture of the result; the extension decides its format.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of text.")
 def train(
@@ -162,9 +162,9 @@ def train(
 ) -> None:
     """Train a network to predict one column of a TABLE from the others, and save it.
 
-    TABLE is a CSV or Parquet file whose columns have names, or - for standard input. Numbers are
-    standardised, text becomes a column of zeros and ones for each category. Text, true/false and
-    few whole numbers are classes to tell apart, other numbers quantities to come close to.
+    TABLE is a CSV or Parquet file with named columns, or - for standard input. Numbers are
+    standardised, and text is one-hot encoded. A target of text, true/false or few different whole
+    numbers has classes; any other is a quantity to approximate.
 
     Example: liftgrad train flowers.csv --target species
     """
@@ -183,28 +183,28 @@ def train(
         rows = read_and_fit(stream, encoder)
         if class_weight == "balanced" and encoder.task == "regression":
             raise click.UsageError(
-                f"--class-weight is for classes, and '{target}' is a number to come close to; "
-                "leave it out, or pass --task classification."
+                f"--class-weight is for classes, and '{target}' is a quantity; leave it out, or "
+                "pass --task classification."
             )
         X, y = encoder.transform(rows), encoder.transform_target(rows)
         check_parameters(X.shape[1], hidden, max(len(encoder.classes), 1))
         classes = encoder.task == "classification"
-        training, held = kept_apart(y, validation, seed, classes=classes)
+        training, held = split_rows(y, validation, seed, classes=classes)
         weight = None if class_weight == "none" else class_weight
         fitting = Fitting(encoder.task, tuple(hidden), epochs, rate, seed, weight)
         start = time.perf_counter()
         scaling = (0.0, 1.0) if classes else _scaling(y[training])
-        learnt = y[training] if classes else (y[training] - scaling[0]) / scaling[1]
+        targets = y[training] if classes else (y[training] - scaling[0]) / scaling[1]
         if l2 is None:
-            l2 = fitting.chosen_penalty(X[training], learnt)
-        estimator = fitting.fit(X[training], learnt, l2, verbose=not as_json)
+            l2 = fitting.chosen_penalty(X[training], targets)
+        estimator = fitting.fit(X[training], targets, l2, verbose=not as_json)
         seconds = time.perf_counter() - start
         judged = _judged(estimator, encoder, X, y, (training, held), scaling)
         with writes(output):
             metadata = {"table": encoder.to_dict(), "scale": None if classes else scaling}
             estimator.save(output, metadata)
         save_picture(lambda: _drawn(estimator, encoder, X, y, held, judged, scaling), picture)
-    said = {
+    results = {
         "task": encoder.task,
         "target": target,
         "rows": len(rows),
@@ -223,10 +223,10 @@ def train(
         "picture": str(picture),
     }
     if as_json:
-        click.echo(json.dumps(said))
+        click.echo(json.dumps(results))
     else:
-        tell(said)
-    notes = [*identifiers(rows), *words_for_missing(rows), *classes_spelt_alike(encoder)]
+        print_report(results)
+    notes = [*identifiers(rows), *words_for_missing(rows), *classes_spelled_alike(encoder)]
     for sentence in [*notes, judged["warning"]]:
         if sentence:
             say(sentence, err=True)
@@ -234,42 +234,42 @@ def train(
         raise click.exceptions.Exit(130)
 
 
-def _kinds(said: dict[Kind, tuple[str, ...]]) -> dict[str, Kind]:
-    """Return the kinds of columns that the options name.
+def _kinds(columns_of: dict[Kind, tuple[str, ...]]) -> dict[str, Kind]:
+    """Return the kind of each column that the options name.
 
     Raises:
-        click.UsageError: if one has two.
+        click.UsageError: if a column has two kinds.
 
     """
     kinds: dict[str, Kind] = {}
-    for kind, columns in said.items():
+    for kind, columns in columns_of.items():
         for column in columns:
             if kinds.setdefault(column, kind) != kind:
                 raise click.UsageError(
-                    f"Column '{column}' is said to be of two kinds; choose one of --categorical, "
-                    "--numeric and --text."
+                    f"Column '{column}' has two kinds; choose one of --categorical, --numeric and "
+                    "--text."
                 )
     return kinds
 
 
 def _scaling(y: Any) -> Scaling:
-    """Return the mean and the deviation that numbers are learnt with.
+    """Return the mean and the standard deviation of the numbers to predict.
 
-    A network starts near 0 and learns in steps of some size: targets are standardised, too.
+    A network's outputs start near 0 and change in small steps: targets are standardised, too.
     """
     with np.errstate(over="ignore"):
         mean, std = float(y.mean()), float(y.std())
     if not math.isfinite(std):
         raise click.ClickException("The target's numbers are too large; scale them down.")
     if not std > 0.0:
-        raise click.ClickException("The target has one value only; add rows of others.")
+        raise click.ClickException("The target has only one value; add rows with others.")
     return mean, std
 
 
 def _judged(
     estimator: Any, encoder: data.TableEncoder, X: Any, y: Any, rows: Rows, scaling: Scaling
 ) -> dict[str, Any]:
-    """Return what the rows kept apart say of a network, and what they say of none."""
+    """Return the figures of the evaluation on held-out rows, next to those of a constant."""
     training, held = rows
     if encoder.task == "regression":
         mean, std = scaling
@@ -296,15 +296,15 @@ def _drawn(
     judged: dict[str, Any],
     scaling: Scaling,
 ) -> Any:
-    """Return a picture of the result for the rows kept apart."""
-    apart = f"on {len(held):,} rows kept apart"
+    """Return a picture of the result for the held-out rows."""
+    held_out = f"on {len(held):,} held-out rows"
     if encoder.task == "regression":
         mean, std = scaling
         predicted = estimator.predict(X[held]) * std + mean
         return picture_of_numbers(
-            encoder, y[held], predicted, f"R² {judged['validation_r2']:.3f} {apart}"
+            encoder, y[held], predicted, f"R² {judged['validation_r2']:.3f} {held_out}"
         )
-    # All rows where one of the classes is too rare to be kept apart.
+    # All rows if one of the classes is too rare to be held out.
     shown = slice(None) if judged["unjudged_classes"] else held
-    score = f"accuracy {judged['validation_accuracy']:.1%} {apart}"
+    score = f"accuracy {judged['validation_accuracy']:.1%} {held_out}"
     return picture_of(estimator, encoder, X[shown], y[shown], score)

@@ -1,4 +1,4 @@
-"""Estimators with scikit-learn's conventions; underneath are networks of Values, lifted.
+"""Estimators with scikit-learn's conventions, made of lifted networks of Values.
 
 >>> from liftgrad.estimators import LiftClassifier
 >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]

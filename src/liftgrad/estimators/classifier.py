@@ -1,4 +1,4 @@
-"""LiftClassifier: a network that tells classes apart."""
+"""LiftClassifier: a network that predicts classes."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self
@@ -16,10 +16,10 @@ from liftgrad.estimators.rows import Array, checked_weights
 
 
 class LiftClassifier(ClassifierMixin, Perceptron):
-    """A multi-layer perceptron that tells classes apart, with `MLPClassifier`'s arguments.
+    """A multi-layer perceptron that predicts classes, with `MLPClassifier`'s arguments.
 
-    It minimises the cross-entropy, with Adam, in batches; it computes in float32 if X is float32,
-    else in float64. It starts from the weights that `MLPClassifier` starts from.
+    It minimises the cross-entropy by Adam, in batches, in float32 if X is float32, otherwise in
+    float64. Initial weights are those of `MLPClassifier`.
 
     >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
     >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
@@ -27,32 +27,32 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     1.0
 
     Args:
-        hidden_layer_sizes: how many neurons each hidden layer has.
+        hidden_layer_sizes: the number of neurons in each hidden layer.
         activation: of the hidden layers.
-        alpha: the weight of the L2 penalty, α/2·Σw² for each batch, biases left out, by the
-            batch's number of rows or their weights' sum, as the loss is.
-        batch_size: samples a step; "auto": 200, or all if there are fewer.
-        learning_rate_init: Adam's rate.
-        max_iter: how many epochs at most.
-        shuffle: whether batches are drawn anew for each epoch.
-        random_state: an int for the same result each time, and scikit-learn's initial weights.
-        tol: how much better the loss (or the validation score) must become...
+        alpha: the factor of the L2 penalty on weights without biases, α/2·Σw², divided like a
+            batch's loss by its number of rows or the sum of their weights.
+        batch_size: samples in a step; "auto": 200, or all if there are fewer.
+        learning_rate_init: Adam's learning rate.
+        max_iter: the maximum number of epochs.
+        shuffle: whether each epoch has new random batches.
+        random_state: an int for reproducible results with scikit-learn's initial weights.
+        tol: the least improvement of the loss, or of the validation score...
         verbose: whether to show loss, rate and time left on a terminal.
-        early_stopping: whether rows are held out and their score decides when to stop.
-        validation_fraction: how many of the rows are held out then.
-        n_iter_no_change: ...within so many epochs, or training ends.
-        warm_start: whether `fit` goes on from the network that was fitted before.
-        class_weight: a dictionary of how much each class counts, 1 where it says nothing;
-            "balanced": as much as all others; None: each row counts alike.
+        early_stopping: whether to hold out rows and stop by their score.
+        validation_fraction: the fraction of the rows to hold out.
+        n_iter_no_change: ...within this many epochs; without it, training ends.
+        warm_start: whether `fit` continues from the fitted network.
+        class_weight: a dictionary of the classes' weights, by default 1; "balanced": all classes
+            have the same total weight; None: all rows have the same weight.
 
     Attributes:
         classes_: the classes, sorted, (k,).
-        n_features_in_, n_outputs_, n_layers_: how many there are.
+        n_features_in_, n_outputs_, n_layers_: the numbers of features, outputs and layers.
         parameters_: all weights and biases, neuron by neuron, (count,).
-        coefs_, intercepts_: the same layer by layer, (inputs, outputs) and (outputs,), to read.
-        loss_curve_: the mean loss of each epoch since the network began; `loss_` is the last.
-        n_iter_: how many epochs the last fit took.
-        interrupted_: whether Ctrl-C ended the training early, after a whole step.
+        coefs_, intercepts_: the same by layer, (inputs, outputs) and (outputs,); read-only.
+        loss_curve_: the mean loss of each epoch of this network; `loss_` is the last one.
+        n_iter_: the number of epochs of the last fit.
+        interrupted_: whether Ctrl-C ended the last fit early, after a whole step.
         validation_scores_: the held-out rows' accuracy after each epoch, with `early_stopping`.
 
     """
@@ -105,30 +105,30 @@ class LiftClassifier(ClassifierMixin, Perceptron):
 
         Args:
             X, y: the rows and their classes.
-            sample_weight: how much each row counts, (n,), times its class's weight: the loss is
-                the weighted mean of the rows', and the validation score that of the held-out ones.
+            sample_weight: of each row, (n,), in the mean loss and in the validation score; it is
+                multiplied by the class's weight.
 
         Raises:
-            ValueError: if X, y or the weights are not such, or a setting makes no sense.
+            ValueError: if X, y, the weights or a setting are invalid.
             NonFiniteLossError: if the loss becomes nan or infinite.
             KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
         self._check_settings()
-        goes_on = self._goes_on()
-        X, y = self._checked(X, y, reset=not goes_on)
+        continues = self._continues()
+        X, y = self._checked(X, y, reset=not continues)
         classes = np.unique(y)
-        if goes_on and set(classes.tolist()) != set(self.classes_.tolist()):
+        if continues and set(classes.tolist()) != set(self.classes_.tolist()):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
                 f"call to fit. Previously got {self.classes_}, `y` has {classes}"
             )
         data = self._data(X, y, sample_weight, classes)
-        return self._fit(*data, one_dimensional=True, goes_on=goes_on)
+        return self._fit(*data, one_dimensional=True, continues=continues)
 
     @unchanged_if_refused
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """Train for one epoch on some rows, going on from what was learnt before; return self.
+        """Train for one more epoch on some rows, and return self.
 
         >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
         >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, random_state=0)
@@ -139,14 +139,13 @@ class LiftClassifier(ClassifierMixin, Perceptron):
 
         Args:
             X, y: the rows and their classes.
-            sample_weight: how much each row counts, (n,), times its class's weight.
-            classes: all that there will be; needed at the first call.
+            sample_weight: of each row, (n,); it is multiplied by the class's weight.
+            classes: all that will ever occur; required at the first call.
 
         Raises:
-            ValueError: if X, y or the weights are not such, a setting makes no sense, or there is
-                another class.
-            NonFiniteLossError: if the loss becomes nan or infinite; the network is as it was before
-                that step.
+            ValueError: if X, y, the weights or a setting are invalid, or there is an unknown class.
+            NonFiniteLossError: if the loss becomes nan or infinite; the network is left as it was
+                before that step.
             KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
@@ -158,12 +157,12 @@ class LiftClassifier(ClassifierMixin, Perceptron):
                 "'balanced' weights, use compute_class_weight('balanced', classes=classes, y=y). "
                 "Pass the resulting weights as the class_weight parameter, as a dictionary."
             )
-        goes_on = self._goes_on(incremental=True)
-        X, y = self._checked(X, y, reset=not goes_on)
-        if classes is None and not goes_on:
+        continues = self._continues(incremental=True)
+        X, y = self._checked(X, y, reset=not continues)
+        if classes is None and not continues:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         known = np.unique(np.asarray(classes)) if classes is not None else self.classes_
-        if goes_on and not np.array_equal(known, self.classes_):
+        if continues and not np.array_equal(known, self.classes_):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
                 f"{self.classes_!r}"
@@ -174,7 +173,7 @@ class LiftClassifier(ClassifierMixin, Perceptron):
                 f"{np.unique(y)}."
             )
         data = self._data(X, y, sample_weight, known)
-        return self._partial_fit(*data, one_dimensional=True, goes_on=goes_on)
+        return self._partial_fit(*data, one_dimensional=True, continues=continues)
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
         """Return X and y as arrays."""
@@ -185,13 +184,13 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     def _data(
         self, X: Array, y: Array, sample_weight: Any, classes: Array
     ) -> tuple[Array, Array, Array | None, int]:
-        """Return rows, what the loss compares them with, weights and the number of outputs."""
+        """Return rows, targets of the loss, weights and the number of outputs."""
         if len(classes) < 2:
             raise ValueError("LiftClassifier needs samples of 2 classes or more; y has 1 class.")
         labels = np.searchsorted(classes, y)
         weights = self._class_weighted(checked_weights(sample_weight, X), classes, labels, X.dtype)
         self.classes_ = classes
-        if len(classes) == 2:  # one output: the logarithm of the odds for the second class
+        if len(classes) == 2:  # one output: the log-odds of the second class
             return X, labels.astype(X.dtype), weights, 1
         return X, labels.astype(np.int64), weights, len(classes)
 
@@ -219,7 +218,7 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         return powers / powers.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of `predict_proba`, (n, k), exact for small ones too.
+        """Return the logarithm of `predict_proba`, (n, k), exact for small probabilities, too.
 
         >>> X, y = [[0.0], [1.0], [4.0], [5.0]], ["low", "low", "high", "high"]
         >>> classifier = LiftClassifier((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
@@ -237,12 +236,12 @@ class LiftClassifier(ClassifierMixin, Perceptron):
     def _class_weighted(
         self, weights: Array | None, classes: Array, labels: Array, dtype: Any
     ) -> Array | None:
-        """Return how much each row counts if each class counts what `class_weight` says."""
+        """Return the rows' weights, multiplied by those of their classes."""
         chosen = self.class_weight
         if chosen is None:
             return weights
         if isinstance(chosen, str) and chosen == "balanced":
-            # Not scikit-learn's, which looks at the rows' own weights in later versions only.
+            # Not scikit-learn's function, which knows the rows' own weights only in later versions.
             counts = np.bincount(labels, weights, len(classes))
             of_classes = counts.sum() / (len(classes) * np.where(counts > 0.0, counts, np.inf))
         else:
@@ -267,7 +266,7 @@ class LiftClassifier(ClassifierMixin, Perceptron):
         return y
 
     def _check_held(self, y: Array, weights: Array | None) -> None:
-        """Accept any rows, of which the accuracy says something."""
+        """Accept any rows: they all have an accuracy."""
 
     def _score(self, X: Array, y: Array, weights: Array | None) -> float:
         return float(

@@ -18,19 +18,19 @@ LEARNT = (
     *("n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "interrupted_"),
     *("loss_", "loss_curve_", "validation_scores_"),
 )
-"""What a fit notes down beside arrays."""
+"""The attributes that a fit sets, apart from arrays."""
 ARRAYS = re.compile(r"O|[<>|](b1|[iu][1248]|f[248]|U\d{1,6}|M8\[\d*\w+\])")
 """The types of arrays of classes and names that a file can hold."""
 _DEPTH = 100
-"""So deeply may metadata be nested; Python reads some hundreds more."""
+"""How deeply metadata may be nested; Python can read some hundreds of levels more."""
 
 
 def packed(estimator: Any, metadata: Mapping[str, Any]) -> bytes:
     """Return a fitted estimator as a file.
 
     Raises:
-        TypeError: if the metadata holds what JSON does not know, classes are of a type that a file
-            cannot hold, or the estimator is of a class that `load` does not know.
+        TypeError: if JSON cannot hold the metadata, a file cannot hold the type of the classes, or
+            `load` does not know the class of the estimator.
         ValueError: if the metadata is nested too deeply.
 
     """
@@ -43,9 +43,9 @@ def packed(estimator: Any, metadata: Mapping[str, Any]) -> bytes:
     _check_metadata(metadata)
     settings = estimator.get_params()
     if not isinstance(settings["random_state"], numbers.Integral):
-        settings["random_state"] = None  # a generator is no part of the result
+        settings["random_state"] = None  # a generator does not belong to the result
     settings["hidden_layer_sizes"] = np.atleast_1d(estimator.hidden_layer_sizes).tolist()
-    if isinstance(settings.get("class_weight"), dict):  # its keys need not be texts
+    if isinstance(settings.get("class_weight"), dict):  # its keys need not be strings
         settings["class_weight"] = list(settings["class_weight"].items())
     learnt = {name: x for name, x in vars(estimator).items() if name in LEARNT}
     named = {
@@ -67,7 +67,7 @@ def packed(estimator: Any, metadata: Mapping[str, Any]) -> bytes:
 
 
 def _array(name: str, x: NDArray[Any]) -> dict[str, Any]:
-    """Return an array as JSON has it; days and times as numbers."""
+    """Return an array in JSON's types; dates and times as integers."""
     dtype = "O" if x.dtype == object else x.dtype.str
     values = [_python(v) for v in (x.astype(np.int64) if x.dtype.kind == "M" else x).tolist()]
     if not ARRAYS.fullmatch(dtype) or {type(v) for v in values} - {str, int, float, bool}:
@@ -79,7 +79,7 @@ def _array(name: str, x: NDArray[Any]) -> dict[str, Any]:
 
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:
-    """Refuse what would not come out of the file as it was put in."""
+    """Refuse metadata that would change on its way through a file."""
     rest: list[tuple[Any, int]] = [(dict(metadata), 0)]
     while rest:
         x, depth = rest.pop()
@@ -97,5 +97,5 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
 
 
 def _python(x: Any) -> Any:
-    """Return a number of NumPy's as one of Python's."""
+    """Return a NumPy number as a Python number."""
     return x.item() if isinstance(x, np.generic) else x

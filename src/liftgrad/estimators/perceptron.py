@@ -1,4 +1,4 @@
-"""Perceptron: what the estimators share: settings, training by Adam, the network."""
+"""Perceptron: the base of the estimators, with settings, training by Adam and the network."""
 
 import functools
 import itertools
@@ -29,7 +29,7 @@ FLOATS = [np.float64, np.float32]
 
 
 def unchanged_if_refused(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Let a method of an estimator that refuses its arguments leave the estimator as it was."""
+    """Decorate an estimator's method to leave the estimator unchanged if it refuses arguments."""
 
     @functools.wraps(method)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -49,11 +49,11 @@ class Perceptron(BaseEstimator):
     """A multi-layer perceptron, trained by Adam; see `LiftClassifier`."""
 
     _dtype = "float64"
-    """What the network computes in."""
+    """The type that the network computes in."""
     _optimizer: optim.Optimizer | None = None
-    """What trained the network, and goes on from here; None, as after a copy: its state is..."""
+    """The optimiser that `partial_fit` continues with; None, as in a copy: made from..."""
     _moments: Mapping[str, Any] | None = None
-    """...this, if it is known."""
+    """...this state, if it is known."""
 
     def __init__(
         self,
@@ -91,8 +91,8 @@ class Perceptron(BaseEstimator):
     def save(self, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         """Write the fitted estimator to a safetensors file, which `load` reads.
 
-        It holds what predicts; `partial_fit` of one that was loaded starts Adam's means anew, where
-        a pickle holds them, too.
+        It holds what predictions need. After loading, `partial_fit` starts with new means of Adam;
+        a pickle holds these, too.
 
         >>> from liftgrad.estimators import LiftRegressor, load
         >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
@@ -102,8 +102,8 @@ class Perceptron(BaseEstimator):
         True
 
         Args:
-            path: of the file, which is written whole or not at all.
-            metadata: whatever else shall be in it, made of what JSON knows.
+            path: of the file, which is written completely or not at all.
+            metadata: more contents, in JSON's types.
 
         Raises:
             NotFittedError: before `fit`.
@@ -115,7 +115,7 @@ class Perceptron(BaseEstimator):
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights of each layer, (inputs, outputs), as scikit-learn has them, to read.
+        """The weights of each layer, (inputs, outputs), as in scikit-learn; read-only.
 
         >>> from liftgrad.estimators import LiftRegressor
         >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
@@ -126,7 +126,7 @@ class Perceptron(BaseEstimator):
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases of each layer, (outputs,), as scikit-learn has them, to read.
+        """The biases of each layer, (outputs,), as in scikit-learn; read-only.
 
         >>> from liftgrad.estimators import LiftRegressor
         >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
@@ -136,13 +136,13 @@ class Perceptron(BaseEstimator):
         return [block[:, -1] for block in self._layers("intercepts_")]
 
     def _layers(self, name: str) -> list[Array]:
-        """Return the parameters of each layer, (outputs, inputs + 1), the biases being last."""
+        """Return the parameters of each layer, (outputs, inputs + 1), with biases last."""
         if not self.__sklearn_is_fitted__():
             raise AttributeError(
                 f"{type(self).__name__} has no {name} before fit(); call it first."
             )
         numbers = self.parameters_.astype(self._dtype)
-        numbers.flags.writeable = False  # They are a copy: nothing would come of setting them.
+        numbers.flags.writeable = False  # a copy, where assignments would have no effect
         blocks = []
         for fan_in, fan_out in self._fans():
             count = fan_out * (fan_in + 1)
@@ -150,11 +150,11 @@ class Perceptron(BaseEstimator):
             numbers = numbers[count:]
         return blocks
 
-    def _goes_on(self, *, incremental: bool = False) -> bool:
-        """Tell whether a fit starts from what was learnt before.
+    def _continues(self, *, incremental: bool = False) -> bool:
+        """Return whether a fit continues from the fitted network.
 
         Raises:
-            ValueError: if that is of other settings.
+            ValueError: if that has other settings.
 
         """
         if not self.__sklearn_is_fitted__() or not (incremental or self.warm_start):
@@ -164,8 +164,8 @@ class Perceptron(BaseEstimator):
             hidden, activation = self._trained
             raise ValueError(
                 f"the network was fitted with hidden_layer_sizes={hidden} and "
-                f"activation={activation!r}, and cannot go on with hidden_layer_sizes={now[0]} and "
-                f"activation={now[1]!r}; set the same, or fit anew with warm_start=False."
+                f"activation={activation!r}, and cannot continue with hidden_layer_sizes={now[0]} "
+                f"and activation={now[1]!r}; set the same, or fit anew with warm_start=False."
             )
         return True
 
@@ -177,11 +177,11 @@ class Perceptron(BaseEstimator):
         outputs: int,
         *,
         one_dimensional: bool,
-        goes_on: bool,
+        continues: bool,
     ) -> Self:
-        """Train on rows X (n, d) of these weights, and what they are compared with, y (n, ...)."""
+        """Train on rows X (n, d) with targets y (n, ...) and weights (n,)."""
         seeds = check_random_state(self.random_state)
-        if not goes_on:
+        if not continues:
             self._begin(outputs, seeds, one_dimensional=one_dimensional)
         held: Rows | None = None
         if self.early_stopping:
@@ -218,11 +218,11 @@ class Perceptron(BaseEstimator):
         outputs: int,
         *,
         one_dimensional: bool,
-        goes_on: bool,
+        continues: bool,
     ) -> Self:
-        """Train for one epoch, from where the last one ended."""
+        """Train for one more epoch."""
         seeds = check_random_state(self.random_state)
-        if not goes_on:
+        if not continues:
             self._begin(outputs, seeds, one_dimensional=one_dimensional)
         optimizer = self._optimizer
         if optimizer is None:
@@ -234,10 +234,10 @@ class Perceptron(BaseEstimator):
         return self
 
     def _begin(self, outputs: int, seeds: np.random.RandomState, *, one_dimensional: bool) -> None:
-        """Make a network of the settings, which has learnt nothing."""
-        self.__dict__.pop("parameters_", None)  # If this fails, there is no fitted network.
+        """Make a new network from the settings."""
+        self.__dict__.pop("parameters_", None)  # if this fails, there is no fitted network
         self._optimizer = self._moments = None
-        # Settings may be set for the next fit; these are the fitted network's.
+        # The settings may change before the next fit; these are the network's.
         self._trained = hidden_sizes(self.hidden_layer_sizes), self.activation
         self.n_outputs_, self._one_dimensional = outputs, one_dimensional
         self.n_layers_ = len(self._trained[0]) + 2
@@ -255,7 +255,7 @@ class Perceptron(BaseEstimator):
         seeds: np.random.RandomState,
         **rules: Any,
     ) -> History:
-        """Train the network for epochs, and keep what came of it."""
+        """Train the network for epochs, and set the fitted attributes."""
         dtype, moments = self._dtype, self._moments_now()
         self._dtype = X.dtype.name
         trainer = Trainer(
@@ -269,7 +269,7 @@ class Perceptron(BaseEstimator):
         try:
             history = trainer.fit(epochs, *data, progress=self.verbose, **rules)
             if history.interrupted and len(history.loss) and "metrics" in rules:
-                # There is no going on from here, so that the best epoch is what is wanted.
+                # This fit will not be continued: restore the best epoch.
                 trainer.fit(0, *data, **rules)
         except NonFiniteLossError:
             if self.__sklearn_is_fitted__():
@@ -277,29 +277,29 @@ class Perceptron(BaseEstimator):
                 self._restore()
             raise
         if not len(history.loss):
-            raise KeyboardInterrupt  # there is nothing to use yet
+            raise KeyboardInterrupt  # nothing has been learned
         self._optimizer = optimizer
         self.parameters_ = np.array([p.data for p in optimizer.params])
         self.interrupted_ = history.interrupted
-        # Interrupted in its first epoch, a fit has a loss for each step only.
+        # Interrupted in its first epoch, a fit has losses of steps only.
         curve = history.epochs.get("loss", history.loss.mean(keepdims=True)).tolist()
         self.loss_curve_ += curve
         self.loss_, self.n_iter_ = curve[-1], len(curve)
         return history
 
     def _penalty(self) -> float:
-        """Return the factor of the sum of squares."""
+        """Return the factor of the sum of squared weights."""
         return 0.5 * float(self.alpha)
 
     def _moments_now(self) -> Mapping[str, Any] | None:
-        """Return the state of the optimiser, if there is one to go on with."""
+        """Return the state of the optimiser, if there is one to continue with."""
         if self._optimizer is None:
             return self._moments
         state = {name: np.array(column) for name, column in self._optimizer.state.items()}
         return {"steps": self._optimizer.steps, **state}
 
     def _first_parameters(self, seeds: np.random.RandomState) -> Array:
-        """Draw the numbers that scikit-learn's network of this `random_state` starts from.
+        """Draw the initial parameters, those of scikit-learn's network with this `random_state`.
 
         Weights and biases are uniform (Glorot & Bengio, 2010).
         """
@@ -314,7 +314,7 @@ class Perceptron(BaseEstimator):
         return np.concatenate(drawn)
 
     def _fans(self) -> Iterable[tuple[int, int]]:
-        """Return how many inputs and outputs each layer has."""
+        """Return the numbers of inputs and outputs of each layer."""
         return itertools.pairwise([self.n_features_in_, *self._trained[0], self.n_outputs_])
 
     def _network(self, parameters: Array) -> nn.MLP:
@@ -343,30 +343,30 @@ class Perceptron(BaseEstimator):
         return np.atleast_2d(outputs(self._model, X)).T
 
     def _outputs_for(self, X: Any) -> Array:
-        """Return the network's outputs for rows to predict for, (n, outputs).
+        """Return the network's outputs for unchecked rows, (n, outputs).
 
         Raises:
             NotFittedError: before `fit`.
-            ValueError: if X is not such rows, or outputs are nan or infinite.
+            ValueError: if X is not an array of such rows, or outputs are nan or infinite.
 
         """
         check_is_fitted(self)
-        with np.errstate(over="ignore", invalid="ignore"):  # What is too large is refused.
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite numbers are refused
             rows = validate_data(self, X, reset=False, dtype=self._dtype)
         outputs = self._outputs(rows)
         finite = np.isfinite(outputs).all(axis=1)
         if not finite.all():
             raise ValueError(
                 f"the outputs for row {int(np.argmin(finite))} of X are beyond the range of "
-                f"{self._dtype}; scale X as the rows were that the network was fitted to."
+                f"{self._dtype}; scale X like the rows that the network was fitted to."
             )
         return outputs
 
     def _check_settings(self, *, incremental: bool = False) -> None:
-        """Refuse settings that make no sense.
+        """Refuse invalid settings.
 
         Raises:
-            ValueError: for these.
+            ValueError: naming the first of them.
 
         """
         check_settings(self, incremental=incremental)
@@ -376,7 +376,7 @@ class Perceptron(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
-        # The network and its optimiser are made anew of their numbers.
+        # The network and its optimiser are made again from their numbers.
         if state.pop("_model", None) is not None:
             state.update(_optimizer=None, _moments=self._moments_now())
         return state

@@ -1,4 +1,4 @@
-"""Programs: the lifted loss and outputs that estimators of one structure share."""
+"""Programs: the lifted loss and outputs, shared by estimators of one structure."""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from liftgrad.lift.stand_ins.vmap import vmap
 def programs(
     cost: Callable[[Any, Any], Any], _sizes: tuple[int, ...], _activation: str, dtype: Any
 ) -> tuple[LiftedFunction, LiftedFunction]:
-    """Return the lifted loss and outputs; each structure has its own, and old ones are let go."""
+    """Return the lifted loss and outputs for a structure; only recent ones are kept."""
 
     @lift(dtype=dtype)
     def loss(model: nn.MLP, X: Any, y: Any, weights: Any, decay: Any) -> Any:
@@ -23,7 +23,7 @@ def programs(
         else:
             costs = vmap(lambda x, target, weight: weight * cost(model(x), target))(X, y, weights)
             weight = functional.total(vmap(lambda weight: weight)(weights))
-            # A batch may have rows of weight 0 only, which teach nothing.
+            # All rows of a batch may have the weight 0.
             share = functional.where(weight > 0.0, 1.0 / weight, 0.0)
         slopes = [w for layer in model.layers for neuron in layer.neurons for w in neuron.w]
         return share * (functional.total(costs) + decay * functional.dot(slopes, slopes))

@@ -16,9 +16,9 @@ from liftgrad.estimators.rows import Array, checked_weights
 class LiftRegressor(RegressorMixin, Perceptron):
     """A multi-layer perceptron that predicts numbers, with `MLPRegressor`'s arguments.
 
-    It minimises half the mean squared error; arguments and attributes are `LiftClassifier`'s,
-    without the classes, and the validation score is R². Of k numbers a row, `alpha` counts 1/k as
-    much in that mean, as it does for `MLPRegressor`.
+    It minimises half the mean squared error. Arguments and attributes are those of
+    `LiftClassifier`, without the classes, and the validation score is R². With k numbers a row,
+    `alpha` is divided by k, which is what `MLPRegressor` does.
 
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
     >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
@@ -37,23 +37,22 @@ class LiftRegressor(RegressorMixin, Perceptron):
 
         Args:
             X, y: the rows and their numbers.
-            sample_weight: how much each row counts, (n,): the loss is the weighted mean of the
-                rows', and the validation score is weighted, too.
+            sample_weight: of each row, (n,), in the mean loss and in the validation score.
 
         Raises:
-            ValueError: if X, y or the weights are not such, or a setting makes no sense.
+            ValueError: if X, y, the weights or a setting are invalid.
             NonFiniteLossError: if the loss becomes nan or infinite.
             KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
         self._check_settings()
-        goes_on = self._goes_on()
-        data, one_dimensional = self._data(X, y, sample_weight, reset=not goes_on)
-        return self._fit(*data, one_dimensional=one_dimensional, goes_on=goes_on)
+        continues = self._continues()
+        data, one_dimensional = self._data(X, y, sample_weight, reset=not continues)
+        return self._fit(*data, one_dimensional=one_dimensional, continues=continues)
 
     @unchanged_if_refused
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch on some rows, going on from what was learnt before; return self.
+        """Train for one more epoch on some rows, and return self.
 
         >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
         >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, random_state=0)
@@ -63,16 +62,16 @@ class LiftRegressor(RegressorMixin, Perceptron):
         True
 
         Raises:
-            ValueError: if X, y or the weights are not such, or a setting makes no sense.
-            NonFiniteLossError: if the loss becomes nan or infinite; the network is as it was before
-                that step.
+            ValueError: if X, y, the weights or a setting are invalid.
+            NonFiniteLossError: if the loss becomes nan or infinite; the network is left as it was
+                before that step.
             KeyboardInterrupt: if Ctrl-C is pressed before the first step is done.
 
         """
         self._check_settings(incremental=True)
-        goes_on = self._goes_on(incremental=True)
-        data, one_dimensional = self._data(X, y, sample_weight, reset=not goes_on)
-        return self._partial_fit(*data, one_dimensional=one_dimensional, goes_on=goes_on)
+        continues = self._continues(incremental=True)
+        data, one_dimensional = self._data(X, y, sample_weight, reset=not continues)
+        return self._partial_fit(*data, one_dimensional=one_dimensional, continues=continues)
 
     def _data(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
@@ -81,7 +80,7 @@ class LiftRegressor(RegressorMixin, Perceptron):
         X, y = validate_data(
             *(self, X, y), dtype=FLOATS, order="C", multi_output=True, y_numeric=True, reset=reset
         )
-        with np.errstate(over="ignore", invalid="ignore"):  # What is too large is refused.
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite numbers are refused
             targets = check_array(y, dtype=X.dtype, ensure_2d=False, input_name="y")
         targets = targets.reshape(len(y), -1)
         outputs = targets.shape[1]
@@ -93,7 +92,7 @@ class LiftRegressor(RegressorMixin, Perceptron):
         return (X, targets, checked_weights(sample_weight, X), outputs), y.ndim == 1
 
     def predict(self, X: Any) -> Array:
-        """Return the numbers for each row, (n,) or (n, k) as `fit` had them.
+        """Return the predicted numbers, (n,) or (n, k) like the y of `fit`.
 
         >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
         >>> regressor = LiftRegressor((8,), learning_rate_init=0.1, tol=1e-2, random_state=0)
@@ -109,7 +108,7 @@ class LiftRegressor(RegressorMixin, Perceptron):
         return tags
 
     def _penalty(self) -> float:
-        # scikit-learn's gradient is that of the sum over the numbers of a row, not of the mean.
+        # scikit-learn's gradient is that of the sum over a row's numbers, not of their mean.
         return super()._penalty() / self.n_outputs_
 
     @staticmethod
@@ -132,6 +131,6 @@ class LiftRegressor(RegressorMixin, Perceptron):
         counted = y if weights is None else y[weights > 0.0]
         if (counted == counted[:1]).all():
             raise ValueError(
-                "the rows held out all have the same y, of which R² says nothing; pass another "
+                "the held-out rows all have the same y, for which there is no R²; pass another "
                 "validation_fraction or random_state, or early_stopping=False."
             )

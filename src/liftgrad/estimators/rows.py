@@ -1,4 +1,4 @@
-"""Rows: what a fit trains on and what it holds out, and how much each of them counts."""
+"""Rows that a fit trains on and holds out, and their weights."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from sklearn.utils.validation import _check_sample_weight, check_non_negative
 
 Array = NDArray[Any]
 Rows = tuple[Array, Array, Array | None]
-"""X, what the loss compares it with, and weights."""
+"""X, targets of the loss, and weights."""
 
 
 def checked_weights(sample_weight: Any, X: Array) -> Array | None:
-    """Return how much each row counts, (n,), or None if all count alike.
+    """Return the rows' weights, (n,), or None if they are equal.
 
     Raises:
-        ValueError: if they are not such, negative, or all 0.
+        ValueError: if they are not numbers (n,), one is negative, or all are 0.
 
     """
     if sample_weight is None:
@@ -39,29 +39,29 @@ def split(
     """Return rows to train on and rows to hold out, each with targets and weights.
 
     Args:
-        X, y, weights: all rows.
-        fraction: how many of them to hold out.
-        classes: each of which has rows on both sides, (n,); None: there are none.
-        seeds: which rows.
+        X, y, weights: of all rows.
+        fraction: of the rows to hold out.
+        classes: of the rows, (n,), each of which gets rows on both sides; None: there are none.
+        seeds: of the choice.
 
     Raises:
-        ValueError: if there are too few rows for both.
+        ValueError: if there are too few rows for both sides.
 
     """
     arrays = [X, y] if weights is None else [X, y, weights]
     try:
-        parts = train_test_split(
+        halves = train_test_split(
             *arrays, test_size=float(fraction), stratify=classes, random_state=seeds
         )
     except ValueError:
-        # Which speaks of arguments that the user has not seen.
+        # Its message speaks of arguments that the user does not know.
         kinds = "" if classes is None else f" of {len(np.unique(classes))} classes"
         raise ValueError(
             f"validation_fraction={fraction:g} of {len(X)} rows{kinds} cannot be held out with "
             "rows of each kind on both sides; pass more rows, another validation_fraction, or "
             "early_stopping=False."
         ) from None
-    trained, held = parts[::2], parts[1::2]
+    trained, held = halves[::2], halves[1::2]
     if len(held[0]) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of "

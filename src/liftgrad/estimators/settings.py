@@ -1,4 +1,4 @@
-"""Settings: what an estimator can be set to, looked at when it is fitted."""
+"""Settings of an estimator, checked when it is fitted."""
 
 import math
 from typing import Any
@@ -8,14 +8,18 @@ import numpy as np
 from liftgrad.numbers import is_number, is_whole
 
 ACTIVATIONS = {"identity": "relu", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
-"""The network's name of each; a network without activations asks for none."""
+"""The network's name for each; a network without activations never uses it."""
 
 
 def check_settings(estimator: Any, *, incremental: bool) -> None:
-    """Refuse settings that make no sense, or none for `partial_fit`.
+    """Refuse invalid settings.
+
+    Args:
+        estimator: has the settings.
+        incremental: whether they are for `partial_fit`.
 
     Raises:
-        ValueError: for these.
+        ValueError: naming the first of them.
 
     """
     if incremental and estimator.early_stopping:
@@ -44,12 +48,12 @@ def check_settings(estimator: Any, *, incremental: bool) -> None:
 
 
 def _is_switch(x: Any) -> bool:
-    """Tell whether it is true or false, which Python and NumPy take for a number."""
+    """Return whether it is True or False, which Python and NumPy accept as a number."""
     return isinstance(x, bool | np.bool_)
 
 
 def _counts(estimator: Any) -> dict[str, Any]:
-    """Return the settings that count something."""
+    """Return the settings that are counts."""
     counts = {name: getattr(estimator, name) for name in ("max_iter", "n_iter_no_change")}
     if not isinstance(estimator.batch_size, str) or estimator.batch_size != "auto":
         counts["batch_size"] = estimator.batch_size
@@ -59,5 +63,5 @@ def _counts(estimator: Any) -> dict[str, Any]:
 
 
 def hidden_sizes(sizes: Any) -> tuple[Any, ...]:
-    """Return the hidden layers' sizes; one number is one layer."""
+    """Return the sizes of the hidden layers; a single number is one layer."""
     return tuple(sizes) if isinstance(sizes, list | tuple | np.ndarray) else (sizes,)

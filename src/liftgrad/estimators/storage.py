@@ -1,4 +1,4 @@
-"""Storage: estimators read from their files."""
+"""Storage: reads estimators from their files."""
 
 import itertools
 import math
@@ -22,11 +22,11 @@ _KINDS: dict[str, type[Perceptron]] = {
 }
 _ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 _MOST_BYTES = 2**26
-"""Of classes and names: a file that says how wide texts are could ask for any memory."""
+"""The largest array of classes or names: a file could declare any width of its texts."""
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Return an estimator that `save` wrote, its metadata being `metadata_`.
+    """Return an estimator that `save` wrote; its metadata is in `metadata_`.
 
     >>> from liftgrad.estimators import LiftRegressor
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0]
@@ -36,7 +36,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     (4,)
 
     Raises:
-        ValueError: if the file is cut off, damaged, of another kind or of a newer version.
+        ValueError: if the file is truncated, damaged, of another kind or of a newer version.
         OSError: if it cannot be read.
 
     """
@@ -50,7 +50,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 
 def _estimator(arrays: dict[str, NDArray[Any]], entry: dict[str, Any]) -> Perceptron:
-    """Return the estimator, of which nothing is built before its size is known to be right."""
+    """Return the estimator; its network is built only once all sizes are checked."""
     kind = _KINDS[one_of("estimator", entry["estimator"], _KINDS)]
     estimator = kind(**_settings(kind, fields("settings", entry["settings"])))
     hidden, activation = listed("trained", entry["trained"], lambda _, x: x)
@@ -75,7 +75,7 @@ def _estimator(arrays: dict[str, NDArray[Any]], entry: dict[str, Any]) -> Percep
 
 
 def _settings(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the constructor's arguments; what they may be, it checks itself at a fit."""
+    """Return the constructor's arguments; a fit checks their values."""
     checked = {}
     for name, x in settings.items():
         one_of("settings", name, kind._get_param_names())
@@ -141,12 +141,12 @@ def _sizes(name: str, x: Any) -> tuple[int, ...]:
 
 
 def _count(name: str, x: Any) -> int:
-    # Some pass sys.maxsize, for as many as it takes.
+    # Some users pass sys.maxsize for no limit.
     return whole(name, x, 1, math.inf)
 
 
 def _switch(name: str, x: Any) -> Any:
-    # scikit-learn's users pass 0, 1 or a level.
+    # scikit-learn's users may pass 0, 1 or a level.
     return x if type(x) is int else flag(name, x)
 
 
@@ -170,7 +170,7 @@ _SETTINGS: dict[str, Callable[[str, Any], Any]] = {
     "warm_start": _switch,
     "class_weight": _class_weight,
 }
-"""What the settings are that are no numbers."""
+"""The checks of settings other than real numbers."""
 _LEARNT: dict[str, Callable[[str, Any], Any]] = {
     "n_features_in_": lambda name, x: whole(name, x, 1),
     "n_outputs_": lambda name, x: whole(name, x, 1),
@@ -182,4 +182,4 @@ _LEARNT: dict[str, Callable[[str, Any], Any]] = {
     "validation_scores_": lambda name, x: listed(name, x, real),
     "metadata_": fields,
 }
-"""What a fit notes down; the scores only with early stopping."""
+"""The attributes that a fit sets; the scores only with early stopping."""

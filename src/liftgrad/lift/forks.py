@@ -1,9 +1,9 @@
-"""Forks: what a forked process finds whole, although its parent's other threads are not in it.
+"""Forks: a forked process is usable although its parent's other threads are missing in it.
 
-A lock that another thread holds while a process forks is held for ever in the child, and what it
-protects is half-way. Short work, and what goes on within LLVM, is waited for: a fork takes its
-locks. What may last, a call or a computation, is given up in the child: its lock is made anew, and
-its owner forgets what it was at.
+A lock that another thread holds while a process forks stays locked in the child, and what it
+protects is left half-done. A fork waits for short work, and for LLVM, by taking those locks. Long
+work, a call or a computation, is abandoned in the child: the lock is renewed, and its owner forgets
+what it was doing.
 """
 
 import os
@@ -13,36 +13,37 @@ from typing import Any, Protocol
 
 
 class Interruptible(Protocol):
-    """What holds a lock for long."""
+    """An object that may hold its lock for long."""
 
     lock: threading.RLock
 
     def forget(self) -> None:
-        """Be fit for use in a forked process whose parent was at work on this in another thread."""
+        """Be usable again, in a forked process whose parent was using this in another thread."""
 
 
-_waited_for: list["weakref.ref[Any]"] = []
+_safe_locks: list["weakref.ref[Any]"] = []
 _taken: list[Any] = []
-_given_up: "weakref.WeakSet[Interruptible]" = weakref.WeakSet()
+_to_renew: "weakref.WeakSet[Interruptible]" = weakref.WeakSet()
 
 
 def fork_safe_lock() -> threading.RLock:
-    """Return a lock that a fork waits for: who holds it needs none that was made before it.
+    """Return a lock that a fork waits for.
 
-    The thread that forks may hold it, for a signal's handler or a finaliser may fork anywhere.
+    Whoever holds it must not take one that was made before it. The thread that forks may hold it,
+    for a signal handler or a finaliser may fork anywhere.
     """
     lock = threading.RLock()
-    _waited_for.append(weakref.ref(lock))
+    _safe_locks.append(weakref.ref(lock))
     return lock
 
 
 def renew_in_child(owner: Interruptible) -> None:
-    """Have the owner's lock made anew in a forked process if another thread held it."""
-    _given_up.add(owner)
+    """Renew the owner's lock in a forked process if another thread held it."""
+    _to_renew.add(owner)
 
 
 def _before() -> None:
-    for reference in _waited_for:
+    for reference in _safe_locks:
         lock = reference()
         if lock is not None:
             lock.acquire()
@@ -56,7 +57,7 @@ def _after() -> None:
 
 def _after_in_child() -> None:
     _after()
-    for owner in list(_given_up):
+    for owner in list(_to_renew):
         lock: Any = owner.lock
         if lock.acquire(blocking=False):
             lock.release()

@@ -17,13 +17,13 @@ from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.tracing import Trace, Traceable, trace, without_collector
 from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
-from liftgrad.lift.ir.groups import Builder, Constants, Leaf, Rolled, View
+from liftgrad.lift.ir.groups import Assignment, Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.passes.roll import roll
-from liftgrad.lift.passes.schedule import Assignment, schedule
+from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
 from liftgrad.lift.trace.tape import Tape
@@ -92,9 +92,6 @@ class Compiled:
     built: Built
     before_update: int
     """How many groups come before those of the update."""
-    outputs: Sequence[View]
-    """What is read from outside."""
-    assignments: Sequence[Assignment]
     program: Program
     native: NativeProgram | None
     """None: it runs on NumPy, as groups."""
@@ -122,7 +119,8 @@ def compiled(
         with stats.stage("adjoint"):
             built = differentiated(built, unit_seed=built.single or update is not None)
     end = update(built) if update is not None else _results_and_gradients(built)
-    _check(end.rolled, after="update")
+    if VERIFY:
+        check_groups(end.rolled, "update", end.outputs, end.assignments)
     with stats.stage("schedule"):
         program = schedule(end.rolled, end.outputs, end.assignments)
     if VERIFY:
@@ -137,8 +135,6 @@ def compiled(
     return Compiled(
         built=replace(built, rolled=end.rolled),
         before_update=len(built.rolled.groups),
-        outputs=end.outputs,
-        assignments=end.assignments,
         program=program,
         native=native,
     )

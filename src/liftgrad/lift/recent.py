@@ -1,4 +1,4 @@
-"""Recent: what was used last, as much of it as is worth its memory."""
+"""Recent: a mapping with a limit in bytes, which drops what was used longest ago."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -9,13 +9,13 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """A mapping that drops what was used longest ago once it takes too much memory.
+    """A mapping that drops what was used longest ago when it takes too much memory.
 
     Args:
-        size: tells how many bytes a value takes, roughly.
-        drop: is told of each value that is dropped.
-        limit: how many bytes all may take together.
-        few: how many are kept, however large.
+        size: returns roughly how many bytes a value takes.
+        drop: called with each value that is dropped.
+        limit: how many bytes all values may take.
+        few: how many values are kept, however large.
 
     >>> texts = Recent[str, str](len, print, limit=10, few=1)
     >>> texts.add("a", "six...")
@@ -40,13 +40,13 @@ class Recent(Generic[K, V]):
         return value
 
     def remove(self, value: V) -> None:
-        """Forget a value, which is not dropped."""
+        """Remove a value, without calling `drop`."""
         self.values = OrderedDict((k, x) for k, x in self.values.items() if x is not value)
 
     def add(self, key: K, value: V) -> None:
-        """Keep a value, in the place of what is dropped."""
+        """Add a value, and drop others if they take too much memory with it."""
         self.values[key] = value
-        # Sizes are asked anew: values may have grown since they were added.
+        # Sizes are asked for again: values may have grown since they were added.
         excess = sum(map(self.size, list(self.values.values()))) - self.limit
         while excess > 0 and len(self.values) > self.few:
             _, oldest = self.values.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Tracebacks: those of refusals show the user's lines, and not how we came to refuse."""
+"""Tracebacks: that of a refusal shows the user's lines, and none of ours."""
 
 import dis
 from collections.abc import Callable
@@ -15,10 +15,10 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 def hide_own_frames(error: Exception) -> None:
-    """Cut our frames out of an error's traceback, as far as they tell the user nothing.
+    """Cut those of our frames out of an error's traceback that tell the user nothing.
 
-    Of refusals all go: the message says everything. Of errors in the user's code, or in ours that
-    it called, the last one stays. Others may be a fault of ours and keep all.
+    Refusals keep none: the message says everything. Errors in the user's code, or in ours that it
+    called, keep the last one. Others may be a fault of ours, and keep all.
     """
     frames = _frames(error.__traceback__)
     foreign = [frame for frame in frames if not _is_ours(frame)]
@@ -35,7 +35,7 @@ def hide_own_frames(error: Exception) -> None:
 
 
 def with_short_tracebacks(function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function, out of which errors come without our frames."""
+    """Return the function with a wrapper that cuts our frames out of its errors' tracebacks."""
 
     @wraps(function)
     def short(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -48,6 +48,15 @@ def with_short_tracebacks(function: Callable[P, R]) -> Callable[P, R]:
     return short
 
 
+def is_refusal(error: Exception) -> bool:
+    """Return whether an error is a refusal: of a class of ours, or raised by a line of ours."""
+    if isinstance(error, LiftgradError):
+        return True
+    last = _frames(error.__traceback__)[-1]
+    raised = _is_ours(last) and last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+    return raised and isinstance(error, TypeError | ValueError | IndexError)
+
+
 def _frames(traceback: TracebackType | None) -> list[TracebackType]:
     frames = []
     while traceback is not None:
@@ -58,12 +67,3 @@ def _frames(traceback: TracebackType | None) -> list[TracebackType]:
 
 def _is_ours(frame: TracebackType) -> bool:
     return str(frame.tb_frame.f_globals.get("__name__")).partition(".")[0] == "liftgrad"
-
-
-def is_refusal(error: Exception) -> bool:
-    """Tell whether we refuse something: by an error of our own, or by a `raise` of another."""
-    if isinstance(error, LiftgradError):
-        return True
-    last = _frames(error.__traceback__)[-1]
-    raised = _is_ours(last) and last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
-    return raised and isinstance(error, TypeError | ValueError | IndexError)

@@ -17,6 +17,7 @@ from liftgrad.losses.reduction import (
 )
 from liftgrad.numbers import as_python, is_number, is_whole
 from liftgrad.ops import divide
+from liftgrad.protocols import has_operators, is_index
 
 
 def cross_entropy(
@@ -153,8 +154,8 @@ class At:
 
     def __init__(self, name: str, target: Any, ignore_index: int | None) -> None:
         # Traced numbers have __index__, too, which refuses with a general sentence.
-        self.known = hasattr(target, "__index__") and not hasattr(target, "_apply")
-        if not self.known and not hasattr(target, "_take_from"):
+        self.known = hasattr(target, "__index__") and not has_operators(target)
+        if not self.known and not is_index(target):
             raise TypeError(
                 f"{name} takes the indices of classes as targets, and this one is not an integer; "
                 "pass integers, such as y.astype(int) for an array y."

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from liftgrad.functional import mean, total, where
 from liftgrad.numbers import is_number, kind_of, to_float
+from liftgrad.protocols import has_operators
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -75,7 +76,7 @@ def flattened(losses: list[Any]) -> Iterator[Any]:
 
 def is_scalar(x: Any) -> bool:
     """Return whether it is one number: plain, a Value or traced."""
-    return hasattr(x, "_apply") or is_number(x)
+    return has_operators(x) or is_number(x)
 
 
 def number(x: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 from liftgrad.engine import Value
 from liftgrad.nn.one_output import OneOutput
 from liftgrad.numbers import is_number, kind_of
+from liftgrad.protocols import has_operators
 
 
 def values(shape: Sequence[int], draw: Callable[[], float]) -> Any:
@@ -26,7 +27,7 @@ def map_numbers(function: Callable[[Any], Any], x: Any) -> Any:
 def map_rows(function: Callable[[list[Any]], Any], x: Any, layer: str) -> Any:
     """Return nested lists with a function applied to each innermost list."""
     if not hasattr(x, "__len__"):
-        kind = "one number" if hasattr(x, "_apply") or is_number(x) else kind_of(x)
+        kind = "one number" if has_operators(x) or is_number(x) else kind_of(x)
         raise TypeError(f"{layer} takes a list of numbers and got {kind}; pass a list, as [x].")
     items = list(x)
     if items and hasattr(items[0], "__len__"):

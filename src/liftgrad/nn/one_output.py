@@ -13,6 +13,8 @@ _OF_VALUES = ("data", "grad", "backward", "item")
 class OneOutput(list[Any]):
     """A list of one number: a list in all respects, but arithmetic says how to get the number."""
 
+    _known_as = "a list"
+
     def _refuse(self, *_: Any) -> NoReturn:
         raise TypeError(_ADVICE)
 

@@ -10,6 +10,7 @@ from liftgrad.optim.param_groups import ParamGroup, read_params, refuse_unknown
 from liftgrad.optim.plateau import ReduceLROnPlateau, plateaus
 from liftgrad.optim.schedules import Schedule
 from liftgrad.optim.state import read_state
+from liftgrad.protocols import is_stored
 
 
 class Optimizer:
@@ -282,22 +283,22 @@ class Optimizer:
         0.0
         """
         # The parameters of a lifted function can be updated all at once.
-        together = getattr(self.params[0], "_step_together", None)
-        if together is not None and together(self):
+        first = self.params[0]
+        if is_stored(first) and first._step_together(self):
             self.steps += 1
             return
-        first = 0
+        start = 0
         for rule in self.rules:
             scalars = rule.scalars_at(self.steps)
             columns = [self.state[name] for name in rule.state_names]
-            for i, parameter in enumerate(rule.params, first):
+            for i, parameter in enumerate(rule.params, start):
                 state = tuple([column[i] for column in columns])
                 parameter.data, state = rule.update(
                     parameter.data, plain(parameter.grad), state, scalars
                 )
                 for column, number in zip(columns, state, strict=True):
                     column[i] = number
-            first += len(rule.params)
+            start += len(rule.params)
         self.steps += 1
 
     def zero_grad(self) -> None:
@@ -310,8 +311,8 @@ class Optimizer:
         >>> x.grad
         0.0
         """
-        together = getattr(self.params[0], "_zero_together", None)
-        if together is not None and together(self):
+        first = self.params[0]
+        if is_stored(first) and first._zero_together(self):
             return
         for parameter in self.params:
             parameter.grad = 0.0

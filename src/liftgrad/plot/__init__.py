@@ -1,14 +1,14 @@
-"""Pictures for print, made with matplotlib, which is imported for the first of them.
+"""Pictures for print, made with matplotlib, which is imported when the first one is drawn.
 
 Each function computes something, draws it on `ax=` or on a new figure, and returns it with `ax_`
-(or `axes_`, where there are several) and `figure_`, for `save`:
+(or `axes_`, if there are several) and `figure_`, for `save`:
 
 - `decision_boundary`: the score of two classes in the plane;
 - `decision_regions`: any number of classes, of two features or many;
 - `BoundaryAnimation`: these regions while training, as a GIF;
 - `training_curves`: loss and other quantities by step or epoch;
-- `confusion_matrix`: which classes are taken for which;
-- `predicted_against_true`: how close predicted numbers come;
+- `confusion_matrix`: how often each class is predicted as each;
+- `predicted_against_true`: predicted numbers against true ones;
 - `weights`: those of each layer, as heat maps or images;
 - `distributions`: of activations or gradients, by layer;
 - `loss_landscape`: the loss around a solution.

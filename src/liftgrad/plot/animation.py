@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _LAST = 1.5
-"""For so many seconds the last frame stays before the film begins again."""
+"""How many seconds the last frame stays before the animation repeats."""
 
 
 class BoundaryAnimation:
-    """Takes frames of a classifier's decision regions and makes a GIF of them.
+    """Captures frames of a classifier's decision regions and makes a GIF of them.
 
-    It may be called with anything, as a callback after each epoch; or take frames itself:
+    Pass it as a callback, which is called after each epoch, or call `capture`:
 
     >>> def score(point):
     ...     return point[0] - threshold
@@ -35,14 +35,14 @@ class BoundaryAnimation:
     ['threshold 0.1', 'threshold 0.3', 'threshold 0.5']
 
     Args:
-        predictor: as for `decision_regions`; what it says is asked anew for each frame.
+        predictor: as for `decision_regions`; it is called again for each frame.
         X: points, (n, d).
         y: their classes, (n,).
         ax: where to draw; by default, a new figure.
         features: as for `decision_regions`.
         class_names: as for `decision_regions`.
         feature_names: as for `decision_regions`.
-        resolution: how many points of the grid lie in each direction.
+        resolution: the number of grid points along each axis.
         size: of a new figure, width and height in inches.
 
     """
@@ -63,18 +63,18 @@ class BoundaryAnimation:
         self._arguments = (predictor, X, y, features, class_names, feature_names, resolution)
         self._ax, self._size = ax, size
         self.frames: list[tuple[str, DecisionRegions]] = []
-        """What is written above each frame, and its regions."""
+        """The text above each frame, and its regions."""
         self.ax_: Axes | None = None
         """The axes drawn on, after `save`."""
         self.figure_: Figure | None = None
         """The axes' figure."""
 
     def __call__(self, *_: Any) -> None:
-        """Take the frame after an epoch, numbered from 1."""
+        """Capture the frame after an epoch, numbered from 1."""
         self.capture(f"epoch {len(self.frames) + 1}")
 
     def capture(self, text: str = "") -> None:
-        """Take a frame of what the classifier says now, with this text above.
+        """Capture a frame of the classifier's present regions, with a text above.
 
         >>> X, y = [[1.0, 0.0], [-1.0, 0.0]], [1, -1]
         >>> film = BoundaryAnimation(lambda point: point[0], X, y, resolution=5)
@@ -83,8 +83,8 @@ class BoundaryAnimation:
         ['at first']
 
         Raises:
-            ValueError: as `decision_regions`.
-            TypeError: as `decision_regions`.
+            ValueError: as for `decision_regions`.
+            TypeError: as for `decision_regions`.
 
         """
         self.frames.append((text, compute_regions(*self._arguments)))
@@ -92,9 +92,9 @@ class BoundaryAnimation:
     def save(
         self, path: str | os.PathLike[str], *, frames_per_second: int = 10, dpi: float = 100.0
     ) -> None:
-        """Write the frames to a GIF, which repeats for ever; the axes are cleared for each.
+        """Write the frames to a GIF, which repeats forever; each frame clears the axes.
 
-        A file that is there stays as it is until the new one is complete.
+        An existing file is left as it is until the new one is complete.
 
         >>> X, y = [[1.0, 0.0], [-1.0, 0.0]], [1, -1]
         >>> film = BoundaryAnimation(lambda point: point[0], X, y, resolution=5)
@@ -128,12 +128,12 @@ class BoundaryAnimation:
         files.write(path, film.getvalue())
 
     def _pictures(self, ax: "Axes", figure: "Figure", dpi: float) -> "list[Image]":
-        """Return the frames as pictures, each drawn once, where `savefig` would draw it twice."""
+        """Return the frames as pictures, each drawn once; `savefig` would draw it twice."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from PIL.Image import fromarray
 
         dpi_before, canvas_before = figure.get_dpi(), figure.canvas
-        # It becomes the figure's canvas, so that no window is resized with the dpi.
+        # Replaces the figure's canvas, so that no window is resized with the dpi.
         canvas: Any = FigureCanvasAgg(figure)
         try:
             figure.set_dpi(dpi)
@@ -141,7 +141,7 @@ class BoundaryAnimation:
             for _ in self._drawn(ax):
                 canvas.draw()
                 pictures.append(fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
-                if self._ax is None:  # the first frame's layout is all frames'
+                if self._ax is None:  # all frames have the first one's layout
                     figure.set_layout_engine("none")
         finally:
             figure.set_dpi(dpi_before)

@@ -1,4 +1,4 @@
-"""Axes to draw on: those given, or those of a new figure."""
+"""Axes to draw on: the user's, or those of a new figure."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ def axes_of(
     size: tuple[float, float],
     **layout: Any,
 ) -> "list[Axes]":
-    """Return one axes for each thing to draw.
+    """Return an axes for each drawing.
 
     Args:
-        ax: the user's axes, a sequence of them, or None for those of a new figure.
-        what: the things' names.
+        ax: the user's axes, a sequence of them, or None for a new figure.
+        what: the names of the drawings.
         size: of the new figure, width and height in inches.
-        layout: how the new figure's axes lie, as for `Figure.subplots`.
+        layout: of the new figure's axes, as for `Figure.subplots`.
 
     Raises:
-        ValueError: if there are not as many axes as things to draw.
+        ValueError: if the numbers of axes and drawings differ.
 
     """
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def axes_of(
 
 
 def set_title(ax: "Axes", title: str, pad: float | None = None) -> None:
-    """Write a title above axes, in lines that are not wider than they are; "" is none."""
+    """Write a title above axes, broken into lines of their width; "" for none."""
     if title:
         letters = letters_across(ax, "large")
         lines = [textwrap.fill(line, letters) for line in title.split("\n")]
@@ -52,16 +52,13 @@ def set_title(ax: "Axes", title: str, pad: float | None = None) -> None:
 
 
 def letters_across(ax: "Axes", size: str) -> int:
-    """Return how many letters of a size have room in a line as wide as axes."""
+    """Return how many letters of a size fit into a line of the axes' width."""
     per_inch = {"medium": 13.5, "large": 11.0}[size]
     return max(16, int(per_inch * ax.get_window_extent().width / ax.figure.dpi))
 
 
 def make_room_for_legend(ax: "Axes") -> None:
-    """Widen the figure of axes so that a legend beside them takes nothing from them.
-
-    A legend above them does not.
-    """
+    """Widen the figure if the legend is beside the axes, so that these keep their size."""
     figure, legend = ax.get_figure(root=True), ax.get_legend()
     assert figure is not None
     assert legend is not None
@@ -70,6 +67,6 @@ def make_room_for_legend(ax: "Axes") -> None:
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + legend.get_window_extent().width / figure.dpi, height)
     figure.draw_without_rendering()
-    # Axes of equal units may not have filled the width that they had.
+    # Axes with equal units may not have filled their width.
     figure.set_size_inches(max(width, figure.get_tightbbox().width + 0.3), height)
     figure.draw_without_rendering()

@@ -1,4 +1,4 @@
-"""How classes look: a colour, a lightness and a marker each, the same in every picture."""
+"""The style of classes: a colour, a lightness and a marker each, the same in every picture."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Petroff, "Accessible color sequences for data visualization", 2021: they stay apart for colour-
-# blind readers. Markers, and the lightness of regions, tell them apart in grey.
+# Petroff, "Accessible color sequences for data visualization", 2021: colour-blind readers can
+# distinguish them. In grey, markers and the lightness of regions differ.
 _COLOURS = (
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
@@ -21,9 +21,9 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def class_styles(count: int) -> list[dict[str, Any]]:
-    """Return the colour, edge and marker of each of so many classes, as `scatter` takes them.
+    """Return the colour, edge and marker of each class, as `scatter` takes them.
 
-    From the eleventh class on colours come again, with other markers.
+    From the eleventh class on, colours repeat with other markers.
     """
     from matplotlib.colors import to_rgb
 
@@ -53,13 +53,14 @@ def region_colours(count: int) -> NDArray[np.float64]:
 def draw_points(ax: "Axes", X: NDArray[Any], y: NDArray[Any], names: Sequence[str]) -> bool:
     """Draw points (n, 2), each with the marker of its class, and a legend of all classes.
 
-    Return whether the legend is above the picture: a long one is beside it.
-
     Args:
         ax: where to draw.
         X: points, (n, 2).
-        y: the number of each point's class, (n,).
+        y: the index of each point's class, (n,).
         names: of the classes.
+
+    Returns:
+        whether the legend is above the picture; a long one is beside it.
 
     """
     from matplotlib.collections import PathCollection
@@ -70,24 +71,24 @@ def draw_points(ax: "Axes", X: NDArray[Any], y: NDArray[Any], names: Sequence[st
         x0, x1 = X[y == i].T
         look = {**style, "s": size, "linewidth": size / 45.0, "zorder": 3}
         groups.append(ax.scatter(x0, x1, **look, label=name))
-    place: dict[str, Any]
+    layout: dict[str, Any]
     above = sum(len(name) + 6 for name in names) <= 45
     if above:
-        place = {
+        layout = {
             "loc": "lower center",
             "bbox_to_anchor": (0.5, 1.0),
             "ncols": len(names),
         }
     else:
         columns = -(-len(names) // 12)
-        place = {
+        layout = {
             "loc": "center left",
             "bbox_to_anchor": (1.0, 0.5),
             "ncols": columns,
         }
-    place |= {"frameon": False, "fontsize": "small", "handletextpad": 0.3, "columnspacing": 1.2}
-    # A legend leaves names out that begin with an underscore, unless they come later.
-    legend = ax.legend(groups, [str(i) for i in range(len(groups))], **place)
+    layout |= {"frameon": False, "fontsize": "small", "handletextpad": 0.3, "columnspacing": 1.2}
+    # Set later, since a legend leaves out names that begin with an underscore.
+    legend = ax.legend(groups, [str(i) for i in range(len(groups))], **layout)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(name)
     for handle in legend.legend_handles:
@@ -97,10 +98,10 @@ def draw_points(ax: "Axes", X: NDArray[Any], y: NDArray[Any], names: Sequence[st
 
 
 def class_labels(y: NDArray[Any], class_names: Sequence[str] | None = None) -> NDArray[Any]:
-    """Return the distinct labels in `y`, sorted, or 0, 1, ... where names say how many there are.
+    """Return the distinct labels in `y`, sorted; or 0, 1, ..., one for each name.
 
     Raises:
-        ValueError: if there are not as many names as labels, or too many to draw.
+        ValueError: if the numbers of names and labels differ, or there are too many to draw.
 
     """
     found = np.unique(y)
@@ -131,5 +132,5 @@ def label_text(label: Any) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return text that is drawn as it is: what stands between two $ is no formula."""
+    """Return text that is drawn literally, without formulas between dollar signs."""
     return text.replace("$", r"\$")

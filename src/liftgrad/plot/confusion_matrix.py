@@ -1,4 +1,4 @@
-"""Which classes are taken for which: counts, and shares of each true class."""
+"""Confusion matrices: counts, and shares of each true class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,21 +24,21 @@ def confusion_matrix(
     title: str = "",
     size: tuple[float, float] | None = None,
 ) -> "ConfusionMatrix":
-    """Return a drawing of how often each class (row) was predicted as each (column).
+    """Draw how often each class (row) was predicted as each class (column).
 
-    Cells hold counts, and in per cent the share of their row while there is room for both; they
-    are shaded by that share.
+    Cells show counts and, if there is room for both, the share of their row in per cent; they are
+    shaded by that share.
 
     Args:
-        y_true: the classes, (n,), integers or other labels.
-        y_pred: what was predicted for them, (n,).
+        y_true: the true classes, (n,), integers or other labels.
+        y_pred: the predicted ones, (n,).
         ax: where to draw; by default, a new figure.
         class_names: in the order of the classes, 0, 1, ... or the labels sorted.
         title: above the picture.
         size: of a new figure, width and height in inches.
 
     Raises:
-        ValueError: if the arguments are not as said.
+        ValueError: if an argument is invalid.
 
     >>> confusion_matrix([0, 0, 1, 1], [0, 1, 1, 1]).counts
     array([[1, 1],
@@ -65,7 +65,7 @@ def confusion_matrix(
 
 @dataclass
 class ConfusionMatrix:
-    """What `confusion_matrix` counted, and what it drew on.
+    """The result of `confusion_matrix`: the counts and the drawing.
 
     >>> matrix = confusion_matrix(["cat", "dog", "dog"], ["cat", "dog", "cat"])
     >>> matrix.counts.tolist(), list(matrix.class_names)
@@ -73,11 +73,11 @@ class ConfusionMatrix:
     """
 
     counts: NDArray[np.int64]
-    """How often, (c, c): counts[i, j] points of class i were predicted as class j."""
+    """(c, c): counts[i, j] points of class i were predicted as class j."""
     classes: NDArray[Any]
     """The labels of the classes, (c,)."""
     class_names: Sequence[str]
-    """What the picture calls them."""
+    """Their names in the picture."""
     ax_: "Axes | None" = None
     """The axes drawn on."""
     figure_: "Figure | None" = None
@@ -120,7 +120,7 @@ class ConfusionMatrix:
         self.ax_, self.figure_ = ax, ax.get_figure(root=True)
         ax.imshow(self.shares, cmap="Blues", vmin=0.0, vmax=1.0)
         turned = 60 if count > 2 and max(len(name) for name in self.class_names) > 3 else 0
-        # A turned name ends below its column.
+        # A rotated name ends below its column.
         end: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor"} if turned else {}
         ax.set_xticks(range(count), self.class_names, rotation=turned, fontsize="small", **end)
         ax.set_yticks(range(count), self.class_names, fontsize="small")
@@ -139,7 +139,7 @@ class ConfusionMatrix:
 
     def _write(self, ax: "Axes") -> None:
         count = len(self.classes)
-        # A cell's width in points, less what labels around the matrix take.
+        # A cell's width in points, without the labels around the matrix.
         width = 72.0 * (ax.bbox.width / ax.figure.dpi - 0.3) / count
         digits = len(f"{self.counts.max():,}")
         shares = width >= 30.0
@@ -152,7 +152,7 @@ class ConfusionMatrix:
 
 
 def _per_cent(share: float) -> str:
-    """Return a share as text that says 0% and 100% only of none and all."""
+    """Return a share as text: 0% and 100% mean exactly none and all."""
     if 0.0 < share < 0.005:
         return "<1%"
     return ">99%" if 0.995 <= share < 1.0 else f"{share:.0%}"

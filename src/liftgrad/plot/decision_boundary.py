@@ -1,4 +1,4 @@
-"""A classifier of two classes in the plane: its score as shading, its boundary, the points."""
+"""The decision boundary of two classes in the plane, with the score as shading and the points."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-# Blue and orange look different to colour-blind readers too. All of the blue side is darker than
-# all of the orange side, so that grey copies tell the classes apart.
+# Colour-blind readers can distinguish blue and orange. All of the blue side is darker than all of
+# the orange side, so that the classes differ in grey copies.
 _NEGATIVE_SIDE = ["#5b83bb", "#afc3de"]  # far from the boundary, at the boundary
 _POSITIVE_SIDE = ["#fff3df", "#fdc877"]  # at the boundary, far from it
 _POINTS: dict[float, dict[str, Any]] = {
@@ -38,9 +38,9 @@ def decision_boundary(
     title: str = "",
     size: tuple[float, float] = (6.4, 3.6),
 ) -> "DecisionBoundary":
-    """Return a drawing of a score over the plane, its sign being the class, and the points.
+    """Draw a score over the plane, whose sign is the class, and the points.
 
-    The lines are where the score is 0, the decision boundary, and ±1, the margins of
+    The lines are where the score is 0, the decision boundary, and where it is ±1, the margins of
     `losses.hinge`.
 
     >>> boundary = decision_boundary(lambda p: p[0], [[1, 0], [-1, 0]], [1, -1], resolution=5)
@@ -52,13 +52,12 @@ def decision_boundary(
         X: points, (n, 2).
         y: their classes, (n,), each 1.0 or -1.0.
         ax: where to draw; by default, a new figure.
-        resolution: how many points of the grid lie in each direction.
+        resolution: the number of grid points along each axis.
         title: above the picture.
         size: of a new figure, width and height in inches.
 
     Raises:
-        ValueError: if `X`, `y` or `resolution` are not as said, or the score is nan or infinite
-            somewhere.
+        ValueError: if `X`, `y` or `resolution` is invalid, or a score is nan or infinite.
 
     """
     X, y = np.asarray(X, np.float64), np.asarray(y, np.float64)
@@ -82,7 +81,7 @@ def _scores(score: Callable[[Any], Any], points: Array) -> Array:
             f"{scores.shape[1]}; draw them with decision_regions."
         )
     if not are_numbers(scores):
-        raise ValueError(f"the score {scores[0]!r} is no number; let the function return one.")
+        raise ValueError(f"the score {scores[0]!r} is not a number; let the function return one.")
     if not np.isfinite(scores).all():
         point = points[np.argmin(np.isfinite(scores))].tolist()
         raise ValueError(
@@ -93,7 +92,7 @@ def _scores(score: Callable[[Any], Any], points: Array) -> Array:
 
 @dataclass
 class DecisionBoundary:
-    """What `decision_boundary` computed, and what it drew on.
+    """The result of `decision_boundary`: the scores and the drawing.
 
     >>> boundary = decision_boundary(lambda p: p[0], [[1, 0], [-1, 0]], [1, -1], resolution=5)
     >>> bool((boundary.response == boundary.xx0).all())
@@ -101,13 +100,13 @@ class DecisionBoundary:
     """
 
     xx0: Array
-    """The first coordinate of the grid's points, (resolution, resolution)."""
+    """The first coordinate of the grid points, (resolution, resolution)."""
     xx1: Array
     """Their second coordinate."""
     response: Array
     """Their score."""
     X: Array
-    """The points to show."""
+    """The points that are shown."""
     y: Array
     """Their classes."""
     ax_: "Axes | None" = None
@@ -156,7 +155,7 @@ class DecisionBoundary:
 
         sides = [LinearSegmentedColormap.from_list("", c) for c in (_NEGATIVE_SIDE, _POSITIVE_SIDE)]
         shades = ListedColormap(np.vstack([side(np.linspace(0.0, 1.0, 128)) for side in sides]))
-        # Far outside, scores grow without bound; the shades are for what lies near the points.
+        # Scores grow without bound away from the points; the shades are for those nearby.
         limit = max(2.0, float(np.ceil(np.quantile(np.abs(self.response), 0.75))))
         image = ax.imshow(
             self.response,

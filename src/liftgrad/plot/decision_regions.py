@@ -1,4 +1,4 @@
-"""A classifier of any number of classes: which class it gives to each point of a plane."""
+"""The decision regions of any number of classes in a plane."""
 
 import textwrap
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 _SIZE = (5.6, 4.2)
 _FINER = 4
-"""How many pixels a cell of the grid is drawn with, either way."""
+"""The number of pixels of a grid cell in each direction."""
 
 
 def decision_regions(
@@ -44,30 +44,30 @@ def decision_regions(
     title: str = "",
     size: tuple[float, float] = _SIZE,
 ) -> "DecisionRegions":
-    """Return a drawing of the regions that a classifier gives to each class, and the points.
+    """Draw the regions that a classifier assigns to each class, and the points.
 
-    Of more than two features it shows a plane, and says so: that of two `features`, the others
-    being at their means, or by default that of the two leading principal components. The points are
-    dropped onto it, so that they may lie in regions that are not theirs.
+    With more than two features, it shows a plane, and says so: that of two `features`, with the
+    others at their means, or by default that of the two leading principal components. The points
+    are projected onto it, so that they may lie in the regions of other classes.
 
     Args:
         predictor: a function of one point, such as a model, that returns a score for each class, or
             one class; or, for classes 1 and -1, one score whose sign is the class; or an object
             with scikit-learn's `predict_proba` or `predict`.
         X: points, (n, d).
-        y: their classes, (n,), integers or other labels. Scores belong to 0, 1, ... or else to the
+        y: their classes, (n,), integers or other labels. Scores are those of 0, 1, ..., or of the
             labels in sorted order.
         ax: where to draw; by default, a new figure.
-        features: the numbers of two features, to show their plane.
+        features: the indices of two features, to show their plane.
         class_names: for the legend, in the order of the classes.
         feature_names: for the axes, one for each feature.
-        resolution: how many points of the grid lie in each direction.
+        resolution: the number of grid points along each axis.
         title: above the picture.
         size: of a new figure, width and height in inches.
 
     Raises:
-        ValueError: if an argument is not as said, or a score is not finite.
-        TypeError: if `predictor` is no function and has no method that predicts.
+        ValueError: if an argument is invalid, or a score is not finite.
+        TypeError: if `predictor` is neither a function nor has a method that predicts.
 
     >>> X, y = [[-1, -1], [1, 0], [0, 1]], [0, 1, 2]
     >>> regions = decision_regions(lambda p: [0.0, p[0], p[1]], X, y)
@@ -88,7 +88,7 @@ def compute_regions(
     feature_names: Sequence[str] | None,
     resolution: int,
 ) -> "DecisionRegions":
-    """Return what `decision_regions` draws; the arguments and errors are its own."""
+    """Return the regions, not drawn yet; arguments and errors are those of `decision_regions`."""
     columns = getattr(X, "columns", None)
     if feature_names is None and columns is not None:
         feature_names = [plain_text(str(name)) for name in columns]
@@ -122,7 +122,7 @@ def compute_regions(
 def class_scores(
     predictor: Any, points: Array, classes: NDArray[Any], columns: Any = None
 ) -> tuple[NDArray[Any], Array]:
-    """Return the classes, with those that only the predictor knows, and their scores at points.
+    """Return all classes, including those that only the predictor knows, and scores at points.
 
     Args:
         predictor: as for `decision_regions`.
@@ -131,39 +131,39 @@ def class_scores(
         columns: as for `outputs`.
 
     Returns:
-        the classes (c,), and scores (n, c), which are 1.0 and 0.0 where there were only classes.
+        the classes (c,), and scores (n, c), which are 1.0 and 0.0 if the predictor returns classes.
 
     Raises:
-        ValueError: if the predictor's outputs do not go with the classes, or one is not finite.
+        ValueError: if the predictor's outputs do not match the classes, or one is not finite.
 
     """
-    said = outputs(predictor, points, columns)
-    number = are_numbers(said)
-    if number and not np.isfinite(said).all():
-        point = points[~np.isfinite(said).reshape(len(points), -1).all(axis=1)][0].tolist()
+    found = outputs(predictor, points, columns)
+    number = are_numbers(found)
+    if number and not np.isfinite(found).all():
+        point = points[~np.isfinite(found).reshape(len(points), -1).all(axis=1)][0].tolist()
         raise ValueError(f"an output at {point} is not finite; train at a smaller rate.")
-    if said.ndim == 2:
-        classes = _scored_classes(predictor, said.shape[1], classes)
+    if found.ndim == 2:
+        classes = _scored_classes(predictor, found.shape[1], classes)
         order = np.argsort(classes)
-        return classes[order], said[:, order]
-    if number and are_numbers(classes) and not (said == np.round(said)).all():
+        return classes[order], found[:, order]
+    if number and are_numbers(classes) and not (found == np.round(found)).all():
         if np.array_equal(classes, [-1, 1]):
-            return classes, np.column_stack([-said, said])
+            return classes, np.column_stack([-found, found])
         raise ValueError(
             "the predictor returns one number that is no class; return a score for each class, "
             "such as [0.0, score] for two."
         )
     if number != are_numbers(classes):
         raise ValueError(
-            f"the predictor returns {said[0]!r}, which is not like the class {classes[0]!r}; "
+            f"the predictor returns {found[0]!r}, which is not like the class {classes[0]!r}; "
             "give it and y the same labels."
         )
-    classes = np.union1d(classes, said)
-    return classes, (said[:, None] == classes).astype(np.float64)
+    classes = np.union1d(classes, found)
+    return classes, (found[:, None] == classes).astype(np.float64)
 
 
 def _scored_classes(predictor: Any, count: int, classes: NDArray[Any]) -> NDArray[Any]:
-    """Return the labels that the columns of scores belong to."""
+    """Return the label of each column of scores."""
     own = getattr(predictor, "classes_", None)
     if own is not None and len(own) == count:
         candidate = np.asarray(own)
@@ -182,7 +182,7 @@ def _scored_classes(predictor: Any, count: int, classes: NDArray[Any]) -> NDArra
 
 @dataclass
 class DecisionRegions:
-    """What `decision_regions` computed, and what it drew on.
+    """The result of `decision_regions`: the scores and the drawing.
 
     >>> X, y = [[-1, -1], [1, 0], [0, 1]], [0, 1, 2]
     >>> regions = decision_regions(lambda p: [0.0, p[0], p[1]], X, y, resolution=5)
@@ -191,21 +191,21 @@ class DecisionRegions:
     """
 
     xx0: Array
-    """The first coordinate of the grid's points in the plane, (resolution, resolution)."""
+    """The first coordinate of the grid points in the plane, (resolution, resolution)."""
     xx1: Array
     """Their second coordinate."""
     response: Array
-    """Their scores, (resolution, resolution, c); the highest one's class has the point."""
+    """Their scores, (resolution, resolution, c); a point belongs to the class of the highest."""
     classes: NDArray[Any]
     """The labels of the classes, (c,)."""
     plane: Plane
-    """Where in the space of all features the picture lies."""
+    """The plane of the picture in the space of all features."""
     X: Array
-    """The points to show, (n, 2): those in the plane."""
+    """The points that are shown, (n, 2), in the plane."""
     y: NDArray[np.int64]
-    """Their classes, as positions in `classes`."""
+    """Their classes, as indices of `classes`."""
     class_names: Sequence[str]
-    """What the legend calls the classes."""
+    """The names of the classes in the legend."""
     ax_: "Axes | None" = None
     """The axes drawn on."""
     figure_: "Figure | None" = None
@@ -215,7 +215,7 @@ class DecisionRegions:
 
     @property
     def prediction(self) -> NDArray[np.int64]:
-        """The class of each of the grid's points, as a position in `classes`.
+        """The class of each grid point, as an index of `classes`.
 
         >>> X, y = [[-1, -1], [1, 0], [0, 1]], [0, 1, 2]
         >>> regions = decision_regions(lambda p: [0.0, p[0], p[1]], X, y, resolution=5)
@@ -269,7 +269,7 @@ class DecisionRegions:
         from matplotlib.colors import ListedColormap
 
         count = len(self.classes)
-        # Scores are interpolated, not classes, so that oblique boundaries are straight.
+        # Interpolates scores, not classes, so that oblique boundaries are straight.
         self.artists_ = [
             ax.imshow(
                 _finer(self.response).argmax(axis=-1),
@@ -295,10 +295,11 @@ def _finer(values: Array) -> Array:
 
 
 def _interpolated(values: Array, axis: int) -> Array:
-    """Return values with more between each two along an axis, on straight lines."""
+    """Return values with linearly interpolated ones in between, along an axis."""
     count = values.shape[axis]
     at = np.linspace(0.0, count - 1.0, _FINER * (count - 1) + 1)
     below = np.minimum(at.astype(np.int64), count - 2)
     shape = [-1 if i == axis else 1 for i in range(values.ndim)]
-    part = (at - below).reshape(shape)
-    return np.asarray((1.0 - part) * values.take(below, axis) + part * values.take(below + 1, axis))
+    share = (at - below).reshape(shape)
+    lower, upper = values.take(below, axis), values.take(below + 1, axis)
+    return np.asarray((1.0 - share) * lower + share * upper)

@@ -1,4 +1,4 @@
-"""How a model's activations, or the gradients that reach them, are distributed in each layer."""
+"""Histograms of a model's activations, or of their gradients, for each layer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,11 +36,11 @@ def distributions(
     title: str = "",
     size: tuple[float, float] | None = None,
 ) -> "Distributions":
-    """Return a drawing of a histogram for each layer, over all samples and units.
+    """Draw a histogram for each layer, over all samples and units.
 
-    Numbers that are exactly 0, as a ReLU's are, are counted in the text beside, not in the
-    histogram; that of gradients is one of their sizes, on a logarithmic scale. A unit whose output
-    is 0 for all samples is dead: it learns nothing from them.
+    Numbers that are exactly 0, as many of a ReLU's are, are counted in the text beside the
+    histogram, not in it. Gradients are shown by their absolute values, on a logarithmic scale. A
+    unit whose output is 0 for all samples is dead: it learns nothing from them.
 
     >>> from liftgrad import nn
     >>> model = nn.MLP(2, [4, 1])
@@ -54,14 +54,14 @@ def distributions(
         y: their targets, (n, ...), for gradients.
         ax: where to draw; by default, a new figure.
         of: "activations", the layers' outputs, or "gradients", the derivatives of each sample's
-            loss by them.
+            loss with respect to them.
         loss: for gradients, a function of an output of the model and a target, such as
             `losses.cross_entropy`.
         title: above the picture.
         size: of a new figure, width and height in inches.
 
     Raises:
-        ValueError: if an argument is not as said, or something computed is not finite.
+        ValueError: if an argument is invalid, or a result is not finite.
 
     """
     X = np.asarray(X)
@@ -110,7 +110,7 @@ def _gradients(
     loss: Callable[[Any, Any], Any],
     activations: dict[str, list[Array]],
 ) -> dict[str, list[Array]]:
-    """Return the derivatives by zeros that are added to the layers' outputs."""
+    """Return the derivatives with respect to zeros that are added to the layers' outputs."""
     zeros = {name: [[0.0] * use.shape[1] for use in uses] for name, uses in activations.items()}
 
     def derivatives(x: Any, target: Any) -> Any:
@@ -128,14 +128,14 @@ def _gradients(
 
 
 def _of_samples(function: Callable[..., Any], *arrays: Any) -> dict[str, list[Array]]:
-    """Return each list of numbers that the function gives for a sample as (n, length)."""
+    """Return, for each list of numbers that the function returns for a sample, (n, length)."""
 
     def of_all(*arrays: Any) -> Any:
         return vmap(function)(*arrays)
 
     try:
         found = lift(of_all)(*arrays)
-    except LiftError:  # a model that cannot be lifted is asked sample by sample
+    except LiftError:  # a model that cannot be lifted is called sample by sample
         samples = zip(*(array.tolist() for array in arrays), strict=True)
         rows = [function(*sample) for sample in samples]
         return {
@@ -149,7 +149,7 @@ def _of_samples(function: Callable[..., Any], *arrays: Any) -> dict[str, list[Ar
 
 
 def _merged(uses: list[Array]) -> Array:
-    """Return a layer's uses as more samples of its units, or as more units if these differ."""
+    """Return a layer's uses as more samples of its units, or, if shapes differ, as more units."""
     return np.concatenate(uses, axis=0 if len({use.shape for use in uses}) == 1 else 1)
 
 
@@ -160,7 +160,7 @@ def _flat(output: Any) -> list[Any]:
 
 
 def _plus(output: Any, added: Any) -> Any:
-    """Return a number, or nested lists of them, plus the next of what is added."""
+    """Return a number, or nested lists of numbers, plus the next added numbers."""
     if isinstance(output, list | tuple):
         return [_plus(item, added) for item in output]
     return output + next(added)
@@ -168,7 +168,7 @@ def _plus(output: Any, added: Any) -> Any:
 
 @dataclass
 class Distributions:
-    """What `distributions` computed, and what it drew on.
+    """The result of `distributions`: the numbers and the drawing.
 
     >>> from liftgrad import nn
     >>> shown = distributions(nn.MLP(2, [4, 1]), [[0.0, 1.0], [1.0, 0.0]])
@@ -182,7 +182,7 @@ class Distributions:
     A layer that is used k times for a sample, as a convolution is, has (k·n, units).
     """
     of: str
-    """Which of them."""
+    """"activations" or "gradients"."""
     ax_: "Axes | None" = None
     """The axes drawn on."""
     figure_: "Figure | None" = None
@@ -190,7 +190,7 @@ class Distributions:
 
     @property
     def dead(self) -> dict[str, NDArray[np.int64]]:
-        """The numbers of the units that are 0 for all samples, by layer.
+        """The indices of the units that are 0 for all samples, by layer.
 
         >>> from liftgrad import nn
         >>> model = nn.Sequential(nn.Linear(1, 2), nn.ReLU())
@@ -217,7 +217,7 @@ class Distributions:
         count = len(self.numbers)
         (ax,) = axes_of(ax, ["histograms"], size or (6.4, 1.0 + 0.85 * count))
         self.ax_, self.figure_ = ax, ax.get_figure(root=True)
-        # Gradients differ by orders of magnitude between layers and samples: theirs is a log scale.
+        # Gradients differ by orders of magnitude between layers and samples.
         signed = self.of == "activations"
         shown = {
             name: x[x != 0.0] if signed else np.log10(np.abs(x[x != 0.0]))
@@ -230,14 +230,14 @@ class Distributions:
             heights = 0.85 * counts / max(counts.max(), 1) - i
             ax.stairs(heights, at, baseline=-i, fill=True, color=_FILL, zorder=2)
             ax.stairs(heights, at, baseline=-i, color=_LINE, label=name, zorder=3)
-            place = ax.get_yaxis_transform()
-            ax.text(1.02, 0.4 - i, self._said(name), transform=place, va="center", size="small")
+            beside = ax.get_yaxis_transform()
+            ax.text(1.02, 0.4 - i, self._text(name), transform=beside, va="center", size="small")
         if signed:
             ax.axvline(0.0, color="black", linewidth=0.8, linestyle=":", zorder=0)
             ax.set_xlabel("activation")
         else:
             ax.set_xscale("log")
-            ax.set_xlabel("size of the gradient by the layer's output")
+            ax.set_xlabel("size of the gradient with respect to the layer's output")
         ax.set_yticks([-i for i in range(count)], list(self.numbers))
         ax.tick_params(axis="y", length=0.0)
         ax.set(xlim=(at[0], at[-1]), ylim=(0.9 - count, 1.0))
@@ -246,8 +246,8 @@ class Distributions:
             ax.set_title(title)
         return self
 
-    def _said(self, name: str) -> str:
-        """Return what is written beside a layer's histogram."""
+    def _text(self, name: str) -> str:
+        """Return the text beside a layer's histogram."""
         numbers, dead = self.numbers[name], len(self.dead[name])
         zeros = np.mean(numbers == 0.0)
         if self.of == "gradients":

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.engine import Value
 from liftgrad.nn import Module, Neuron
 
 
 def layers(model: Module) -> dict[str, Module]:
-    """Return a model's innermost modules above neurons, by name; "model" if that is itself."""
+    """Return the innermost modules above neurons, by name; "model" if that is the model itself."""
     return dict(_innermost(model, ""))
 
 
 def with_outputs(model: Module, note: Callable[[str, Any], Any]) -> Callable[[Any], Any]:
-    """Return the model as a function whose layers' outputs are replaced by `note(name, output)`."""
+    """Return the model as a function in which `note(name, output)` replaces each layer's output."""
     noting = {id(layer): _Noting(name, layer, note) for name, layer in layers(model).items()}
     observed: Callable[[Any], Any] = _replaced(model, noting)
     return observed
@@ -32,7 +33,7 @@ def parameter_arrays(module: Module) -> dict[str, NDArray[Any]]:
 
 
 class _Noting(Module):
-    """A layer that lets its outputs be noted."""
+    """A layer whose outputs pass through a function."""
 
     def __init__(self, name: str, layer: Any, note: Callable[[str, Any], Any]) -> None:
         self.name, self.layer, self.note = name, layer, note
@@ -67,7 +68,7 @@ def _items(x: Any) -> list[tuple[Any, Any]]:
 
 
 def _replaced(x: Any, noting: dict[int, _Noting]) -> Any:
-    """Return a copy of what holds layers, with others in their places."""
+    """Return a copy of a module or container with some layers replaced."""
     if id(x) in noting:
         return noting[id(x)]
     if isinstance(x, Module):
@@ -96,7 +97,7 @@ def _arrays(x: Any, name: str) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def _array(x: Any) -> NDArray[Any] | None:
-    """Return nested lists of parameters of equal lengths as an array, and None of anything else."""
+    """Return rectangular nested lists of parameters as an array, and None for anything else."""
     if _is_parameter(x):
         return np.array(x, dtype=object)
     if isinstance(x, np.ndarray) and x.dtype == object:
@@ -114,4 +115,4 @@ def _array(x: Any) -> NDArray[Any] | None:
 
 
 def _is_parameter(x: Any) -> bool:
-    return hasattr(x, "_prev") and not x._prev
+    return isinstance(x, Value) and not x._prev

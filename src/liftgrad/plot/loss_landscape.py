@@ -31,12 +31,12 @@ def loss_landscape(
     title: str = "",
     size: tuple[float, float] = _SIZE,
 ) -> "LossLandscape":
-    """Return a drawing of `loss(model, *args)` at the model's parameters + a·d₁ + b·d₂.
+    """Draw `loss(model, *args)` at the model's parameters + a·d₁ + b·d₂.
 
     The directions are random and filter-normalised (Li et al., "Visualizing the Loss Landscape of
-    Neural Nets", 2018): the part for each neuron's weights is scaled to the norm of these weights,
-    so that landscapes of different networks compare. Biases stay where they are. Afterwards the
-    parameters are the same as before. Where the loss is not finite, the picture is white.
+    Neural Nets", 2018): for each neuron, a direction has the norm of its weights, so that
+    landscapes of different networks are comparable. Biases do not change, and the parameters are
+    restored afterwards. The picture is white where the loss is not finite.
 
     >>> from liftgrad import nn
     >>> model = nn.Linear(2, 1)
@@ -45,18 +45,18 @@ def loss_landscape(
     (5, 5)
 
     Args:
-        loss: a function that returns one number; if it is lifted, all is quick.
+        loss: a function that returns one number; lifted ones are fast.
         model: its first argument.
-        args: the others, such as X and y.
+        args: its other arguments, such as X and y.
         ax: where to draw; by default, a new figure.
-        span: how far a and b go, either way.
-        resolution: how many points of the grid lie in each direction; if odd, one is the solution.
+        span: the largest a and b, in either direction.
+        resolution: the number of grid points along each axis; if odd, the solution is one.
         seed: of the directions.
         title: above the picture.
         size: of a new figure, width and height in inches.
 
     Raises:
-        ValueError: if an argument is not as said, or the loss is nowhere finite.
+        ValueError: if an argument is invalid, or the loss is finite nowhere.
 
     """
     if resolution < 2:
@@ -87,34 +87,34 @@ def loss_landscape(
 def filter_normalised(model: Module, seed: int) -> tuple[list[Any], Array]:
     """Return a model's parameters (n) and two random directions (2, n).
 
-    In each direction the part of a row of weights has the row's norm; that of others is 0.
+    For each row of weights, a direction has the row's norm; for other parameters it is 0.
 
     Raises:
-        ValueError: if there are no weights in rows.
+        ValueError: if there are no rows of weights.
 
     """
     arrays = list(parameter_arrays(model).values())
     shown = [array for array in arrays if array.ndim >= 2] or [a for a in arrays if a.ndim == 1]
     if not shown:
-        raise ValueError("the model has no weights to go along; pass one that has.")
+        raise ValueError("the model has no weights to vary; pass one that has.")
     random = np.random.default_rng(seed)
     parameters: list[Any] = []
-    parts: list[Array] = []
+    of_arrays: list[Array] = []
     for array in shown:
         rows = array.reshape(len(array) if array.ndim >= 2 else 1, -1)
         numbers = np.array([[parameter.data for parameter in row] for row in rows])
         drawn = random.normal(size=(2, *numbers.shape))
         norms = np.linalg.norm(drawn, axis=2, keepdims=True)
-        parts.append(
+        of_arrays.append(
             (drawn / norms * np.linalg.norm(numbers, axis=1, keepdims=True)).reshape(2, -1)
         )
         parameters += rows.ravel().tolist()
-    return parameters, np.concatenate(parts, axis=1)
+    return parameters, np.concatenate(of_arrays, axis=1)
 
 
 @dataclass
 class LossLandscape:
-    """What `loss_landscape` computed, and what it drew on.
+    """The result of `loss_landscape`: the losses and the drawing.
 
     >>> from liftgrad import nn
     >>> model = nn.Linear(2, 1)
@@ -124,11 +124,11 @@ class LossLandscape:
     """
 
     xx0: Array
-    """a at the grid's points, (resolution, resolution)."""
+    """a at the grid points, (resolution, resolution)."""
     xx1: Array
-    """b at them."""
+    """b at the grid points."""
     response: Array
-    """The loss at them."""
+    """The loss at the grid points."""
     centre: float
     """The loss at the solution."""
     directions: Array
@@ -180,7 +180,7 @@ class LossLandscape:
         return self
 
     def _levels(self) -> tuple[Array, Any]:
-        """Return contour levels, and the scale of colours: logarithmic over a decade or more."""
+        """Return contour levels and the colour scale: logarithmic over a decade or more."""
         from matplotlib.colors import LogNorm, Normalize
 
         finite = self.response[np.isfinite(self.response)]

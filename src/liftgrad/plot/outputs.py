@@ -1,4 +1,4 @@
-"""What a model says at many points: one number or label each, or a row of scores."""
+"""A model's outputs at many points: one number or label each, or a row of scores."""
 
 import contextlib
 import importlib
@@ -17,21 +17,21 @@ Array = NDArray[np.float64]
 
 
 def outputs(predictor: Any, points: Array, columns: Any = None) -> NDArray[Any]:
-    """Return what a predictor says at points (n, d): an array (n,) or (n, c).
+    """Return a predictor's outputs at points (n, d): an array (n,) or (n, c).
 
-    One score in a list is one score, as for a model of layers with one output.
+    A list of one score, which a model of layers with one output returns, counts as one score.
 
     Args:
         predictor: a function of one point that returns a number, a label or a list of scores, such
             as a model; or an object with scikit-learn's `predict_proba` or `predict`, which take
             all points at once.
         points: (n, d).
-        columns: the names of the features, for a predictor that was fitted with a data frame;
-            None: those that it was fitted with.
+        columns: the names of the features, for a predictor that was fitted to a data frame; None:
+            those that it was fitted with.
 
     Raises:
         TypeError: if `predictor` is neither.
-        ValueError: if it does not return as many numbers for each point.
+        ValueError: if it does not return the same number of scores for each point.
 
     """
     for method in ("predict_proba", "predict"):
@@ -45,7 +45,7 @@ def outputs(predictor: Any, points: Array, columns: Any = None) -> NDArray[Any]:
             "or an object with predict or predict_proba."
         )
     if isinstance(predictor, Module):
-        with contextlib.suppress(LiftError):  # else it is asked point by point
+        with contextlib.suppress(LiftError):  # otherwise it is called point by point
             return _flat(predict(predictor, points))
     rows = [_plain(predictor(point)) for point in points.tolist()]
     lengths = {len(row) if isinstance(row, list) else 0 for row in rows}
@@ -58,12 +58,12 @@ def outputs(predictor: Any, points: Array, columns: Any = None) -> NDArray[Any]:
 
 
 def _as_fitted(predictor: Any, points: Array, columns: Any) -> Any:
-    """Return points as a data frame, if the predictor was fitted with one."""
+    """Return points as a data frame, if the predictor was fitted to one."""
     names = getattr(predictor, "feature_names_in_", None)
     columns = names if columns is None else columns
     if names is None or len(columns) != points.shape[1]:
         return points
-    with contextlib.suppress(ImportError):  # names may come from another library's frames
+    with contextlib.suppress(ImportError):  # the data frame may be another library's
         pandas = importlib.import_module("pandas")
         return pandas.DataFrame(points, columns=columns)
     return points
@@ -74,13 +74,13 @@ def _flat(said: NDArray[Any]) -> NDArray[Any]:
 
 
 def _plain(output: Any) -> Any:
-    """Return Values as floats, also within lists; labels as they are."""
+    """Return Values, also within lists, as floats, and labels unchanged."""
     if isinstance(output, np.ndarray) and output.ndim == 0:
         output = output[()]
     if isinstance(output, Sequence | np.ndarray) and not isinstance(output, str | bytes):
         return [_plain(score) for score in output]
     if isinstance(output, np.generic) and not isinstance(output, np.number | np.bool_):
-        return output  # a label: text of NumPy's has a float(), which fails
+        return output  # a label: NumPy's strings have a __float__, which fails
     if output is None:
         raise ValueError("the function returns None for a point; let it return a label or scores.")
     return plain(output) if hasattr(output, "__float__") else output

@@ -1,4 +1,4 @@
-"""The plane that a picture of many dimensions shows, and the grid of points on it."""
+"""The plane that a picture of many dimensions shows, and a grid of points on it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,10 @@ class Plane:
     labels: tuple[str, str]
     """What a and b are."""
     note: str
-    """What a reader must know of the other dimensions; "" if there are none."""
+    """What the picture says about the other dimensions; "" if there are none."""
 
     def coordinates(self, X: Array) -> Array:
-        """Return a and b, (n, 2), of the points (n, d) dropped onto the plane."""
+        """Return a and b, (n, 2), of the points (n, d) projected onto the plane."""
         return (X - self.origin) @ self.directions.T
 
     def points(self, coordinates: Array) -> Array:
@@ -41,14 +41,14 @@ def plane_of(
     features: "tuple[int, int] | None" = None,
     feature_names: "Sequence[str] | None" = None,
 ) -> Plane:
-    """Return the plane of two features of the points (n, d), the others being at their means.
+    """Return the plane of two features of the points (n, d), with the others at their means.
 
-    Without `features`, and with more than two of them, it is the plane of the two leading principal
-    components.
+    If there are more than two and `features` does not name two of them, it is the plane of the two
+    leading principal components.
 
     Raises:
-        ValueError: if there are fewer than two features, or none of those numbers, or not as many
-            names.
+        ValueError: if there are fewer than two features, `features` are not two of them, or there
+            are not as many names.
 
     """
     count = X.shape[1]
@@ -86,7 +86,7 @@ def grid_around(points: Array, resolution: int) -> tuple[Array, Array]:
 
 
 def show_plane(ax: "Axes", xx0: Array, xx1: Array) -> None:
-    """Let axes show the grid, and circles be round, unless the picture became a sliver."""
+    """Set the axes to the grid, with equal units unless the picture would become a sliver."""
     ax.set(xlim=xx0[0, [0, -1]], ylim=xx1[[0, -1], 0])
     ax.set_aspect("equal" if 1 / 3 < np.ptp(xx0) / np.ptp(xx1) < 3 else "auto")
     ax.locator_params(axis="y", nbins=6)
@@ -103,7 +103,7 @@ def extent_of(xx0: Array, xx1: Array) -> tuple[float, float, float, float]:
 
 def _principal(X: Array) -> Plane:
     origin = X.mean(axis=0)
-    # Of many points the triangular factor has the same components and is small.
+    # The triangular factor has the same components and is small, even for many points.
     factor = np.linalg.qr(X - origin, mode="r")
     _, singular, components = np.linalg.svd(factor, full_matrices=False)
     if len(components) < 2:
@@ -124,7 +124,7 @@ def _checked(features: Any, count: int) -> tuple[int, int]:
     pair = tuple(features)
     if len(pair) != 2 or not all(i in range(-count, count) for i in pair):
         raise ValueError(
-            f"features={features!r}: pass the numbers of two features, from 0 to {count - 1}."
+            f"features={features!r}: pass the indices of two features, from 0 to {count - 1}."
         )
     i, j = (int(i) % count for i in pair)
     if i == j:

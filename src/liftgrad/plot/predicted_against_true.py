@@ -1,4 +1,4 @@
-"""How close predicted numbers come to the true ones."""
+"""Predicted numbers against true ones."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 _SIZE = (5.0, 4.6)
 _EMPTY = 0.05
-"""The part of the range that is left free on each side."""
+"""The margin on each side, as a fraction of the range."""
 
 
 def predicted_against_true(
@@ -27,20 +27,20 @@ def predicted_against_true(
     title: str = "",
     size: tuple[float, float] = _SIZE,
 ) -> "PredictedAgainstTrue":
-    """Return a drawing of predicted numbers over the true ones, a point for each row.
+    """Draw predicted against true numbers, a point for each row.
 
-    On the diagonal both are equal. Both axes have one range, that of all numbers.
+    On the diagonal they are equal. Both axes have the same range, that of all numbers.
 
     Args:
         y_true: the true numbers, (n,).
         y_pred: what was predicted for them, (n,).
         ax: where to draw; by default, a new figure.
-        name: of what was predicted, for the axes.
+        name: of the predicted quantity, for the axes.
         title: above the picture.
         size: of a new figure, width and height in inches.
 
     Raises:
-        ValueError: if the arguments are not as said, or a number is not finite.
+        ValueError: if an argument is invalid, or a number is not finite.
 
     >>> drawn = predicted_against_true([1, 2, 3], [1.1, 1.9, 3.3])
     >>> round(drawn.rmse, 3), drawn.ax_.get_xlabel()
@@ -60,7 +60,7 @@ def predicted_against_true(
 
 @dataclass
 class PredictedAgainstTrue:
-    """What `predicted_against_true` drew, and what it drew on.
+    """The result of `predicted_against_true`: the numbers and the drawing.
 
     >>> drawn = predicted_against_true([1, 2, 3], [1.1, 1.9, 3.3])
     >>> drawn.y_true.tolist(), drawn.y_pred.tolist()
@@ -72,7 +72,7 @@ class PredictedAgainstTrue:
     y_pred: Array
     """The predicted ones, (n,)."""
     name: str = ""
-    """What they are."""
+    """The predicted quantity."""
     ax_: "Axes | None" = None
     """The axes drawn on."""
     figure_: "Figure | None" = None
@@ -104,7 +104,7 @@ class PredictedAgainstTrue:
         every = np.concatenate([self.y_true, self.y_pred])
         extent = float(np.ptp(every)) or 1.0
         low, high = every.min() - _EMPTY * extent, every.max() + _EMPTY * extent
-        # Where points lie on each other, darker ones say how many.
+        # Transparent, so that overlapping points are darker.
         count = len(self.y_true)
         ax.scatter(
             *(self.y_true, self.y_pred),

@@ -1,4 +1,4 @@
-"""Saving pictures whole or not at all."""
+"""Saving pictures, completely or not at all."""
 
 import io
 import os
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def save(figure: "Figure | None", path: str | os.PathLike[str], *, dpi: float = 150.0) -> None:
-    """Write a figure to a file, in the format that its name ends in.
+    """Write a figure to a file, in the format of the name's extension.
 
-    A file that is there stays as it is until the new one is complete.
+    An existing file is left as it is until the new one is complete.
 
     >>> from liftgrad import plot
     >>> plot.save(plot.confusion_matrix([0, 1, 1], [0, 1, 0]).figure_, "matrix.png")
 
     Raises:
-        ValueError: as `check_path`, or if there is no figure, because nothing was drawn yet.
+        ValueError: as for `check_path`, or if there is no figure, since nothing has been drawn.
         OSError: if the file cannot be written.
 
     """
@@ -33,7 +33,7 @@ def save(figure: "Figure | None", path: str | os.PathLike[str], *, dpi: float = 
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
-    """Raise now what `save` would raise after all the work.
+    """Raise at once the error that `save` would raise after all the work.
 
     >>> check_path("picture.png")
     >>> try:

@@ -1,4 +1,4 @@
-"""How training went: the loss and other quantities, by step or by epoch."""
+"""Training curves: the loss and other quantities by step or by epoch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 _LONG = 200
-"""From so many steps on a curve is drawn smoothed, and pale as it is."""
+"""From this many steps on a curve is drawn smoothed, over the pale original."""
 _VALIDATION = "validation_"
 _TRAINING_STYLE: dict[str, Any] = {"color": "#12305f", "linewidth": 1.6}
 _VALIDATION_STYLE: dict[str, Any] = {"color": "#e07000", "linewidth": 1.6, "linestyle": (0, (5, 2))}
@@ -32,19 +32,20 @@ def training_curves(
     title: str = "",
     size: tuple[float, float] | None = None,
 ) -> "TrainingCurves":
-    """Return a drawing of what a history holds, each quantity on axes of its own.
+    """Draw the quantities of a history, each on its own axes.
 
-    The scale is logarithmic where a quantity is positive and spans more than two decades. What was
-    measured on validation data is dashed. A long curve is drawn smoothed, by an exponential moving
-    average over about 1/50 of it, on top of itself.
+    The scale is logarithmic where a quantity is positive and spans more than two decades. Curves of
+    validation data are dashed. A long curve is drawn smoothed, by an exponential moving average
+    over about 1/50 of it, on top of the original.
 
     Args:
-        history: what `Trainer.run` returned, or any other object with `loss`, the loss before each
-            step; if it has a method `table`, that returns arrays by epoch: "epoch", "step", "loss",
-            "validation_loss", and other quantities; or such a mapping; or just the losses.
+        history: the result of `Trainer.fit` or `Trainer.run`; any other object with `loss`, the
+            loss before each step, and perhaps a method `table` that returns arrays by epoch:
+            "epoch", "step", "loss", "validation_loss", and other quantities; such a mapping; or
+            just the losses.
         ax: where to draw: one axes, or one for each quantity; by default, a new figure.
-        quantities: what to draw, such as ("loss", "accuracy", "lr"); by default, the loss on one
-            given axes, else all that there is but learning rates: "lr" and those of groups of
+        quantities: what to draw, such as ("loss", "accuracy", "lr"); by default, the loss if one
+            axes is given, otherwise everything but learning rates: "lr" and those of groups of
             parameters, "lr_0", "lr_1", ...
         title: above the picture.
         size: of a new figure, width and height in inches.
@@ -74,7 +75,7 @@ def training_curves(
 
 
 def _curves(history: Any) -> tuple[dict[str, tuple[Array, Array]], str]:
-    """Return abscissae and ordinates by name, the loss first, and what the abscissae count."""
+    """Return abscissae and ordinates by name, the loss first, and the unit of the abscissae."""
     losses = getattr(history, "loss", None)
     table = history.table() if hasattr(history, "table") else history
     measured = isinstance(table, Mapping) and any(len(column) for column in table.values())
@@ -103,9 +104,9 @@ def _numbers(column: Any) -> Array:
 
 
 def smoothed(values: Array) -> Array:
-    """Return an exponential moving average over about 1/50 of the values, (n,) as they are.
+    """Return an exponential moving average over about 1/50 of the values, (n,).
 
-    It starts as the plain mean of what there is (Kingma & Ba, 2015, correct a mean in this way).
+    Its bias is corrected as in Kingma & Ba (2015), so that it starts as a plain mean.
     """
     keep = 1.0 - min(1.0, 50.0 / max(len(values), 1))
     averages = np.empty(len(values))
@@ -119,7 +120,7 @@ def smoothed(values: Array) -> Array:
 
 @dataclass
 class TrainingCurves:
-    """What `training_curves` found, and what it drew on.
+    """The result of `training_curves`: the curves and the drawing.
 
     >>> curves = training_curves([1.0, 0.5, 0.25])
     >>> curves.unit, list(curves.curves)
@@ -129,7 +130,7 @@ class TrainingCurves:
     curves: dict[str, tuple[Array, Array]]
     """Steps or epochs, and values, by the quantity's name."""
     unit: str
-    """What the first of each pair counts: "step" or "epoch"."""
+    """The unit of the first array of each pair: "step" or "epoch"."""
     axes_: "list[Axes]" = field(default_factory=list)
     """The axes drawn on, one for each quantity."""
     figure_: "Figure | None" = None
@@ -170,7 +171,7 @@ class TrainingCurves:
     def _draw(self, ax: "Axes", name: str) -> None:
         steps, values = self.curves[name]
         validation = self.curves.get(_VALIDATION + name)
-        # Points are for few epochs, a line for many.
+        # Few epochs have markers; of many, the line suffices.
         marker = "o" if self.unit == "epoch" and len(steps) <= 30 else ""
         if len(values) >= _LONG:
             ax.plot(steps, values, **_PALE, label="each " + self.unit)

@@ -1,4 +1,4 @@
-"""A model's weights, layer by layer, as heat maps or as images."""
+"""A model's weights by layer, as heat maps or as images."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 _SIGNED = ["#12305f", "#6f94c6", "#ffffff", "#fdb863", "#d95f02"]
-"""The negative end is darker than the positive one, so that grey copies tell them apart."""
+"""The negative end is darker than the positive one, so that they differ in grey copies."""
 
 
 def weights(
@@ -31,15 +31,15 @@ def weights(
     title: str = "",
     size: tuple[float, float] | None = None,
 ) -> "Weights":
-    """Return a drawing of arrays of weights: neurons are rows, inputs columns, white is 0.
+    """Draw arrays of weights: neurons are rows, inputs are columns, white is 0.
 
     Args:
-        model: a Module, of which all parameters in arrays of two or more dimensions are drawn; or
-            one array of numbers or Values, (neurons, inputs).
+        model: a Module, whose parameters in arrays of two or more dimensions are drawn; or one
+            array of numbers or Values, (neurons, inputs).
         ax: where to draw: an axes for each array; by default, a new figure.
-        layer: draw the arrays of this name alone, such as "layers.0".
-        image_shape: (height, width) of images; neurons with as many inputs are drawn as images of
-            their weights, the other arrays are left out.
+        layer: draw only the arrays of this layer, such as "layers.0".
+        image_shape: (height, width) of images; neurons with height·width inputs are drawn as images
+            of their weights, and other arrays are left out.
         title: above the picture.
         size: of a new figure, width and height in inches.
 
@@ -85,7 +85,7 @@ def _matrix(array: NDArray[Any]) -> Array:
 
 @dataclass
 class Weights:
-    """What `weights` found, and what it drew on.
+    """The result of `weights`: the arrays and the drawing.
 
     >>> shown = weights([[1.0, -2.0], [0.5, 0.0]])
     >>> shown.arrays["weights"].tolist(), len(shown.axes_)
@@ -95,7 +95,7 @@ class Weights:
     arrays: dict[str, Array]
     """The weights, (neurons, inputs), by name."""
     image_shape: tuple[int, int] | None
-    """The height and width of the images that they are drawn as."""
+    """The height and width of the images; None: heat maps."""
     axes_: "list[Axes]" = field(default_factory=list)
     """The axes drawn on, one for each array."""
     figure_: "Figure | None" = None
@@ -164,7 +164,7 @@ class Weights:
 
 
 def tiles(array: Array, shape: tuple[int, int]) -> Array:
-    """Return rows (n, height·width) as images in a grid, nan between them."""
+    """Return rows (n, height·width) as images in a grid, separated by nan."""
     height, width = shape
     about = int(np.ceil(np.sqrt(len(array) * height / width)))
     columns = min(range(about, about + 4), key=lambda columns: -len(array) % columns)

@@ -9,6 +9,7 @@ from liftgrad import ops
 from liftgrad.engine import Value
 from liftgrad.numbers import to_float
 from liftgrad.ops import Operation
+from liftgrad.protocols import has_operators
 from liftgrad.record.nodes import BITS, CODES, SHIFT, power_by
 from liftgrad.record.recording import ZERO, ClosedError, Recording
 from liftgrad.record.values import Adopted, Recorded, as_value, can_be_adopted, current
@@ -25,7 +26,7 @@ _PACKED = {operation: float(code << 2 * BITS) for operation, code in CODES.items
 def record(operation: Operation, *operands: Any) -> Any:
     """Record any operation on any operands, one of them a Value."""
     for x in operands:
-        if not isinstance(x, Value) and hasattr(x, "_apply"):
+        if not isinstance(x, Value) and has_operators(x):
             return x._apply(operation, *operands)  # a traced value's turn
     exponent = operation.parameter
     code = _PACKED.get(operation)

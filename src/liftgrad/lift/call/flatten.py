@@ -12,17 +12,19 @@
     other objects               static, known by their equality
 
 `flatten` returns the numbers and a key that is equal for calls that one program can serve;
-`substitute` returns the same arguments with stand-ins in place of the numbers.
+`substitute` returns the same arguments with stand-ins in place of the numbers. What a function
+returns is flattened by `flatten_result`, which also returns how to nest other leaves alike.
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafKind
 from liftgrad.lift.call.visitor import Visitor
+from liftgrad.protocols import stands_for_array
 
 
 def flatten(arguments: dict[str, Any]) -> FlatArguments:
@@ -80,3 +82,30 @@ def substitute(
         visitor.begin(name)
         result[name] = visitor.visit(argument, name)
     return result, visitor.copies
+
+
+def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], Any]]:
+    """Return the leaves of a nested result, and a function that nests other leaves alike.
+
+    >>> leaves, rebuild = flatten_result({"loss": 1.0, "scores": [2.0, 3.0]})
+    >>> leaves, rebuild(iter("abc"))
+    ([1.0, 2.0, 3.0], {'loss': 'a', 'scores': ['b', 'c']})
+    """
+    if stands_for_array(result):  # part of an array argument
+        result = list(result)
+    if isinstance(result, list | tuple):
+        flat = [flatten_result(item) for item in result]
+        # `build` must not hold on to the result, and to the whole tape with it.
+        rebuilds = [rebuild for _, rebuild in flat]
+        cls, by_name = type(result), hasattr(result, "_fields")
+
+        def build(leaves: Iterator[Any]) -> Any:
+            items = [rebuild(leaves) for rebuild in rebuilds]
+            return cls(*items) if by_name else cls(items)
+
+        return [leaf for leaves, _ in flat for leaf in leaves], build
+    if isinstance(result, dict):
+        keys = list(result)
+        leaves, rebuild = flatten_result(list(result.values()))
+        return leaves, lambda others: dict(zip(keys, rebuild(others), strict=True))
+    return [result], next

@@ -55,18 +55,18 @@ def describe(entry: Any) -> str:
         return "a Value"
     if isinstance(entry, type):
         return f"a {entry.__name__}"
-    kind, *rest = entry
-    if kind in ("input", "index"):
+    head, *rest = entry
+    if head in ("input", "index"):
         return f"an array of shape {rest[0]}"
-    if kind is float:
+    if head is float:
         return repr(float.fromhex(rest[0]))
-    if kind in STATIC:
-        return repr(rest[0].contents if kind is Snapshot else rest[0])
-    if isinstance(kind, type) and issubclass(kind, list | tuple):
-        return f"a {kind.__name__} of length {rest[0]}"
-    if isinstance(kind, type) and issubclass(kind, dict):
-        return f"a {kind.__name__} of {len(rest)}"
-    return f"a {kind.__name__}" if isinstance(kind, type) else "another object"
+    if head in STATIC:
+        return repr(rest[0].contents if head is Snapshot else rest[0])
+    if isinstance(head, type) and issubclass(head, list | tuple):
+        return f"a {head.__name__} of length {rest[0]}"
+    if isinstance(head, type) and issubclass(head, dict):
+        return f"a {head.__name__} of {len(rest)}"
+    return f"a {head.__name__}" if isinstance(head, type) else "another object"
 
 
 def _is_array(entry: Any) -> bool:
@@ -78,5 +78,5 @@ def _is_integer(entry: Any) -> bool:
 
 
 def _is_list(entry: Any) -> bool:
-    kind = entry[0] if isinstance(entry, tuple) else None
-    return isinstance(kind, type) and issubclass(kind, list | tuple)
+    head = entry[0] if isinstance(entry, tuple) else None
+    return isinstance(head, type) and issubclass(head, list | tuple)

@@ -26,34 +26,34 @@ class Snapshot:
 
 def snapshot(x: Any, within: tuple[int, ...] = ()) -> Any:
     """Return an object's contents as something hashable; `within` are the objects around it."""
-    kind: Any = type(x)
+    cls: Any = type(x)
     if isinstance(x, float | np.floating):
         return float, float(x).hex()
     if id(x) in within:
         return within.index(id(x))
     inner = (*within, id(x))
     if isinstance(x, list | tuple):
-        return kind, *[snapshot(item, inner) for item in x]
+        return cls, *[snapshot(item, inner) for item in x]
     if isinstance(x, dict):
-        return kind, *[(key, snapshot(item, inner)) for key, item in x.items()]
+        return cls, *[(key, snapshot(item, inner)) for key, item in x.items()]
     if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
-        return kind, x.shape, x.dtype.str, x.tobytes()
+        return cls, x.shape, x.dtype.str, x.tobytes()
     if isinstance(x, np.ndarray) and x.dtype == object:
-        return kind, x.shape, *[snapshot(item, inner) for item in x.flat]
+        return cls, x.shape, *[snapshot(item, inner) for item in x.flat]
     if isinstance(x, set | frozenset):
-        return kind, frozenset(snapshot(item, inner) for item in x)
+        return cls, frozenset(snapshot(item, inner) for item in x)
     if isinstance(x, types.MethodType):
-        return kind, _Identity(x.__func__), snapshot(x.__self__, inner)
+        return cls, _Identity(x.__func__), snapshot(x.__self__, inner)
     if isinstance(x, partial):
-        return kind, *[snapshot(held, inner) for held in (x.func, x.args, x.keywords)]
-    if kind.__hash__ is None and is_collection(kind):
+        return cls, *[snapshot(held, inner) for held in (x.func, x.args, x.keywords)]
+    if cls.__hash__ is None and is_collection(cls):
         items = x.items() if isinstance(x, Mapping) else x
-        return kind, *[snapshot(item, inner) for item in items]
+        return cls, *[snapshot(item, inner) for item in items]
     if isinstance(x, Value):
         return _Identity(x)
-    if has_users_attributes(kind):
-        return kind, *[(name, snapshot(item, inner)) for name, item in attributes_of(x).items()]
-    return (kind, x) if kind in (int, bool, str, bytes, type(None)) else _Identity(x)
+    if has_users_attributes(cls):
+        return cls, *[(name, snapshot(item, inner)) for name, item in attributes_of(x).items()]
+    return (cls, x) if cls in (int, bool, str, bytes, type(None)) else _Identity(x)
 
 
 class _Identity:

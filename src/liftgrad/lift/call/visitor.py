@@ -22,6 +22,7 @@ from liftgrad.lift.call.iterators import RefusedIterator
 from liftgrad.lift.call.keys import STATIC, Leaf
 from liftgrad.lift.call.leaves import LeafGroup, LeafKind
 from liftgrad.nn import Module
+from liftgrad.protocols import is_on_tape
 from liftgrad.variable import Variable
 
 
@@ -72,8 +73,8 @@ class Visitor:
             static_floats: whether floats are part of the program, as an object's attributes are.
 
         """
-        kind: Any = type(x)
-        return _method_for(kind)(self, x, path, static_floats)
+        cls: Any = type(x)
+        return _method_for(cls)(self, x, path, static_floats)
 
     def visit_value(self, x: Value, path: str, _static_floats: bool) -> Any:
         """Visit a Value, which may have been met before."""
@@ -169,8 +170,8 @@ class Visitor:
 
     def visit_sequence(self, x: Any, path: str, static_floats: bool) -> Any:
         """Visit a list or tuple, which may be a named one."""
-        kind = type(x)
-        self.key.append((kind, len(x)))
+        cls = type(x)
+        self.key.append((cls, len(x)))
         self.containers.append(x)
         items = None
         if x and all(_method_for(cls) is Visitor.visit_value for cls in set(map(type, x))):
@@ -179,7 +180,7 @@ class Visitor:
             items = [self.visit(item, f"{path}.{i}", static_floats) for i, item in enumerate(x)]
         if self.leaves is None:
             return None
-        return self.copied(path, kind(*items) if hasattr(x, "_fields") else kind(items))
+        return self.copied(path, cls(*items) if hasattr(x, "_fields") else cls(items))
 
     def visit_dict(self, x: dict[Any, Any], path: str, static_floats: bool) -> Any:
         """Visit a dict, or an object of a class derived from dict."""
@@ -222,8 +223,8 @@ class Visitor:
 
     def visit_method(self, x: types.MethodType, path: str, static_floats: bool) -> Any:
         """Visit a bound method: its function and its object."""
-        kind: Any = type(x.__self__)
-        if not has_users_attributes(kind):
+        cls: Any = type(x.__self__)
+        if not has_users_attributes(cls):
             return self.visit_other(x, path, static_floats)
         self.key.append(types.MethodType)
         function, instance = self.visit(x.__func__, path), self.visit(x.__self__, path)
@@ -234,14 +235,14 @@ class Visitor:
         if self.is_visited(x):
             return self.visited[id(x)][1]
         self.identities += 1
-        kind: Any = type(x)
-        self.classes.add(kind)
+        cls: Any = type(x)
+        self.classes.add(cls)
         attributes = getattr(x, "__dict__", {})
-        slots = [name for name in slots_of(kind) if hasattr(x, name)]
-        self.key.append((kind, *attributes, *slots))
+        slots = [name for name in slots_of(cls) if hasattr(x, name)]
+        self.key.append((cls, *attributes, *slots))
         self.containers.append(attributes)
         self.complete = self.complete and not slots
-        empty = kind if kind is types.SimpleNamespace else partial(object.__new__, kind)
+        empty = cls if cls is types.SimpleNamespace else partial(object.__new__, cls)
         clone = empty() if self.leaves else None
         self.remember(x, clone)
         for name in [*attributes, *slots]:
@@ -257,24 +258,24 @@ class Visitor:
 
     def visit_other(self, x: Any, path: str, static_floats: bool) -> Any:
         """Visit an object that cannot be taken apart."""
-        kind: Any = type(x)
-        if kind is Variable:
+        cls: Any = type(x)
+        if cls is Variable:
             self.differentiated = True
             return x
-        if hasattr(x, "_tape"):
+        if is_on_tape(x):
             raise TraceError(
                 f"{path} holds a traced value of an earlier call, which has no number any more; "
                 "return it from the lifted function instead of storing it."
             )
         iterates = hasattr(x, "__next__") and not static_floats
-        if kind.__hash__ is None or hasattr(x, "__array__") or iterates:
+        if cls.__hash__ is None or hasattr(x, "__array__") or iterates:
             raise LiftError(
-                f"{path} is a {kind.__name__}, and a lifted function could not see it change; "
+                f"{path} is a {cls.__name__}, and a lifted function could not see it change; "
                 "pass numbers, NumPy arrays, Values, Modules, or lists, tuples and dicts of them."
             )
         self.opaque.append((path, x))
-        self.key.append((kind, x))
-        return RefusedIterator(path) if self.leaves and is_iterator(kind) else x
+        self.key.append((cls, x))
+        return RefusedIterator(path) if self.leaves and is_iterator(cls) else x
 
     def group(self, kind: LeafKind) -> int:
         """Return the index of the argument's group of this kind, a new one for the first leaf."""
@@ -345,19 +346,19 @@ _METHODS: tuple[tuple[Any, Callable[..., Any]], ...] = (
 
 
 @lru_cache(maxsize=1024)
-def _method_for(kind: Any) -> Callable[..., Any]:
+def _method_for(cls: Any) -> Callable[..., Any]:
     """Return the method that visits instances of a class."""
-    if kind in STATIC:
+    if cls in STATIC:
         return Visitor.visit_static
     for classes, method in _METHODS:
-        if issubclass(kind, classes):
+        if issubclass(cls, classes):
             return method
-    return Visitor.visit_object if has_attributes_only(kind) else Visitor.visit_other
+    return Visitor.visit_object if has_attributes_only(cls) else Visitor.visit_other
 
 
 def _is_plain(x: Any) -> bool:
     """Return whether `x`, an item of a set or a key of a dict, needs no stand-in."""
     if isinstance(x, tuple | frozenset):
         return all(map(_is_plain, x))
-    kind: Any = type(x)
-    return not (isinstance(x, Value) or has_users_attributes(kind))
+    cls: Any = type(x)
+    return not (isinstance(x, Value) or has_users_attributes(cls))

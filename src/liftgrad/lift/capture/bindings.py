@@ -66,9 +66,9 @@ def contents_of(cell: types.CellType, unbound: Any = None) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def attributes_of_class(kind: type) -> Mapping[str, Any]:
+def attributes_of_class(cls: type) -> Mapping[str, Any]:
     """Return the attributes of a class, always the same mapping."""
-    return vars(kind)
+    return vars(cls)
 
 
 def variables_of(function: types.FunctionType) -> Iterator[Binding]:

@@ -187,28 +187,28 @@ class Closure:
         code = []
         for name, binding in self.found.substituted.items():
             value = binding.value()
-            kind: Any = value.__class__
-            if _is_data(kind) or _is_mutable(kind) or _is_method_of_data(value):
+            cls: Any = value.__class__
+            if _is_data(cls) or _is_mutable(cls) or _is_method_of_data(value):
                 values[name] = value
                 continue
             code.append(value)
             if isinstance(value, partial):  # which may call a library's function with numbers
                 values[f"{name}'s arguments"] = Snapshot.of(value)
-            if _has_state(kind):
+            if _has_state(cls):
                 values[f"{name}'s attributes"] = Snapshot.of(vars(value))
         for name, binding in self.found.static.items():
             value = binding.value()
-            kind = value.__class__
-            if _is_data(kind) or (_is_mutable(kind) and is_collection(kind)):
+            cls = value.__class__
+            if _is_data(cls) or (_is_mutable(cls) and is_collection(cls)):
                 values[name] = Snapshot.of(value)
             elif isinstance(value, partial) or _is_method_of_data(value):
                 values[name] = Snapshot.of(value)
                 code.append(value)
-            elif _is_mutable(kind) and binding.name in self.found.mentions.names:
+            elif _is_mutable(cls) and binding.name in self.found.mentions.names:
                 values[name] = value  # refused, as it is among arguments
             else:
                 code.append(value)
-                if _has_state(kind):
+                if _has_state(cls):
                     values[f"{name}'s attributes"] = Snapshot.of(vars(value))
         return values, code
 
@@ -230,35 +230,35 @@ _DATA = (Value, Module, list, tuple, dict, set, frozenset, float, int, str, byte
 
 
 @lru_cache(maxsize=1024)
-def _is_data(kind: Any) -> bool:
+def _is_data(cls: Any) -> bool:
     """Return whether instances of a class are data, which is looked into."""
-    return issubclass(kind, (*_DATA, np.generic)) or (
-        (is_users_class(kind) or kind is types.SimpleNamespace) and has_attributes_only(kind)
+    return issubclass(cls, (*_DATA, np.generic)) or (
+        (is_users_class(cls) or cls is types.SimpleNamespace) and has_attributes_only(cls)
     )
 
 
 def _is_method_of_data(x: Any) -> bool:
     if not isinstance(x, types.MethodType):
         return False
-    kind: Any = type(x.__self__)
-    return _is_data(kind)
+    cls: Any = type(x.__self__)
+    return _is_data(cls)
 
 
 @lru_cache(maxsize=1024)
-def _is_mutable(kind: Any) -> bool:
+def _is_mutable(cls: Any) -> bool:
     """Return whether instances of a class, of which there are no copies, are made to be changed."""
-    return not issubclass(kind, type) and (kind.__hash__ is None or is_iterator(kind))
+    return not issubclass(cls, type) and (cls.__hash__ is None or is_iterator(cls))
 
 
 @lru_cache(maxsize=1024)
-def _has_state(kind: Any) -> bool:
+def _has_state(cls: Any) -> bool:
     """Return whether instances of a class of some library have attributes that may be set."""
-    package = kind.__module__.partition(".")[0]
-    if package == "liftgrad" or (hasattr(kind, "__get__") and not is_users_class(kind)):
+    package = cls.__module__.partition(".")[0]
+    if package == "liftgrad" or (hasattr(cls, "__get__") and not is_users_class(cls)):
         return False
-    if issubclass(kind, type | types.ModuleType | partial):
+    if issubclass(cls, type | types.ModuleType | partial):
         return False
-    return kind.__dictoffset__ != 0 or issubclass(kind, threading.local)
+    return cls.__dictoffset__ != 0 or issubclass(cls, threading.local)
 
 
 def _are_same(a: list[Any], b: list[Any]) -> bool:

@@ -123,18 +123,18 @@ class Discovery:
             # A cache of calls has the function that it calls among its attributes.
             inside = [("", code), *getattr(code, "__dict__", {}).items()]
             for _, x in reach(inside):
-                kind: Any = type(x)
-                if is_users_class(kind):
-                    self._visit_class(kind)
+                cls: Any = type(x)
+                if is_users_class(cls):
+                    self._visit_class(cls)
                 elif x is not code and is_code(x):
                     self._visit(x)
 
-    def _visit_class(self, kind: type) -> None:
-        if id(kind) in self._visited:
+    def _visit_class(self, cls: type) -> None:
+        if id(cls) in self._visited:
             return
-        self._visited.add(id(kind))
-        self._visit(type(kind))  # its metaclass, which is Python's own for most classes
-        own = [c for c in kind.__mro__ if is_users_class(c)]
+        self._visited.add(id(cls))
+        self._visit(type(cls))  # its metaclass, which is Python's own for most classes
+        own = [c for c in cls.__mro__ if is_users_class(c)]
         self.namespaces.update({id(c): c for c in own})
         namespaces = [attributes_of_class(c) for c in own]
         names = {

@@ -14,9 +14,8 @@ from liftgrad import ops
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError, TraceError, trace_errors
 from liftgrad.lift.call.flat_arguments import FlatArguments
-from liftgrad.lift.call.flatten import substitute
+from liftgrad.lift.call.flatten import flatten_result, substitute
 from liftgrad.lift.call.leaves import LeafKind
-from liftgrad.lift.call.results import flatten_result
 from liftgrad.lift.purity.mutation import Copies
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.attributes import know_attributes
@@ -25,6 +24,7 @@ from liftgrad.lift.stand_ins.vmap import Batch
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import line_of
 from liftgrad.operators import Operators
+from liftgrad.protocols import stands_for_number
 
 Traceable = Callable[[dict[str, Any], Tape, FlatArguments], Any]
 """Runs a function on these arguments, by name, which record on the tape."""
@@ -52,11 +52,11 @@ class Trace:
 def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, tape: Tape) -> Trace:
     """Return what the function does with stand-ins for the arguments, recorded on an empty tape.
 
-    Arrays have the shapes that they have in the flat.
+    Arrays have the shapes that they have in `flat`.
 
     Raises:
-        TraceError: if it asks a stand-in what only numbers can answer, or changes its arguments.
-        LiftError: if it returns what is neither a number nor made of numbers.
+        TraceError: if it asks a stand-in what only a number can answer, or mutates its arguments.
+        LiftError: if it returns something that is neither a number nor made of numbers.
 
     """
 
@@ -75,17 +75,17 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
     try:
         values = [v for g in flat.groups if g.kind == "parameter" for v in g.values]
         know_attributes({Value, *map(type, values)})
-        traced, made = substitute(arguments, numbers, array)
-        watched = Copies(made)
+        traced, copies = substitute(arguments, numbers, array)
+        unchanged = Copies(copies)
         result = _run(function, traced, tape, flat)
-        watched.check()
+        unchanged.check()
         leaves, rebuild = flatten_result(result)
         found = Trace(tape, [], [], [], {}, rebuild, isinstance(result, Operators | Condition))
         for position, leaf in enumerate(leaves):
             if isinstance(leaf, Operators | Condition | Batch):
                 found.outputs.append(_node_of(leaf, tape))
                 found.batched.append(isinstance(leaf, Batch))
-                found.plain.append(hasattr(leaf, "_kind"))
+                found.plain.append(stands_for_number(leaf))
             else:
                 found.fixed[position] = _known(leaf)
         tape.outputs = found.outputs
@@ -103,7 +103,7 @@ def without_collector(tape: Tape) -> Iterator[None]:
         yield
     finally:
         if collecting:
-            large = len(tape.nodes) > _LARGE  # else the collector would never come to run
+            large = len(tape.nodes) > _LARGE  # moving small ones, too, would keep it from running
             if large and gc.get_freeze_count() < _PYTHONS_OWN:  # else the user's would thaw, too
                 gc.freeze()
                 gc.unfreeze()  # into the oldest generation, past the collections of the young ones
@@ -117,7 +117,7 @@ _PYTHONS_OWN = 1000
 
 
 def _run(function: Traceable, arguments: dict[str, Any], tape: Tape, flat: FlatArguments) -> Any:
-    """Call the function; once it was refused something, whatever it made of that is refused."""
+    """Call the function, and raise a refusal even if the function caught it."""
     with trace_errors() as refusals:
         try:
             result = function(arguments, tape, flat)
@@ -138,7 +138,7 @@ def _run(function: Traceable, arguments: dict[str, Any], tape: Tape, flat: FlatA
 
 
 def _name_publicly(error: Exception) -> None:
-    """Say in Python's own messages what a traced value stands for."""
+    """Call stand-ins, in messages of Python's, by what they stand for."""
     if error.args and isinstance(error.args[0], str):
         message = error.args[0]
         for name, public in _PUBLIC.items():
@@ -170,7 +170,7 @@ tracing = _Tracing()
 
 
 def _known(result: Any) -> Any:
-    """Return a result that depends on no number, if it is of a kind that cannot hide one."""
+    """Return a constant result, if it is of a class that cannot hide traced values."""
     if result is None or isinstance(result, str | bytes | int | float | np.ndarray | np.generic):
         return result
     raise LiftError(
@@ -180,7 +180,7 @@ def _known(result: Any) -> Any:
 
 
 def _node_of(leaf: Any, tape: Tape) -> int:
-    """Return the number of the node of a result."""
+    """Return the index of the node of a result."""
     if isinstance(leaf, Batch):
         return tape.index_of(leaf.each)
     return tape.result_of(ops.where(leaf, 1.0, 0.0) if isinstance(leaf, Condition) else leaf)

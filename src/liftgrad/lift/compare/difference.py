@@ -55,7 +55,7 @@ def difference(
     alike = _are_close(a, b, tolerance)
     if alike and eager.gradients is not None and lifted.gradients is not None:
         what = "the gradient "
-        a, b = _flat(eager.gradients), _flat(lifted.gradients)
+        a, b = eager.gradient, lifted.gradient
         largest = max((abs(x) for x in a if math.isfinite(x)), default=0.0)
         alike = all(
             abs(x - y) <= 1e3 * tolerance * largest or not math.isfinite(x) or not math.isfinite(y)
@@ -91,10 +91,6 @@ def failed_by_lifting(
         "not known yet; write this line with operators and functions of liftgrad.functional, or "
         "compute it before the call and pass it."
     )
-
-
-def _flat(gradients: dict[int, list[float]]) -> list[float]:
-    return [x for of_group in gradients.values() for x in of_group]
 
 
 def _are_close(a: list[Any], b: list[Any], tolerance: float) -> bool:

@@ -54,9 +54,8 @@ def where_they_diverge(
     built: list[Built] = []
     traced_lines = _lines(lambda: built.append(trace()))
     numbers = computed(tape, floats(tape), forward)
-    gradients = eager.gradients
     same = _same(_results(tape, built[0], numbers), eager.results)
-    if same and (gradients is None or _is_gradient(tape, gradients, run, _JITTER[dtype])):
+    if same and _is_gradient(tape, eager, run, _JITTER[dtype]):
         return "" if _is_rounding(tape, built[0], eager, lifted, dtype) else _MISCOMPILED
     eager_lines = _lines(lambda: run(0.0, 0))
     for i, (a, b) in enumerate(zip(eager_lines, traced_lines, strict=False)):
@@ -115,19 +114,18 @@ def _is_rounding(tape: Tape, built: Built, eager: Outcome, lifted: Outcome, dtyp
 
 
 def _is_gradient(
-    tape: Tape,
-    gradients: dict[int, list[float]],
-    run: Callable[[float, int], Outcome],
-    jitter: float,
+    tape: Tape, eager: Outcome, run: Callable[[float, int], Outcome], jitter: float
 ) -> bool:
-    """Return whether a tape has the function's gradient, but for rounding.
+    """Return whether a tape has the function's gradient, but for rounding, if it was taken.
 
     The tape's is taken by the eager engine. Terms that cancel do so exactly on a tape, where equal
     operations are one; so the function's gradient may differ by as much as small changes of the
     parameters change it.
     """
-    own, exact = _flat(gradients), _gradient(tape, gradients)
-    nearby = [_flat(run(jitter, seed).gradients or {}) for seed in range(_SEEDS)]
+    if eager.gradients is None:
+        return True
+    own, exact = eager.gradient, _gradient(tape, eager.gradients)
+    nearby = [run(jitter, seed).gradient for seed in range(_SEEDS)]
     largest = max((abs(x) for x in own if math.isfinite(x)), default=0.0)
     for a, b, *others in zip(own, exact, *nearby, strict=True):
         if all(map(math.isfinite, (a, b, *others))):
@@ -135,10 +133,6 @@ def _is_gradient(
             if abs(a - b) > max(1e-9 * largest, 100.0 * spread):
                 return False
     return True
-
-
-def _flat(gradients: dict[int, list[float]]) -> list[float]:
-    return [x for of_group in gradients.values() for x in of_group]
 
 
 def _gradient(tape: Tape, groups: Collection[int]) -> list[float]:

@@ -12,9 +12,8 @@ import numpy as np
 
 from liftgrad.copying import copy_value
 from liftgrad.engine import Value
-from liftgrad.lift.call.flatten import substitute
+from liftgrad.lift.call.flatten import flatten_result, substitute
 from liftgrad.lift.call.leaves import LeafGroup, LeafKind
-from liftgrad.lift.call.results import flatten_result
 from liftgrad.lift.capture.tracing import tracing
 
 Run = Callable[[dict[str, Any], dict[Any, Any]], Any]
@@ -29,6 +28,11 @@ class Outcome:
     """Its numbers and other results, as a flat list."""
     gradients: dict[int, list[float]] | None = None
     """The gradient of the one result by the parameters of each leaf group, if it was taken."""
+
+    @property
+    def gradient(self) -> list[float]:
+        """The gradient by all parameters."""
+        return [x for of_group in (self.gradients or {}).values() for x in of_group]
 
 
 def run_eagerly(
@@ -106,7 +110,7 @@ def numbers_in(result: Any) -> list[Any]:
 
 def _copy(value: Any) -> Any:
     """Return a leaf with a Value's number, of the same class if that is the user's."""
-    if type(value) is Value or hasattr(value, "_copied_as"):
+    if type(value) is Value or value._copied_as is not None:
         return Value(value.data)
     copied = copy_value(value)
     copied._prev, copied._operation = (), ""

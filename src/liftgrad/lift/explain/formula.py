@@ -14,6 +14,7 @@ parentheses than the grammar needs help the eye: (a / b)·c, a·(-b).
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from liftgrad import ops
 from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Number, Reduce
@@ -69,6 +70,8 @@ def formula(
                 return applied(operation, [visit(operand) for operand in operands])
             case Reduce(kind=kind, body=body):
                 return reduced(kind, over(x), visit(body))
+            case _:
+                assert_never(x)
 
     return visit(expression)
 

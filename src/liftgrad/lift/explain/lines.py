@@ -203,16 +203,14 @@ def _without_fills(found: list[Line], sizes: dict[int, int]) -> list[Line]:
     """Drop initial values to which every element has one thing added, or compared, just once."""
     result = []
     for i, line in enumerate(found):
-        match line.body:
-            case Number(value=0.0):
-                writers = [x for x in found[i + 1 :] if x.out.group == line.out.group]
-                if all(x.accumulate for x in writers) and _write_each_once(writers, sizes):
+        if isinstance(line.body, Number) and line.body.value in (0.0, -np.inf):
+            writers = [x for x in found[i + 1 :] if x.out.group == line.out.group]
+            if _write_each_once(writers, sizes):
+                if line.body.value == 0.0 and all(x.accumulate for x in writers):
                     for x in writers:
                         x.accumulate = False
                     continue
-            case Number(value=value) if value == -np.inf:
-                writers = [x for x in found[i + 1 :] if x.out.group == line.out.group]
-                if all(_is_maximum(x) for x in writers) and _write_each_once(writers, sizes):
+                if line.body.value == -np.inf and all(_is_maximum(x) for x in writers):
                     for x in writers:
                         _keep_second_operand(x)
                     continue
@@ -230,10 +228,10 @@ def _write_each_once(writers: list[Line], sizes: dict[int, int]) -> bool:
 
 def _is_maximum(line: Line) -> bool:
     """Whether a line replaces each element by the larger of itself and something else."""
-    match line.body:
-        case Apply(operation=ops.maximum, operands=(Load(access=access), _)):
-            return access == line.nests[0].out
-    return False
+    if not isinstance(line.body, Apply) or line.body.operation is not ops.maximum:
+        return False
+    before = line.body.operands[0]
+    return isinstance(before, Load) and before.access == line.nests[0].out
 
 
 def _keep_second_operand(line: Line) -> None:

@@ -7,7 +7,7 @@ that computes it: h1 for an activation, exp1, z1. An adjoint has its group's nam
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from liftgrad.lift.ir.groups import (
     Put,
     Rolled,
     Sum,
+    Take,
     View,
 )
 from liftgrad.lift.ir.nests import Apply, Expression, Reduce
@@ -202,18 +203,19 @@ class Names:
 
 def _subexpressions(rolled: Rolled, i: int, x: Expression) -> Iterator[tuple[Expression, int]]:
     """Yield the subexpressions of a group's expression that compute other groups in order."""
-    match rolled.groups[i], x:
-        case Elementwise(operation=operation, operands=views), Apply(operands=operands) if (
-            x.operation is operation
-        ):
-            for view, operand in zip(views, operands, strict=True):
-                size = rolled.groups[view.group].size
-                if isinstance(operand, Apply | Reduce) and _identity(view.positions, size):
-                    yield operand, view.group
-                    yield from _subexpressions(rolled, view.group, operand)
-        case Sum(operands=(run,)), Apply() if run.uniform == 1:
-            if _identity(run.positions, rolled.groups[run.group].size):
-                yield from _subexpressions(rolled, run.group, x)
+    group = rolled.groups[i]
+    if not isinstance(x, Apply):
+        return
+    if isinstance(group, Elementwise) and group.operation is x.operation:
+        for view, operand in zip(group.operands, x.operands, strict=True):
+            size = rolled.groups[view.group].size
+            if isinstance(operand, Apply | Reduce) and _identity(view.positions, size):
+                yield operand, view.group
+                yield from _subexpressions(rolled, view.group, operand)
+    elif isinstance(group, Sum) and len(group.operands) == 1:
+        (run,) = group.operands
+        if run.uniform == 1 and _identity(run.positions, rolled.groups[run.group].size):
+            yield from _subexpressions(rolled, run.group, x)
 
 
 def _identity(positions: Indices, size: int) -> bool:
@@ -246,5 +248,7 @@ def _stem(group: Group) -> str:
             return "max"
         case Put():
             return "scatter"
-        case _:
+        case Elementwise() | Sum() | Take() | Leaf():
             return "z"
+        case _:
+            assert_never(group)

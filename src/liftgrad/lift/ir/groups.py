@@ -161,6 +161,16 @@ class Rolled:
     """For conditions "this element was taken" the table of which one of each row always is."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignment:
+    """When all is computed, a leaf's elements become those of a group: a parameter's next value."""
+
+    leaf: int
+    positions: Indices
+    """The elements of the leaf that change, each once."""
+    value: View
+
+
 class Builder:
     """A program to which groups are appended, which leaves the program it starts from as it is.
 

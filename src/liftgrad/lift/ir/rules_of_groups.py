@@ -7,6 +7,7 @@ import numpy as np
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import (
+    Assignment,
     Constants,
     Elementwise,
     Group,
@@ -24,17 +25,27 @@ from liftgrad.lift.ir.groups import (
 from liftgrad.lift.ir.rules import Sort, is_sequence, named, outside, problems_of_operands
 
 
-def problems_of_groups(program: Rolled) -> Iterator[str]:
-    """Yield what is wrong; only the first can be relied on."""
+def problems_of_groups(
+    program: Rolled, outputs: Sequence[View], assignments: Sequence[Assignment]
+) -> Iterator[str]:
+    """Yield what is wrong with a program; only the first can be relied on.
+
+    Args:
+        program: the groups, outputs, roles and tables.
+        outputs: what is to be computed beside the program's own outputs.
+        assignments: what is to be assigned.
+
+    """
     groups = program.groups
     for number, group in enumerate(groups):
         for problem in _problems_of_group(groups, number):
             yield f"group {number} ({_kind_of(group)}): {problem}"
-    for j, output in enumerate(program.outputs):
-        for problem in _problems_of_operand(groups, output, len(groups)):
+    for j, output in enumerate([*program.outputs, *outputs]):
+        for problem in _problems_of_result(groups, output):
             yield f"output {j}: {problem}"
-        if _sort(groups[output.group]) != "number":
-            yield f"output {j} is {named(_sort(groups[output.group]))} instead of a number"
+    for j, assignment in enumerate(assignments):
+        for problem in _problems_of_assignment(groups, assignment):
+            yield f"assignment {j}, to group {assignment.leaf}: {problem}"
     for number, (role, of) in program.roles.items():
         if not (0 <= number < len(groups) and 0 <= of < len(groups)):
             yield f"the role of group {number}, {role!r} of group {of}: there is no such group"
@@ -47,6 +58,28 @@ def problems_of_groups(program: Rolled) -> Iterator[str]:
             yield f"the table for group {number} belongs to no condition"
         else:
             yield from outside(table, groups[number].size, f"the table for group {number}")
+
+
+def _problems_of_result(groups: Sequence[Group], view: View) -> Iterator[str]:
+    yield from _problems_of_operand(groups, view, len(groups))
+    if _sort(groups[view.group]) != "number":
+        yield f"it is {named(_sort(groups[view.group]))} instead of a number"
+
+
+def _problems_of_assignment(groups: Sequence[Group], assignment: Assignment) -> Iterator[str]:
+    positions, value = assignment.positions, assignment.value
+    yield from _problems_of_operand(groups, View(assignment.leaf, positions), len(groups))
+    leaf = groups[assignment.leaf]
+    if not isinstance(leaf, Leaf) or leaf.kind != "parameter":
+        yield f"it is a {_kind_of(leaf)} and no parameter"
+    if len(np.unique(positions)) < len(positions):
+        yield "an element is assigned twice"
+    for problem in _problems_of_result(groups, value):
+        yield f"its value: {problem}"
+    if len(value.positions) != len(positions):
+        yield f"its value has {len(value.positions)} elements, and {len(positions)} are assigned"
+    if groups[value.group].batched:
+        yield "its value is batched, but parameters are the same for all samples"
 
 
 def _kind_of(group: Group) -> str:

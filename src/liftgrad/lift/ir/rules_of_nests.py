@@ -98,6 +98,10 @@ class _State:
             yield "it runs once for all samples, but each sample has its own numbers there"
         if nest.batched and not out.batched and not scatters:
             yield "it runs for each sample, but all samples have the same numbers there"
+        if nest.out.index is not None and not nest.batched:
+            indices = self.program.buffers[nest.out.index.buffer]
+            if indices.batched:
+                yield f"{indices.name} has numbers for each sample, and no loop over samples"
         if scatters and not nest.accumulate:
             yield "it writes at run-time indices, which may meet, without accumulating"
         positions = self.positions(nest.out, nest.extents)

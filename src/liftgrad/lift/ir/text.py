@@ -46,7 +46,8 @@ The notation of groups:
              | affine, k<extent, ...                over the loops, and those of one row
     position = number | first..last | …             … stands for those that are left out
     affine   = 2i+k+5                               offset + Σ stride·index
-    # says which group's adjoint a group is, or a term of it, or which group's uses it counts
+    # says which group's adjoint a group is, or a term of it; or which group's uses it counts; or of
+      which elements of a condition one always holds
 
 and of nests:
 
@@ -157,6 +158,8 @@ def _size(*loops: str, batched: bool) -> str:
 
 def _role(program: Rolled, number: int, names: Sequence[str]) -> str:
     """Return what a group of a gradient is, as a comment."""
+    if number in program.tables:
+        return f"  # one of each row of [{_listed(program.tables[number])}] holds"
     if number not in program.roles:
         return ""
     role, of = program.roles[number]

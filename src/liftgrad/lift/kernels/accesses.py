@@ -119,11 +119,12 @@ class Accesses:
         """Return an access's pointer and the position behind it that its strides give."""
         pointer = self.write.pointer(self._argument(access))
         shift = dict(point)
-        position, constant = "0", 0
+        position, constant = "0", 0 if access.table is None else access.offset
         for dimension, stride in self.strides.steps(access).items():
             constant += stride * shift.get(dimension, 0)
             index = self.block.corner[dimension]
-            if index == "0":
+            if index.isdecimal():
+                constant += stride * int(index)
                 continue
             term = index
             if stride != 1:

@@ -9,6 +9,7 @@ For a writer without vectors, a nest is run as it is written, one number at a ti
 """
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from liftgrad import ops
 from liftgrad.lift.ir.nests import (
@@ -126,3 +127,5 @@ class _Emitter:
                 ]
             case Reduce():
                 return reduced(expression, points, self.loops, self.accesses, self.evaluate)
+            case _:
+                assert_never(expression)

@@ -8,7 +8,7 @@ from liftgrad.lift.ir.nests import Apply, Expression, Reduce, loads
 from liftgrad.lift.kernels.accesses import Accesses
 from liftgrad.lift.kernels.lanes import across
 from liftgrad.lift.kernels.loops import Loops
-from liftgrad.lift.kernels.tiling import SAMPLES, Dimension, Point, vector_of
+from liftgrad.lift.kernels.tiling import SAMPLES, Dimension, Point, dimensions, vector_of
 
 Evaluate = Callable[[Expression, list[Point]], list[str]]
 
@@ -17,14 +17,12 @@ def reduced(
     reduce: Reduce, points: list[Point], loops: Loops, accesses: Accesses, evaluate: Evaluate
 ) -> list[str]:
     """Write a reduction; return its value at each point."""
-    along = {("reduced", d): extent for d, extent in enumerate(reduce.extents)}
-    if reduce.samples:
-        along["sample", 1] = SAMPLES
+    along = dimensions(reduce)
     block = loops.block
     memo, masks, vector = block.memo, block.masks, block.vector
     inner = None
     if vector is None and loops.vectors is not None:
-        inner = vector_of(reduce, accesses.strides, along, block.width)
+        inner = vector_of(reduce, accesses.strides, block.width)
 
     def relevant(point: Point) -> Point:
         """Return the part of a point on which the body depends."""

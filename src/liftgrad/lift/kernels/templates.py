@@ -61,3 +61,8 @@ def _power(x: str, exponent: float, apply: Apply, literal: Literal) -> str:
         root = apply(ops.select, (below, literal(math.inf), root))
         return root if exponent > 0 else apply(ops.divide, (one, root))
     return apply(ops.power, (x, literal(exponent)))
+
+
+for _operation in ops.OPERATIONS.values():
+    if not _operation.llvm and _operation.arity is not None:
+        forward_of(_operation)  # or say at import what its entry lacks

@@ -1,16 +1,27 @@
-"""How a nest's loops run: the dimension that is cut into vectors, and the tiles around it."""
+"""Tiling: the dimension of a nest that is cut into vectors, and the tiles around it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
-from liftgrad.lift.ir.nests import Access, Apply, Buffer, Expression, Nest, Reduce, loads
+from liftgrad.lift.ir.nests import (
+    Access,
+    Apply,
+    Buffer,
+    Expression,
+    Load,
+    Nest,
+    Number,
+    Reduce,
+    loads,
+)
 
 Dimension = tuple[str, int]
 """("row", d), ("reduced", d), ("sample", 0) of the rows or ("sample", 1) of a reduction."""
 Point = tuple[tuple[Dimension, int], ...]
 """Shifts from the block's corner along the tiled dimensions, sorted."""
 SAMPLES = -1
-"""The extent of a dimension of samples: known at run time."""
+"""The extent of a dimension of samples, whose number is known at run time."""
 
 
 @dataclass(slots=True)
@@ -18,11 +29,13 @@ class Tiling:
     """How a nest's loops run."""
 
     vector: Dimension | None
+    """The dimension of the rows that is cut into vectors; None: there is none."""
     tiles: dict[Dimension, int] = field(default_factory=dict)
+    """The size of a block along each tiled dimension, in vectors along that of the vectors."""
 
 
 class Strides:
-    """How far apart the neighbours that an access reads lie, along each dimension."""
+    """How far apart in memory the neighbours are that an access reads along each dimension."""
 
     def __init__(self, nest: Nest, buffers: Sequence[Buffer]) -> None:
         self.nest, self.buffers = nest, buffers
@@ -37,11 +50,11 @@ class Strides:
         return named
 
     def batched(self, access: Access) -> bool:
-        """Tell whether each sample has a number of its own."""
+        """Whether an access reads another number for each sample."""
         return self.buffers[access.buffer].batched
 
     def along(self, access: Access, dimension: Dimension) -> int | None:
-        """Return an access's stride in memory; None: not a constant one."""
+        """Return an access's stride in memory; None: it is not constant."""
         if access.index is not None and self.along(access.index, dimension) != 0:
             return None
         if dimension[0] == "sample":
@@ -57,18 +70,33 @@ def tiling(
     return _Chooser(nest, strides, extents, width, registers).plan()
 
 
-def vector_of(
-    reduce: Reduce, strides: Strides, along: dict[Dimension, int], width: int
-) -> Dimension | None:
+def dimensions(reduce: Reduce) -> dict[Dimension, int]:
+    """Return the extents of the dimensions over which a reduction runs."""
+    extents: dict[Dimension, int] = {("reduced", d): e for d, e in enumerate(reduce.extents)}
+    if reduce.samples:
+        extents["sample", 1] = SAMPLES
+    return extents
+
+
+def vector_of(reduce: Reduce, strides: Strides, width: int) -> Dimension | None:
     """Return the dimension along which a reduction can run in whole vectors."""
-    accesses = list(loads(reduce.body))
+    extents, accesses = dimensions(reduce), list(loads(reduce.body))
     good = [
         d
-        for d, extent in along.items()
-        if all(strides.along(x, d) in (0, 1) for x in accesses)
-        and (extent == SAMPLES or extent * 2 >= width)
+        for d, extent in extents.items()
+        if all(strides.along(x, d) in (0, 1) for x in accesses) and _fills(extent, width)
     ]
-    return max(good, key=lambda d: (along[d] == SAMPLES, along[d]), default=None)
+    return _longest(good, extents)
+
+
+def _fills(extent: int, width: int) -> bool:
+    """Whether a dimension is long enough for vectors."""
+    return extent == SAMPLES or extent * 2 >= width
+
+
+def _longest(chosen: Sequence[Dimension], extents: Mapping[Dimension, int]) -> Dimension | None:
+    """Return the longest of some dimensions: the samples, if they are among them."""
+    return max(chosen, key=lambda d: (extents[d] == SAMPLES, extents[d]), default=None)
 
 
 class _Chooser:
@@ -81,55 +109,44 @@ class _Chooser:
         registers: int,
     ) -> None:
         self.nest, self.strides, self.extents = nest, strides, extents
-        self.width, self.registers = width, registers
+        self.width, self.many_registers = width, registers >= 32
 
     def plan(self) -> Tiling:
         """Choose the dimension of the vectors and the tiles around it."""
-        nest = self.nest
+        nest, along = self.nest, self.strides.along
         if nest.out.index is not None:
-            # Two rows may meet in one target: one after the other.
+            # Two rows may add to one element: one after the other.
             return Tiling(None)
         accesses = [*loads(nest.body), nest.out]
-        rows = [d for d, extent in self.extents.items() if extent == SAMPLES or extent > 1]
-        smooth = [
+        rows = [
+            d
+            for d, extent in self.extents.items()
+            if extent not in (0, 1) and _fills(extent, self.width)
+        ]
+        contiguous = [
             d
             for d in rows
-            if self.strides.along(nest.out, d) == 1
-            and all(self.strides.along(x, d) in (0, 1) for x in accesses)
-            and (self.extents[d] == SAMPLES or self.extents[d] * 2 >= self.width)
+            if along(nest.out, d) == 1 and all(along(x, d) in (0, 1) for x in accesses)
         ]
         reductions = list(_reductions(nest.body))
-        if smooth:
-            vector = max(smooth, key=lambda d: (self.extents[d] == SAMPLES, self.extents[d]))
+        vector = _longest(contiguous, self.extents)
+        if vector is not None:
             return self.tile(vector, reductions)
-        for reduction in reductions:
-            along = {("reduced", d): e for d, e in enumerate(reduction.extents)}
-            if reduction.samples:
-                along["sample", 1] = SAMPLES
-            if vector_of(reduction, self.strides, along, self.width) is not None:
-                return self.tile_reduced()
-        candidates = [
-            d for d in rows if self.extents[d] == SAMPLES or self.extents[d] * 2 >= self.width
-        ]
-        if candidates and not self.out_collides(candidates):
+        if any(vector_of(x, self.strides, self.width) is not None for x in reductions):
+            return self.tile_reduced()
+        lanes_may_meet = nest.out.table is not None and nest.accumulate
+        if rows and not lanes_may_meet:
 
-            def rough(d: Dimension) -> int:
-                return sum(self.strides.along(x, d) not in (0, 1) for x in accesses)
+            def gathers(d: Dimension) -> int:
+                return sum(along(x, d) not in (0, 1) for x in accesses)
 
-            vector = min(candidates, key=rough)
-            return self.tile(vector, reductions)
+            return self.tile(min(rows, key=gathers), reductions)
         return Tiling(None)
-
-    def out_collides(self, candidates: list[Dimension]) -> bool:
-        """Tell whether lanes could write to one place."""
-        return self.nest.out.table is not None and self.nest.accumulate and bool(candidates)
 
     def tile(self, vector: Dimension, reductions: list[Reduce]) -> Tiling:
         """Tile around vectors along a dimension of the rows."""
-        wide = self.registers >= 32
         if not reductions:
             return Tiling(vector, {vector: self.fitting(vector, 2)})
-        vectors = self.fitting(vector, 2)
         inner = [x for r in reductions for x in loads(r.body)]
         shared = {
             d: sum(
@@ -141,8 +158,8 @@ class _Chooser:
         best = max(shared, key=lambda d: (shared[d], self.extents[d]), default=None)
         if best is None or not shared[best]:
             return Tiling(vector, {vector: self.fitting(vector, 4)})
-        size = min(self.extents[best], 8 if wide else 4)
-        return Tiling(vector, {best: size, vector: vectors})
+        size = min(self.extents[best], 8 if self.many_registers else 4)
+        return Tiling(vector, {best: size, vector: self.fitting(vector, 2)})
 
     def fitting(self, dimension: Dimension, count: int) -> int:
         """Return how many vectors, at most `count`, suit an extent."""
@@ -155,11 +172,8 @@ class _Chooser:
         """Tile the rows around a reduction that runs in vectors."""
         rows = [d for d, e in self.extents.items() if e != SAMPLES and e > 1]
         rows.sort(key=lambda d: -self.extents[d])
-        limit = 4 if self.registers >= 32 else 2
-        plan = Tiling(("reduced", 0))
-        for d in rows[:2]:
-            plan.tiles[d] = min(self.extents[d], limit)
-        return plan
+        limit = 4 if self.many_registers else 2
+        return Tiling(None, {d: min(self.extents[d], limit) for d in rows[:2]})
 
 
 def _reductions(expression: Expression) -> list[Reduce]:
@@ -168,5 +182,7 @@ def _reductions(expression: Expression) -> list[Reduce]:
             return [expression]
         case Apply(operands=operands):
             return [r for x in operands for r in _reductions(x)]
-        case _:
+        case Load() | Number():
             return []
+        case _:
+            assert_never(expression)

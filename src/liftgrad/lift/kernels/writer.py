@@ -153,4 +153,4 @@ class VectorWriter(Protocol):
         """Return some of the lanes of a, then b, which have `lanes` each."""
 
     def lane(self, vector: str, i: int, lanes: int) -> str:
-        """Return lane i of a vector of so many lanes."""
+        """Return lane i of a vector of `lanes`."""

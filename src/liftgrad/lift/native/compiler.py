@@ -9,7 +9,7 @@ from functools import lru_cache
 import llvmlite
 from llvmlite import binding as llvm
 
-from liftgrad.lift.kernels.target import Target, describe
+from liftgrad.lift.kernels.llvm.target import Target, describe
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
@@ -23,7 +23,7 @@ def machine(target: Target) -> llvm.TargetMachine:
 
 
 def version() -> str:
-    """Return what, beside target and text, the machine code depends on."""
+    """Return what the machine code depends on beside target and text."""
     return f"llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, llvm.llvm_version_info))}"
 
 

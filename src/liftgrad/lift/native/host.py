@@ -14,7 +14,7 @@ from pathlib import Path
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.forks import fork_safe_lock
-from liftgrad.lift.kernels.target import Target
+from liftgrad.lift.kernels.llvm.target import Target
 from liftgrad.lift.native.cache import KernelCache
 from liftgrad.lift.native.machine_code import MachineCode
 from liftgrad.version import __version__

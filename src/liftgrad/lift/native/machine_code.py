@@ -9,9 +9,9 @@ from weakref import WeakValueDictionary
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.forks import fork_safe_lock
-from liftgrad.lift.kernels import runtime
-from liftgrad.lift.kernels.llvm import module_text
-from liftgrad.lift.kernels.target import Target
+from liftgrad.lift.kernels.llvm import runtime
+from liftgrad.lift.kernels.llvm.target import Target
+from liftgrad.lift.kernels.llvm.writer import module_text
 from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native import object_file
 from liftgrad.lift.native.cache import KernelCache

@@ -1,4 +1,4 @@
-"""Native: a scheduled program's kernels, and the memory that they are bound to."""
+"""Memory: a scheduled program's kernels, and the buffers on which they run."""
 
 import ctypes
 import math
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.ir.nests import Buffer, Program
-from liftgrad.lift.kernels.llvm import kernel
+from liftgrad.lift.kernels.llvm.writer import kernel
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.machine_code import MachineCode
 
 Array = NDArray[Any]
 BRIEF = 4096
-"""Numbers that a simple loop is through with in about a microsecond."""
+"""As many elements as a simple loop handles in about a microsecond."""
 
 
 class NativeProgram:
@@ -36,12 +36,12 @@ class NativeProgram:
         self.program, self.constants, self.code, self.dtype = program, constants, code, dtype
         self.kernels = [kernel(nest, program.buffers, code.target, dtype) for nest in program.nests]
         self.loaded = code.kernels(self.kernels)
-        """What keeps the code in memory that is at the addresses."""
+        """Keeps the kernels in memory, at their addresses."""
         self.addresses = [one.address for one in self.loaded]
 
     @property
     def different(self) -> int:
-        """How many different kernels there are."""
+        """The number of different kernels."""
         return len({kernel.text for kernel in self.kernels})
 
     def bind(
@@ -51,8 +51,8 @@ class NativeProgram:
 
         Args:
             samples: the size of the batch, for batched buffers.
-            arrays: memory that is to be used for some groups, by group number, laid out in order.
-            without: buffers that get no memory, since they are not used.
+            arrays: the memory of some groups, by group number, with their elements in order.
+            without: buffers that are not used and get no memory.
 
         """
         return Instance(self, samples, arrays, without)
@@ -86,16 +86,17 @@ class Instance:
             [address, words.ctypes.data]
             for address, words in zip(native.addresses, self.arguments, strict=True)
         ]
-        self.plan = np.array(pairs, np.uint64).reshape(-1, 2)
+        self.calls = np.array(pairs, np.uint64).reshape(-1, 2)
+        """For each nest the address of its kernel and that of the kernel's arguments."""
 
-    def part(self, nests: Sequence[int], *, brief: bool = False) -> "Part":
-        """Return the plan of some nests, which may be known to be brief."""
-        return Part(self.native.code, self.plan[list(nests)].tolist(), brief=brief)
+    def plan(self, nests: Sequence[int], *, brief: bool = False) -> "Plan":
+        """Return what runs some nests, which may be known to be brief."""
+        return Plan(self.native.code, self.calls[list(nests)].tolist(), brief=brief)
 
     def set(self, group: int, numbers: Array) -> None:
         """Copy a group's numbers, of shape (size,) or (size, samples), to its buffer.
 
-        Leaves of which no nest reads a number have none.
+        A leaf that no nest reads has no buffer.
         """
         if group not in self.arrays:
             return
@@ -106,67 +107,67 @@ class Instance:
             array[layout] = numbers
 
     def target(self, group: int, shape: tuple[int, ...]) -> Array | None:
-        """Return a group's buffer in the shape of an array of its numbers, samples first.
+        """Return a group's buffer as an array of this shape, samples first.
 
-        Copying the array there does what `set` does with its numbers, at less cost. None if the
-        buffer is in no order that strides could describe.
+        Copying an array there does what `set` does with its elements, and costs less. None if no
+        strides describe the order of the buffer.
         """
         if group not in self.arrays or 0 in shape:
             return None
         array, layout = self.arrays[group], self.layouts[group]
         samples = shape[:1] if array.ndim > 1 else ()
         inner = shape[len(samples) :]
-        places = np.arange(len(array)) if layout is None else layout
-        if places.size != math.prod(inner):
+        positions = np.arange(len(array)) if layout is None else layout
+        if positions.size != math.prod(inner):
             return None
-        places = places.reshape(inner)
-        first = int(places.flat[0])
+        positions = positions.reshape(inner)
+        first = int(positions.flat[0])
         corner = (0,) * len(inner)
         steps = [
-            int(places[(*corner[:d], 1, *corner[d + 1 :])]) - first if extent > 1 else 0
+            int(positions[(*corner[:d], 1, *corner[d + 1 :])]) - first if extent > 1 else 0
             for d, extent in enumerate(inner)
         ]
         expected = first + sum(
             step * index for step, index in zip(steps, np.indices(inner), strict=True)
         )
-        if (places != expected).any():
+        if (positions != expected).any():
             return None
         row, item = array.strides[0], array.itemsize
         strides = (*[item] * len(samples), *[step * row for step in steps])
         return np.lib.stride_tricks.as_strided(array[first:], shape, strides)
 
-    def sums(self, pairs: Sequence[tuple[Array, Array]]) -> "Part":
-        """Return a plan that adds to the first array of each pair the second."""
+    def sums(self, pairs: Sequence[tuple[Array, Array]]) -> "Plan":
+        """Return what adds to the first array of each pair the second."""
         code = self.native.code
         address = code.addresses[f"add{8 * pairs[0][0].itemsize}"]
         arguments = [np.array([a.ctypes.data, b.ctypes.data, len(a)], np.uint64) for a, b in pairs]
         self.arguments += arguments  # the plan holds their addresses
         brief = sum(len(a) for a, _ in pairs) <= BRIEF
-        return Part(code, [[address, words.ctypes.data] for words in arguments], brief=brief)
+        return Plan(code, [[address, words.ctypes.data] for words in arguments], brief=brief)
 
     def get(self, group: int, positions: NDArray[np.int64]) -> Array:
-        """Return a copy of some of a group's numbers."""
+        """Return a copy of some elements of a group."""
         layout = self.layouts[group]
         return self.arrays[group][positions if layout is None else layout[positions]]
 
-    def part_of(self, group: int, positions: NDArray[np.int64]) -> Array | None:
-        """Return some of a group's numbers where they lie, if they lie there one after another."""
+    def contiguous(self, group: int, positions: NDArray[np.int64]) -> Array | None:
+        """Return some elements of a group, if they are contiguous, as a view of its buffer."""
         layout = self.layouts[group]
-        places = positions if layout is None else layout[positions]
-        first = int(places[0]) if len(places) else 0
-        if (places != np.arange(first, first + len(places))).any():
+        rows = positions if layout is None else layout[positions]
+        first = int(rows[0]) if len(rows) else 0
+        if (rows != np.arange(first, first + len(rows))).any():
             return None
-        return self.arrays[group][first : first + len(places)]
+        return self.arrays[group][first : first + len(rows)]
 
     def arguments_with(
         self, number: int, arrays: Sequence[Array], samples: int
     ) -> NDArray[np.uint64]:
-        """Return the arguments of a nest's kernel, for these arrays behind its accesses."""
+        """Return the arguments of a nest's kernel, given the array behind each of its accesses."""
         kernel, program = self.native.kernels[number], self.native.program
         words, distances = [], []
         for access, array in zip(kernel.accesses, arrays, strict=True):
             distance = array.shape[1] if program.buffers[access.buffer].batched else 1
-            # With a table, the offset is a place in the table, which the kernel adds itself.
+            # With a table, the offset is a position in the table, which the kernel adds itself.
             offset = 0 if access.table is not None else access.offset * distance
             words.append(int(array.ctypes.data) + offset * array.itemsize)
             distances.append(distance)
@@ -188,8 +189,8 @@ class Instance:
         return zeros(shape, kind)
 
 
-class Part:
-    """Part of a plan: pairs of a kernel's address and that of its arguments."""
+class Plan:
+    """Kernels to run one after another, as pairs of a kernel's address and its arguments'."""
 
     __slots__ = ("run", "words")
 
@@ -199,4 +200,4 @@ class Part:
         self.words = np.array([len(pairs), *[word for pair in pairs for word in pair]], np.uint64)
         pointer = self.words.ctypes.data_as(ctypes.c_void_p)  # which keeps the words alive
         self.run: Callable[[], None] = partial(code.run_briefly if brief else code.run, pointer)
-        """Runs the kernels, with the GIL released unless it takes as little time as that."""
+        """Runs the kernels; the GIL is released unless they are brief."""

@@ -5,16 +5,14 @@ An operand's adjoint is a sum, for each of its elements, over all positions that
 the operand's index sequence turned around. No scatter is needed, and since the result is a rolled
 program again, derivatives of derivatives are, too.
 
-A recorded program computes both branches of a `where`. In a branch not taken the adjoint is zero,
-but zero times an infinite derivative is nan; so a condition travels with adjoints that went through
-a `where`, and selects zero after each rule in the branch, as if the branch had not been computed.
+Adjoints that went through a `where` come with a condition, which selects zero after each rule in a
+branch that was not taken (`branches`).
 
 Invariant: the program's own groups stay as they are, at the head of the result; the groups of the
 gradient follow them, and `roles` says of which group they are the adjoint.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
@@ -25,7 +23,6 @@ from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
     Group,
-    Indices,
     Largest,
     Leaf,
     Put,
@@ -37,20 +34,16 @@ from liftgrad.lift.ir.groups import (
     identity,
     views,
 )
+from liftgrad.lift.passes.branches import (
+    Term,
+    operand_conditions,
+    seed_condition,
+    table_condition,
+    use_condition,
+)
 from liftgrad.lift.passes.symbol import Symbol
-from liftgrad.ops import Operation
 
-
-@dataclass(slots=True, eq=False)
-class _Term:
-    """One term of a group's adjoint."""
-
-    runs: Runs
-    alive: Runs | None
-    """For each element of the runs a condition: whether the branch that it comes from was taken."""
-
-
-Terms = dict[int, list[_Term]]
+Terms = dict[int, list[Term]]
 """The terms of each group's adjoint, as far as they are known."""
 
 
@@ -68,6 +61,24 @@ def adjoint(
     Returns:
         the longer program, and for each wanted group a view of all its elements' adjoints.
 
+    The gradient of p0² + p1²:
+
+    >>> from liftgrad.lift.ir.text import text_of_groups
+    >>> builder = Builder()
+    >>> every = View(builder.add(Leaf("p", 2, "parameter")), identity(2))
+    >>> squares = builder.add(Elementwise(ops.multiply, (every, every), batched=False))
+    >>> runs = Runs(squares, identity(2), np.array([0, 2]))
+    >>> builder.outputs = [View(builder.add(Sum((runs,), batched=False)), identity(1))]
+    >>> seed = builder.constant(1.0, 1)
+    >>> longer, gradients = adjoint(builder.program(), [seed], wanted=[0])
+    >>> print(text_of_groups(longer, gradients))
+    p = parameter[2]
+    t1[2] = multiply(p[0 1], p[0 1])
+    t2[1] = sum(t1[0 1])
+    c3[1] = 1
+    t4[2] = sum(p[0 | 1], p[0 | 1])  # ∂p
+    return t4[0 1]
+
     """
     builder = Builder(program)
     forward = len(program.groups)
@@ -76,12 +87,13 @@ def adjoint(
     several = sum(seed is not None for seed in seeds) > 1
     for output, seed in zip(program.outputs, seeds, strict=True):
         if seed is not None and output.group in active:
-            _add_term(builder, terms, output, seed, _alive(builder, seed) if several else None)
+            condition = seed_condition(builder, seed) if several else None
+            _add_term(builder, terms, output, seed, condition)
     for number in sorted(active, reverse=True):
         if number not in terms or isinstance(builder.groups[number], Leaf):
             continue
         of_group = terms.pop(number)
-        alive = _total_alive(builder, of_group, number)
+        alive = use_condition(builder, of_group, number)
         seed = _total(builder, of_group, number)
         _note_role(builder, seed, number, forward)
         _pull(builder, terms, active, number, seed, alive)
@@ -103,11 +115,6 @@ def _note_role(builder: Builder, view: View, of: int, forward: int) -> None:
     whole = builder.groups[view.group].size == size
     if new and whole and np.array_equal(view.positions, identity(size)):
         builder.roles[view.group] = ("∂", of)
-
-
-def _alive(builder: Builder, seed: View) -> View | None:
-    symbol = Symbol(builder, seed)
-    return None if symbol.number else symbol._apply(ops.not_equal, symbol, 0.0).view
 
 
 def _active(program: Rolled, wanted: Sequence[int]) -> set[int]:
@@ -163,7 +170,7 @@ def _pull(
             g = Symbol(builder, seed)
             adjoints = operation.pullback(g, y, *x)
             condition_of_all = None if alive is None else Symbol(builder, alive)
-            conditions = _conditions(operation, x, condition_of_all)
+            conditions = operand_conditions(operation, x, condition_of_all)
             for operand, result, condition in zip(operand_views, adjoints, conditions, strict=True):
                 if operand.group not in active:
                     continue
@@ -181,7 +188,7 @@ def _pull(
             elements = identity(size)
             put = builder.add(Put(seed, index, table, size, batched))
             builder.roles[put] = ("∂′", source)
-            taken = _taken(builder, group, alive)
+            taken = table_condition(builder, group, alive)
             _add_term(builder, terms, View(source, elements), View(put, elements), taken)
         case Put(source=source_view, index=index, table=table):
             batched = builder.groups[index.group].batched or builder.groups[seed.group].batched
@@ -207,34 +214,6 @@ def _for_samples(builder: Builder, part: View, group: Group, operand: View) -> V
     return View(builder.add(Sum((run,), batched=True)), identity(size))
 
 
-def _taken(builder: Builder, take: Take, alive: View | None) -> View | None:
-    """Return for each element of a table whether it was taken; None for leaves, of no use there."""
-    source = builder.groups[take.group]
-    if isinstance(source, Leaf):
-        return None
-    one = builder.constant(1.0, take.size)
-    uses = one if alive is None else Symbol(builder, alive)._select(1.0, 0.0).view
-    put = builder.add(Put(uses, take.index, take.table, source.size, source.batched))
-    builder.roles[put] = ("#", take.group)
-    condition: View = (Symbol(builder, View(put, identity(source.size))) > 0.0).view
-    if alive is None:
-        builder.tables[condition.group] = take.table
-    return condition
-
-
-def _conditions(
-    operation: Operation, operands: list[Symbol], alive: Symbol | None
-) -> list[Symbol | None]:
-    """Return for each operand under which condition its adjoint counts."""
-    if operation is not ops.select:
-        return [alive] * len(operands)
-    taken = operands[0]
-    other = taken._apply(ops.logical_not, taken)
-    if alive is not None:
-        taken, other = taken & alive, other & alive
-    return [alive, taken, other]
-
-
 def _add_term(
     builder: Builder,
     terms: Terms,
@@ -251,10 +230,10 @@ def _add_term(
     conditions = None
     if alive is not None:
         conditions = Runs(alive.group, alive.positions[order], offsets)
-    terms.setdefault(target.group, []).append(_Term(runs, conditions))
+    terms.setdefault(target.group, []).append(Term(runs, conditions))
 
 
-def _total(builder: Builder, terms: list[_Term], number: int) -> View:
+def _total(builder: Builder, terms: list[Term], number: int) -> View:
     """Return the sum of the terms, without a group where there is one of one element each."""
     batched = builder.groups[number].batched
     only = terms[0].runs
@@ -263,57 +242,3 @@ def _total(builder: Builder, terms: list[_Term], number: int) -> View:
         return View(only.group, only.positions)
     total = builder.add(Sum(tuple(term.runs for term in terms), batched))
     return View(total, identity(builder.groups[number].size))
-
-
-def _total_alive(builder: Builder, terms: list[_Term], number: int) -> View | None:
-    """Return for each element whether any of its uses counts; None: all do."""
-    group = builder.groups[number]
-    certain = np.zeros(group.size, bool)
-    for term in terms:
-        if term.alive is None:
-            certain |= np.diff(term.runs.offsets) > 0
-        elif term.alive.group in builder.tables:
-            certain |= _covering(term.alive, builder.tables[term.alive.group])
-    if certain.all():
-        return None
-    if all(term.alive is None for term in terms):
-        known = View(builder.add(Constants(certain.astype(float))), identity(group.size))
-        return (Symbol(builder, known) > 0.0).view
-    only = terms[0].alive
-    if len(terms) == 1 and only is not None and only.uniform == 1:  # noqa: SIM102, reads better
-        if group.batched or not builder.groups[only.group].batched:
-            return View(only.group, only.positions)
-    counts = []
-    for term in terms:
-        offsets, size = term.runs.offsets, len(term.runs.positions)
-        if term.alive is None:
-            one = builder.constant(1.0, size)
-            counts.append(Runs(one.group, one.positions, offsets))
-        elif size:
-            condition = Symbol(builder, View(term.alive.group, term.alive.positions))
-            uses_of_term = condition._select(1.0, 0.0)
-            counts.append(Runs(uses_of_term.view.group, identity(size), offsets))
-    total = builder.add(Sum(tuple(counts), group.batched))
-    builder.roles[total] = ("#", number)
-    uses = Symbol(builder, View(total, identity(group.size)))
-    return (uses > 0.0).view
-
-
-def _covering(alive: Runs, table: Indices) -> Indices:
-    """Return for each run whether it holds all elements of a row, one of which is always taken.
-
-    So the normaliser of a softmax is known to count, whichever of the probabilities is scored.
-    """
-    elements = len(alive.offsets) - 1
-    rows = np.unique(np.sort(table, axis=1), axis=0)
-    row_of = np.full(max(int(table.max()), int(alive.positions.max(initial=0))) + 1, -1)
-    row_of[rows] = np.arange(len(rows))[:, None]
-    if rows.size != np.count_nonzero(row_of >= 0) or not len(alive.positions):
-        return np.zeros(elements, bool)  # rows that overlap are left to run time
-    of_element = np.repeat(np.arange(elements), np.diff(alive.offsets))
-    pairs = np.unique(np.stack([of_element, alive.positions]), axis=1)
-    pairs = pairs[:, row_of[pairs[1]] >= 0]
-    met, counts = np.unique(pairs[0] * len(rows) + row_of[pairs[1]], return_counts=True)
-    result = np.zeros(elements, bool)
-    result[met[counts == rows.shape[1]] // len(rows)] = True
-    return result

@@ -7,6 +7,7 @@ them that fits the processor's cache, and on several portions at once.
 Invariant: each nest is in one stage, and no nest comes before one that it has to wait for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -21,7 +22,7 @@ class Stage:
     sampled: list[int]
 
 
-def stages(program: Program, nests: list[int]) -> list[Stage]:
+def stages(program: Program, nests: Sequence[int]) -> list[Stage]:
     """Distribute these nests over stages."""
     writers: dict[int, list[tuple[int, bool]]] = {}
     readers: dict[int, list[tuple[int, bool]]] = {}
@@ -50,8 +51,8 @@ def stages(program: Program, nests: list[int]) -> list[Stage]:
     return result
 
 
-def local_buffers(program: Program, plan: list[Stage], outside: set[int]) -> set[int]:
-    """Return the batched buffers that one stage alone uses, except those read from `outside`."""
+def local_buffers(program: Program, plan: list[Stage]) -> set[int]:
+    """Return the batched buffers that one stage alone uses, except outputs."""
     seen: dict[int, set[int]] = {}
     for number, stage in enumerate(plan):
         for nest_number in [*stage.plain, *stage.sampled]:
@@ -64,7 +65,7 @@ def local_buffers(program: Program, plan: list[Stage], outside: set[int]) -> set
         if len(where) == 1
         and program.buffers[buffer].batched
         and program.buffers[buffer].role == "temporary"
-        and buffer not in outside
+        and buffer not in program.outputs
     }
 
 

@@ -163,8 +163,8 @@ _CONTAINERS = (list, deque, bytearray, set, dict, CellType, np.ndarray)
 
 
 def _is_container(x: Any) -> bool:
-    kind: Any = type(x)
-    return issubclass(kind, _CONTAINERS) or has_users_attributes(kind)
+    cls: Any = type(x)
+    return issubclass(cls, _CONTAINERS) or has_users_attributes(cls)
 
 
 def _is_of_library(x: Any) -> bool:

@@ -3,7 +3,7 @@
 What a lifted function reads while it is traced may differ at the next call, and the program would
 hold what the first call read. CPython reports each call of a C function to a profiler, but then
 runs all code five to ten times as slowly (3.11 gives up its specialised instructions). So there is
-a profiler only if the user's code mentions something of the kind; nearly all such functions are
+a profiler only if the user's code mentions something of the cls; nearly all such functions are
 refused in the end.
 """
 
@@ -131,8 +131,8 @@ def _may_read(x: Any) -> bool:
     if not isinstance(x, type | types.FunctionType | types.BuiltinFunctionType):
         return x is os.environ or isinstance(x, ContextVar)
     owner = getattr(x, "__self__", None)  # of a method; of a class method, a class
-    kind = owner if isinstance(owner, type) else type(owner)
-    module = str(getattr(x, "__module__", None) or kind.__module__).partition(".")[0]
+    cls = owner if isinstance(owner, type) else type(owner)
+    module = str(getattr(x, "__module__", None) or cls.__module__).partition(".")[0]
     return module in _MODULES and (x.__name__ in _NAMES or x.__name__ in _CLOCKS)
 
 

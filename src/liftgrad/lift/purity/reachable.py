@@ -37,21 +37,21 @@ def reach(named: Iterable[Named]) -> Iterator[Named]:
 def _inside(x: Any) -> list[tuple[Any, Any]]:
     """Return what an object leads to in one step, with names, or None where it has none."""
     inside: list[tuple[Any, Any]] = []
-    kind: Any = type(x)
-    if issubclass(kind, dict):
+    cls: Any = type(x)
+    if issubclass(cls, dict):
         inside += x.items()
-    elif issubclass(kind, list | tuple | set | frozenset | deque):
+    elif issubclass(cls, list | tuple | set | frozenset | deque):
         if not all(map(_is_leaf, set(map(type, x)))):  # most lists are of Values or numbers alone
             inside += enumerate(x)
-    elif issubclass(kind, partial):
+    elif issubclass(cls, partial):
         inside += [(None, held) for held in (x.func, x.args, x.keywords)]
-    elif issubclass(kind, types.MethodType | types.BuiltinMethodType):
+    elif issubclass(cls, types.MethodType | types.BuiltinMethodType):
         inside.append((None, x.__self__))
-    if has_users_attributes(kind):
+    if has_users_attributes(cls):
         inside += attributes_of(x).items()
     return inside
 
 
 @lru_cache(maxsize=1024)
-def _is_leaf(kind: Any) -> bool:
-    return issubclass(kind, _LEAVES)
+def _is_leaf(cls: Any) -> bool:
+    return issubclass(cls, _LEAVES)

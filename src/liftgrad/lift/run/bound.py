@@ -6,7 +6,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.ir.groups import View
 from liftgrad.lift.native.memory import Instance, NativeProgram
 from liftgrad.lift.passes.stages import stages
 from liftgrad.lift.run.portions import Portions, staged
@@ -26,7 +25,6 @@ class Bound:
         native: the program.
         samples: the size of the batch.
         own: memory that is there already for some leaf groups, by group.
-        outputs: what is read from outside.
         sizes: the leaf group of the batch's size as a number.
 
     """
@@ -36,14 +34,10 @@ class Bound:
         native: NativeProgram,
         samples: int,
         own: Mapping[int, NDArray[Any]],
-        outputs: Sequence[View] = (),
         sizes: int | None = None,
     ) -> None:
         self.native = native
-        program = native.program
-        groups = {view.group for view in outputs}
-        outside = {i for i, b in enumerate(program.buffers) if b.group in groups}
-        self._cut = staged(native, list(range(len(program.nests))), samples, outside)
+        self._cut = staged(native, samples)
         self.instance: Instance = native.bind(samples, own, self._cut[1] if self._cut else ())
         if sizes is not None:
             self.instance.set(sizes, np.array([samples]))
@@ -53,10 +47,10 @@ class Bound:
         """Whether a batch runs a portion at a time."""
         return self._cut is not None
 
-    def part(self, nests: Sequence[int], *, brief: bool = False) -> Runnable:
+    def plan(self, nests: Sequence[int], *, brief: bool = False) -> Runnable:
         """Return what runs some of the nests, which may be known to be brief."""
         if self._cut is None:
-            return self.instance.part(nests, brief=brief)
+            return self.instance.plan(nests, brief=brief)
         _, local, portion = self._cut
-        plan = stages(self.native.program, list(nests))
-        return Portions(self.native, plan, self.instance, portion, local)
+        cut = stages(self.native.program, list(nests))
+        return Portions(self.native, cut, self.instance, portion, local)

@@ -95,15 +95,15 @@ class NativeRun:
         self.executable = executable
         self.owner: Any = nobody
         """The call whose numbers are in memory."""
-        self.bound = Bound(native, samples, own, executable.made.outputs, built.sizes)
+        self.bound = Bound(native, samples, own, built.sizes)
         every = range(len(executable.made.program.nests))
-        self.whole_part = self.bound.part(every)
-        self.forward_part = self.bound.part(every[: executable.forward_nests])
+        self.whole_plan = self.bound.plan(every)
+        self.forward_plan = self.bound.plan(every[: executable.forward_nests])
         # Numbers local to a stage are lost after a run in portions, so that all is computed again.
-        self.backward_part = (
-            self.whole_part
+        self.backward_plan = (
+            self.whole_plan
             if self.bound.in_portions
-            else self.bound.part(every[executable.forward_nests :])
+            else self.bound.plan(every[executable.forward_nests :])
         )
         self.instance = self.bound.instance
         self.foreseen = bool(parameters) and built.single
@@ -118,11 +118,11 @@ class NativeRun:
         """The memory of the result, if there is only one."""
         if built.single:
             (view,) = executable.results
-            part = self.instance.part_of(view.group, view.positions)
+            part = self.instance.contiguous(view.group, view.positions)
             assert part is not None
             self.result = part.reshape(-1).data  # of which indexing gives a float at once
         self.gradient_parts = [
-            self.instance.part_of(v.group, v.positions) for v in executable.gradients
+            self.instance.contiguous(v.group, v.positions) for v in executable.gradients
         ]
         """The gradients' memory, where their elements lie in order."""
         self.adding = self._adding(stores)
@@ -142,10 +142,10 @@ class NativeRun:
             # Computing the gradient in the same pass saves a native call. If nobody asks for it,
             # the next call leaves it out.
             self.foreseen = False
-            self.whole_part.run()
+            self.whole_plan.run()
             self.seeds = ONE
             return
-        self.forward_part.run()
+        self.forward_plan.run()
         self.seeds, self.outdated = None, False
         for reference in self.stores:
             store = reference()
@@ -169,7 +169,7 @@ class NativeRun:
             )
         if seed is not None:
             self.instance.set(seed, np.array(seeds))
-        self.backward_part.run()
+        self.backward_plan.run()
         self.seeds = seeds
 
     def accumulate(self, seeds: Seeds) -> bool:

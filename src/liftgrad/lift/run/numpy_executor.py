@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.composition import Composition, forward_of
-from liftgrad.errors import TraceError
+from liftgrad.errors import LiftError, TraceError
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
@@ -22,7 +22,7 @@ from liftgrad.lift.ir.groups import (
     Take,
     View,
 )
-from liftgrad.ops import Operation
+from liftgrad.ops import OPERATIONS, Operation
 
 Array = NDArray[Any]
 
@@ -197,3 +197,11 @@ def _by_composition(composition: Composition, *operands: Array) -> Array:
 def _element_by_element(operation: Operation, *operands: Array) -> Array:
     function = np.vectorize(operation.forward, otypes=[np.result_type(*operands)])
     return function(*operands)  # type: ignore[no-any-return]
+
+
+for _operation in OPERATIONS.values():
+    if isinstance(_operation.numpy, str) and not hasattr(np, _operation.numpy or "ndarray"):
+        raise LiftError(
+            f"the entry of the operation {_operation.name!r} names numpy.{_operation.numpy}, which "
+            "NumPy does not have; give a function (np, *arrays) instead."
+        )

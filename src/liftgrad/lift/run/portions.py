@@ -58,7 +58,7 @@ class Portions:
             )
             for stage in plan
         ]
-        self.plain = [shared.part(stage.plain) for stage in plan]
+        self.plain = [shared.plan(stage.plain) for stage in plan]
 
     def run(self) -> None:
         """Run all stages."""
@@ -168,13 +168,11 @@ def portion_of(native: NativeProgram, local: set[int]) -> int:
     return int(min(2048, max(64, fitting - fitting % 64)))
 
 
-def staged(
-    native: NativeProgram, nests: list[int], samples: int, outside: set[int]
-) -> tuple[list[Stage], set[int], int] | None:
+def staged(native: NativeProgram, samples: int) -> tuple[list[Stage], set[int], int] | None:
     """Return (stages, local buffers, portion) if a batch is large enough to be cut."""
     if not any(buffer.batched for buffer in native.program.buffers):
         return None
-    plan = stages(native.program, nests)
-    local = local_buffers(native.program, plan, outside)
+    plan = stages(native.program, range(len(native.program.nests)))
+    local = local_buffers(native.program, plan)
     portion = portion_of(native, local)
     return (plan, local, portion) if samples >= max(2 * portion, _LARGE) else None

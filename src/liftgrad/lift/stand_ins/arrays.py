@@ -1,6 +1,7 @@
-"""TracedValue array: array arguments of a function that is traced, and the indices in them.
+"""Arrays: stand-ins for array arguments.
 
-An array of floats gives traced numbers, one of integers gives indices that are known at run time.
+The elements of an array of floats are traced numbers, those of an array of integers are indices
+that are known at run time.
 """
 
 import math
@@ -52,21 +53,23 @@ class TracedArray:
     ) -> None:
         self._tape, self._group, self._dtype = tape, group, dtype
         self._of_sample = of_sample
-        """Whether it is one sample of an array that is mapped over, or part of one."""
+        """Whether it is a sample of an array that vmap maps over, or part of a sample."""
         self._rearranged = rearranged
-        """Whether its first extent may be another one than that of the argument."""
+        """Whether its first axis may not be that of the argument."""
         if positions is None:
             positions = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
         self._positions = positions
         self._elements: list[Any] = []
-        """What iterating gives, once somebody has."""
+        """The items, once somebody has iterated over it."""
+
+    _known_as = "an array"
 
     def _node_on(self, _tape: Tape) -> int:
         raise refused(_AS_WHOLE)
 
     @property
     def __class__(self) -> Any:
-        """What it stands for, as `isinstance` asks it."""
+        """The class of what it stands for, which `isinstance` asks for."""
         return np.ndarray
 
     @__class__.setter
@@ -76,7 +79,7 @@ class TracedArray:
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""
-        self._measure()
+        self._note_shape()
         return self._positions.shape
 
     @property
@@ -101,11 +104,11 @@ class TracedArray:
 
     def transpose(self, *axes: Any) -> "TracedArray":
         """Return the array with its axes in another order, as NumPy does."""
-        return self._view(self._measured().transpose(*axes))
+        return self._view(self._all_positions().transpose(*axes))
 
     def reshape(self, *shape: Any) -> "TracedArray":
         """Return the elements in another shape, as NumPy does."""
-        return self._view(self._measured().reshape(*shape))
+        return self._view(self._all_positions().reshape(*shape))
 
     def ravel(self) -> "TracedArray":
         """Return the elements as one row."""
@@ -114,7 +117,7 @@ class TracedArray:
     flatten = ravel
 
     def copy(self) -> "TracedArray":
-        """Return the array, which nothing can change here."""
+        """Return the array itself, which nothing can change."""
         return self
 
     def tolist(self) -> list[Any]:
@@ -122,17 +125,17 @@ class TracedArray:
         return [x.tolist() if isinstance(x, TracedArray) else x.item() for x in self]
 
     def sum(self, *axes: Any, **options: Any) -> Any:
-        """Return the sum of all elements; that along an axis is refused."""
+        """Return the sum of all elements; a sum along an axis is refused."""
         if axes or options:
             raise refused(_ALONG_AXES)
         return ops.total(*self.ravel())
 
     def mean(self, *axes: Any, **options: Any) -> Any:
-        """Return the mean of all elements; that along an axis is refused."""
+        """Return the mean of all elements; a mean along an axis is refused."""
         return self.sum(*axes, **options) / self.size
 
     def __getattr__(self, name: str) -> Any:
-        """Refuse what arrays have beyond that."""
+        """Refuse an array's other attributes."""
         if not hasattr(np.ndarray, name) or name in ASKED_BY_NUMPY:
             raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
         raise refused(
@@ -142,7 +145,7 @@ class TracedArray:
         )
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
-        """Refuse NumPy's arithmetic and functions but with arrays of Values, which are objects."""
+        """Refuse NumPy's functions, except with arrays of Values, which are arrays of objects."""
         if method == "__call__" and not options and any(map(_is_of_objects, operands)):
             return function(*map(_as_objects, operands))
         raise refused(_AS_WHOLE if function.nin == 2 else _IN_NUMPY)
@@ -150,7 +153,7 @@ class TracedArray:
     def __array_function__(
         self, function: Any, _types: Any, operands: Any, options: dict[str, Any]
     ) -> Any:
-        """Refuse NumPy's functions but products with arrays of Values."""
+        """Refuse NumPy's functions, except products with arrays of Values."""
         if function in _PRODUCTS and not options and any(map(_is_of_objects, operands)):
             return function(*map(_as_objects, operands))
         raise refused(_IN_NUMPY)
@@ -162,16 +165,16 @@ class TracedArray:
         return self
 
     def __len__(self) -> int:
-        self._measure()
+        self._note_shape()
         return len(self._positions)
 
-    def _measure(self) -> None:
-        """Note that the program may depend on how many samples there are."""
+    def _note_shape(self) -> None:
+        """Record that the program may depend on how many samples there are."""
         if not self._of_sample:
             self._tape.measured.add(self._group)
 
-    def _measured(self) -> NDArray[np.int64]:
-        self._measure()
+    def _all_positions(self) -> NDArray[np.int64]:
+        self._note_shape()
         return self._positions
 
     def _view(self, positions: NDArray[np.int64]) -> "TracedArray":
@@ -186,7 +189,7 @@ class TracedArray:
         if not self._elements:  # each neuron of a layer iterates over the same inputs
             self._elements = [self[i] for i in range(count)]
         elif self.ndim == 1:
-            self._look()
+            self._note_elements()
         return iter(self._elements)
 
     def __getitem__(self, key: Any) -> Any:
@@ -209,11 +212,11 @@ class TracedArray:
                 of_sample=self._of_sample,
                 rearranged=self._rearranged,
             )
-        self._look()
+        self._note_elements()
         return self._element(int(positions))
 
-    def _look(self) -> None:
-        """Note that single elements are looked at, which vmap's arrays allow within it only."""
+    def _note_elements(self) -> None:
+        """Record that single elements are used; of an array that vmap maps over, only within it."""
         tape, group = self._tape, self._group
         if group not in tape.batched:
             tape.unrolled.add(group)
@@ -226,7 +229,7 @@ class TracedArray:
         return TracedNumber(self._tape, self._tape.leaf(self._group, position), self._dtype.type)
 
     def _sample(self) -> Any:
-        """Return one sample of the array, which stands for all along the first dimension."""
+        """Return one sample, which stands for all along the first axis."""
         tape, group = self._tape, self._group
         if self._positions.size and group in tape.unrolled:
             raise _both_ways()

@@ -43,8 +43,8 @@ class ValueAttributes(TracedScalar):
     def __class__(self) -> Any:
         """The class of what it stands for, which `isinstance` asks for."""
         given = self._given
-        kind = Value if given is None or issubclass(Value, type(given)) else type(given)
-        return self._tape.classes.get(kind, kind)
+        cls = Value if given is None or issubclass(Value, type(given)) else type(given)
+        return self._tape.classes.get(cls, cls)
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
@@ -105,18 +105,18 @@ class ValueAttributes(TracedScalar):
 class NumberAttributes(TracedScalar):
     """What a stand-in for a number has in common with it, besides arithmetic."""
 
-    __slots__ = ("_kind",)
+    __slots__ = ("_class",)
 
-    def __init__(self, tape: Tape, index: int, kind: type) -> None:
+    def __init__(self, tape: Tape, index: int, cls: type) -> None:
         self._tape = tape
         self._index = index
-        self._kind = kind
+        self._class = cls
         """The class of the number that it stands for."""
 
     @property
     def __class__(self) -> Any:
         """The class of what it stands for, which `isinstance` asks for."""
-        return self._tape.classes.get(self._kind, self._kind)
+        return self._tape.classes.get(self._class, self._class)
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
@@ -129,10 +129,10 @@ class NumberAttributes(TracedScalar):
 
     def _known(self, name: str) -> Any:
         """Return an attribute, if it is known without the number."""
-        kind = self._kind
-        if not hasattr(kind, name) or name in ASKED_BY_NUMPY:
+        cls = self._class
+        if not hasattr(cls, name) or name in ASKED_BY_NUMPY:
             advice = f"; write functional.{name}(x)" if name in OPERATIONS else ""
-            raise AttributeError(f"'{kind.__name__}' object has no attribute {name!r}{advice}")
+            raise AttributeError(f"'{cls.__name__}' object has no attribute {name!r}{advice}")
         if name in _KNOWN:
             return _KNOWN[name](self)
         raise refused(
@@ -150,18 +150,18 @@ class NumberAttributes(TracedScalar):
         refuse_branch()
 
 
-def know_attributes(kinds: set[type]) -> None:
+def know_attributes(classes: set[type]) -> None:
     """Give stand-ins what the user added to these classes of Values, one of which may be Value."""
-    for kind in kinds:
-        for name in {name for c in kind.__mro__ for name in vars(c)} - _ATTRIBUTES:
+    for cls in classes:
+        for name in {name for c in cls.__mro__ for name in vars(c)} - _ATTRIBUTES:
             if not hasattr(ValueAttributes, name):
                 setattr(ValueAttributes, name, _Added(name))
 
 
-def have_attributes_of_numbers(kind: type) -> None:
+def have_attributes_of_numbers(cls: type) -> None:
     """Let instances of a class look the public attributes of numbers up by `_known(name)`."""
     for name in _PUBLIC:
-        setattr(kind, name, _known(name))
+        setattr(cls, name, _known(name))
 
 
 class _Added:
@@ -171,11 +171,11 @@ class _Added:
         self.name = name
 
     def __get__(self, traced: TracedScalar, _owner: type) -> Any:
-        kind: Any = traced.__class__
-        attribute = next((vars(c)[self.name] for c in kind.__mro__ if self.name in vars(c)), None)
+        cls: Any = traced.__class__
+        attribute = next((vars(c)[self.name] for c in cls.__mro__ if self.name in vars(c)), None)
         if attribute is None:
-            raise AttributeError(f"'{kind.__name__}' object has no attribute {self.name!r}")
-        return attribute.__get__(traced, kind) if hasattr(attribute, "__get__") else attribute
+            raise AttributeError(f"'{cls.__name__}' object has no attribute {self.name!r}")
+        return attribute.__get__(traced, cls) if hasattr(attribute, "__get__") else attribute
 
 
 def _known(name: str) -> property:
@@ -204,16 +204,16 @@ _ATTRIBUTES = {name for c in Value.__mro__ for name in vars(c)}
 _KNOWN: dict[str, Any] = {
     "real": lambda x: x,
     "conjugate": lambda x: lambda: x,
-    "item": lambda x: lambda: type(x)(x._tape, x._index, type(x._kind(0).item())),
-    "dtype": lambda x: np.dtype(x._kind),
+    "item": lambda x: lambda: type(x)(x._tape, x._index, type(x._class(0).item())),
+    "dtype": lambda x: np.dtype(x._class),
     "shape": lambda _: (),
     "ndim": lambda _: 0,
     "size": lambda _: 1,
 }
 _PUBLIC = {
     name
-    for kind in (Operators, float, int, np.float64, np.float32, np.int64, np.bool_)
-    for name in dir(kind)
+    for cls in (Operators, float, int, np.float64, np.float32, np.int64, np.bool_)
+    for name in dir(cls)
     if not name.startswith("_")
 }
 have_attributes_of_numbers(NumberAttributes)

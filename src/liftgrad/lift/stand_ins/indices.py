@@ -1,4 +1,4 @@
-"""TracedValue index: an element of an integer array, known at run time only."""
+"""Indices: stand-ins for elements of an integer array, which are known at run time only."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from liftgrad import ops
 from liftgrad.lift.stand_ins.attributes import NumberAttributes, have_attributes_of_numbers
+from liftgrad.lift.stand_ins.number_classes import stands_for
 from liftgrad.lift.stand_ins.refusals import (
     AS_INTEGER,
     AS_PICKLE,
@@ -29,19 +30,19 @@ from liftgrad.variable import Variable
 class TracedIndex(Operators):
     """An integer that is known at run time: for `take`, and as a number in arithmetic."""
 
-    __slots__ = ("_index", "_kind", "_place", "_tape")
+    __slots__ = ("_class", "_index", "_leaf", "_tape")
 
-    def __init__(self, tape: Tape, group: int, position: int, kind: type = np.int64) -> None:
+    def __init__(self, tape: Tape, group: int, position: int, cls: type = np.int64) -> None:
         self._tape = tape
-        self._kind = kind
+        self._class = cls
         """The class of the integer that it stands for."""
-        self._place = (group, position)
+        self._leaf = (group, position)
         self._index = tape.record((LEAF, group, position))
 
     @property
     def __class__(self) -> Any:
-        """What it stands for, as `isinstance` asks it."""
-        return self._kind
+        """The class of what it stands for, which `isinstance` asks for."""
+        return self._class
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
@@ -49,7 +50,7 @@ class TracedIndex(Operators):
 
     def _number(self) -> TracedNumber:
         node = self._tape.record((ops.from_index, self._index))
-        return TracedNumber(self._tape, node, self._kind)
+        return TracedNumber(self._tape, node, self._class)
 
     def _node_on(self, tape: Tape) -> int:
         return self._number()._node_on(tape)
@@ -80,14 +81,12 @@ class TracedIndex(Operators):
                     tuple(rows),
                     lambda: [self == i for i in range(len(rows))],
                 )
-        self._tape.bounds[self._place] = min(
-            len(rows), self._tape.bounds.get(self._place, len(rows))
-        )
+        self._tape.bounds[self._leaf] = min(len(rows), self._tape.bounds.get(self._leaf, len(rows)))
         elements = tape.record((TABLE, *[tape.index_of(x) for x in rows]))
         node = tape.record((TAKE, self._index, elements))
         if any(type(x) is TracedValue for x in rows):
             return TracedValue(tape, node)
-        return TracedNumber(tape, node, _kind_of_rows(rows))
+        return TracedNumber(tape, node, _class_of_rows(rows))
 
     def _take_pullback(self, g: Any, _y: Any, *rows: Any) -> tuple[Any, ...]:
         return tuple([ops.where(self == i, g, 0.0) for i in range(len(rows))])
@@ -116,14 +115,14 @@ class TracedIndex(Operators):
     __hash__ = NumberAttributes.__hash__
 
     def _known(self, name: str) -> Any:
-        """Return an attribute that is known of a number without the number."""
+        """Return an attribute, if it is known without the number."""
         match name:
             case "real":
                 return self
             case "conjugate":
                 return lambda: self
             case "item":
-                return lambda: TracedIndex(self._tape, *self._place, int)
+                return lambda: TracedIndex(self._tape, *self._leaf, int)
             case _:
                 return self._number()._known(name)
 
@@ -142,9 +141,9 @@ class TracedIndex(Operators):
         refuse_branch()
 
 
-def _kind_of_rows(rows: list[Any]) -> type:
-    kinds = {x._kind if hasattr(x, "_kind") else type(x) for x in rows}
-    return kinds.pop() if len(kinds) == 1 else float
+def _class_of_rows(rows: list[Any]) -> type:
+    classes = set(map(stands_for, rows))
+    return classes.pop() if len(classes) == 1 else float
 
 
 _AS_INDEX = (

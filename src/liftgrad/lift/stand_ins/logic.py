@@ -28,18 +28,19 @@ from liftgrad.ops import Operation
 class Logic:
     """A bool that is not known yet: a node of a tape, without a bool's arithmetic."""
 
-    __slots__ = ("_index", "_kind", "_tape")
+    __slots__ = ("_class", "_index", "_tape")
+    _known_as = "a comparison of Values"
 
-    def __init__(self, tape: Tape, index: int, kind: type = bool) -> None:
+    def __init__(self, tape: Tape, index: int, cls: type = bool) -> None:
         self._tape = tape
         self._index = index
-        self._kind = kind
+        self._class = cls
         """bool, or NumPy's bool."""
 
     @property
     def __class__(self) -> Any:
         """The class of what it stands for, which `isinstance` asks for."""
-        return self._kind
+        return self._class
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
@@ -49,8 +50,8 @@ class Logic:
         for other in others:
             require_same(other._tape, self._tape)
         node = (operation, self._index, *[other._index for other in others])
-        kinds = {self._kind, *[other._kind for other in others]}
-        return type(self)(self._tape, self._tape.record(node), max(kinds, key=is_numpy))
+        classes = {self._class, *[other._class for other in others]}
+        return type(self)(self._tape, self._tape.record(node), max(classes, key=is_numpy))
 
     def _negated(self) -> Self:
         return self._logical(ops.logical_not)
@@ -80,7 +81,7 @@ class Logic:
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __invert__(self) -> Self:
-        if self._kind is bool:
+        if self._class is bool:
             raise refused(
                 "~ of a bool is -1 or -2 in Python, and both count as true; write condition ^ True."
             )

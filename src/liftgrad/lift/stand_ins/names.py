@@ -1,8 +1,8 @@
-"""Stand-ins: what some names mean in a function that is being traced.
+"""Names: what Value, float, type, max and min mean in a function that is traced.
 
 `Value(x)`, `float(x)`, `type(x)`, `max(...)` and `min(...)` would need numbers that are not known
-yet. In the copies of the user's functions that are traced, these names stand for what gives the
-same program: a constant, the number itself, the class that a traced value stands for, a selection.
+yet. In the copies of the user's functions, these names stand for what gives the same program: a
+constant, the number itself, the class that a traced value stands for, a selection.
 """
 
 import weakref
@@ -19,33 +19,34 @@ from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.numbers import to_float
+from liftgrad.protocols import is_on_tape, stands_for_number
 from liftgrad.variable import Variable
 
 
 def traced_builtins(tape: Tape) -> dict[Any, Any]:
-    """Return what takes the place of the class Value and of the builtins, for one tape."""
-    # Classes refer to themselves and wait for the collector; the tape must not wait with them.
+    """Return what takes the place of the class Value and of some builtins, for one tape."""
+    # Classes are reference cycles, which wait for the collector; the tape must not wait with them.
     reference = weakref.ref(tape)
-    value_class = _class(Value, lambda *args, **kwargs: _new_value(reference(), *args, **kwargs))
-    float_class = _class(float, _as_float)
+    value_class = _stand_in(Value, lambda *args, **kwargs: _new_value(reference(), *args, **kwargs))
+    float_class = _stand_in(float, _as_float)
     classes = {Value: value_class, float: float_class}
-    tape.classes = classes  # which `x.__class__` gives, too
+    tape.classes = classes  # so that `x.__class__` is one of them, too
 
     def type_of(x: Any, *arguments: Any, **keywords: Any) -> Any:
         if arguments:
             return type(x, *arguments, **keywords)
-        kind = x.__class__ if hasattr(x, "_tape") else type(x)
+        kind = x.__class__ if is_on_tape(x) else type(x)
         return classes.get(kind, kind)
 
     builtins: tuple[Any, ...] = (float, type, max, min)
     return {
         Value: value_class,
-        **dict(zip(builtins, (float_class, _class(type, type_of), _max, _min), strict=True)),
+        **dict(zip(builtins, (float_class, _stand_in(type, type_of), _max, _min), strict=True)),
     }
 
 
-def _class(original: type, call: Callable[..., Any]) -> type:
-    """Return what is equal to a class, knows its instances and has its attributes."""
+def _stand_in(original: type, call: Callable[..., Any]) -> type:
+    """Return a class that equals another one, and has its instances and attributes."""
 
     class Kind(type):
         def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
@@ -66,8 +67,8 @@ def _class(original: type, call: Callable[..., Any]) -> type:
         def __getattr__(cls, name: str) -> Any:
             return getattr(original, name)
 
-    # It is a subclass, so that isinstance takes what has it as its class for the original's. NumPy
-    # asks what may be a type for its `dtype`.
+    # A subclass, so that isinstance(x, original) holds if x.__class__ is this one. NumPy asks
+    # anything that may be a type for its `dtype`.
     extra = {"dtype": np.dtype(float)} if original is float else {}
     return Kind(original.__name__, () if original is type else (original,), extra)
 
@@ -77,12 +78,11 @@ def _new_value(
     data: Any,
     _children: Iterable[Any] = (),
     _op: Any = "",
-    label: str = "",  # noqa: ARG001, there is no picture to show it
+    label: str = "",  # noqa: ARG001, no picture shows it
 ) -> Any:
-    """Return a constant.
+    """Return a constant; that of a traced number is the number, detached.
 
-    One of a traced number is that number, from which no gradient flows on, as none flows on from
-    an eager Value to the float it was made of.
+    No gradient flows on, as none flows from an eager Value to the float that it was made of.
     """
     assert tape is not None
     if tuple(_children):
@@ -90,7 +90,7 @@ def _new_value(
             "a Value is made with operands of its own here, whose derivative cannot be followed; "
             "compute it with operators and liftgrad.functional."
         )
-    if hasattr(data, "_kind"):
+    if stands_for_number(data):
         return TracedValue(tape, ops.detach(_as_float(data))._index)
     if type(data) is Variable:
         return ops.detach(data)
@@ -108,21 +108,21 @@ def _as_float(x: Any = 0.0) -> Any:
 
 
 def _max(*arguments: Any, **options: Any) -> Any:
-    """Return Python's max of numbers of which some are traced."""
+    """Return Python's max, also of traced numbers."""
     items = list(arguments[0]) if len(arguments) == 1 else list(arguments)
-    if options or not any(hasattr(x, "_node_on") for x in items):
+    if options or not any(is_on_tape(x) for x in items):
         return max(*(arguments if len(arguments) > 1 else [items]), **options)
     if any(type(x) is TracedValue or isinstance(x, Value) for x in items):
         return reduce(lambda best, x: ops.where(x > best, x, best), items)
-    # Without a gradient the order does not matter but for nan, which Python takes if it is first.
+    # Without a gradient, order matters for nan only, which Python returns if it comes first.
     first, *others = items
     return ops.largest(first, *[ops.where(x == x, x, -np.inf) for x in others])  # noqa: PLR0124
 
 
 def _min(*arguments: Any, **options: Any) -> Any:
-    """Return Python's min of numbers of which some are traced."""
+    """Return Python's min, also of traced numbers."""
     items = list(arguments[0]) if len(arguments) == 1 else list(arguments)
-    if options or not any(hasattr(x, "_node_on") for x in items):
+    if options or not any(is_on_tape(x) for x in items):
         return min(*(arguments if len(arguments) > 1 else [items]), **options)
     if any(type(x) is TracedValue or isinstance(x, Value) for x in items):
         return reduce(lambda best, x: ops.where(x < best, x, best), items)

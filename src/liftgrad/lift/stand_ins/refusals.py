@@ -7,14 +7,14 @@ from typing import Any, NoReturn
 from liftgrad.lift.user_code import frames, is_users_file, refused
 
 
-def refuse(kind: Any, names: Iterable[str], advice: str) -> None:
+def refuse(cls: Any, names: Iterable[str], advice: str) -> None:
     """Make these special methods of a class refuse, with this advice."""
 
     def refusing(*_: Any, **__: Any) -> NoReturn:
         raise refused(advice)
 
     for name in names:
-        setattr(kind, f"__{name}__", refusing)
+        setattr(cls, f"__{name}__", refusing)
 
 
 def refuse_branch() -> NoReturn:

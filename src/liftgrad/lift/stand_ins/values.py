@@ -16,9 +16,9 @@ from liftgrad.lift.stand_ins.attributes import NumberAttributes, ValueAttributes
 from liftgrad.lift.stand_ins.logic import Logic
 from liftgrad.lift.stand_ins.number_classes import (
     OPERATORS,
+    class_of_result,
     is_numpy,
     is_plain_number,
-    kind_of_result,
     numpy_operations,
     stands_for,
 )
@@ -29,6 +29,7 @@ from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
 from liftgrad.operators import Operators
 from liftgrad.ops import Operation
+from liftgrad.protocols import is_on_tape
 from liftgrad.variable import Variable, innermost
 
 
@@ -74,27 +75,27 @@ class Arithmetic(TracedScalar):
         node = tape.record((operation, *indices))
         if type(self) is TracedValue or TracedValue in map(type, operands):
             return TracedValue(tape, node)
-        return TracedNumber(tape, node, kind_of_result(operation, operands))
+        return TracedNumber(tape, node, class_of_result(operation, operands))
 
     def _of_floats(self, operation: Operation, a: Any, b: Any) -> "TracedNumber | None":
         """Return the result of an operator on floats, or None if they are something else."""
         tape = self._tape
-        kinds: list[type] = []
+        classes: list[type] = []
         nodes: list[int] = []
         for x in (a, b):
             if type(x) is float:
-                kinds.append(float)
+                classes.append(float)
                 nodes.append(tape.constant(x))
             elif type(x) is TracedNumber and x._tape is tape:
-                kinds.append(x._kind)
+                classes.append(x._class)
                 nodes.append(x._index)
             else:
                 return None
-        left, right = kinds
+        left, right = classes
         if left not in _FLOATS or right not in _FLOATS:
             return None
-        kind = left if left is right else np.float64
-        return TracedNumber(tape, tape.record((operation, *nodes)), kind)
+        cls = left if left is right else np.float64
+        return TracedNumber(tape, tape.record((operation, *nodes)), cls)
 
     def _node_of(self, other: Any) -> int:
         """Return the node of another operand."""
@@ -136,7 +137,7 @@ class Arithmetic(TracedScalar):
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
-        scalars = all(np.ndim(x) == 0 for x in operands if not hasattr(x, "_node_on"))
+        scalars = all(np.ndim(x) == 0 for x in operands if not is_on_tape(x))
         if method == "__call__" and not options and scalars:
             if function in _COMPARED:
                 return getattr(operands[1], _COMPARED[function])(operands[0])
@@ -209,7 +210,7 @@ class TracedNumber(NumberAttributes, Arithmetic):
     def _compare_with(self, operation: Operation, other: Any) -> Any:
         if type(other) is TracedValue or is_plain_number(other):
             return self._compare(operation, self, other)
-        if is_numpy(self._kind) and np.ndim(other):
+        if is_numpy(self._class) and np.ndim(other):
             raise refused(
                 "an element of an array is compared with a list or an array, which NumPy does "
                 "element by element; compare numbers."
@@ -245,20 +246,20 @@ class Condition(Logic):
     def __eq__(self, other: object) -> Any:
         if isinstance(other, Condition | bool | np.bool_):
             return (self ^ other)._negated()
-        return TracedNumber(self._tape, self._number()._index, self._kind) == other
+        return TracedNumber(self._tape, self._number()._index, self._class) == other
 
     def __ne__(self, other: object) -> Any:
         if isinstance(other, Condition | bool | np.bool_):
             return self ^ other
-        return TracedNumber(self._tape, self._number()._index, self._kind) != other
+        return TracedNumber(self._tape, self._number()._index, self._class) != other
 
     __hash__ = Logic.__hash__
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of a bool, if it is known without the bool."""
         index = self._number()._index if name in ("real", "conjugate", "item") else self._index
-        kind = int if name in ("real", "conjugate") and self._kind is bool else self._kind
-        return TracedNumber(self._tape, index, kind)._known(name)
+        cls = int if name in ("real", "conjugate") and self._class is bool else self._class
+        return TracedNumber(self._tape, index, cls)._known(name)
 
 
 def differs(tape: Tape, x: Any) -> bool:
@@ -289,8 +290,8 @@ def _arithmetic(name: str) -> Any:
     def method(self: Condition, *others: Any) -> Any:
         if len(others) > 1:
             raise refused(AS_INTEGER)
-        kinds = [self._kind, *map(stands_for, others)]
-        if np.bool_ in kinds and all(issubclass(kind, bool | np.bool_) for kind in kinds):
+        classes = [self._class, *map(stands_for, others)]
+        if np.bool_ in classes and all(issubclass(cls, bool | np.bool_) for cls in classes):
             raise refused(
                 "arithmetic of conditions on elements of arrays, which is logical in NumPy; write "
                 "& or |, or where(condition, 1.0, 0.0)."

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from liftgrad.lift.call.results import flatten_result
+from liftgrad.lift.call.flatten import flatten_result
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.refusals import (
     ARITHMETIC,
@@ -74,6 +74,8 @@ def vmap(
 
 class Batch:
     """The results of a mapped function, one for each sample; see `vmap`."""
+
+    _known_as = "what vmap returned"
 
     def __init__(self, each: Any, tape: Tape) -> None:
         self.each = each

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.ir.groups import identity
-from liftgrad.lift.kernels.twister import MEMORY
+from liftgrad.lift.kernels.llvm.twister import MEMORY
 from liftgrad.lift.native.memory import Instance
 from liftgrad.lift.trace.draws import Draws
 

@@ -42,10 +42,10 @@ class NativeSteps:
             if parameters.store is not None:
                 parameters.store.make_update = store_update
         memory = memory_of(state.parameters)
-        self.bound = Bound(native, data.samples, memory, recipe.made.outputs, built.sizes)
+        self.bound = Bound(native, data.samples, memory, built.sizes)
         self.instance = self.bound.instance
         every = range(len(native.program.nests))
-        self.portions = self.bound.part(every) if self.bound.in_portions else None
+        self.portions = self.bound.plan(every) if self.bound.in_portions else None
         self.order = np.zeros(1, np.uint64)
         """The address of the step's sample numbers, which the gathering kernels read."""
         self.gathers = {
@@ -64,7 +64,7 @@ class NativeSteps:
         gathering = [(gather.code, gather.words.ctypes.data) for gather in self.gathers.values()]
         self.draws = NativeDraws(built.draws, data.samples, self.instance, addresses)
         head = np.array(gathering + self.draws.plan, np.uint64).reshape(-1)
-        nests = self.instance.plan[:0] if self.bound.in_portions else self.instance.plan
+        nests = self.instance.calls[:0] if self.bound.in_portions else self.instance.calls
         self.plan = np.concatenate([head, nests.reshape(-1)])
 
     def take_data(self) -> None:

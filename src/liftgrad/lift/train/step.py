@@ -78,7 +78,7 @@ class StepRecipe:
 
         self.made = compiled(build, update, source.dtype, source.backend, source.stats)
         self.built = self.made.built
-        (self.loss,) = self.made.outputs
+        (self.loss,) = self.built.rolled.outputs
         self.settings = baked(optimizer)
         self.positions = _positions(optimizer, flat, self.built.parameter_groups)
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
-from liftgrad.lift.ir.groups import Builder, Leaf, View, identity
-from liftgrad.lift.passes.schedule import Assignment
+from liftgrad.lift.ir.groups import Assignment, Builder, Leaf, View, identity
 from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.optim import Optimizer
 

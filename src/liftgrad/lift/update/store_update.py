@@ -69,7 +69,7 @@ class StoreUpdate:
         }
         self.bound = Bound(native, 1, {**memory, **state})
         brief = len(numbers) * (1 + len(self.state)) <= BRIEF
-        self.run = self.bound.part(range(len(native.program.nests)), brief=brief).run
+        self.run = self.bound.plan(range(len(native.program.nests)), brief=brief).run
         # As a memoryview, of which an element is set in less time than an array's.
         self.rates: Any = self.bound.instance.arrays[update.rates].data
 

@@ -1,4 +1,4 @@
-"""No silent staleness: whatever a lifted function depends on may change, and the change is seen."""
+"""No stale data: if something that a lifted function depends on changes, the next call sees it."""
 
 import importlib
 import sys
@@ -50,7 +50,7 @@ def changes(function, *arguments):
 
 
 def test_a_parameter_replaced_by_another_value():
-    """Even by one with an equal number: the gradient goes to the new one."""
+    """Even a Value with an equal number is another parameter, which gets the gradient."""
     neuron = nn.Neuron(3, nonlin=False)
     f = lift(lambda model, x: model(x))
     x = np.array([1.0, 2.0, 3.0])
@@ -63,8 +63,8 @@ def test_a_parameter_replaced_by_another_value():
     assert f.stats.traces == 1
 
 
-def test_parameters_that_change_places():
-    """Two equal ones, swapped within a list."""
+def test_parameters_that_are_swapped():
+    """Two equal parameters that are swapped within a list are told apart."""
     f = lift(lambda ws: ws[0] * 2.0 + ws[1] * 3.0)
     a, b = Value(1.0), Value(1.0)
     ws = [a, b]
@@ -76,7 +76,7 @@ def test_parameters_that_change_places():
 
 
 def test_a_models_structure():
-    """A layer more, a layer less, another activation, another attribute."""
+    """A layer more or less, another activation or attribute changes the result."""
     model = nn.MLP(2, [3, 2, 1])
     check = changes(lambda m, x: m(x), model, [1.0, 2.0])
     model.layers.insert(1, nn.Layer(3, 3))
@@ -90,7 +90,7 @@ def test_a_models_structure():
 
 
 def test_static_attributes_of_all_kinds():
-    """Floats, booleans, lists, sets, arrays of numbers and of booleans, changed in place."""
+    """Floats, booleans, lists, sets and arrays among attributes may be changed in place."""
 
     class Model(nn.Module):
         def __init__(self):
@@ -129,7 +129,7 @@ def test_static_attributes_of_all_kinds():
 
 
 def test_lists_of_floats_changed_in_place():
-    """Inputs, nested, with models beside them."""
+    """Nested lists of floats, beside models, are inputs, and each call sees their numbers."""
     x = [[1.0, 2.0], [3.0]]
     check = changes(lambda w, x: w * x[0][1] + sum(x[1]), Value(2.0), x)
     x[0][1] = 5.0
@@ -139,7 +139,7 @@ def test_lists_of_floats_changed_in_place():
 
 
 def test_arrays_changed_in_place():
-    """Also slices of them, and transposed ones."""
+    """So are arrays, their slices and transposes."""
     X = np.arange(6.0).reshape(2, 3)
     check = changes(lambda w, a, b: w * a[1][2] + b[2][1], Value(2.0), X, X.T)
     X *= 2.0
@@ -149,7 +149,7 @@ def test_arrays_changed_in_place():
 
 
 def test_integers_in_arrays_changed_in_place():
-    """As numbers."""
+    """Integers that are used as numbers are read at each call."""
     counts = np.array([1, 2, 3])
     check = changes(lambda w, n: w * n[0] + n[2], Value(2.0), counts)
     counts[0] = 10
@@ -157,7 +157,7 @@ def test_integers_in_arrays_changed_in_place():
 
 
 def test_slots_changed_in_place():
-    """Attributes without a dictionary."""
+    """Attributes in slots are seen like others."""
 
     @dataclass(slots=True)
     class Model:
@@ -186,8 +186,8 @@ def test_default_arguments_changed_in_place():
 # Closures and globals.
 
 
-def test_captured_variables_bound_anew():
-    """A number, a list, a model, an array, a string."""
+def test_captured_variables_that_are_rebound():
+    """A captured number, list, model, array or string may be replaced."""
     number, numbers, model, array, mode = 2.0, [1.0, 2.0], nn.Neuron(2), np.array([1.0, 2.0]), "a"
 
     def f(x):
@@ -214,7 +214,7 @@ def test_captured_variables_bound_anew():
 
 
 def test_gradients_of_captured_values():
-    """They are parameters, of whatever they are bound to now."""
+    """Captured Values are parameters; the gradient goes to those that are bound now."""
     w = Value(2.0)
     f = lift(lambda x: w * x)
     f(3.0).backward()
@@ -225,8 +225,8 @@ def test_gradients_of_captured_values():
     assert (w.grad, old.grad) == (6.0, 3.0)
 
 
-def test_globals_bound_anew(monkeypatch):
-    """And changed in place; in helper functions of the same module, too."""
+def test_globals_that_are_rebound(monkeypatch):
+    """Globals may be rebound or changed in place, also those of helpers in the same module."""
     module = sys.modules[__name__]
 
     def f(x):
@@ -266,7 +266,7 @@ def test_numbers_that_vary_need_no_new_program(monkeypatch):
 
 
 def test_helpers_defined_later(monkeypatch):
-    """A module is read from top to bottom, and functions are lifted before it ends."""
+    """A function may be lifted before the helpers that it calls are defined."""
     module = sys.modules[__name__]
     f = lift(lambda x: defined_later(x))  # noqa: F821, PLW0108
     monkeypatch.setattr(module, "defined_later", lambda x: x * SCALE, raising=False)
@@ -276,8 +276,8 @@ def test_helpers_defined_later(monkeypatch):
     assert f(x).data == 15.0
 
 
-def test_helpers_defined_anew(monkeypatch):
-    """As when a cell of a notebook is run again; and when the old one comes back."""
+def test_helpers_that_are_redefined(monkeypatch):
+    """A redefined helper, as in a notebook, is used, and so is the old one when it comes back."""
     module, old = sys.modules[__name__], inner_helper
     check = changes(lambda x: helper(x), Value(2.0))  # noqa: PLW0108
     monkeypatch.setattr(module, "inner_helper", lambda x: x + SCALE)
@@ -288,8 +288,8 @@ def test_helpers_defined_anew(monkeypatch):
     check()
 
 
-def test_a_function_in_a_variable_bound_anew():
-    """Whoever wrote it."""
+def test_a_function_in_a_variable_that_is_rebound():
+    """A function may be replaced in its variable, be it the user's or a library's."""
     activation = relu
     check = changes(lambda x: activation(x) + 1.0, Value(-2.0))
     activation = tanh
@@ -301,7 +301,7 @@ def test_a_function_in_a_variable_bound_anew():
 
 
 def test_defaults_and_attributes_of_helpers():
-    """Changed in place, or replaced."""
+    """Defaults and attributes of helpers may be changed in place, or replaced."""
 
     def inner(x, factors=[1.0], *, shift=0.0):  # noqa: B006, that is the point
         return x * factors[0] * inner.scale + shift
@@ -317,7 +317,7 @@ def test_defaults_and_attributes_of_helpers():
 
 
 def test_a_variable_bound_late():
-    """To nothing at first, then to a number, then to another."""
+    """A variable may be bound to None at first, then to a number, then to another."""
     f = lift(lambda x: x * (1.0 if late is None else late))
     late = None
     assert f(Value(2.0)).data == 2.0
@@ -328,7 +328,7 @@ def test_a_variable_bound_late():
 
 
 def test_captured_objects():
-    """Of the user's own classes, and namespaces."""
+    """Captured objects of the user's classes, and namespaces, are looked into."""
 
     @dataclass
     class Settings:
@@ -388,7 +388,7 @@ class Derived(Base):
 
 @pytest.mark.parametrize("kind", [Base, Derived])
 def test_globals_and_class_attributes_of_methods(kind, monkeypatch):
-    """They are static: another number makes another program."""
+    """Globals and class attributes in methods are static: another number makes another program."""
     module = sys.modules[__name__]
     check = changes(lambda m: m(), kind())
     monkeypatch.setattr(module, "SCALE", 5.0)
@@ -432,7 +432,7 @@ def other(tmp_path, monkeypatch):
 
 
 def test_functions_of_other_modules(other):
-    """The numbers that they find in their own globals are static."""
+    """Numbers in the globals of functions of other modules are static."""
     scaled = other.scaled
     check = changes(lambda x: scaled(x), Value(3.0))  # noqa: PLW0108
     other.FACTOR = 5.0
@@ -444,7 +444,7 @@ def test_functions_of_other_modules(other):
 
 
 def test_numbers_in_other_modules(other):
-    """Mentioned as module.name."""
+    """A number that is mentioned as module.name is seen."""
     check = changes(lambda x: x * other.FACTOR + other.scaled(x), Value(3.0))
     other.FACTOR = 5.0
     check()
@@ -453,7 +453,7 @@ def test_numbers_in_other_modules(other):
 
 
 def test_libraries_are_not_looked_into():
-    """A function that uses NumPy, math and liftgrad itself asks for nothing of theirs."""
+    """A function that uses NumPy, math and liftgrad captures nothing of theirs."""
     import math  # noqa: PLC0415
 
     f = lift(
@@ -464,7 +464,7 @@ def test_libraries_are_not_looked_into():
 
 
 def test_attributes_of_objects_of_libraries():
-    """A scaler that is fitted again, and a variable of a thread, also in methods."""
+    """Attributes of library objects, such as a scaler that is fitted again, are seen."""
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415, it takes a second
 
     scaler, own = StandardScaler().fit([[1.0], [3.0]]), threading.local()
@@ -487,7 +487,7 @@ def test_attributes_of_objects_of_libraries():
 
 
 def test_a_method_that_overrides_an_inherited_one_later_is_seen():
-    """Also on a class that had no such method of its own when the program was made."""
+    """A class may get a method of its own after the program was made."""
 
     class Base(nn.Module):
         def __init__(self):
@@ -539,7 +539,7 @@ class _Scaling:
     ],
 )
 def test_what_functions_among_the_arguments_read_is_seen(f, make, monkeypatch):
-    """A number that they use is another one at a later call."""
+    """A number that a passed function reads may differ at a later call."""
     argument, lifted = make(), lift(f)
     for number in (2.0, 3.0, 2.0):
         monkeypatch.setattr(sys.modules[__name__], "SCALE", number)
@@ -548,7 +548,7 @@ def test_what_functions_among_the_arguments_read_is_seen(f, make, monkeypatch):
 
 
 def test_numbers_in_packages_are_seen(tmp_path, monkeypatch):
-    """Mentioned as package.module.name, also by a function there."""
+    """A number that is mentioned as package.module.name is seen, also in a function there."""
     folder = tmp_path / "a_package"
     folder.mkdir()
     folder.joinpath("__init__.py").write_text("from . import inner\n")

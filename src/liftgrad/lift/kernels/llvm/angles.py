@@ -1,6 +1,6 @@
 """Sine and cosine on vectors, of angles of any size."""
 
-from liftgrad.lift.kernels.coefficients import (
+from liftgrad.lift.kernels.llvm.coefficients import (
     COS,
     DOUBLE,
     HALF_PI,
@@ -10,7 +10,7 @@ from liftgrad.lift.kernels.coefficients import (
     SIN,
     TWO_OVER_PI,
 )
-from liftgrad.lift.kernels.instructions import (
+from liftgrad.lift.kernels.llvm.instructions import (
     Body,
     Vector,
     fast_two_sum,
@@ -74,7 +74,7 @@ def _reduced_angle(x: Vector) -> tuple[Vector, ...]:
 
 
 def large_angles(*, fma: bool) -> str:
-    """Return the function that reduces those of `width` angles that are large (Payne & Hanek).
+    """Return the text of a function that reduces the large ones of `width` angles (Payne & Hanek).
 
     An angle is an integer times 2ᵉ. Bits of 2/pi that contribute whole turns are skipped; the next
     192 are multiplied with the integer, and the first two bits of the product are the quadrant.

@@ -1,4 +1,4 @@
-"""A program's first results are compared with the eager engine's; what differs is refused."""
+"""A program's first results are compared with the eager engine's; differing ones are refused."""
 
 import importlib
 import math
@@ -39,18 +39,19 @@ def by_class(v, x):
 
 @pytest.mark.parametrize("function", [by_method, by_identity])
 @pytest.mark.parametrize("backend", ["native", "numpy"])
-def test_another_program_than_the_functions_own_is_refused(function, backend):
-    """At each call, with both results and the line at which they part."""
+def test_a_program_that_differs_from_the_function_is_refused(function, backend):
+    """Each call is refused, with both results and the line after which they diverge."""
     lifted = lift(function, backend=backend)
     for _ in range(2):
         with pytest.raises(LiftError, match=rf"{function.__name__} gives \d+, and \d+ when") as e:
             lifted(Value(3.0), 2.0)
-        assert re.search(r"test_checks\.py:\d+", str(e.value))
+        assert re.search(r"test_compare\.py:\d+", str(e.value))
     unchecked = lift(function, backend=backend, check=False)
     assert unchecked(Value(3.0), 2.0).data != function(Value(3.0), 2.0).data
 
 
 def test_the_line_is_that_of_the_branch():
+    """The line is that of the branch that was taken differently."""
     with pytest.raises(LiftError) as caught:
         lift(by_method)(Value(3.0), 2.0)
     first = Gate.__call__.__code__.co_firstlineno
@@ -58,7 +59,7 @@ def test_the_line_is_that_of_the_branch():
 
 
 def test_a_program_of_the_first_numbers_is_refused_when_others_come():
-    """What was right by chance is compared once more, in a call like the last one, too."""
+    """Results that were right by chance are compared again with the first other numbers."""
 
     def clipped(v, xs):
         return v * sum(1.0 for x in xs if (x > 0.0) is not np.False_)
@@ -72,7 +73,7 @@ def test_a_program_of_the_first_numbers_is_refused_when_others_come():
 
 
 def test_two_calls_of_different_numbers_are_compared_and_no_more():
-    """From then on a call pays nothing for it; equal numbers are waited out."""
+    """Two calls with different numbers are compared, and later ones cost nothing."""
     lifted = lift(lambda v, x: v * v * x)
     v = Value(2.0)
     for x in (1.0, 1.0, 1.0):
@@ -83,6 +84,7 @@ def test_two_calls_of_different_numbers_are_compared_and_no_more():
 
 
 def test_large_programs_are_compared_only_if_asked(monkeypatch):
+    """Above the limit, check=True compares."""
     monkeypatch.setattr(policy, "_MOST_OPERATIONS", -1)
     assert lift(by_identity)(Value(3.0), 2.0).data == 3.0
     with pytest.raises(LiftError, match="when it is lifted"):
@@ -91,6 +93,7 @@ def test_large_programs_are_compared_only_if_asked(monkeypatch):
 
 @pytest.mark.parametrize("said", ["0", "1", "yes"])
 def test_the_environment_decides_for_functions_that_do_not(said, monkeypatch):
+    """LIFTGRAD_CHECK decides for functions without a check option."""
     monkeypatch.setenv("LIFTGRAD_CHECK", said)
     monkeypatch.setattr(policy, "_MOST_OPERATIONS", -1)
     if said == "0":
@@ -102,6 +105,7 @@ def test_the_environment_decides_for_functions_that_do_not(said, monkeypatch):
 
 
 def test_a_trainers_program_is_compared_too():
+    """A training step is compared at its first run."""
     w = Value(3.0)
     trainer = Trainer(lift(lambda w, x: by_identity(w, x) * w), optim.SGD([w], lr=0.1))
     with pytest.raises(LiftError, match="when it is lifted"):
@@ -112,8 +116,8 @@ def test_a_trainers_program_is_compared_too():
     assert w.data == pytest.approx(1.8)
 
 
-def test_to_compare_leaves_no_trace(capsys):
-    """It runs on copies: no gradient, no attribute, no second text."""
+def test_comparing_leaves_no_trace(capsys):
+    """The eager run leaves no gradient, no attribute and no printed text."""
 
     class Net(nn.Module):
         def __init__(self):
@@ -134,8 +138,8 @@ def test_to_compare_leaves_no_trace(capsys):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("backend", ["native", "numpy"])
-def test_rounding_is_no_other_program(dtype, backend):
-    """Sums in another order, cancellation, overflow, nan: none is refused."""
+def test_rounding_is_not_refused(dtype, backend):
+    """Another order of a sum, cancellation, overflow and nan are not refused."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=200) * 10.0 ** rng.integers(-8, 9, 200)
     programs = (
@@ -149,8 +153,8 @@ def test_rounding_is_no_other_program(dtype, backend):
         lift(program, dtype=dtype, backend=backend, check=True)(Value(1.1), x)
 
 
-def test_a_fault_of_the_machine_code_is_told_from_rounding(monkeypatch):
-    """Planted: the native result is off in the sixth digit."""
+def test_wrong_machine_code_is_distinguished_from_rounding(monkeypatch):
+    """A planted error in the sixth digit is reported as liftgrad's fault."""
     numbers_in = eager_run.numbers_in
     monkeypatch.setattr(
         function_module, "numbers_in", lambda result: [x * 1.000001 for x in numbers_in(result)]
@@ -159,8 +163,8 @@ def test_a_fault_of_the_machine_code_is_told_from_rounding(monkeypatch):
         lift(lambda w, x: w * x)(Value(3.0), 2.0)
 
 
-def test_all_that_a_function_returns_is_compared():
-    """Of nested results, of samples, and of what depends on no argument."""
+def test_everything_that_a_function_returns_is_compared():
+    """Nested results, results for samples and constant ones are compared."""
     X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     fine = lift(lambda v, X: {"a": [v, v * 2.0], "b": (3.0, "text", None)}, check=True)
     assert fine(Value(1.0), X)["b"] == (3.0, "text", None)
@@ -174,12 +178,13 @@ def test_all_that_a_function_returns_is_compared():
 
 
 def test_random_numbers_are_not_drawn_for_it():
+    """Programs that draw random numbers are not compared."""
     lifted = lift(lambda v: v * uniform(v), check=True)
     assert lifted(Value(1.0)).data != lifted(Value(1.0)).data
 
 
 def test_what_python_cannot_compute_and_ieee_754_can_is_not_refused():
-    """Python's floats raise where Values, and lifted programs, give infinity."""
+    """Where Python's floats raise, Values and lifted programs give infinity."""
     lifted = lift(lambda v, x: v + 1.0 / x)
     assert lifted(Value(1.0), 0.0).data == math.inf
 
@@ -201,8 +206,8 @@ FROZEN = set()
         (lambda w, kept: sum(p for p in w if p not in FROZEN), lambda w: FROZEN.add(w[0])),
     ],
 )
-def test_values_are_told_apart_in_sets_and_by_keys(told_apart, keep):
-    """As arguments and in variables; what stands for a Value is in the set that the Value is in."""
+def test_values_in_sets_and_as_keys_have_stand_ins(told_apart, keep):
+    """A set of Values, passed or captured, has their stand-ins."""
     w = [Value(1.0), Value(2.0), Value(4.0)]
     FROZEN.clear()
     kept = keep(w)
@@ -217,8 +222,8 @@ def test_values_are_told_apart_in_sets_and_by_keys(told_apart, keep):
     assert results[1:] == [results[0]] * 3
 
 
-def test_values_that_are_told_apart_by_what_stand_ins_evade(tmp_path, monkeypatch):
-    """By their id, or in a set of another module: refused where it makes a difference."""
+def test_values_told_apart_in_ways_that_stand_ins_evade(tmp_path, monkeypatch):
+    """By id(), or in a set of another module, the function is refused if results differ."""
     tmp_path.joinpath("freezing.py").write_text(
         "FROZEN = set()\ndef free(w): return sum(p for p in w if p not in FROZEN)\n"
     )

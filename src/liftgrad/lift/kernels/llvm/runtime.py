@@ -1,6 +1,6 @@
 """The runtime: LLVM IR of what runs kernels one after another, feeds them and adds up results."""
 
-from liftgrad.lift.kernels.twister import TWISTER
+from liftgrad.lift.kernels.llvm.twister import TWISTER
 
 _DRIVER = """
 declare void @llvm.prefetch.p0(ptr, i32, i32, i32)

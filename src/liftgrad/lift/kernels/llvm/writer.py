@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 
 from liftgrad.entries import PLACEHOLDER
 from liftgrad.lift.ir.nests import Buffer, Nest
-from liftgrad.lift.kernels import vector_math
-from liftgrad.lift.kernels.coefficients import FORMATS
 from liftgrad.lift.kernels.emitter import emit
-from liftgrad.lift.kernels.instructions import Instructions, literal, suffix, type_of
-from liftgrad.lift.kernels.target import Target
+from liftgrad.lift.kernels.llvm import vector_math
+from liftgrad.lift.kernels.llvm.coefficients import FORMATS
+from liftgrad.lift.kernels.llvm.instructions import Instructions, literal, suffix, type_of
+from liftgrad.lift.kernels.llvm.target import Target
 from liftgrad.lift.kernels.templates import Operand, applied
 from liftgrad.lift.kernels.writer import Body, Element, Kernel
 from liftgrad.ops import Operation
@@ -309,7 +309,7 @@ class Vectors:
         return self.kernel.emit(f"shufflevector {kind} {a}, {kind} {b or 'poison'}, {chosen}")
 
     def lane(self, vector: str, i: int, lanes: int) -> str:
-        """Return lane i of a vector of so many lanes."""
+        """Return lane i of a vector of `lanes`."""
         return self.kernel.emit(
             f"extractelement {type_of(self.kernel.scalar, lanes)} {vector}, i64 {i}"
         )

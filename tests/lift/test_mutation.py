@@ -1,4 +1,4 @@
-"""A lifted function leaves all as it was, and what it leaves out of sight is seen all the same."""
+"""A lifted function must not mutate what outlives its call; if it did, that is undone."""
 
 import importlib
 import logging
@@ -124,7 +124,7 @@ def all_that_is_left(module):
     ],
 )
 def test_what_other_modules_hold_is_as_it_was(other, name, changed):
-    """A function that changes it is refused, and nothing traced stays there."""
+    """A function that changes another module's data is refused, and the change is undone."""
     function, before = getattr(other, name), all_that_is_left(other)
 
     class Layer(nn.Module):
@@ -143,15 +143,15 @@ def test_what_other_modules_hold_is_as_it_was(other, name, changed):
 
 
 def test_what_is_changed_before_an_error_is_put_back(other):
-    """The error is the user's own."""
+    """Changes before an error of the user's are undone."""
     before = all_that_is_left(other)
     with pytest.raises(ZeroDivisionError):
         lift(lambda x: other.in_list(x) / (1 // 0))(Value(1.0))
     assert all_that_is_left(other) == before
 
 
-def test_notes_on_objects_of_other_modules_are_not_kept(other):
-    """As on the copies of arguments."""
+def test_results_stored_in_objects_of_other_modules_are_removed(other):
+    """Traced values stored as new attributes are removed, as they go with copies of arguments."""
 
     def note(x):
         other.CONFIG.note = x * 2.0
@@ -167,7 +167,7 @@ def test_notes_on_objects_of_other_modules_are_not_kept(other):
 
 @pytest.mark.parametrize("through", ["own", "helper", "method", "captured"])
 def test_globals_that_a_function_binds_are_refused(through):
-    """A function without anything captured, too."""
+    """Binding a global is refused, in a function without captured data, too."""
     scale = Value(2.0)
 
     def own(x):
@@ -193,7 +193,7 @@ def test_globals_that_a_function_binds_are_refused(through):
 
 
 def test_attributes_of_copied_functions_are_refused():
-    """Counting one's own calls would be lost."""
+    """A function that counts its calls in an attribute is refused."""
 
     def helper(x):
         helper.calls += 1
@@ -205,7 +205,7 @@ def test_attributes_of_copied_functions_are_refused():
 
 
 def test_traced_numbers_do_not_stay_in_objects_of_libraries():
-    """A variable of a thread, and an attribute of a logger."""
+    """Traced values are removed from thread-local variables and attributes of loggers."""
     local, logger = threading.local(), logging.getLogger(__name__)
     logger.first = 1.0
 
@@ -220,7 +220,7 @@ def test_traced_numbers_do_not_stay_in_objects_of_libraries():
 
 
 def test_slots_of_arguments_are_refused(other):
-    """As attributes are."""
+    """Setting a slot of an argument is refused, as setting an attribute is."""
 
     def f(x, slim):
         slim.x = x * 2.0
@@ -229,8 +229,8 @@ def test_slots_of_arguments_are_refused(other):
     assert "slim is changed" in refusal(f, Value(1.0), other.Slim())
 
 
-def test_an_optimiser_that_a_lifted_function_has_at_hand():
-    """It may be asked for its rate; whatever moves its parameters is refused, and undone."""
+def test_an_optimiser_that_a_lifted_function_can_reach():
+    """Its rate may be read; whatever moves its parameters is refused, and undone."""
     w = [Value(3.0)]
     optimizer = optim.SGD(w, lr=0.5, momentum=0.9)
     assert lift(lambda w: w[0] * optimizer.lr)(w).data == 1.5

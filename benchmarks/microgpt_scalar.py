@@ -28,11 +28,11 @@ class Value:
         self._children = children
         self._slopes = slopes
 
-    def __add__(self, other: Any) -> "Value":
+    def __add__(self, other: "Value | float") -> "Value":
         other = other if isinstance(other, Value) else Value(other)
         return Value(self.data + other.data, (self, other), (1.0, 1.0))
 
-    def __mul__(self, other: Any) -> "Value":
+    def __mul__(self, other: "Value | float") -> "Value":
         other = other if isinstance(other, Value) else Value(other)
         return Value(self.data * other.data, (self, other), (other.data, self.data))
 
@@ -55,16 +55,16 @@ class Value:
     def __neg__(self) -> "Value":
         return self * -1
 
-    def __radd__(self, other: Any) -> "Value":
+    def __radd__(self, other: "Value | float") -> "Value":
         return self + other
 
-    def __sub__(self, other: Any) -> "Value":
+    def __sub__(self, other: "Value | float") -> "Value":
         return self + (-other)
 
-    def __rmul__(self, other: Any) -> "Value":
+    def __rmul__(self, other: "Value | float") -> "Value":
         return self * other
 
-    def __truediv__(self, other: Any) -> "Value":
+    def __truediv__(self, other: "Value | float") -> "Value":
         return self * other**-1
 
     def backward(self) -> None:

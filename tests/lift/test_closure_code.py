@@ -1,4 +1,4 @@
-"""Code that comes with data, names found by text, late imports: their changes are seen, too."""
+"""Changes are seen in code that comes with data, under names found by text, in late imports."""
 
 import importlib
 import sys
@@ -85,14 +85,14 @@ def check_changes(function, change):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_numbers_that_another_module_holds_are_seen(other, way):
-    """By its own functions, called from here."""
+    """Functions of another module may use its numbers."""
     check_changes(getattr(other, f"through_{way}"), other.change)
     function = getattr(other, f"through_{way}")
     check_changes(lambda x: function(x) * 1.0, other.change)
 
 
 def test_methods_of_one_object_that_are_captured_see_its_numbers(other):
-    """By themselves, in containers, and as arguments."""
+    """Bound methods may be captured, in containers, or passed."""
     method, methods, parts = other.scale.apply, [other.scale.apply], partial(mul, 3.0)
     check_changes(lambda x: method(x) * 1.0, other.change)
     check_changes(lambda x: methods[0](x) * 1.0, other.change)
@@ -104,7 +104,7 @@ def test_methods_of_one_object_that_are_captured_see_its_numbers(other):
 
 
 def test_methods_of_a_model_have_its_parameters():
-    """Captured, passed, or an attribute of the model itself; their gradients are the model's."""
+    """The gradients of a bound method, captured or passed, are its model's."""
 
     class Net(nn.Module):
         def __init__(self):
@@ -136,7 +136,7 @@ def test_methods_of_a_model_have_its_parameters():
 
 
 def test_a_function_with_its_parameters_as_an_attribute():
-    """As programs without classes keep them; they are not taken for what tracing left there."""
+    """Parameters that are a function's attribute are not mistaken for leftovers of tracing."""
 
     def dense(count):
         weights = [Value(0.5 * i) for i in range(count)]
@@ -153,7 +153,7 @@ def test_a_function_with_its_parameters_as_an_attribute():
 
 
 def test_sets_of_objects_see_their_numbers(other):
-    """As arguments, when a number of one of them changes."""
+    """A changed number of an object in a set that is an argument is seen."""
     several = {other.scale}
     lifted = lift(check=False)(lambda x, several: sum(x * each.factor for each in several))
     for number in (2.0, 3.0):
@@ -163,12 +163,12 @@ def test_sets_of_objects_see_their_numbers(other):
 
 
 def test_names_that_are_found_by_text_are_seen(other):
-    """By getattr, with a text in the function."""
+    """getattr may find a name by a text in the function."""
     check_changes(lambda x: x * getattr(other, "factor"), other.change)  # noqa: B009
 
 
 def test_what_is_imported_within_the_function_is_seen(tmp_path, monkeypatch):
-    """As a module, or by name, and also if nobody had imported it before."""
+    """An import in the function may be of a module or a name, and the first one of either."""
     monkeypatch.syspath_prepend(tmp_path)
     for number, line in enumerate(("import {0}", "from {0} import factor", "import {0} as other")):
         name = f"late_{number}"

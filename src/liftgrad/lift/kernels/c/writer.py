@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from liftgrad.lift.ir.nests import Buffer, Nest
-from liftgrad.lift.kernels import c_operations
-from liftgrad.lift.kernels.coefficients import FORMATS
+from liftgrad.lift.kernels.c import operations
 from liftgrad.lift.kernels.emitter import emit
 from liftgrad.lift.kernels.templates import Operand, applied
 from liftgrad.lift.kernels.writer import Body, Element, Kernel
 from liftgrad.ops import Operation
+
+_SCALARS = {"float64": "double", "float32": "float"}
 
 
 def kernel(nest: Nest, buffers: Sequence[Buffer], dtype: str) -> Kernel:
@@ -33,7 +34,7 @@ def kernel(nest: Nest, buffers: Sequence[Buffer], dtype: str) -> Kernel:
 def source(kernels: Mapping[str, Kernel]) -> str:
     """Return the text of a C file that defines the kernels, each under its name here."""
     helpers = {
-        (name, FORMATS[dtype].element)
+        (name, _SCALARS[dtype])
         for kernel in kernels.values()
         for name, _, dtype in kernel.functions
     }
@@ -41,7 +42,7 @@ def source(kernels: Mapping[str, Kernel]) -> str:
         kernel.text.replace("void kernel(", f"void {name}(", 1) for name, kernel in kernels.items()
     ]
     head = "#include <math.h>\n#include <stdint.h>\n"
-    return "\n".join([head, *c_operations.definitions(helpers), *functions])
+    return "\n".join([head, *operations.definitions(helpers), *functions])
 
 
 class C:
@@ -52,8 +53,8 @@ class C:
 
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
-        self.scalar = FORMATS[dtype].element
-        self.suffix = c_operations.suffix(self.scalar)
+        self.scalar = _SCALARS[dtype]
+        self.suffix = operations.suffix(self.scalar)
         self.lines: list[str] = []
         self.depth, self.count = 1, 0
         self.types: dict[str, str] = {}
@@ -168,7 +169,7 @@ class C:
 
     def _instruction(self, text: str, operand: Operand) -> str:
         """Return the result of an instruction of an LLVM template."""
-        form = c_operations.form(text)
+        form = operations.form(text)
         if form.helper:
             self.functions.add((form.helper, 1, self.dtype))
         operands = ["1" if word == "true" else operand(word) for word in form.operands]

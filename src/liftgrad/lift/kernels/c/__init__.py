@@ -1,0 +1,1 @@
+"""C: the text of kernels as C99 functions."""
