@@ -65,8 +65,8 @@ CONVERSIONS = ("float", "int", "index", "complex", "round", "trunc", "floor", "c
 TEXT = ("str", "repr", "format", "bytes")
 PICKLING = ("reduce", "reduce_ex", "getstate")
 AS_TEXT = (
-    "a traced value is made text, in a print, an f-string or str(), and has no number while the "
-    "program is being recorded; return it and print what the call returns."
+    "a traced value is converted to text, in a print, an f-string or str(), and has no number "
+    "while the program is being recorded; return it and print what the call returns."
 )
 AS_PICKLE = (
     "a traced value is copied or pickled, and has no number while the program is being recorded; "
