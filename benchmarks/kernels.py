@@ -82,15 +82,15 @@ def per_run(instance: Instance, nests: Sequence[int], seconds: float) -> float:
     """Return the fastest time of some nests, called as often as fits."""
     # Repeated, so that the call from Python does not count; the numbers are put back afterwards.
     kept = [array.copy() for array in instance.buffers]
-    part = instance.part(nests)
+    plan = instance.plan(nests)
     start = time.perf_counter()
-    part.run()
+    plan.run()
     repeats = max(1, int(1e-3 / max(time.perf_counter() - start, 1e-7)))
-    part = instance.part(list(nests) * repeats)
+    plan = instance.plan(list(nests) * repeats)
     best, end = np.inf, time.perf_counter() + seconds
     while time.perf_counter() < end or best == np.inf:
         start = time.perf_counter()
-        part.run()
+        plan.run()
         best = min(best, (time.perf_counter() - start) / repeats)
     for target, source in zip(instance.buffers, kept, strict=True):
         target[...] = source

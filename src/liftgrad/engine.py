@@ -1,4 +1,4 @@
-"""The engine: `Value`, one number that remembers how it was made and can say its derivative.
+"""The engine: `Value`, a number that remembers how it was computed, for its derivative.
 
 >>> x = Value(3.0)
 >>> y = x**3
@@ -21,7 +21,7 @@ _new = object.__new__
 
 
 class Value(Operators, Copied):
-    """A number, its gradient, the operands it was made of, and the operation that made it.
+    """A number, its gradient, and the operation and operands that it was computed from.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> c = (a * b + 10.0).relu()
@@ -29,9 +29,9 @@ class Value(Operators, Copied):
     >>> c.data, a.grad, b.grad
     (4.0, -3.0, 2.0)
 
-    As in micrograd, Values are told apart by identity: `==` between two of them, `in`, `index` and
-    hashing ask for the very same one. `==` with a plain number and `<`, `>`, ... compare data.
-    Every Value is true, that of zero as well. `float(v)`, `int(v)` and the functions of `math`
+    As in micrograd, Values compare by identity: `==` between two of them, `in`, `index` and hashing
+    mean the same object. `==` with a plain number and `<`, `>`, ... compare data. Every Value is
+    true, zero included. `float(v)`, `int(v)` and the functions of `math`
     refuse, since they would lose the gradient. Values take attributes, such as an optimiser's
     moments. Arithmetic on instances of a subclass gives plain Values.
 
@@ -41,13 +41,13 @@ class Value(Operators, Copied):
 
     Args:
         data: a Python or NumPy number or 0-d array of real numbers.
-        _children: the operands, where an operation of your own made it. Its derivative is either
-            a function that adds to their gradients, set as `_backward` as in micrograd,
-        _op: or a tuple of numbers, the derivatives by each, as in microgpt; else this is its name.
+        _children: the operands, if you computed `data` from them yourself. Give the derivative as
+            in micrograd, setting `_backward` to a function that adds to their gradients, or
+        _op: as in microgpt, by a tuple of the derivatives by each; else this is a name.
         label: a name for pictures and messages.
 
     Raises:
-        TypeError: if `data` is not one real number, or what is given of an operation does not fit.
+        TypeError: if `data` is not one real number, or operands and derivatives do not fit.
 
     """
 
@@ -67,11 +67,11 @@ class Value(Operators, Copied):
     _operation: own.Maker
     """What made it of them; "" for a leaf."""
     _result: float
-    """The number that was computed, whatever was set since."""
+    """The number that was computed, whatever `data` was set to since."""
     _first: Any
-    """The first operand's number then; where there are more than two, the list of all."""
+    """The first operand's number at that time; of more than two operands, the list of all."""
     _second: float
-    """The last operand's number then."""
+    """The last operand's number at that time."""
 
     def __init__(
         self,
@@ -94,13 +94,13 @@ class Value(Operators, Copied):
         if len(data) != len(operands):
             for x in operands:
                 if hasattr(x, "_apply") and type(x)._apply is not Value._apply:
-                    return x._apply(operation, *operands)  # a traced or recorded value's turn
+                    return x._apply(operation, *operands)  # a traced or recorded value decides
             operands = tuple([x if isinstance(x, Value) else Value(x) for x in operands])
             data = [x.data for x in operands]
         result = operation.forward(*data)
         if operation.constant:
             return Value(result)
-        made = _new(Value)  # __init__ would look for what only people pass
+        made = _new(Value)  # __init__ would check what only users get wrong
         made.data = result if result.__class__ is float else to_float(result)
         made.grad = 0.0
         made._prev, made._operation = operands, operation
@@ -109,15 +109,15 @@ class Value(Operators, Copied):
 
     @property
     def _numbers(self) -> tuple[float, ...]:
-        """The number that was computed and those of the operands then."""
+        """The number that was computed, and those of the operands at that time."""
         count = len(self._prev)
         if count > 2:
             return self._result, *self._first
         return (self._result, self._first, self._second)[: count + 1]
 
     def _keep(self, result: float, operands: Sequence[float]) -> None:
-        """Keep the number that was computed and those of the operands."""
-        # Not as a tuple, if they are few: it would be one object more for the collector to look at.
+        """Keep the number that was computed, and those of the operands."""
+        # Two operands need no tuple, which would be one object more for the garbage collector.
         self._result, self._first, self._second = result, operands[0], operands[-1]
         if len(operands) > 2:
             self._first = operands
@@ -126,15 +126,15 @@ class Value(Operators, Copied):
         return Value(number)
 
     def backward(self, *, create_graph: bool = False) -> None:
-        """Set `grad` of every Value that this one was made of to the derivative of this by it.
+        """Set `grad` of every Value that this one was computed from to the derivative by it.
 
-        The derivative is taken where this was computed, at the numbers that its operands had then:
-        to set a parameter's `data` in between, as an optimiser's step does, does not change it.
+        The derivative is that at the numbers which the operands had when this was computed: setting
+        a parameter's `data` in between, as an optimiser's step does, does not change it.
 
-        Gradients of leaves accumulate over calls until they are set to zero; gradients of inner
-        values are fresh at every call. With `create_graph` the gradients are Values themselves,
-        for second derivatives; gradients and graph then refer to each other, and memory is
-        freed by the garbage collector.
+        Gradients of leaves accumulate over calls until they are set to zero; those of inner values
+        are computed anew by each call. With `create_graph` the gradients are Values, for second
+        derivatives; gradients and graph then refer to each other, and the garbage collector
+        frees their memory.
 
         >>> x = Value(3.0)
         >>> (x**2).backward()
@@ -150,9 +150,9 @@ class Value(Operators, Copied):
             self.grad += one
             return
 
-        # How many uses of each inner value still owe it their part of its gradient. A value may
-        # pass its gradient on only when that count is zero: in b = a + a; c = b + b, b hears
-        # twice from c before a may hear from b. Hence the count, and hence no recursion.
+        # For each inner value, how many of its uses have not contributed to its gradient yet. A
+        # value may pass its gradient on only when that count is zero: in b = a + a; c = b + b, b
+        # hears twice from c before a may hear from b. Hence the count, and hence no recursion.
         pending = {self: 0}
         inner = [self]
         while inner:
@@ -177,7 +177,7 @@ class Value(Operators, Copied):
                         ready.append(operand)
 
     def _adjoints(self, create_graph: bool, operation: Any = None) -> Iterable[Any]:
-        """Return what this value's gradient adds to the gradient of each of its operands."""
+        """Return what this value's gradient contributes to the gradient of each operand."""
         pullback = getattr(operation or self._operation, "pullback", None)
         if pullback is None:
             raise TypeError(
@@ -191,7 +191,7 @@ class Value(Operators, Copied):
 
     @property
     def _backward(self) -> Callable[[], None]:
-        """The function that adds to the operands' gradients what this one's gives; see `own`."""
+        """The function that passes this value's gradient on to its operands; see `own`."""
         return own.step(self, self._operation)
 
     @_backward.setter
@@ -241,8 +241,8 @@ def _compare(order: Callable[[Any, Any], Any], value: Value, other: Any) -> Any:
 
 
 def _as_it_was(value: Value, number: float) -> Value:
-    """Return a Value with the number that it had; of its derivatives, they are those of `value`."""
+    """Return a Value with the number that `value` had, whose gradient flows on to `value`."""
     now = value.data
-    if now is number or repr(now) == repr(number):  # which tells zeros apart, and not nans
+    if now is number or repr(now) == repr(number):  # nan is nan, and 0.0 is not -0.0
         return value
     return Value(number, (value,), ops.total)  # a sum of one term passes its gradient on

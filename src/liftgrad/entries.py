@@ -183,7 +183,7 @@ def enter(*operations: Operation) -> None:
 def _complaints(operation: Operation) -> Iterator[str]:
     """Yield what an entry lacks, for "the entry of the operation 'exp' ..."."""
     if not is_name(operation.name):
-        yield "has a name that is no identifier; its function could not be called by that"
+        yield "has a name that is not an identifier; name it as its function is called"
     if operation.pullback is None:
         yield "lacks a pullback; give (g, y, *operands) to the operands' adjoints"
     if operation.exact is None:
@@ -233,8 +233,8 @@ def template_complaints(operation: Operation) -> Iterator[str]:
                 known = word in TYPES or _is_number(word)
             if not known:
                 yield (
-                    f"has {found[0]} in its LLVM template, which is no operand, no earlier result, "
-                    f"no number with a point and none of {', '.join(sorted(TYPES))}"
+                    f"has {found[0]} in its LLVM template, which is not an operand, an earlier "
+                    f"result, a number with a point or one of {', '.join(sorted(TYPES))}"
                 )
 
 

@@ -113,7 +113,7 @@ def silu(x: Any) -> Any:
 def dot(a: Iterable[Any], b: Iterable[Any], start: Any = None) -> Any:
     """Return start + a[0]·b[0] + a[1]·b[1] + ..., as one operation.
 
-    In a lifted function each term may round once, not twice, and they are added up in any order.
+    In a lifted function each term may be rounded once, not twice, and the order of the sum is open.
 
     >>> dot([1.0, 2.0], [3.0, 4.0], start=0.5)
     11.5
@@ -184,7 +184,7 @@ def take(table: Sequence[Any], index: Any) -> Any:
     [3.0, 4.0]
 
     Raises:
-        TypeError: if the index is no integer.
+        TypeError: if the index is not an integer.
         IndexError: if the index is negative or not less than the table's length.
 
     """
@@ -208,16 +208,16 @@ def take(table: Sequence[Any], index: Any) -> Any:
 def uniform(like: Any = 0.0) -> Any:
     """Return `random.random()`, a number from 0 to 1; in a lifted function, one at each call.
 
-    Lifted functions draw as eager ones do: the same numbers for the same `random.seed`, and within
-    vmap others for each sample.
+    Lifted functions draw what eager ones draw: the same numbers for the same `random.seed`, and
+    within vmap new ones for each sample.
 
     >>> random.seed(1337)
     >>> uniform()
     0.6177528569514706
 
     Args:
-        like: a number of the kind that is wanted; in a lifted function, one of its arguments or
-            what was made of them.
+        like: a number of the kind to draw; in a lifted function, one of its arguments or a number
+            computed from them.
 
     """
     return like._uniform() if is_drawing(like) else random.random()
@@ -270,10 +270,10 @@ def log_softmax(x: Iterable[Any]) -> list[Any]:
 
 
 def shifted_scores(x: Iterable[Any], name: str) -> tuple[list[Any], Any]:
-    """Return x less its largest number, and the logsumexp of that, for a function of this name.
+    """Return x minus its maximum, and the logsumexp of that; `name` is for errors.
 
-    Their differences are log_softmax(x) as exact as it can be: x[i] - logsumexp(x) would be rounded
-    to the spacing of floats around x[i].
+    Their differences are log_softmax(x) at full precision: x[i] - logsumexp(x) would be rounded to
+    the spacing of floats around x[i].
 
     Raises:
         ValueError: if there are no terms.
@@ -301,7 +301,7 @@ def _some(terms: Iterable[Any], name: str) -> list[Any]:
 
 
 def _check_lists(name: str, *given: Any) -> None:
-    """Raise TypeError if one of the arguments is no list of numbers."""
+    """Raise TypeError if one of the arguments is not a list of numbers."""
     for x in given:
         if not hasattr(x, "__iter__"):
             raise TypeError(
@@ -310,5 +310,5 @@ def _check_lists(name: str, *given: Any) -> None:
 
 
 def _scalar(x: Any) -> Any:
-    """Return a Value or traced value as it is, and any number as a float, to compute as one."""
+    """Return a Value or traced value unchanged, and a plain number as a float."""
     return x if hasattr(x, "_apply") else to_float(x)

@@ -1,4 +1,4 @@
-"""What counts as one number, and the error for what does not."""
+"""Numbers: what counts as one, its conversion to a float, and the error for anything else."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -15,7 +15,7 @@ def to_float(x: Any) -> float:
     """
     if not is_number(x):
         if is_on_tape(x):
-            return float(x)  # of a traced value, which says why it has none
+            return float(x)  # raises the error that says why the number is not known
         raise TypeError(_refusal(x))
     try:
         return float(x)
@@ -37,12 +37,12 @@ def plain(x: Any) -> float:
 
 
 def is_number(x: Any) -> bool:
-    """Tell whether `x` is one real number.
+    """Return whether `x` is one real number.
 
     >>> is_number(2), is_number("2"), is_number([2])
     (True, False, False)
     """
-    # By its type: what stands for a number while a function is traced has a number's `__class__`.
+    # By its type: while a function is traced, the `__class__` of a stand-in is a number's.
     kind = type(x)
     return issubclass(kind, float | int | Real) or (
         _is_scalar_array(x) and not hasattr(kind, "_apply")
@@ -50,7 +50,7 @@ def is_number(x: Any) -> bool:
 
 
 def is_whole(x: Any) -> bool:
-    """Tell whether `x` is one whole number, of Python or NumPy.
+    """Return whether `x` is one integer, Python's or NumPy's.
 
     >>> is_whole(2), is_whole(2.0)
     (True, False)
@@ -60,9 +60,9 @@ def is_whole(x: Any) -> bool:
 
 
 def as_python(x: Any) -> Any:
-    """Return a number of NumPy's as Python's, and all else as it is.
+    """Return a NumPy number as a Python number, and anything else unchanged.
 
-    With one of float32 all arithmetic would be in float32.
+    Arithmetic with a NumPy float32 would be done in float32.
 
     >>> as_python(2.0), as_python("2")
     (2.0, '2')
@@ -71,9 +71,9 @@ def as_python(x: Any) -> Any:
 
 
 def equal_elements(value: Any, array: Any) -> Any:
-    """Return which elements of an array a value equals, and NotImplemented for anything else."""
+    """Return which elements of an array equal a value; NotImplemented if it is not an array."""
     elements: Any = array.astype(object) if hasattr(array, "flat") else None
-    if not hasattr(elements, "flat"):  # NumPy's texts look like arrays, but not their elements
+    if not hasattr(elements, "flat"):  # as of NumPy's strings, which are scalars
         return NotImplemented
     elements.flat = [value == element for element in elements.flat]
     return elements.astype(bool)
@@ -94,7 +94,7 @@ def _refusal(x: Any) -> str:
 
 
 def _not_one_number(x: Any, kind: str) -> str:
-    """Return what something is that is no number, and what to do."""
+    """Return what something other than a number is, and what to do about it."""
     if kind == "O":
         return (
             "an array of objects; compute with its elements one by one, as in "
@@ -113,7 +113,7 @@ def _not_one_number(x: Any, kind: str) -> str:
 
 
 def kind_of(x: Any) -> str:
-    """Return what a user knows something as, of our own things not the names that we gave them.
+    """Return what a message calls `x`: by its class, or as users know an object of ours.
 
     >>> kind_of(3), kind_of([3])
     ('an int', 'a list')

@@ -21,13 +21,13 @@ class Operators:
         raise NotImplementedError
 
     def _constant(self, number: float) -> Self:
-        """Return a number of this kind that takes no part in any gradient."""
+        """Return a constant of this kind, through which no gradient flows."""
         raise NotImplementedError
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
-        """Apply the operator that a NumPy number or array has on its left; refuse the rest.
+        """Apply the operator that a NumPy number or array on the left asks for; refuse the rest.
 
-        Without it, NumPy would make arrays of objects.
+        Otherwise NumPy would make arrays of objects.
         """
         names = _OPERATORS_OF_NUMPY.get(function.__name__)
         if names is None or method != "__call__" or options:
@@ -86,7 +86,7 @@ class Operators:
     __int__ = __float__
 
     if TYPE_CHECKING:
-        # What the table of operations and `functional` give, for type checkers and editors.
+        # For type checkers and editors: the methods that the table and `functional` add below.
 
         def negate(self) -> Self:
             """Return -self."""
@@ -150,9 +150,17 @@ class Symbolic(Operators):
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "a branch (if, and, or, not, max, min) on a number that is not known while a program "
-            "is compiled; write where(condition, a, b), maximum(a, b) or minimum(a, b)."
+            "there is a branch (if, and, or, not, max, min) on a number that is not known while a "
+            "program is compiled; write where(condition, a, b), maximum(a, b) or minimum(a, b)."
         )
+
+    def __float__(self) -> Any:
+        raise TypeError(
+            "there is float(), int() or a function of math of a number that is not known while a "
+            "program is compiled; write exp(x) of liftgrad.functional for math.exp(x), say."
+        )
+
+    __int__ = __float__
 
 
 _OPERATORS_OF_NUMPY = {
@@ -169,7 +177,7 @@ _OPERATORS_OF_NUMPY = {
     "equal": ("__eq__", "__eq__"),
     "not_equal": ("__ne__", "__ne__"),
 }
-"""Our methods for NumPy's functions, with a Value on the left and on the right."""
+"""Our methods by NumPy's functions: for a Value on the left, and for one on the right."""
 
 
 def _instead_of_numpy(name: str) -> str:

@@ -24,9 +24,9 @@ from liftgrad.entries import enter
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """Return `a` where `condition` holds, else `b`; the other's gradient is exactly zero.
+    """Return `a` where `condition` holds, else `b`; the gradient of the other is exactly zero.
 
-    Selecting, not multiplying by 0, keeps a nan in the branch not taken out of the gradient.
+    Unlike a product with 0, it keeps a nan in the branch not taken out of the gradient.
 
     >>> from liftgrad import Value
     >>> x = Value(-3.0)
@@ -38,7 +38,7 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     chosen, other = (a, b) if condition else (b, a)
     if other.__class__ is float or hasattr(chosen, "_constant"):
         return chosen
-    # A number was chosen over a Value: the result is a Value all the same.
+    # A plain number was chosen, and the other is a Value: the result is a Value all the same.
     return other._constant(chosen) if hasattr(other, "_constant") else chosen
 
 
@@ -143,8 +143,8 @@ negate = Operation(
 
 
 def _power_by_base(g: Any, a: Any, b: Any) -> Any:
-    # Where b is 0, so is b·a^(b-1), also for an `a` that is nan or whose inverse is infinite; for
-    # others by itself: its derivative is not 0.
+    # Where b is 0, so is b·a^(b-1), even if `a` is nan or 1/a infinite, where the product would not
+    # be. Elsewhere the product stays, since its derivative by b is not 0.
     slope = power(a, b - 1.0)
     adjoint = g * (b * slope)
     return where(b == 0.0, where(abs(slope) < math.inf, adjoint, 0.0), adjoint)
@@ -481,7 +481,7 @@ dot = Operation(
     exact=lambda mp, a1, a2, b1, b2, start: start + a1 * b1 + a2 * b2,
     finite_derivatives=True,
 )
-"""a_1, ..., a_n, b_1, ..., b_n and, where their number is odd, a number to start from."""
+"""Operands a_1, ..., a_n, b_1, ..., b_n and, if the count is odd, the number to start from."""
 largest = Operation(
     "largest",
     _largest,
@@ -493,7 +493,7 @@ largest = Operation(
     exact=lambda mp, *operands: max(operands),
     finite_derivatives=True,
 )
-"""The largest operand as a constant: no gradient flows, as the shift in softmax needs none."""
+"""The largest operand as a constant: the shift in softmax, through which no gradient flows."""
 
 enter(
     *(add, subtract, multiply, divide, negate, power, absolute, maximum, minimum),
@@ -503,7 +503,7 @@ enter(
 
 # --- conditions ------------------------------------------------------------------------------
 # Comparisons of floats and Values are Python's own and give a bool. Those of traced values are
-# recorded: their result, and that of the logical operations, is a condition, 1.0 or 0.0.
+# operations: their results, and those of logical operations, are conditions, 1.0 or 0.0.
 
 
 def _condition(
@@ -553,7 +553,7 @@ from_index = Operation(
     numpy="float64",
     finite_derivatives=True,
 )
-"""An index, known at run time, as a number."""
+"""An index that is known at run time, as a number."""
 detach = Operation(
     "detach",
     lambda a: a,
@@ -564,7 +564,7 @@ detach = Operation(
     constant=True,
     finite_derivatives=True,
 )
-"""The operand as a constant; what `.data` of a traced value is."""
+"""The operand as a constant; the `.data` of a traced value."""
 
 CONDITIONS = frozenset({less, less_equal, equal, not_equal, logical_and, logical_or, logical_not})
 LINEAR = frozenset(entry for entry in (*OPERATIONS.values(), select) if entry.linear)

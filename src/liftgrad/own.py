@@ -50,7 +50,7 @@ def maker(given: Operation | str | Sequence[float], operands: tuple[Any, ...]) -
     Derivatives are microgpt's `local_grads`.
 
     Raises:
-        TypeError: if an operand is no Value, or there is not one derivative for each of them.
+        TypeError: if an operand is not a Value, or the derivatives are not one for each operand.
 
     """
     if isinstance(given, Operation):

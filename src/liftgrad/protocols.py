@@ -19,10 +19,10 @@ class Scalar(Protocol):
     """A number with operators: a Value, a Variable, a traced number, a symbol of the compiler."""
 
     def _apply(self, operation: "Operation", *operands: Any) -> Any:
-        """Apply an operation to operands, of which this is one; the most complex kind decides."""
+        """Apply an operation to operands, of which this is one."""
 
     def _constant(self, number: float) -> Any:
-        """Return a number of this kind that takes no part in any gradient."""
+        """Return a constant of this kind, through which no gradient flows."""
 
 
 class Condition(Protocol):
@@ -76,7 +76,7 @@ class OnTape(Protocol):
 
 
 class StandsForNumber(Protocol):
-    """A traced number or condition that is no Value."""
+    """A traced number or condition, but not a Value."""
 
     _class: type
     """The class of the number that it stands for."""
@@ -152,7 +152,7 @@ def is_on_tape(x: Any) -> TypeGuard[OnTape]:
 
 
 def stands_for_number(x: Any) -> TypeGuard[StandsForNumber]:
-    """Return whether `x` stands for a number that is no Value."""
+    """Return whether `x` stands for a plain number or a bool."""
     return hasattr(x, "_class")
 
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from liftgrad import Value, nn
-from liftgrad.lift.function import LiftedFunction
+from liftgrad.lift.source import Source
 from liftgrad.plot import BoundaryAnimation
 
 X = np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0], [2.0, -1.0]])
@@ -52,8 +52,8 @@ class Scaled(nn.Module):
 
 def test_a_model_is_traced_for_its_first_frame_only(monkeypatch):
     """As long as it is the same program; the numbers are those of the moment."""
-    traced, build = [], LiftedFunction.build
-    monkeypatch.setattr(LiftedFunction, "build", lambda f, *a: traced.append(f) or build(f, *a))
+    traced, build = [], Source.build
+    monkeypatch.setattr(Source, "build", lambda f, *a: traced.append(f) or build(f, *a))
     model = Scaled()
     film = BoundaryAnimation(model, X, Y, resolution=10)
     for model.at.data in (0.5, 1.0, 2.0):

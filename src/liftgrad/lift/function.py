@@ -24,7 +24,7 @@ from liftgrad.lift.forks import renew_in_child
 from liftgrad.lift.pipeline import compiled
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
-from liftgrad.lift.run.repeat import Repeat
+from liftgrad.lift.run.last_call import LastCall
 from liftgrad.lift.run.results import Prepared, gradients_of
 from liftgrad.lift.source import Source
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
@@ -106,14 +106,14 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         renew_in_child(self)
         self._warned = False
         self._last: Executable | None = None
-        self._repeat: tuple[Repeat, Prepared, FlatArguments | None] | None = None
+        self._last_call: tuple[LastCall, Prepared, FlatArguments | None] | None = None
         """The last call, what it was prepared with, and what it was given, until it is compared."""
         reference = weakref.ref(self)
 
         def forget(_: Any) -> None:
             function = reference()
             if function is not None:
-                function._repeat = None
+                function._last_call = None
 
         self._forget = forget
 
@@ -124,8 +124,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 return self.function(*args, **kwargs)
             source = self.source
             with self.lock:
-                if self._repeat is not None:
-                    last, prepared, unchecked = self._repeat
+                if self._last_call is not None:
+                    last, prepared, unchecked = self._last_call
                     captured = source.closure.values()
                     given: Sequence[Any] = args
                     known = (
@@ -134,7 +134,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                     if not known:
                         arguments = source.arguments(args, kwargs, captured)
                         known, given = tuple(arguments) == last.names, list(arguments.values())
-                    groups = last.taken(given) if known else None
+                    groups = last.numbers_of(given) if known else None
                     if groups is not None:
                         self.stats.cache_hits += 1
                         result = prepared.call(groups)
@@ -143,7 +143,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                             called = dict(zip(last.names, given, strict=True))
                             self._compare(prepared.executable, called, now, result)
                         return result  # type: ignore[no-any-return]
-                    self._repeat = None
+                    self._last_call = None
                 return self._first_call(args, kwargs)  # type: ignore[no-any-return]
         except Exception as error:
             hide_own_frames(error)
@@ -158,9 +158,9 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         prepared = Prepared(self.__name__, self.lock, executable, flat.groups)
         result = prepared.call(flat.groups)
         self._compare(executable, arguments, flat, result)
-        like = Repeat.of(arguments, flat, self._forget)
-        if like is not None:
-            self._repeat = like, prepared, flat if executable.seen else None
+        last = LastCall.of(arguments, flat, self._forget)
+        if last is not None:
+            self._last_call = last, prepared, flat if executable.seen else None
         return result
 
     @overload
@@ -186,7 +186,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """Begin anew, in a forked process whose parent was calling this in another thread."""
         self._programs.values.clear()
         self._structures = 0
-        self._repeat = None
+        self._last_call = None
         self.source.closure.find_variables()
 
     def _compare(
@@ -204,12 +204,12 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 self.source.compare(arguments, flat, outcome)
         except LiftError:
             self._programs.remove(executable)
-            self._repeat = self._last = None
+            self._last_call = self._last = None
             raise
         if seen.done:
             executable.seen = None
-            if self._repeat is not None:
-                self._repeat = *self._repeat[:2], None
+            if self._last_call is not None:
+                self._last_call = *self._last_call[:2], None
 
     def _executable(self, arguments: dict[str, Any], flat: FlatArguments) -> Executable:
         source = self.source

@@ -8,6 +8,6 @@ Whether a call is like an earlier one is several questions, each answered in one
     `keys`                   can the same program serve both?
     `snapshots`              is what a program bakes in the same? (an entry of the keys)
     `capture.closure`        do captured names stand for the same? (they count as arguments)
-    `run.repeat`             is all but numbers the last call's own? Then it need not be flattened.
+    `run.last_call`          is all but its numbers the last call's? Then it is not flattened.
     `first_numbers`          are its numbers the first call's? Others are compared with eager once.
 """

@@ -110,7 +110,7 @@ def numbers_in(result: Any) -> list[Any]:
 
 def _copy(value: Any) -> Any:
     """Return a leaf with a Value's number, of the same class if that is the user's."""
-    if type(value) is Value or hasattr(value, "_copied_as"):
+    if type(value) is Value or value._copied_as is not None:
         return Value(value.data)
     copied = copy_value(value)
     copied._prev, copied._operation = (), ""

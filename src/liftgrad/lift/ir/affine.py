@@ -1,18 +1,17 @@
-"""Affine: fit mixed-radix affine maps to index sequences.
+"""Affine: mixed-radix affine maps that give index sequences.
 
     sequence[i] = offset + Σ_d stride_d · i_d,    i written in the mixed radix of the extents
 
-Fits are found by the longest run of constant difference, whether it tiles the sequence, and so on
-with the heads of the runs; and every fit is checked against the whole sequence.
+To find a map, take the longest run of constant difference from the start; if such runs tile the
+sequence, go on with their heads. Each map is checked against the whole sequence.
 """
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
+from liftgrad.lift.ir.groups import Indices
 
 
 def radices(sequence: Indices) -> list[int] | None:

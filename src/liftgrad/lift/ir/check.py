@@ -7,7 +7,8 @@ costs nothing:
     if VERIFY:
         check_groups(rolled, after="roll")
 
-What the invariants are is said in `rules_of_groups` and `rules_of_nests`.
+What the invariants are is said in `rules_of_groups` and `rules_of_nests`, which are imported when
+they are first asked: they would add to the time of every program's start.
 """
 
 import os
@@ -15,8 +16,6 @@ from collections.abc import Sequence
 
 from liftgrad.lift.ir.groups import Assignment, Rolled, View
 from liftgrad.lift.ir.nests import Program
-from liftgrad.lift.ir.rules_of_groups import problems_of_groups
-from liftgrad.lift.ir.rules_of_nests import problems_of_nests
 
 VERIFY = os.environ.get("LIFTGRAD_VERIFY") == "1"
 """Whether the result of each pass is to be checked."""
@@ -44,6 +43,8 @@ def check_groups(
         InvalidProgramError: if it breaks an invariant; the message names the group and says how.
 
     """
+    from liftgrad.lift.ir.rules_of_groups import problems_of_groups  # noqa: PLC0415, as above
+
     for problem in problems_of_groups(program, outputs, assignments):
         raise InvalidProgramError(f"after {after}: {problem}.")
 
@@ -59,5 +60,7 @@ def check_nests(program: Program, after: str) -> None:
         InvalidProgramError: if it breaks an invariant; the message names the nest and says how.
 
     """
+    from liftgrad.lift.ir.rules_of_nests import problems_of_nests  # noqa: PLC0415, as above
+
     for problem in problems_of_nests(program):
         raise InvalidProgramError(f"after {after}: {problem}.")

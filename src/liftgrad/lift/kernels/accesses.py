@@ -123,7 +123,8 @@ class Accesses:
         for dimension, stride in self.strides.steps(access).items():
             constant += stride * shift.get(dimension, 0)
             index = self.block.corner[dimension]
-            if index == "0":
+            if index.isdecimal():
+                constant += stride * int(index)
                 continue
             term = index
             if stride != 1:

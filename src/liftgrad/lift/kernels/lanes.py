@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from liftgrad.lift.kernels.writer import VectorWriter
 
 Combine = Callable[[str, str, int], str]
-"""Combines two values of so many lanes, lane by lane."""
+"""Combines two values lane by lane, given how many lanes they have."""
 
 
 def across(write: VectorWriter, combine: Combine, vectors: Sequence[str]) -> list[str]:

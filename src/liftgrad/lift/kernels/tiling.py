@@ -1,4 +1,4 @@
-"""How a nest's loops run: the dimension that is cut into vectors, and the tiles around it."""
+"""Tiling: the dimension of a nest that is cut into vectors, and the tiles around it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -35,7 +35,7 @@ class Kernel:
     tables: list[int]
     """The tables whose addresses are the last arguments, in order."""
     functions: set[tuple[str, int, str]]
-    """(name, width, dtype) of the vector mathematics that it calls."""
+    """(name, width, dtype) of the mathematical functions that it calls and does not define."""
 
 
 class Writer(Protocol):
@@ -153,4 +153,4 @@ class VectorWriter(Protocol):
         """Return some of the lanes of a, then b, which have `lanes` each."""
 
     def lane(self, vector: str, i: int, lanes: int) -> str:
-        """Return lane i of a vector of so many lanes."""
+        """Return lane i of a vector of `lanes`."""

@@ -1,9 +1,9 @@
 """Kernel cache: compiled kernels on disk, private to the user, so that a program starts fast.
 
-Entries are named by a digest of all that made them: the kernels' text, the processor, the versions
-of LLVM, llvmlite and liftgrad. Each begins with a digest of its own contents; one that does not
-match is rebuilt, never loaded. They lie in a folder of their own, in which nothing but files of
-their names is looked at; one that others could write to is not used at all.
+Entries are named by a digest of all that went into them: the kernels' text, the processor, the
+versions of LLVM, llvmlite and liftgrad. Each begins with a digest of its contents; if that does not
+match, the entry is rebuilt, never loaded. The folder is the cache's own, and files with other names
+are left alone; a folder that others could write to is not used at all.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from liftgrad.lift.native.private_folder import Folder, ForeignError, make
 
 _DIGEST = 32
 _LIMIT = 256 * 2**20
-"""Bytes that the cache may hold; the entries used longest ago go first."""
+"""The bytes that the cache may hold; the least recently used entries are deleted first."""
 _HOUR = 3600.0
 
 
@@ -32,8 +32,8 @@ class KernelCache:
     def of_user(cls) -> "KernelCache":
         """Return the user's cache: in $LIFTGRAD_CACHE_DIR, or where the system keeps caches.
 
-        If LIFTGRAD_CACHE_DIR is empty, nothing is kept on disk. Else there is a folder for each
-        user in it, so that several may share it.
+        If LIFTGRAD_CACHE_DIR is empty, nothing is kept on disk. Otherwise each user has a folder in
+        it, so that several may share it.
         """
         chosen = os.environ.get("LIFTGRAD_CACHE_DIR")
         if chosen == "":
@@ -55,7 +55,7 @@ class KernelCache:
         return cls(None)
 
     def load(self, key: str) -> bytes | None:
-        """Return the object file of that key, or None if there is none that can be trusted."""
+        """Return the object file for a key; None: there is none that can be trusted."""
         if self.directory is None:
             return None
         try:
@@ -67,7 +67,7 @@ class KernelCache:
                 code = contents[_DIGEST:]
                 if hashlib.sha256(key.encode() + code).digest() != contents[:_DIGEST]:
                     return None
-                with suppress(OSError):  # a cache that cannot be written to is one still
+                with suppress(OSError):  # a read-only cache is a cache
                     folder.touch(name)
                 return code
         except OSError:
@@ -80,7 +80,7 @@ class KernelCache:
         contents = hashlib.sha256(key.encode() + code).digest() + code
         name = _name(key)
         with suppress(OSError), Folder.of(self.directory) as folder:
-            # Whole or not at all, whoever else writes the same entry.
+            # Whole or not at all, even if another process writes the same entry.
             folder.write(name, f"{name}.{os.urandom(8).hex()}", contents)
             self._shrink(folder)
 
@@ -121,7 +121,7 @@ def _within(chosen: str) -> Path:
 
 
 def _absolute(path: str) -> Path:
-    """Return where a path leads now; a shell has not always replaced its ~."""
+    """Return a path from the root, without a ~ that no shell has replaced."""
     return Path(path).expanduser().absolute()
 
 

@@ -23,7 +23,7 @@ def machine(target: Target) -> llvm.TargetMachine:
 
 
 def version() -> str:
-    """Return what, beside target and text, the machine code depends on."""
+    """Return what the machine code depends on beside target and text."""
     return f"llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, llvm.llvm_version_info))}"
 
 

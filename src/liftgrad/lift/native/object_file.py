@@ -1,8 +1,8 @@
-"""Object file: kernels that were compiled before, loaded without LLVM.
+"""Object files: kernels that were compiled before, loaded without LLVM.
 
-LLVM takes 40 ms and its library 180 MB to load. Kernels are plain code with constants beside it,
-and where nothing is new, that is all a process needs: an ELF file for x86-64 is copied into memory
-and its addresses are filled in. Any other kind of file is left to LLVM.
+Loading LLVM takes 40 ms and 180 MB. Kernels are plain code with constants beside it, and a process
+that needs no new ones needs no more than those: an ELF file for x86-64 is copied into memory and
+its addresses are filled in. Any other kind of file is left to LLVM.
 
 The format is described in the System V ABI, chapters 4 and 5 of its generic part, and relocations
 in chapter 4 of its AMD64 supplement.
@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 _MAGIC = b"\x7fELF\x02\x01\x01"  # 64 bits, little-endian, version 1
 _RELOCATABLE, _X86_64 = 1, 62
 _CODE, _SYMBOLS, _ADDENDS, _ZEROS = 1, 2, 4, 8
-"""Kinds of sections: what is loaded as it is, symbols, relocations, and zeros to be reserved."""
+"""Kinds of sections: loaded as they are, symbols, relocations, and memory to be zeroed."""
 _LOADED = 2
-"""The flag of sections that take part in running."""
+"""The flag of sections that are in memory while the code runs."""
 _ADDRESS, _DISTANCE = 1, 24
 """Relocations: R_X86_64_64, S + A, and R_X86_64_PC64, S + A - P."""
 _UNDEFINED = 0
 _FROM_OUTSIDE = ("memcpy", "memmove", "memset")
-"""What LLVM makes of loops that copy or clear."""
+"""Functions of the C library, to which LLVM turns loops that copy or clear."""
 _READ_AND_RUN = 5
 
 
@@ -57,7 +57,7 @@ class ObjectFile:
 def load(code: bytes) -> ObjectFile | None:
     """Return an object file in memory, ready to run, or None if only LLVM can load it.
 
-    The contents are trusted: whoever calls has checked where they are from.
+    The contents are trusted: the caller has checked where they come from.
     """
     if not sys.platform.startswith("linux") or code[: len(_MAGIC)] != _MAGIC:
         return None
@@ -85,7 +85,7 @@ def load(code: bytes) -> ObjectFile | None:
             if not _relocate(code, section, addresses, memory, places[section.info], base):
                 return None
     if _libc().mprotect(ctypes.c_void_p(base), ctypes.c_size_t(len(memory)), _READ_AND_RUN):
-        return None  # the system wants no code that was not in a file
+        return None  # the system forbids code that is not from a file
     named = [pair for table in symbols.values() for pair in table]
     return ObjectFile(memory, {name: x for name, x in named if x is not None})
 
@@ -99,7 +99,7 @@ def _sections(code: bytes) -> list[_Section]:
 
 
 def _places(sections: list[_Section]) -> tuple[dict[int, int], int]:
-    """Return where in memory each section goes that is loaded, and how much memory it takes."""
+    """Return the offset in memory of each section that is loaded, and the size of all."""
     places: dict[int, int] = {}
     end = 0
     for number, section in enumerate(sections):
@@ -136,7 +136,7 @@ def _relocate(
     place: int,
     base: int,
 ) -> bool:
-    """Fill in a section's addresses; tell whether all of them are of a kind that is known."""
+    """Fill in a section's addresses; return whether all are of a known kind."""
     for start in range(section.offset, section.offset + section.size, 24):
         offset, info, addend = struct.unpack_from("<QQq", code, start)
         address, kind = addresses[info >> 32], info & 0xFFFFFFFF

@@ -1,7 +1,7 @@
-"""Private folder: files whose contents are executed, so that nobody else may have put them there.
+"""Private folder: files whose contents are executed, so that only the user may have written them.
 
-A folder is opened, looked at, and used by its descriptor: what its path leads to a moment later
-does not matter. Each file is opened first and looked at then, for the same reason.
+A folder is opened, checked, and used by its descriptor, so that it does not matter what its path
+leads to a moment later. For the same reason each file is opened first, and checked then.
 """
 
 import os
@@ -15,11 +15,11 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class ForeignError(OSError):
-    """A folder that others could have put something into; says why, to be put behind its name."""
+    """A folder that others could write to; the message is the rest of a sentence about it."""
 
 
 class Folder:
-    """A folder that is open; `of` opens it."""
+    """An open folder; `of` opens it."""
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self.path, self.descriptor = path, descriptor
@@ -52,7 +52,7 @@ class Folder:
             os.close(descriptor)
 
     def read(self, name: str, most: int) -> bytes | None:
-        """Return what a file holds; None if others may have written it, or it is beyond `most`.
+        """Return a file's contents; None: it is not only the user's, or has more than `most` bytes.
 
         Raises:
             OSError: if it cannot be read.
@@ -87,7 +87,7 @@ class Folder:
             raise
 
     def touch(self, name: str) -> None:
-        """Note that a file was used now."""
+        """Set the time at which a file was last used to now."""
         os.utime(self._at(name), dir_fd=self.descriptor)
 
     def delete(self, name: str) -> None:
@@ -95,11 +95,11 @@ class Folder:
         os.unlink(self._at(name), dir_fd=self.descriptor)
 
     def names(self) -> list[str]:
-        """Return the names of all that is there."""
+        """Return the names of all entries."""
         return os.listdir(self.path if self.descriptor is None else self.descriptor)  # noqa: PTH208
 
     def status(self, name: str) -> os.stat_result:
-        """Return what the system knows of a file, not of what it may be a link to."""
+        """Return the status of a file itself, also if it is a symbolic link."""
         return os.stat(self._at(name), dir_fd=self.descriptor, follow_symlinks=False)
 
     def _at(self, name: str) -> str:
@@ -111,7 +111,7 @@ class Folder:
 
 
 def make(path: Path) -> None:
-    """Make a folder that only the user may enter, if there is none; others above it if need be.
+    """Make a folder that only the user may enter, and those above it, where there are none.
 
     Raises:
         OSError: if that cannot be done.
@@ -122,10 +122,10 @@ def make(path: Path) -> None:
 
 
 def _is_own(status: os.stat_result) -> bool:
-    """Tell whether it is a file that the user made and nobody else can have written."""
+    """Whether it is a file that the user made and nobody else can have written."""
     if not stat.S_ISREG(status.st_mode):
         return False
-    # Another name may have led a stranger's download or mail here, a file of the user's own.
+    # By a hard link, a stranger could give a name here to a file that the user downloaded.
     return not _POSIX or (
         status.st_uid == os.geteuid()
         and not status.st_mode & _OTHERS_MAY_WRITE

@@ -61,6 +61,24 @@ def adjoint(
     Returns:
         the longer program, and for each wanted group a view of all its elements' adjoints.
 
+    The gradient of p0² + p1²:
+
+    >>> from liftgrad.lift.ir.text import text_of_groups
+    >>> builder = Builder()
+    >>> every = View(builder.add(Leaf("p", 2, "parameter")), identity(2))
+    >>> squares = builder.add(Elementwise(ops.multiply, (every, every), batched=False))
+    >>> runs = Runs(squares, identity(2), np.array([0, 2]))
+    >>> builder.outputs = [View(builder.add(Sum((runs,), batched=False)), identity(1))]
+    >>> seed = builder.constant(1.0, 1)
+    >>> longer, gradients = adjoint(builder.program(), [seed], wanted=[0])
+    >>> print(text_of_groups(longer, gradients))
+    p = parameter[2]
+    t1[2] = multiply(p[0 1], p[0 1])
+    t2[1] = sum(t1[0 1])
+    c3[1] = 1
+    t4[2] = sum(p[0 | 1], p[0 | 1])  # ∂p
+    return t4[0 1]
+
     """
     builder = Builder(program)
     forward = len(program.groups)

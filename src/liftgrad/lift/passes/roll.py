@@ -42,6 +42,17 @@ def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) 
         leaves: the leaf groups that its leaf nodes are elements of.
         outputs: numbers of the nodes that are results.
 
+    The squares of two parameters, and their sum:
+
+    >>> from liftgrad.lift.ir.text import text_of_groups
+    >>> leaf, squares = [(LEAF, 0, 0), (LEAF, 0, 1)], [(ops.multiply, 0, 0), (ops.multiply, 1, 1)]
+    >>> nodes = [*leaf, *squares, (ops.add, 2, 3)]
+    >>> print(text_of_groups(roll(nodes, [Leaf("p", 2, "parameter")], outputs=[4])))
+    p = parameter[2]
+    t1[2] = multiply(p[0 1], p[0 1])
+    t2[1] = add(t1[0], t1[1])
+    return t2[0]
+
     """
     nodes = list(nodes)
     recorded = len(nodes)

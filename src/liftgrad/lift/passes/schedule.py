@@ -49,6 +49,22 @@ def schedule(
     Every group of an output, and of a value that is assigned, is kept whole in a buffer of its own.
     A group that is assigned to a whole leaf is computed in that leaf's memory, unless an old number
     there is read after a new one has taken its place.
+
+    A sum of squares is one nest, the squares being fused into the sum:
+
+    >>> from liftgrad.lift.ir.groups import Builder
+    >>> from liftgrad.lift.ir.text import text_of_nests
+    >>> builder = Builder()
+    >>> every = View(builder.add(Leaf("p", 9, "parameter")), identity(9))
+    >>> squares = builder.add(Elementwise(ops.multiply, (every, every), batched=False))
+    >>> runs = Runs(squares, identity(9), np.array([0, 9]))
+    >>> total = View(builder.add(Sum((runs,), batched=False)), identity(1))
+    >>> print(text_of_nests(schedule(builder.program(), [total])))
+    p = leaf[9]
+    t2 = temporary[1]
+    t2[0] = sum[k<9](multiply(p[k], p[k]))
+    return t2
+
     """
     kept = kept_groups(rolled, [*outputs, *(a.value for a in assignments)])
     in_place = {

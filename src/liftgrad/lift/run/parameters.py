@@ -125,7 +125,7 @@ class Window(Value):
     _store = _STORE
     _position = _POSITION
     comparisons: ClassVar[int] = 0
-    """How often windows were compared with something; see `Repeat`."""
+    """How often windows were compared with something; see `LastCall`."""
 
     @property
     def data(self) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.explain.listing import Listing
-from liftgrad.lift.run.repeat import Repeat
+from liftgrad.lift.run.last_call import LastCall
 from liftgrad.lift.source import Source
 from liftgrad.lift.train.step import step_recipe
 from liftgrad.lift.train.step_data import RunData, StepData
@@ -58,7 +58,7 @@ class Training:
         self.data = RunData(flat.groups, rows)
         self.settings = Settings(optimizer)
         self.programs: dict[int, StepProgram] = {}
-        self.like: Repeat | None = None
+        self.last_call: LastCall | None = None
 
     def belongs_to(self, source: Source, optimizer: Optimizer) -> bool:
         """Return whether the programs are of this function and an optimiser with these settings."""
@@ -67,11 +67,11 @@ class Training:
 
     def repeats(self, arguments: dict[str, Any]) -> bool:
         """Take these arguments' numbers if they are like the last run's; return whether so."""
-        if self.like is None or tuple(arguments) != self.like.names:
+        if self.last_call is None or tuple(arguments) != self.last_call.names:
             return False
-        groups = self.like.taken(list(arguments.values()))
+        groups = self.last_call.numbers_of(list(arguments.values()))
         if groups is None:
-            self.like = None
+            self.last_call = None
             return False
         self.data.groups = groups
         return True
@@ -88,11 +88,11 @@ class Training:
 
     def remember(self) -> None:
         """Remember the arguments, so that a run with ones like them need not flatten them."""
-        if self.like is None or self.like.live is not self.flat.containers:
-            self.like = Repeat.of(self.arguments, self.flat, self._forget)
+        if self.last_call is None or self.last_call.containers is not self.flat.containers:
+            self.last_call = LastCall.of(self.arguments, self.flat, self._forget)
 
     def _forget(self, _: Any) -> None:
-        self.like = None
+        self.last_call = None
 
     def run(
         self,

@@ -74,7 +74,7 @@ def _reduced_angle(x: Vector) -> tuple[Vector, ...]:
 
 
 def large_angles(*, fma: bool) -> str:
-    """Return the function that reduces those of `width` angles that are large (Payne & Hanek).
+    """Return the text of a function that reduces the large ones of `width` angles (Payne & Hanek).
 
     An angle is an integer times 2ᵉ. Bits of 2/pi that contribute whole turns are skipped; the next
     192 are multiplied with the integer, and the first two bits of the product are the quadrant.

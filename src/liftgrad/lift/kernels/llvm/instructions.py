@@ -101,7 +101,7 @@ class Vector:
 
     @property
     def is_number(self) -> bool:
-        """Whether the elements are floating-point numbers."""
+        """Whether the elements are floats, not integers or conditions."""
         return self.element in {"double", "float"}
 
     @property
@@ -110,7 +110,7 @@ class Vector:
         return FLOAT if self.element in {"float", "i32"} else DOUBLE
 
     def like(self, x: "Operand") -> "Vector":
-        """Return a number as a vector of this type, with the number in every lane."""
+        """Return a vector of this type with a number in every lane."""
         if isinstance(x, Vector):
             return x
         return Vector(self.body, literal(x, self.element, self.body.width), self.element)

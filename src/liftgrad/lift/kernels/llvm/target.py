@@ -1,11 +1,11 @@
-"""What the kernels are made for: a processor's vectors, described by LLVM's feature names."""
+"""Targets: the processors that kernels are made for, by the names that LLVM gives to features."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A processor as the kernel generator sees it."""
+    """A processor, as far as kernels depend on it."""
 
     triple: str
     cpu: str
@@ -17,7 +17,7 @@ class Target:
     """The version of the compiler that described it, which is the one that compiles for it."""
 
     def lanes(self, dtype: str) -> int:
-        """How many numbers one vector holds."""
+        """Return how many elements a vector holds."""
         return self.vector_bits // (64 if dtype == "float64" else 32)
 
 
@@ -27,5 +27,5 @@ def describe(triple: str, cpu: str, features: dict[str, bool]) -> Target:
     if triple.startswith(("x86_64", "i386", "i686")):
         bits = 512 if features.get("avx512f") else 256 if features.get("avx") else 128
         return Target(triple, cpu, text, bits, 32 if bits == 512 else 16, bool(features.get("fma")))
-    # NEON and its like: 128 bits, 32 registers, fused multiply-add always there.
+    # NEON and the like: 128 bits, 32 registers, and always a fused multiply-add.
     return Target(triple, cpu, text, 128, 32, fma=True)

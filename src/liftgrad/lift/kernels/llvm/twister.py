@@ -1,15 +1,15 @@
-"""Twister: the numbers of Python's `random`, drawn by kernels.
+"""Twister: the random numbers of Python's `random`, drawn by LLVM IR.
 
-`random` is a Mersenne twister (Matsumoto and Nishimura, 1998): 624 words, made anew from one
-another when all are read. Each word read is tempered; random.random() makes its 53 bits of two.
-Nothing of it rounds, so eight numbers at a time are the same as one by one; float32 rounds them.
+`random` is a Mersenne twister (Matsumoto and Nishimura, 1998): 624 words, replaced by 624 new ones
+once all are read. Each word read is tempered; the 53 bits of random.random() come from two words.
+Nothing here rounds, so eight numbers at a time are the same as one by one; float32 rounds them.
 
-In memory, one word stands before the 624: the first of a number, if it was left over when they were
-made anew. After them stands the position of the next word, and what a vector may read beyond.
+In memory, one word precedes the 624: the first of a pair whose second is among the new words. The
+position of the next word follows them, and what a vector may read beyond the end.
 """
 
 MEMORY = 1 + 624 + 15
-"""How many words of memory that takes."""
+"""The words of memory that it takes."""
 
 _TWIST = """
 ; Make the words `first`, ..., `last` - 1 anew, each from itself, the next one and one `ahead`.

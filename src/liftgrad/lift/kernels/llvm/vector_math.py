@@ -36,8 +36,8 @@ def symbol(name: str, width: int, dtype: str) -> str:
 def definitions(needed: Iterable[tuple[str, int, str]], *, fma: bool) -> str:
     """Return the text of functions, each given as its name, its width and its dtype.
 
-    `fma` tells whether the processor multiplies and adds in one instruction. LLVM declares the
-    intrinsics by itself. Raises LiftError if a name is not in FUNCTIONS.
+    `fma`: whether the processor multiplies and adds in one instruction. LLVM declares intrinsics by
+    itself. Raises LiftError if a name is not in FUNCTIONS.
     """
     texts: dict[str, str] = {}
     for name, width, dtype in sorted(set(needed)):
@@ -149,7 +149,7 @@ def _split(x: Vector) -> tuple[Vector, Vector]:
 
 
 def _split_any(x: Vector) -> tuple[Vector, Vector]:
-    """Return m and the number k, where x = 2ᵏ m is positive."""
+    """Return m and k, as floats, where x = 2ᵏ m is positive."""
     form = x.format
     subnormal = x < 2.0 ** (1 - form.bias)
     m, exponent = _split(where(subnormal, x * 2.0**64, x))
@@ -158,7 +158,7 @@ def _split_any(x: Vector) -> tuple[Vector, Vector]:
 
 
 def _exponent_number(exponent: Vector) -> Vector:
-    """Return the integer k + bias as the number k: by its place in the fraction of a large one."""
+    """Return k as a float, given the integer k + bias: it becomes the fraction of a large float."""
     form = exponent.format
     large = 2.0**form.fraction_bits
     return (exponent | form.bits(large)).number() - (large + form.bias)
@@ -227,7 +227,7 @@ def _bounded(y: Vector) -> Vector:
 
 
 def _power_limits(x: Vector, y: Vector, size: Vector) -> Vector:
-    """Return |x|**y = size with its sign, and C99's values where the logarithm is no help."""
+    """Return |x|**y = size with its sign, and C99's values where the logarithm does not help."""
     whole = _is_integer(y)
     odd = whole & (_is_integer(y * 0.5) ^ 1)
     signed = size.intrinsic("copysign", where(odd, x, 1.0))

@@ -309,7 +309,7 @@ class Vectors:
         return self.kernel.emit(f"shufflevector {kind} {a}, {kind} {b or 'poison'}, {chosen}")
 
     def lane(self, vector: str, i: int, lanes: int) -> str:
-        """Return lane i of a vector of so many lanes."""
+        """Return lane i of a vector of `lanes`."""
         return self.kernel.emit(
             f"extractelement {type_of(self.kernel.scalar, lanes)} {vector}, i64 {i}"
         )

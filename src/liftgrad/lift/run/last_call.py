@@ -1,4 +1,4 @@
-"""Repeat: calls like the last one, whose arguments need not be flattened again.
+"""Last call: what it was given, since a call like it need not be flattened again.
 
 A training loop calls its loss with the same model and the same or other arrays of one shape.
 One comparison of the model's lists and attributes with copies of them says whether its structure is
@@ -20,7 +20,7 @@ from liftgrad.lift.call.snapshots import Snapshot
 from liftgrad.lift.run.parameters import Window
 
 
-class Repeat:
+class LastCall:
     """What another call's arguments must have in common with the last one's."""
 
     def __init__(
@@ -29,21 +29,21 @@ class Repeat:
         self.names = tuple(arguments)
         self.groups = list(flat.groups)
         group = {g.name: i for i, g in enumerate(flat.groups) if g.kind != "parameter"}
-        places = list(enumerate(arguments.items()))
+        numbered = list(enumerate(arguments.items()))
         self.arrays = [
-            (place, group[name], x.dtype, x.shape)
-            for place, (name, x) in places
+            (i, group[name], x.dtype, x.shape)
+            for i, (name, x) in numbered
             if isinstance(x, np.ndarray)
         ]
-        self.floats = [(place, group[name]) for place, (name, x) in places if x.__class__ is float]
-        changing = {place for place, *_ in [*self.arrays, *self.floats]}
-        rest = [(place, x) for place, (_, x) in places if place not in changing]
+        self.floats = [(i, group[name]) for i, (name, x) in numbered if x.__class__ is float]
+        varying = {i for i, *_ in [*self.arrays, *self.floats]}
+        rest = [(i, x) for i, (_, x) in numbered if i not in varying]
         # Models are held weakly: the user decides how long they live.
-        self.objects = [(place, weakref.ref(x, forget)) for place, x in rest if _is_referable(x)]
-        self.same = [(place, x) for place, x in rest if not _is_referable(x)]
-        self.live = flat.containers
-        self.frozen = [x.copy() if isinstance(x, _MUTABLE) else x for x in self.live]
-        found = [(x, key, number) for x in self.live for key, number in _numbers(x)]
+        self.objects = [(i, weakref.ref(x, forget)) for i, x in rest if _is_referable(x)]
+        self.static = [(i, x) for i, x in rest if not _is_referable(x)]
+        self.containers = flat.containers
+        self.copies = [x.copy() if isinstance(x, _MUTABLE) else x for x in self.containers]
+        found = [(x, key, number) for x in self.containers for key, number in _numbers(x)]
         self.holders, self.keys, self.numbers = ([row[i] for row in found] for i in range(3))
 
     @classmethod
@@ -65,30 +65,30 @@ class Repeat:
                 return None
         return cls(arguments, flat, forget)
 
-    def taken(self, arguments: Sequence[Any]) -> list[LeafGroup] | None:
+    def numbers_of(self, arguments: Sequence[Any]) -> list[LeafGroup] | None:
         """Return the numbers of these arguments, or None if they may need another program.
 
         Arguments come in the order of `names`. After None it must not be called again.
         """
         groups = self.groups
-        for place, i, dtype, shape in self.arrays:
-            x = arguments[place]
+        for i, group, dtype, shape in self.arrays:
+            x = arguments[i]
             if x.__class__ is not _ARRAY or x.shape != shape:
                 return None
             given = x.dtype
             if given is not dtype and given != dtype:
                 return None
-            if groups[i].array is not x:
-                groups[i] = replace(groups[i], array=x)
-        for place, i in self.floats:
-            if arguments[place].__class__ is not float:
+            if groups[group].array is not x:
+                groups[group] = replace(groups[group], array=x)
+        for i, group in self.floats:
+            if arguments[i].__class__ is not float:
                 return None
-            groups[i] = replace(groups[i], values=[arguments[place]])
-        for place, reference in self.objects:
-            if arguments[place] is not reference():
+            groups[group] = replace(groups[group], values=[arguments[i]])
+        for i, reference in self.objects:
+            if arguments[i] is not reference():
                 return None
-        for place, known in self.same:
-            x = arguments[place]
+        for i, known in self.static:
+            x = arguments[i]
             if x is not known and (
                 x.__class__ not in _PLAIN or type(known) is not type(x) or x != known
             ):
@@ -96,9 +96,9 @@ class Repeat:
         # Do containers and objects still hold the same items?
         before = Window.comparisons
         try:
-            # Equality of containers goes by identity first. Windows count the questions they are
-            # asked beyond that: an equal number in the place of a parameter is another parameter.
-            if self.live != self.frozen or Window.comparisons != before:
+            # Equality of containers tries identity first, and windows count the comparisons beyond
+            # that: an equal number in place of a parameter is another parameter.
+            if self.containers != self.copies or Window.comparisons != before:
                 return None
             # 0.0 equals -0.0, and 1 equals True and Value(1.0); each is another program.
             if self.numbers and not all(
