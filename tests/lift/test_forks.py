@@ -25,7 +25,7 @@ pytestmark = [
 
 
 def succeeds_in_child(function, seconds=20.0):
-    """Tell whether a function ends without an exception in a forked process, and in time."""
+    """Whether a function ends without an exception in a forked process, and in time."""
     child = os.fork()
     if not child:
         with contextlib.suppress(BaseException):
