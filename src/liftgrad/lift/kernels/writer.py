@@ -35,7 +35,7 @@ class Kernel:
     tables: list[int]
     """The tables whose addresses are the last arguments, in order."""
     functions: set[tuple[str, int, str]]
-    """(name, width, dtype) of the vector mathematics that it calls."""
+    """(name, width, dtype) of the mathematical functions that it calls and does not define."""
 
 
 class Writer(Protocol):

@@ -33,12 +33,12 @@ from liftgrad.protocols import is_on_tape
 from liftgrad.variable import Variable, innermost
 
 
-class Arithmetic(TracedScalar):
+class TracedArithmetic(TracedScalar):
     """Operations on numbers that are not known yet, which are recorded."""
 
     __slots__ = ()
 
-    def _apply(self, operation: Operation, *operands: Any) -> "Arithmetic":
+    def _apply(self, operation: Operation, *operands: Any) -> "TracedArithmetic":
         tape = self._tape
         if len(operands) == 2 and operation is not ops.dot:  # most operations, the quickest way
             a, b = operands
@@ -151,7 +151,7 @@ class Arithmetic(TracedScalar):
         )
 
 
-class TracedValue(ValueAttributes, Arithmetic):
+class TracedValue(ValueAttributes, TracedArithmetic):
     """A Value that is not known yet."""
 
     __slots__ = ()
@@ -183,7 +183,7 @@ class TracedValue(ValueAttributes, Arithmetic):
         )
 
 
-class TracedNumber(NumberAttributes, Arithmetic):
+class TracedNumber(NumberAttributes, TracedArithmetic):
     """A Python or NumPy number that is not known yet, without a gradient."""
 
     __slots__ = ()
@@ -314,5 +314,5 @@ _COMPARED = {
 }
 """The second operand's method for each of NumPy's comparisons, if the first is NumPy's."""
 for _name in (*(f"__{n}__" for n in ARITHMETIC), "__lt__", "__le__", "__gt__", "__ge__"):
-    if hasattr(Arithmetic, _name) and _name not in vars(Logic):
+    if hasattr(TracedArithmetic, _name) and _name not in vars(Logic):
         setattr(Condition, _name, _arithmetic(_name))

@@ -160,7 +160,7 @@ class C:
             return "NAN"
         with np.errstate(over="ignore"):
             rounded = np.dtype(self.dtype).type(value)
-        text = "INFINITY" if math.isinf(rounded) else f"{abs(rounded)}{self.suffix}"
+        text = "INFINITY" if math.isinf(rounded) else str(abs(rounded)) + self.suffix
         return text if math.copysign(1.0, value) > 0.0 else f"(-{text})"
 
     def apply(self, operation: Operation, operands: Sequence[str], _lanes: int = 1) -> str:
