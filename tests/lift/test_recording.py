@@ -51,6 +51,7 @@ def recorded_outcome(program: Program) -> Outcome:
 @given(programs(statements=4))
 @settings(max_examples=150)
 def test_random_programs_agree_with_eager(program):
+    """Results and gradients, within the rounding that a program's own terms allow."""
     compare(program, eager_outcome(program), {"recording": recorded_outcome(program)})
 
 
@@ -172,6 +173,7 @@ def test_every_operation_and_its_derivative(operation):
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("exponent", EXPONENTS)
 def test_powers(exponent):
+    """With the exponents that have a code of their own, and with others."""
     for x in OPERANDS:
         outcomes = []
         for mode in (False, True):
@@ -211,6 +213,7 @@ def test_leaves_that_are_set_between_count_with_the_number_they_had():
 
 
 def test_gradients_accumulate_in_leaves_and_are_fresh_within():
+    """As in eager: `grad` of a result is that of the last `backward()`."""
     a, b = Value(2.0), Value(-3.0)
     with recording():
         h = a * b
@@ -245,6 +248,7 @@ def test_values_outlive_the_block():
 
 
 def test_blocks_may_be_nested_and_left_by_errors():
+    """The outermost block ends the recording."""
     x = Value(1.5)
     with recording():
         a = x * 2
@@ -336,6 +340,7 @@ def test_attributes_that_a_program_sets():
 
 
 def test_second_derivatives():
+    """`create_graph=True` walks the graph as eager does."""
     outcomes = []
     for mode in (False, True):
         x = Value(0.7)
@@ -350,6 +355,7 @@ def test_second_derivatives():
 
 
 def test_copies_and_pickles_are_plain_values():
+    """They hold the numbers, and no recording."""
     x = Value(2.0, label="x")
     with recording():
         y = x * x + x
@@ -541,6 +547,7 @@ def test_threads_record_for_themselves():
 
 
 def test_results_may_be_used_by_another_thread():
+    """Another thread continues a recording and differentiates it."""
     with recording():
         x = Value(2.0)
         y = x * x
@@ -560,6 +567,7 @@ def test_results_may_be_used_by_another_thread():
 
 
 def test_bad_operands_are_refused_as_in_eager():
+    """With the same sentence."""
     with recording():
         y = Value(1.0) * 2
         for bad in ("1", [1.0], 1j, None):
@@ -573,6 +581,7 @@ def test_bad_operands_are_refused_as_in_eager():
 
 
 def test_a_recording_that_is_too_long_is_refused(monkeypatch):
+    """When one of its numbers is asked for, by a sentence that says what to do."""
     monkeypatch.setattr(recording_module, "LIMIT", 1000)
     with recording():
         y = Value(1.0) * 1.0
