@@ -69,7 +69,7 @@ def smooth(x):
 
 
 class Story:
-    """Random steps on a pool of Values, the same for the same seed, as long as the numbers are."""
+    """Random steps on a pool of Values: equal seeds and equal numbers give equal steps."""
 
     def __init__(self, start, seed):
         self.draw = random.Random(seed)
@@ -78,7 +78,7 @@ class Story:
         self.seen = []
 
     def run(self):
-        """Return all numbers seen, and those that there are in the end."""
+        """Return all numbers that were read, and the final ones."""
         steps = [
             *(self._function, self._branch, self._sequence, self._change_a_leaf, self._softmax),
             *(self._shift, self._differentiate, self._differentiate_again, self._look),
@@ -233,7 +233,7 @@ def test_gradients_accumulate_in_leaves_and_are_fresh_within():
 
 
 def test_values_outlive_the_block():
-    """Results that nobody asked for are computed when somebody does, and graphs go on."""
+    """A result may be asked for, and its graph continued, after the block."""
     x = Value(3.0)
     with recording():
         y = x * x
@@ -266,7 +266,7 @@ def test_blocks_may_be_nested_and_left_by_errors():
 
 
 def test_infinite_derivatives_off_the_path_do_not_matter():
-    """What the result was not made of takes no gradient, not even nan."""
+    """Nodes on which a result does not depend get no gradient, not even nan."""
     x = Value(0.0)
     with recording():
         off = functional.log(x) * 2
@@ -450,13 +450,13 @@ def test_micrograds_demo_trains_to_the_same_numbers():
     ],
 )
 def test_programs_of_micrograds_world_run_unchanged(program):
-    """What they ask of the eager engine, and of lifted functions, holds in a block, too."""
+    """What they ask of the eager engine and of lifted functions holds within a block, too."""
     with recording():
         program()
 
 
 def test_memory_does_not_grow():
-    """Training, and asking without a gradient: neither keeps what nobody refers to."""
+    """Neither training nor predicting keeps what nothing refers to."""
     model = nn.MLP(2, [6, 1])
     dead = []
 
@@ -489,7 +489,7 @@ def test_memory_does_not_grow():
 
 
 def test_memory_without_gradients_is_bounded(monkeypatch):
-    """A result is alive at all times, recordings are freed all the same."""
+    """Recordings are freed although at all times some result is alive."""
     monkeypatch.setattr("liftgrad.record.operators._LONG", 500)
     x, w = Value(0.5), Value(2.0)
     recordings = weakref.WeakSet()
@@ -600,7 +600,7 @@ class Interrupted:
 
 
 def test_an_interrupted_computation_gives_no_numbers():
-    """Neither wrong ones then, nor any later; what is recorded after it is right."""
+    """No wrong number is given, then or later, and what is recorded afterwards is right."""
     with recording():
         x = Value(2.0)
         y = x * 3
