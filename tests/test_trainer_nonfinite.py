@@ -130,7 +130,7 @@ def test_a_constant_that_is_chosen_is_blamed(kind):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_rate_that_is_too_high_leaves_the_last_finite_model(dtype):
-    """As after so many steps of another trainer, whose history is the same up to there."""
+    """As after the same number of steps of another trainer, with the same history."""
 
     def powers(model, X, y):
         return mean(vmap(lambda x, yi: (model.layers[0](x)[0] * model(x) - yi) ** 2)(X, y)) + sum(
