@@ -57,7 +57,7 @@ def numbers(model):
 
 
 def same(history, other):
-    """Tell whether two histories agree to the bit, but for the time that epochs took."""
+    """Whether two histories agree to the bit, but for the time that epochs took."""
     tables = [h.table() for h in (history, other)]
     for table in tables:
         del table["seconds"]

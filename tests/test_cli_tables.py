@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,6 +18,10 @@ from liftgrad import data
 from liftgrad.cli.table_picture import picture_of
 from liftgrad.cli.tables import refusals
 
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
 
@@ -281,33 +286,39 @@ def test_letters_that_the_pictures_font_lacks_are_one_sentence(call, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.process
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of a process")
-def test_a_full_disk_leaves_what_was_there(tmp_path):
-    """One sentence names the file; neither half of the new one nor a temporary file remains."""
-    write_flowers(tmp_path / "flowers.csv", 30)
-    command = f"ulimit -f 4; exec {sys.executable} -m liftgrad "
-    train = "train flowers.csv --target species --epochs 2"
-    for line, file in (
-        (train, "model.safetensors"),
-        (f"{train} --hidden 1", "model.png"),
+@contextmanager
+def files_of_4_kilobytes():
+    """Limit the size of files that are written in the block."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("train flowers.csv --target species --epochs 2", "model.safetensors"),
+        ("train flowers.csv --target species --epochs 2 --hidden 1", "model.png"),
         ("blobs --epochs 1", "decision_regions.png"),
         ("moons --steps 1", "decision_boundary.png"),
-    ):
-        (tmp_path / file).write_text("the old one")
-        done = subprocess.run(
-            ["bash", "-c", command + line],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 1, line
-        assert done.stderr == (
-            f"Error: '{file}' cannot be written (File too large); choose another place.\n"
-        )
-        assert (tmp_path / file).read_text() == "the old one"
-        assert not list(tmp_path.glob(".*"))
+    ],
+)
+@pytest.mark.skipif(resource is None, reason="needs limits of a process")
+def test_a_full_disk_leaves_what_was_there(call, tmp_path, line, file):
+    """One sentence names the file; neither half of the new one nor a temporary file remains."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    (tmp_path / file).write_text("the old one")
+    with files_of_4_kilobytes():
+        done = call(*line.split())
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: '{file}' cannot be written (File too large); choose another place.\n"
+    )
+    assert (tmp_path / file).read_text() == "the old one"
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_column_that_counts_the_rows_is_noted(call, tmp_path):

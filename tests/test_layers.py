@@ -224,7 +224,7 @@ def test_equal_numbers_pool_to_the_first_of_them():
 
 
 def same(a, b):
-    """Tell whether two nests hold the same numbers."""
+    """Whether two nests hold the same numbers."""
     return [v.data for v in numbers(a)] == [v.data for v in numbers(b)]
 
 

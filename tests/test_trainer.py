@@ -651,9 +651,6 @@ def test_an_interrupted_run_leaves_whole_steps():
     from liftgrad import Trainer, lift, nn, optim
     from liftgrad.functional import mean
 
-    # A shell's background jobs, as CI's may be, ignore the signal unless told otherwise.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
     @lift
     def loss(model, X, y):
         return mean([(model(x) - yi) ** 2 for x, yi in zip(X, y)])

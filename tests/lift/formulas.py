@@ -350,7 +350,7 @@ class Reader:
         return getattr(found, "data", None) if hasattr(found, "_prev") else float(found)
 
     def known(self, name: str) -> bool:
-        """Tell whether a name without indices is a number."""
+        """Whether a name without indices is a number."""
         return name in self.arguments or (name,) in self.numbers
 
     def find(self, name: str, indices: list[Any]) -> Any:
