@@ -390,14 +390,14 @@ def test_a_file_that_was_cut_off_is_refused_wherever_it_was(tmp_path):
     path = tmp_path / "cut.safetensors"
     for length in [0, 4, 8, 100, len(content) // 2, len(content) - 1]:
         path.write_bytes(content[:length])
-        refused(path, "is no safetensors file, or one that was cut off")
+        refused(path, "is not a safetensors file, or is truncated")
 
 
 def test_foreign_files_are_refused(tmp_path):
     """Text, another program's safetensors, a newer version's, a damaged one's; no file at all."""
     path = tmp_path / "other.safetensors"
     path.write_text("not a checkpoint, but long enough for a header")
-    refused(path, "is no safetensors file")
+    refused(path, "is not a safetensors file")
     save_file({"weight": np.zeros(3)}, path)
     refused(path, "that no liftgrad trainer wrote")
     good = saved(tmp_path)

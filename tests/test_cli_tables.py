@@ -158,7 +158,7 @@ def test_what_cannot_be_used_is_said_in_one_sentence(call, tmp_path):
         ("train", "three.csv", "--target", "b", "--validation", "0.9"): "of them; add rows.",
         ("train", "large.csv", "--target", "a"): "The target's numbers are too large; scale them",
         ("train", "flowers.csv", "--target", "sepal", "--rate", "1e200"): "step the loss became",
-        ("predict", "flowers.csv", "flowers.csv"): "no safetensors file",
+        ("predict", "flowers.csv", "flowers.csv"): "not a safetensors file",
     }
     for arguments, sentence in cases.items():
         done = call(*arguments)

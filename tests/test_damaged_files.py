@@ -300,13 +300,16 @@ def crafted_json(path, rng):
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        (b"", "is no safetensors file"),
-        (b"[]", "is no safetensors file"),
-        (b"{" * 50_000, "is no safetensors file"),
-        (b'{"__metadata__":{"liftgrad":1}}', "is no safetensors file"),
-        (b'{"a":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}', "is no safetensors file"),
-        (b'{"a":{"dtype":"F64","shape":[-1],"data_offsets":[0,0]}}', "is no safetensors file"),
-        (b'{"a":{"dtype":"F64","shape":[4611686018427387904],"data_offsets":[0,0]}}', "is no safe"),
+        (b"", "is not a safetensors file"),
+        (b"[]", "is not a safetensors file"),
+        (b"{" * 50_000, "is not a safetensors file"),
+        (b'{"__metadata__":{"liftgrad":1}}', "is not a safetensors file"),
+        (b'{"a":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}', "is not a safetensors file"),
+        (b'{"a":{"dtype":"F64","shape":[-1],"data_offsets":[0,0]}}', "is not a safetensors file"),
+        (
+            b'{"a":{"dtype":"F64","shape":[4611686018427387904],"data_offsets":[0,0]}}',
+            "is not a safe",
+        ),
         (b"{}", "no liftgrad trainer wrote"),
         (b'{"__metadata__":{"liftgrad":"[1"}}', "its entry is not what liftgrad writes"),
         (b'{"__metadata__":{"liftgrad":"null"}}', "its entry is not what liftgrad writes"),

@@ -587,11 +587,11 @@ REFUSED = {
     ),
     "no samples": (
         lambda m, o: Trainer(lift(squared), o, batch_size=3).run(1, m, *make_data(0)),
-        "X has no rows, of which there is no loss; pass one or more.",
+        "X has no rows, and a loss needs one or more; pass some.",
     ),
     "no samples without batches": (
         lambda m, o: Trainer(lift(squared), o).run(1, m, *make_data(0)),
-        "X has no rows, of which there is no loss; pass one or more.",
+        "X has no rows, and a loss needs one or more; pass some.",
     ),
     "a list beside an array": (
         lambda m, o: Trainer(lift(squared), o, batch_size=3).run(

@@ -49,8 +49,8 @@ def failure(error: NonFiniteLossError) -> str:
 
     The line of code is left out, since it is not the user's.
     """
-    said = re.sub(r" \([^()]*:\d+\)", "", str(error).split("; the model is")[0])
-    return f"{said[0].upper()}{said[1:]}; try a smaller --rate."
+    sentence = re.sub(r" \([^()]*:\d+\)", "", str(error).split("; the model is")[0])
+    return f"{sentence[0].upper()}{sentence[1:]}; try a smaller --rate."
 
 
 def lines_above(bar: Progress, *, quiet: bool) -> Callable[[str], None]:
