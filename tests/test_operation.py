@@ -404,7 +404,7 @@ def one(_y, _x):
         (
             lambda: operation(lambda a, b: a, one, name="f"),
             TypeError,
-            r"takes the result and the 2 operands; write it as lambda y, a, b: \.\.\.",
+            r"takes the result and each operand; write it as lambda y, a, b: \.\.\.",
         ),
         (
             lambda: operation(lambda a, b: a, lambda y, a, b: 1.0, name="f"),
@@ -414,7 +414,7 @@ def one(_y, _x):
         (
             lambda: operation(lambda a: a, lambda y, a: (a, a), name="f"),
             TypeError,
-            "gives 2 numbers for 1 operand;",
+            "the derivative of the operation 'f' gives 2 numbers; return one\\.",
         ),
         (
             lambda: operation(lambda x: x, one, name="f", llvm="fadd {T} {0}, {1}"),
@@ -427,6 +427,30 @@ def test_what_does_not_fit_is_said_when_it_is_made(make, error, said):
     """In one sentence, which says what to do."""
     with pytest.raises(error, match=said):
         make()
+
+
+@pytest.mark.parametrize(
+    ("forward", "derivative", "said"),
+    [
+        (lambda x: None, one, "the operation 'f' gives None; return a number"),
+        (lambda x: (x, x), one, "the operation 'f' gives 2 numbers; return one"),
+        (lambda x: x, lambda y, x: "1", "the derivative of the operation 'f' gives a str; return"),
+    ],
+)
+def test_what_is_no_number(forward, derivative, said):
+    """Is said of the operation that gives it, at its use."""
+    with pytest.raises(TypeError, match=said):
+        operation(forward, derivative, name="f")(Value(1.0)).backward()
+
+
+def test_another_derivative_for_a_known_operation():
+    """Its operands are those of the known one."""
+    straight = operation(functional.relu, lambda y, x: 1.0, name="straight")
+    for function in (straight, lift(lambda x: straight(x) * 1.0)):
+        x = Value(-2.0)
+        y = function(x)
+        y.backward()
+        assert (y.data, x.grad) == (0.0, 1.0)
 
 
 def test_a_wrong_number_of_derivatives_that_shows_late():
@@ -456,7 +480,7 @@ def test_what_cannot_be_compiled_is_refused_with_its_line(backend):
     assert sine(0.5) == math.sin(0.5)
     source = Path(__file__).read_text().splitlines()
     branch = next(i for i, line in enumerate(source, 1) if "if x > 1000.0" in line)
-    said = rf"{__file__}:{branch}: the operation 'sine' cannot be compiled: a branch .*where\("
+    said = rf"{__file__}:{branch}: the operation 'sine' cannot be compiled: there is a .*where\("
     with pytest.raises(TraceError, match=said):
         lift(lambda x: sine(x) * 1.0, backend=backend)(0.5)
     branch = next(i for i, line in enumerate(source, 1) if line.endswith("# a branch"))

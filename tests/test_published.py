@@ -39,6 +39,7 @@ def test_the_sanity_check():
     assert (y.data, x.grad) == (-20.0, 46.0)
 
 
+@pytest.mark.thorough
 def test_the_demo():
     """micrograd's demo.ipynb, loss as written there: losses as published, the first exactly."""
     from liftgrad.data import make_moons  # noqa: PLC0415, the figures above need no data

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from liftgrad import ops
 from liftgrad.errors import TraceError
-from liftgrad.numbers import to_float
+from liftgrad.numbers import is_number, kind_of, to_float
 from liftgrad.operators import Symbolic
 from liftgrad.ops import Operation
+from liftgrad.protocols import has_operators
 
 T = TypeVar("T")
 
@@ -105,33 +106,59 @@ def composition_of(function: Callable[..., Any], name: str, arity: int) -> Compo
 
 
 class OnFloats:
-    """A function of floats that somebody else wrote, with IEEE 754's results.
+    """A user's function on floats, with IEEE 754's results.
 
-    Where Python raises, as at 1 / 0.0, or gives a complex number, the operations are done one by
-    one of which the function is composed.
+    Where Python raises, as at 1 / 0.0, or gives a complex number, the operations that the function
+    is composed of are done one by one.
+
+    Args:
+        function: returns one number, or a tuple or list of numbers.
+        name: what the function is called in an error.
+        arity: how many floats it takes.
+        count: how many numbers it has to return.
+
     """
 
-    __slots__ = ("arity", "function", "name")
+    __slots__ = ("arity", "count", "function", "name")
 
-    def __init__(self, function: Callable[..., Any], name: str, arity: int) -> None:
-        self.function, self.name, self.arity = function, name, arity
+    def __init__(self, function: Callable[..., Any], name: str, arity: int, count: int = 1) -> None:
+        self.function, self.name, self.arity, self.count = function, name, arity, count
 
     def __call__(self, *operands: float) -> Any:
-        """Return a float, or a tuple of them."""
+        """Return a float, or a tuple of several."""
         try:
             given = self.function(*operands)
-            if given.__class__ is float:
-                return given
-            floats = tuple(map(to_float, as_tuple(given)))
-        except (ArithmeticError, TypeError, ValueError):
-            try:
-                composition = self.composition()
-            except TraceError:
-                composition = None
-            if composition is None:
+        except (ArithmeticError, ValueError):
+            given = self._composed(operands)
+            if given is None:
                 raise
-            floats = tuple(composition.evaluate(operands, _on_floats, float))
-        return floats if len(floats) > 1 else floats[0]
+        if given.__class__ is float and self.count == 1:
+            return given
+        results = as_tuple(given)
+        if any(isinstance(x, complex) for x in results):
+            results = self._composed(operands) or results
+        self.check(results)
+        floats = tuple(map(to_float, results))
+        return floats if self.count > 1 else floats[0]
+
+    def check(self, results: tuple[Any, ...]) -> None:
+        """Raise TypeError unless these are as many numbers as the function has to return."""
+        for x in results:
+            if not (is_number(x) or isinstance(x, complex) or has_operators(x)):
+                raise TypeError(f"{self.name} gives {kind_of(x)}; return a number.")
+        if len(results) != self.count:
+            found = f"{self.name} gives {len(results)} number{'s' * (len(results) != 1)}"
+            if self.count == 1:
+                raise TypeError(f"{found}; return one.")
+            raise TypeError(f"{found} for {self.count} operands; return one for each, as a tuple.")
+
+    def _composed(self, operands: tuple[float, ...]) -> tuple[float, ...] | None:
+        """Return the results by the function's operations, or None if it is more than those."""
+        try:
+            composition = self.composition()
+        except TraceError:
+            return None
+        return tuple(composition.evaluate(operands, _on_floats, float))
 
     def composition(self) -> Composition:
         """Return the operations that the function is composed of."""
@@ -175,6 +202,6 @@ def not_composed(function: Callable[..., Any], name: str, error: Exception) -> T
             line = traceback.tb_lineno
         traceback = traceback.tb_next
     return TraceError(
-        f"{code.co_filename}:{line}: {name} cannot be compiled: {error} "
+        f"{code.co_filename}:{line}: {name} cannot be compiled: {str(error).removesuffix('.')}. "
         "Compose it of operators and functions of liftgrad.functional."
     )

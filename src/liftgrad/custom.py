@@ -8,7 +8,7 @@ from operator import attrgetter
 from pickle import PicklingError
 from typing import Any, overload
 
-from liftgrad.composition import OnFloats, as_tuple, composition_of, not_composed
+from liftgrad.composition import OnFloats, as_tuple, not_composed
 from liftgrad.entries import OPERATIONS, Adjoints, Operation, is_name, template_complaints
 from liftgrad.errors import TraceError
 from liftgrad.numbers import kind_of
@@ -103,14 +103,19 @@ def _made(
             "such as lambda x: x / (1 + abs(x))."
         )
     name = _checked_name(getattr(forward, "__name__", "") if name is None else name)
-    arity = _arity(forward, name)
-    _check_parameters(derivative, name, arity)
-    operands = ", ".join(f"{{{i}}}" for i in range(arity))
+    operands = _operands(forward, name)
+    arity = len(operands)
+    pullback = _Pullback(derivative, name, arity)
+    pullback.check(", ".join(["y", *operands]))
+    if not isinstance(llvm, str | list | tuple):
+        raise TypeError(
+            f"llvm= takes one instruction or a list of them, and this is {kind_of(llvm)}; pass one."
+        )
     made = Operation(
         name,
         OnFloats(forward, f"the operation {name!r}", arity),
-        _Pullback(derivative, name, arity),
-        f"{name}({operands})",
+        pullback,
+        f"{name}({', '.join(f'{{{i}}}' for i in range(arity))})",
         name,
         arity=arity,
         llvm=(llvm,) if isinstance(llvm, str) else tuple(llvm),
@@ -127,7 +132,7 @@ def _checked_name(name: str) -> str:
         raise ValueError(
             "an operation prints by its name, and a lambda has none; pass name='softsign', say."
         )
-    if not is_name(name):
+    if not isinstance(name, str) or not is_name(name):
         raise ValueError(
             f"{name!r} cannot be the name of a function, by which an operation prints; pass name= "
             "a word of letters, digits and underscores."
@@ -139,79 +144,70 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _arity(forward: Callable[..., Any], name: str) -> int:
-    """Return how many operands a function has: its positional parameters without a default."""
+def _operands(forward: Callable[..., Any], name: str) -> list[str]:
+    """Return the names of a function's operands: positional parameters without a default."""
+    if isinstance(forward, Operation) and forward.arity is not None:
+        return [f"x{i}" for i in range(forward.arity)]
     try:
         parameters = inspect.signature(forward).parameters.values()
-    except ValueError:  # some of those that are written in C
+    except ValueError:  # of some of the functions that are written in C
         parameters = {}.values()
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        parameters = {}.values()
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    count = sum(p.default is p.empty for p in positional)
-    if not count:
+    kinds = {p.name: p.kind for p in parameters if p.default is p.empty}
+    of_any_number = inspect.Parameter.VAR_POSITIONAL in kinds.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    operands = [name for name, kind in kinds.items() if kind in positional]
+    if of_any_number or not operands:
         raise TypeError(
             f"the function of the operation {name!r} does not say how many numbers it takes; pass "
             "one that names each, such as lambda a, b: ..."
         )
-    return count
-
-
-def _check_parameters(derivative: Callable[..., Any], name: str, arity: int) -> None:
-    """Raise TypeError unless the derivative takes the result and the operands and gives enough."""
-    try:
-        inspect.signature(derivative).bind(*range(1 + arity))
-    except TypeError:
-        count = "the operand" if arity == 1 else f"the {arity} operands"
-        raise TypeError(
-            f"the derivative of the operation {name!r} takes the result and {count}; write it as "
-            f"lambda y, {', '.join(_LETTERS[:arity])}: ..."
-        ) from None
-    except ValueError:
-        return
-    try:
-        composition = composition_of(derivative, name, 1 + arity)
-    except TraceError:
-        return  # it runs on floats only, and is checked when it first does
-    _check_count(len(composition.results), name, arity)
-
-
-_LETTERS = "abcdefghijklm"
-
-
-def _check_count(count: int, name: str, arity: int) -> None:
-    if count != arity:
-        raise TypeError(
-            f"the derivative of the operation {name!r} gives {count} "
-            f"number{'s' * (count != 1)} for {arity} operand{'s' * (arity != 1)}; return one for "
-            "each, several as a tuple."
-        )
+    return operands
 
 
 class _Pullback:
     """The adjoints of operands, from derivatives by them."""
 
-    __slots__ = ("arity", "called", "derivative", "name", "on_floats")
+    __slots__ = ("on_floats",)
 
     def __init__(self, derivative: Callable[..., Any], name: str, arity: int) -> None:
-        self.derivative, self.name, self.arity = derivative, name, arity
-        self.called = f"the derivative of the operation {name!r}"
-        self.on_floats = OnFloats(derivative, self.called, 1 + arity)
+        self.on_floats = OnFloats(
+            derivative, f"the derivative of the operation {name!r}", 1 + arity, arity
+        )
 
     def __call__(self, g: Any, y: Any, *operands: Any) -> Adjoints:
         """Return the adjoint of each operand."""
         if y.__class__ is float:
-            given = self.on_floats(y, *operands)
-        elif isinstance(y, Symbolic):
-            try:
-                given = self.derivative(y, *operands)
-            except Exception as error:
-                raise not_composed(self.derivative, self.called, error) from error
-        else:
-            given = self.derivative(y, *operands)
-        derivatives = as_tuple(given)
-        _check_count(len(derivatives), self.name, self.arity)
+            return tuple([g * x for x in as_tuple(self.on_floats(y, *operands))])
+        derivative, name = self.on_floats.function, self.on_floats.name
+        try:
+            derivatives = as_tuple(derivative(y, *operands))
+        except Exception as error:
+            if isinstance(y, Symbolic):
+                raise not_composed(derivative, name, error) from error
+            raise
+        self.on_floats.check(derivatives)
         return tuple([g * x for x in derivatives])
+
+    def check(self, parameters: str) -> None:
+        """Raise TypeError unless the derivative takes the result and the operands and gives enough.
+
+        `parameters` are an example of its parameters.
+        """
+        on_floats = self.on_floats
+        try:
+            inspect.signature(on_floats.function).bind(*range(on_floats.arity))
+        except TypeError:
+            raise TypeError(
+                f"{on_floats.name} takes the result and each operand; write it as "
+                f"lambda {parameters}: ..."
+            ) from None
+        except ValueError:  # of some of the functions that are written in C
+            return
+        try:
+            composition = on_floats.composition()
+        except TraceError:
+            return  # it runs on floats only, and is checked when it first does
+        on_floats.check(composition.results)
 
 
 def _pickled(forward: Callable[..., Any], made: Operation) -> tuple[Any, ...]:

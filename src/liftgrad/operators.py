@@ -10,8 +10,13 @@ from liftgrad import functional, ops
 from liftgrad.entries import OPERATIONS, Operation, example
 from liftgrad.numbers import is_number, to_float
 
+if TYPE_CHECKING:
+    from liftgrad.functional import Methods
+else:
+    Methods = object
 
-class Operators:
+
+class Operators(Methods):
     """Arithmetic by way of `_apply(operation, *operands)`, which subclasses define."""
 
     __slots__ = ()
@@ -85,25 +90,7 @@ class Operators:
 
     __int__ = __float__
 
-    if TYPE_CHECKING:
-        # For type checkers and editors: the methods that the table and `functional` add below.
-
-        def negate(self) -> Self:
-            """Return -self."""
-
-        def add(self, other: Any) -> Self:
-            """Return self + other."""
-
-        def leaky_relu(self, negative_slope: float = 0.01) -> Self:
-            """Return self where it is positive, else negative_slope·self."""
-
-        def elu(self, alpha: float = 1.0) -> Self:
-            """Return self where it is positive, else alpha·(exp(self) - 1)."""
-
-        absolute = exp = expm1 = log = log1p = sqrt = sin = cos = tanh = erf = negate
-        sigmoid = softplus = relu = gelu = silu = negate
-        subtract = multiply = divide = power = maximum = minimum = add
-    else:
+    if not TYPE_CHECKING:
         leaky_relu, elu = functional.leaky_relu, functional.elu
         gelu, silu = functional.gelu, functional.silu
 
@@ -150,9 +137,17 @@ class Symbolic(Operators):
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "a branch (if, and, or, not, max, min) on a number that is not known while a program "
-            "is compiled; write where(condition, a, b), maximum(a, b) or minimum(a, b)."
+            "there is a branch (if, and, or, not, max, min) on a number that is not known while a "
+            "program is compiled; write where(condition, a, b), maximum(a, b) or minimum(a, b)."
         )
+
+    def __float__(self) -> Any:
+        raise TypeError(
+            "there is float(), int() or a function of math of a number that is not known while a "
+            "program is compiled; write exp(x) of liftgrad.functional for math.exp(x), say."
+        )
+
+    __int__ = __float__
 
 
 _OPERATORS_OF_NUMPY = {

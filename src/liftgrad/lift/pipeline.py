@@ -115,23 +115,10 @@ def compiled(
 
     """
     built = recover()
-    if not built.gradients:
-        with stats.stage("adjoint"):
-            built = differentiated(built, unit_seed=built.single or update is not None)
-    end = update(built) if update is not None else _results_and_gradients(built)
-    if VERIFY:
-        check_groups(end.rolled, "update", end.outputs, end.assignments)
-    with stats.stage("schedule"):
-        program = schedule(end.rolled, end.outputs, end.assignments)
-    if VERIFY:
-        check_nests(program, after="schedule")
-    code = machine_code() if backend == "native" else None
-    native = None
-    if code is not None:
-        with stats.stage("compile"):
-            native = NativeProgram(program, _constants(end.rolled), code, dtype)
-    stats.tensor_operations = len(program.nests)
-    stats.kernels = 0 if native is None else native.different
+    built = _with_gradient(built, stats, unit_seed=built.single or update is not None)
+    end = _with_update(built, update)
+    program = _scheduled(end, stats)
+    native = _kernels(program, end.rolled, dtype, backend, stats)
     return Compiled(
         built=replace(built, rolled=end.rolled),
         before_update=len(built.rolled.groups),
@@ -165,7 +152,8 @@ def recovered(
         with stats.stage("roll"):
             leaves = _leaves(flat, tape)
             rolled = roll(tape.nodes, leaves, traced.outputs)
-    _check(rolled, after="roll")
+    if VERIFY:
+        check_groups(rolled, after="roll")
     built = _built(traced, flat, rolled, leaves)
     stats.scalar_operations = built.scalar_operations
     return built
@@ -193,12 +181,47 @@ def differentiated(built: Built, *, unit_seed: bool) -> Built:
         ]
     wanted = [built.leaf_of[i] for i in built.parameter_groups]
     rolled, gradients = adjoint(builder.program(), seeds, wanted)
-    _check(rolled, after="adjoint")
+    if VERIFY:
+        check_groups(rolled, after="adjoint")
     return replace(built, rolled=rolled, seed=seed, gradients=gradients)
 
 
-def _results_and_gradients(built: Built) -> Ending:
-    return Ending(built.rolled, [*built.rolled.outputs, *built.gradients])
+def _with_gradient(built: Built, stats: Stats, *, unit_seed: bool) -> Built:
+    if built.gradients:
+        return built
+    with stats.stage("adjoint"):
+        return differentiated(built, unit_seed=unit_seed)
+
+
+def _with_update(built: Built, update: Callable[[Built], Ending] | None) -> Ending:
+    if update is None:
+        return Ending(built.rolled, [*built.rolled.outputs, *built.gradients])
+    end = update(built)
+    if VERIFY:
+        check_groups(end.rolled, "update", end.outputs, end.assignments)
+    return end
+
+
+def _scheduled(end: Ending, stats: Stats) -> Program:
+    with stats.stage("schedule"):
+        program = schedule(end.rolled, end.outputs, end.assignments)
+    if VERIFY:
+        check_nests(program, after="schedule")
+    stats.tensor_operations = len(program.nests)
+    return program
+
+
+def _kernels(
+    program: Program, rolled: Rolled, dtype: str, backend: str, stats: Stats
+) -> NativeProgram | None:
+    code = machine_code() if backend == "native" else None
+    if code is None:
+        return None
+    constants = {i: g.numbers for i, g in enumerate(rolled.groups) if isinstance(g, Constants)}
+    with stats.stage("compile"):
+        native = NativeProgram(program, constants, code, dtype)
+    stats.kernels = native.different
+    return native
 
 
 def _leaves(flat: FlatArguments, tape: Tape) -> list[Leaf]:
@@ -249,13 +272,3 @@ def _per_sample(group: Any, tape: Tape, number: int) -> int:
     if number not in tape.batched or group.array is None:
         return int(group.size)
     return math.prod(group.array.shape[1:])
-
-
-def _check(rolled: Rolled, after: str) -> None:
-    if VERIFY:
-        check_groups(rolled, after)
-
-
-def _constants(rolled: Rolled) -> dict[int, Any]:
-    """Return the numbers of each constant group."""
-    return {i: g.numbers for i, g in enumerate(rolled.groups) if isinstance(g, Constants)}

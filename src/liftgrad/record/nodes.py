@@ -2,7 +2,7 @@
 
 A node is one float64, an exact integer: its operation's code and two fields of 23 bits, `a` and
 `b`. They are the indices of the operands; for an operation on a sequence, how many operands there
-are and where they begin in the list of such operands; for an input, its place in the list of
+are and where they begin in the list of such operands; for an input, its position in the list of
 inputs. Lists of floats become arrays at once.
 """
 

@@ -56,7 +56,7 @@ def record(operation: Operation, *operands: Any) -> Any:
 
 
 def _recording_for(operands: tuple[Any, ...]) -> Recording:
-    """Return the current recording, or a new one if it is closed, or long and not gone on with."""
+    """Return the current recording; a new one if it is closed, or long and no operand is on it."""
     recording: Recording | None = current.recording
     if recording is not None and recording.open:
         if recording.done < _LONG:
@@ -68,13 +68,13 @@ def _recording_for(operands: tuple[Any, ...]) -> Recording:
 
 def _index(recording: Recording, x: Any) -> float:
     """Return an operand's index on the recording; what is from outside is recorded as an input."""
-    kind = x.__class__
-    if kind is float:
+    cls = x.__class__
+    if cls is float:
         return recording.input(x)
-    if kind is Recorded:
+    if cls is Recorded:
         other = x._recording
         return x._index if other is recording else recording.link(as_value(x), other, x._index)
-    if kind is Adopted:
+    if cls is Adopted:
         with suppress(AttributeError):  # another thread has released it at this moment
             if x._recording is recording:
                 return x._index  # type: ignore[no-any-return]
@@ -85,7 +85,7 @@ def _index(recording: Recording, x: Any) -> float:
         # Others are read each time that they are used.
         recording.mixed |= bool(x._prev)
         return recording.leaf(x)
-    if kind is int and x == 0:
+    if cls is int and x == 0:
         return ZERO
     return recording.input(to_float(x))
 
@@ -150,13 +150,13 @@ def _binary(operation: Operation) -> Any:
 
     def method(self: Any, other: Any) -> Any:
         recording = self._recording
-        kind = type(other)
+        cls = type(other)
         try:
-            if kind is Recorded or kind is Adopted:
+            if cls is Recorded or cls is Adopted:
                 if other._recording is not recording:
                     return record(operation, self, other)
                 b = other._index
-            elif kind is float:
+            elif cls is float:
                 b = recording.input(other)
             else:
                 return record(operation, self, other)
@@ -177,11 +177,11 @@ def _reflected(operation: Operation) -> Any:
 
     def method(self: Any, other: Any) -> Any:
         recording = self._recording
-        kind = type(other)
+        cls = type(other)
         try:
-            if kind is int and not other:
+            if cls is int and not other:
                 a = ZERO
-            elif kind is float:
+            elif cls is float:
                 a = recording.input(other)
             else:
                 return record(operation, other, self)
@@ -204,10 +204,10 @@ def _binary_of_adopted(operation: Operation) -> Any:
     code = _PACKED[operation]
 
     def method(self: Any, other: Any) -> Any:
-        kind = type(other)
+        cls = type(other)
         try:
             recording, a = self._recording, self._index
-            if kind is Recorded or (kind is Adopted and recording.done < _LONG):
+            if cls is Recorded or (cls is Adopted and recording.done < _LONG):
                 if other._recording is not recording:
                     return record(operation, self, other)
                 b = other._index
@@ -247,10 +247,10 @@ class _Methods:
     def __init__(self) -> None:
         self.ours: dict[tuple[type, str], Any] = {(Recorded, "backward"): Recorded.backward}
 
-    def add(self, kind: type, name: str, method: Any) -> None:
+    def add(self, cls: type, name: str, method: Any) -> None:
         """Give a class a method in place of the engine's."""
-        self.ours[kind, name] = method
-        setattr(kind, name, method)
+        self.ours[cls, name] = method
+        setattr(cls, name, method)
 
     def close(self) -> None:
         """Remember the engine's own, once all have been added."""
@@ -287,8 +287,8 @@ def _methods() -> _Methods:
         add(Adopted, f"__{name}__", _binary_of_adopted(operation))
     for name, operation in {"neg": ops.negate, "abs": ops.absolute}.items():
         add(Recorded, f"__{name}__", _unary(operation))
-    for kind in (Recorded, Adopted):
-        setattr(kind, "_apply", _with_own_caches(_apply))  # noqa: B010, mypy's method-assign
+    for cls in (Recorded, Adopted):
+        setattr(cls, "_apply", _with_own_caches(_apply))  # noqa: B010, mypy's method-assign
     result.close()
     return result
 

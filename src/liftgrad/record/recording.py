@@ -91,10 +91,10 @@ class Recording:
         """Record a number from outside; return its node's index."""
         with self.lock:
             self._check_open()
-            place = float(len(self._inputs) + len(self._new_inputs))
+            position = float(len(self._inputs) + len(self._new_inputs))
             self._new_inputs.append(number)
             index = self.last = self.last + 1.0
-            self.pending.append(place)
+            self.pending.append(position)
             return index
 
     def leaf(self, value: Value) -> float:
@@ -111,12 +111,12 @@ class Recording:
         """
         with self.lock:
             self._check_open()
-            place = float(len(self._inputs) + len(self._new_inputs))
+            position = float(len(self._inputs) + len(self._new_inputs))
             self._new_inputs += [v.data for v in values]
             for value in values:
                 index = self.last = self.last + 1.0
-                self.pending.append(place)
-                place += 1.0
+                self.pending.append(position)
+                position += 1.0
                 self.leaves[index] = value
                 plain = value.__class__ is Value
                 if plain:  # else another thread has adopted it first

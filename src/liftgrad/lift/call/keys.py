@@ -6,7 +6,9 @@ A key is a flat tuple of entries, in the order in which the arguments are walked
     (class, value)           a static value: int, str, bool, bytes, None, Snapshot
     float                    a float input
     ("input", shape, ...)    an array of floats; ("index", shape, ...) one of integers
-    Value, Leaf(...)         Values met for the first time; one met again
+    Value                    a list of Values that are met for the first time
+    LeafPosition             a single Value, or one that is met again
+    ("again", number)        an object or container that is met again
     (class, length or keys)  a list, tuple, dict, set or object, whose items follow
 """
 
@@ -22,7 +24,7 @@ Key = tuple[Any, ...]
 
 
 @dataclass(slots=True, frozen=True)
-class Leaf:
+class LeafPosition:
     """A leaf, by its group and its position in that."""
 
     group: int
@@ -49,9 +51,9 @@ def is_among_integers(key: Key, at: int) -> bool:
     return _is_integer(after) and (_is_list(key[at]) or _is_list(before))
 
 
-def describe(entry: Any) -> str:
+def in_words(entry: Any) -> str:
     """Return in words what an entry of a key says."""
-    if isinstance(entry, Leaf):
+    if isinstance(entry, LeafPosition):
         return "a Value"
     if isinstance(entry, type):
         return f"a {entry.__name__}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from liftgrad.lift.call.keys import Key, describe, is_among_integers
+from liftgrad.lift.call.keys import Key, in_words, is_among_integers
 
 _MANY = 16
 _MANY_LISTS = 3
@@ -29,7 +29,7 @@ def warning_of_many(
     if not tokens and count <= _MANY:
         return None
     argument = next(entry for entry in reversed(later[: first + 1]) if isinstance(entry, str))
-    a, b = describe(earlier[first]), describe(later[first])
+    a, b = in_words(earlier[first]), in_words(later[first])
     what = f"one has {a} and the other {b} in {argument}"
     if argument == replaced_code:
         what = "a function, class or module that it uses was replaced by another"

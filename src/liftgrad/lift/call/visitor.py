@@ -19,7 +19,7 @@ from liftgrad.lift.call.classes import (
     slots_of,
 )
 from liftgrad.lift.call.iterators import RefusedIterator
-from liftgrad.lift.call.keys import STATIC, Leaf
+from liftgrad.lift.call.keys import STATIC, LeafPosition
 from liftgrad.lift.call.leaves import LeafGroup, LeafKind
 from liftgrad.nn import Module
 from liftgrad.protocols import is_on_tape
@@ -86,7 +86,7 @@ class Visitor:
             leaf = self.leaf_of[id(x)] = index, len(group.values)
             group.values.append(x)
             group.listed.append((path, None))
-        self.key.append(Leaf(*leaf))
+        self.key.append(LeafPosition(*leaf))
         return self.stand_in(*leaf) if self.leaves else None
 
     def visit_values(self, xs: Sequence[Value], path: str) -> list[Any] | None:
@@ -137,7 +137,7 @@ class Visitor:
         if isinstance(x, np.ma.MaskedArray | np.matrix):
             raise LiftError(
                 f"the argument {path} is a {type(x).__name__}, and would be used as a plain array; "
-                "pass one."
+                "pass a plain array."
             )
         if x.dtype == object:
             return self.visit_objects(x, path, static_floats)

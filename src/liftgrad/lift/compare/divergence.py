@@ -14,11 +14,11 @@ from typing import Any
 
 from liftgrad.engine import Value
 from liftgrad.lift.compare.eager_arithmetic import (
-    as_eagerly,
-    computed,
+    computed_eagerly,
     each,
-    floats,
-    forward,
+    leaf_numbers,
+    on_floats,
+    on_values,
     shaken,
 )
 from liftgrad.lift.compare.eager_run import Outcome
@@ -53,7 +53,7 @@ def where_they_diverge(
     """
     built: list[Built] = []
     traced_lines = _lines(lambda: built.append(trace()))
-    numbers = computed(tape, floats(tape), forward)
+    numbers = computed_eagerly(tape, leaf_numbers(tape), on_floats)
     same = _same(_results(tape, built[0], numbers), eager.results)
     if same and _is_gradient(tape, eager, run, _JITTER[dtype]):
         return "" if _is_rounding(tape, built[0], eager, lifted, dtype) else _MISCOMPILED
@@ -73,8 +73,8 @@ def where_they_diverge(
 
 
 _ADVICE = (
-    "A lifted function runs once, on numbers that are not known then, for many calls; pass what "
-    "its way depends on as an int, str or bool, or choose with where(condition, a, b)."
+    "A lifted function runs once for many calls, on numbers that are not known yet; pass what its "
+    "branches depend on as an int, str or bool, or choose with where(condition, a, b)."
 )
 _MISCOMPILED = (
     "the recorded program is right and its machine code is not, which is a fault of liftgrad's; "
@@ -101,7 +101,9 @@ def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
 def _is_rounding(tape: Tape, built: Built, eager: Outcome, lifted: Outcome, dtype: str) -> bool:
     """Return whether results differ by no more than small changes of operands change them."""
     nearby = [
-        _results(tape, built, computed(tape, floats(tape), shaken(_JITTER[dtype], seed)))
+        _results(
+            tape, built, computed_eagerly(tape, leaf_numbers(tape), shaken(_JITTER[dtype], seed))
+        )
         for seed in range(_SEEDS)
     ]
     for a, b, *others in zip(eager.results, lifted.results, *nearby, strict=True):
@@ -137,10 +139,10 @@ def _is_gradient(
 
 def _gradient(tape: Tape, groups: Collection[int]) -> list[float]:
     """Return the gradient of a tape's one result by the leaves of these groups."""
-    leaves = floats(tape)
+    leaves = leaf_numbers(tape)
     for i in groups:
         leaves[i] = list(map(Value, leaves[i]))
-    result = computed(tape, leaves, as_eagerly)[tape.outputs[0]]
+    result = computed_eagerly(tape, leaves, on_values)[tape.outputs[0]]
     if isinstance(result, Value):
         result.backward()
     return [v.grad for i in groups for v in leaves[i]]

@@ -13,7 +13,7 @@ from liftgrad.ops import Operation
 Apply = Callable[[Operation, Sequence[Any]], Any]
 
 
-def computed(tape: Tape, leaves: list[Any], apply: Apply) -> list[Any]:
+def computed_eagerly(tape: Tape, leaves: list[Any], apply: Apply) -> list[Any]:
     """Return each node's number, or the list of its numbers for all samples, as eagerly.
 
     Args:
@@ -53,7 +53,7 @@ def _for_samples(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
     return [function(*row) for row in zip(*rows, strict=True)]
 
 
-def forward(operation: Operation, operands: Sequence[Any]) -> Any:
+def on_floats(operation: Operation, operands: Sequence[Any]) -> Any:
     """Compute an operation on floats."""
     return operation.forward(*operands)
 
@@ -70,7 +70,7 @@ def shaken(jitter: float, seed: int) -> Apply:
     return apply
 
 
-def as_eagerly(operation: Operation, operands: Sequence[Any]) -> Any:
+def on_values(operation: Operation, operands: Sequence[Any]) -> Any:
     """Compute an operation on Values; conditions compare their numbers."""
     if operation in ops.CONDITIONS:
         return operation.forward(*map(plain, operands))
@@ -79,7 +79,7 @@ def as_eagerly(operation: Operation, operands: Sequence[Any]) -> Any:
     return operation(*operands)
 
 
-def floats(tape: Tape) -> list[Any]:
+def leaf_numbers(tape: Tape) -> list[Any]:
     """Return the numbers of each leaf group, those of mapped arrays as a list for each position."""
     return [numbers.astype(float).tolist() for numbers in leaf_arrays(tape)]
 

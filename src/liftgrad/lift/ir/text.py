@@ -63,6 +63,7 @@ and of nests:
              | sum[k<extent, ..., samples](value)   or max
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
@@ -113,11 +114,11 @@ def text_of_groups(program: Rolled, outputs: Sequence[View] | None = None) -> st
 def _names_of_groups(program: Rolled) -> list[str]:
     """Return each group's name: that of a leaf, or t and c with the group's number."""
     groups = program.groups
-    given = [g.name for g in groups if isinstance(g, Leaf)]
+    given = Counter(g.name for g in groups if isinstance(g, Leaf))
     names = []
     for number, group in enumerate(groups):
         if isinstance(group, Leaf):
-            single = given.count(group.name) == 1
+            single = given[group.name] == 1
             names.append(group.name if single else f"{group.name}_{number}")
         else:
             names.append(f"{'c' if isinstance(group, Constants) else 't'}{number}")
@@ -298,8 +299,8 @@ def text_of_nest(nest: Nest, program: Program) -> str:
 
 
 def _names_of_buffers(program: Program) -> list[str]:
-    given = [buffer.name for buffer in program.buffers]
-    return [b.name if given.count(b.name) == 1 else f"{b.name}_{b.group}" for b in program.buffers]
+    given = Counter(buffer.name for buffer in program.buffers)
+    return [b.name if given[b.name] == 1 else f"{b.name}_{b.group}" for b in program.buffers]
 
 
 def _line_of_nest(nest: Nest, names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from liftgrad.lift.stand_ins.refusals import (
     refuse,
     refuse_branch,
 )
-from liftgrad.lift.stand_ins.values import Arithmetic, TracedNumber, TracedValue
+from liftgrad.lift.stand_ins.values import TracedArithmetic, TracedNumber, TracedValue
 from liftgrad.lift.trace.nodes import LEAF, TABLE, TAKE
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import refused
@@ -46,7 +46,7 @@ class TracedIndex(Operators):
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
-        raise refused("the class of an integer is set; write the number as it shall be.")
+        raise refused("the class of an integer is set; make another number instead.")
 
     def _number(self) -> TracedNumber:
         node = self._tape.record((ops.from_index, self._index))
@@ -58,7 +58,7 @@ class TracedIndex(Operators):
     def _uniform(self) -> TracedNumber:
         return self._number()._uniform()
 
-    def _apply(self, operation: Operation, *operands: Any) -> Arithmetic:  # type: ignore[override]
+    def _apply(self, operation: Operation, *operands: Any) -> TracedArithmetic:  # type: ignore[override]
         number = self._number()
         operands = tuple(x._number() if isinstance(x, TracedIndex) else x for x in operands)
         return number._apply(operation, *operands)

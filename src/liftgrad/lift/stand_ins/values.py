@@ -33,12 +33,12 @@ from liftgrad.protocols import is_on_tape
 from liftgrad.variable import Variable, innermost
 
 
-class Arithmetic(TracedScalar):
+class TracedArithmetic(TracedScalar):
     """Operations on numbers that are not known yet, which are recorded."""
 
     __slots__ = ()
 
-    def _apply(self, operation: Operation, *operands: Any) -> "Arithmetic":
+    def _apply(self, operation: Operation, *operands: Any) -> "TracedArithmetic":
         tape = self._tape
         if len(operands) == 2 and operation is not ops.dot:  # most operations, the quickest way
             a, b = operands
@@ -126,14 +126,14 @@ class Arithmetic(TracedScalar):
     def __ge__(self, other: Any) -> Any:
         return self._compare(ops.less_equal, other, self)
 
-    def _part_for(self, operand: Any, part: Any) -> Any:
-        """Return what an operand's adjoint gets by this result: for each sample, `part`.
+    def _term_for(self, operand: Any, term: Any) -> Any:
+        """Return the term that this adds to the adjoint of an operand; for each sample, `term`.
 
         An operand that all samples share gets the total. Within vmap there is one sample.
         """
         tape = self._tape
         alone = not tape.batched or tape.mapping or not tape.depends_on_batch(self._index)
-        return part if alone or differs(tape, operand) else total_over_batch(part, tape)
+        return term if alone or differs(tape, operand) else total_over_batch(term, tape)
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
@@ -151,7 +151,7 @@ class Arithmetic(TracedScalar):
         )
 
 
-class TracedValue(ValueAttributes, Arithmetic):
+class TracedValue(ValueAttributes, TracedArithmetic):
     """A Value that is not known yet."""
 
     __slots__ = ()
@@ -183,7 +183,7 @@ class TracedValue(ValueAttributes, Arithmetic):
         )
 
 
-class TracedNumber(NumberAttributes, Arithmetic):
+class TracedNumber(NumberAttributes, TracedArithmetic):
     """A Python or NumPy number that is not known yet, without a gradient."""
 
     __slots__ = ()
@@ -314,5 +314,5 @@ _COMPARED = {
 }
 """The second operand's method for each of NumPy's comparisons, if the first is NumPy's."""
 for _name in (*(f"__{n}__" for n in ARITHMETIC), "__lt__", "__le__", "__gt__", "__ge__"):
-    if hasattr(Arithmetic, _name) and _name not in vars(Logic):
+    if hasattr(TracedArithmetic, _name) and _name not in vars(Logic):
         setattr(Condition, _name, _arithmetic(_name))

@@ -46,7 +46,7 @@ def evaluate(tape: Tape, leaves: Sequence[Any], arithmetic: Arithmetic) -> list[
         arithmetic: computes with them.
 
     """
-    samples = float(samples_of(tape))
+    samples = float(batch_size(tape))
     numbers: list[Any] = []
     for operation, *operands in tape.nodes:
         number: Any
@@ -71,7 +71,7 @@ def evaluate(tape: Tape, leaves: Sequence[Any], arithmetic: Arithmetic) -> list[
     return numbers
 
 
-def samples_of(tape: Tape) -> int:
+def batch_size(tape: Tape) -> int:
     """Return how many samples the arrays have that were mapped over, 1 if there are none."""
     return max(tape.batched.values(), default=1)
 
@@ -81,5 +81,5 @@ def leaf_arrays(tape: Tape) -> list[NDArray[Any]]:
     result = []
     for i, group in enumerate(tape.given):
         numbers = group.numbers()
-        result.append(numbers.reshape(samples_of(tape), -1).T if i in tape.batched else numbers)
+        result.append(numbers.reshape(batch_size(tape), -1).T if i in tape.batched else numbers)
     return result

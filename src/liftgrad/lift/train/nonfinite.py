@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafGroup
+from liftgrad.lift.run.array_arithmetic import ArrayArithmetic
 from liftgrad.lift.run.drawing import drawing
-from liftgrad.lift.run.numpy_executor import ArrayArithmetic
 from liftgrad.lift.source import Source
-from liftgrad.lift.trace.evaluation import evaluate, leaf_arrays, samples_of
+from liftgrad.lift.trace.evaluation import batch_size, evaluate, leaf_arrays
 from liftgrad.lift.trace.lined_tape import LinedTape
 from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TAKE
 from liftgrad.lift.trace.tape import Tape
@@ -25,7 +25,7 @@ from liftgrad.lift.trace.tape import Tape
 Array = NDArray[Any]
 
 
-def explain(
+def first_nonfinite(
     source: Source,
     arguments: dict[str, Any],
     flat: FlatArguments,
@@ -58,7 +58,7 @@ def explain(
 def _drawn(tape: Tape) -> list[Array]:
     """Return the numbers of the leaf groups of random numbers."""
     draws = [replace(run, group=i) for i, run in enumerate(tape.draws)]
-    with drawing(draws, samples_of(tape)) as draw:
+    with drawing(draws, batch_size(tape)) as draw:
         return [numbers for _, numbers in draw()]
 
 
