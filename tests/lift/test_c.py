@@ -199,7 +199,7 @@ def outcome(native: NativeProgram, program: Scheduled) -> Outcome:
 
 
 def fits_float32(program: Program) -> bool:
-    """Return whether float32 holds a program's numbers, and their products with others like them."""
+    """Return whether float32 holds a program's numbers, and products of them."""
     numbers = np.array(leaves([program.p, program.x, program.c, program.X]))
     sizes = np.abs(numbers[np.isfinite(numbers) & (numbers != 0.0)])
     return bool(((sizes > 1e-15) & (sizes < 1e15)).all())
