@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import Outcome, Scheduled, compare, eager_outcome
+from agreement import Outcome, Scheduled, compare, eager_outcome, leaves
 from hypothesis import Phase, given, settings
 from stages import scheduled, values
 from strategies import Program, programs
@@ -192,11 +192,17 @@ class InC(NativeProgram):
 
 def outcome(native: NativeProgram, program: Scheduled) -> Outcome:
     instance = native.bind(program.samples, {})
-    with np.errstate(over="ignore"):  # beyond float32
-        for group, numbers in program.numbers.items():
-            instance.set(group, numbers)
+    for group, numbers in program.numbers.items():
+        instance.set(group, numbers)
     instance.plan(range(len(native.addresses))).run()
     return program.outcome(lambda view: instance.get(view.group, view.positions))
+
+
+def fits_float32(program: Program) -> bool:
+    """Return whether float32 holds a program's numbers, and products of them."""
+    numbers = np.array(leaves([program.p, program.x, program.c, program.X]))
+    sizes = np.abs(numbers[np.isfinite(numbers) & (numbers != 0.0)])
+    return bool(((sizes > 1e-15) & (sizes < 1e15)).all())
 
 
 @pytest.mark.process
@@ -213,7 +219,12 @@ def test_programs_agree_with_eager(compiled):
         found[program.body] = program
 
     collect()
-    programs_in_c = [InC(program, dtype) for program in found.values() for dtype in DTYPES]
+    programs_in_c = [
+        InC(program, dtype)
+        for program in found.values()
+        for dtype in DTYPES
+        if dtype == "float64" or fits_float32(program)
+    ]
     nests = [nest for in_c in programs_in_c for nest in in_c.program.nests]
     assert {kind for nest in nests for kind in kinds(nest)} == KINDS
     kernels = {kernel.text: kernel for in_c in programs_in_c for kernel in in_c.kernels}
