@@ -130,7 +130,7 @@ def _made(
 def _checked_name(name: str) -> str:
     if name in ("", "<lambda>"):
         raise ValueError(
-            "an operation prints by its name, and this function has none; pass name='softsign', say."
+            "an operation prints by its name, and this function has none; pass name='f', say."
         )
     if not isinstance(name, str) or not is_name(name):
         raise ValueError(
