@@ -1,4 +1,4 @@
-"""Estimators: scikit-learn's conventions, its pipelines and searches, and files of them."""
+"""Estimators: scikit-learn's conventions, pipelines and searches, and their files."""
 
 import copy
 import pickle
@@ -82,7 +82,7 @@ def test_pandas_frames_are_accepted():
 
 
 def test_probabilities_are_the_eager_networks():
-    """The parameters are those of an MLP, whose softmax on Values they repeat."""
+    """The parameters are those of an MLP, with the softmax of its outputs on Values."""
     X, y = iris()
     classifier = quick(random_state=3).fit(X, y)
     model = nn.MLP(4, [8, 3])
@@ -129,7 +129,7 @@ BATCHES = [{}, {"batch_size": 40, "shuffle": False, "alpha": 3.0}]
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("weights", [None, "of rows"])
 def test_weighted_rows_count_as_in_scikit_learns_network(weights, classes, batches):
-    """Step for step, the penalty of a batch being spread over its rows' weights, too."""
+    """Step for step; a batch's penalty is divided by its rows' weights, too."""
     X, y = iris()
     X, y = X[y < classes][::-2], y[y < classes][::-2]
     weights = weights and np.random.default_rng(0).integers(0, 4, len(y))
@@ -156,7 +156,7 @@ def test_a_regressors_weighted_rows_count_as_in_scikit_learns_network(batches, o
 
 
 def test_classes_count_what_they_are_said_to():
-    """A class's weight multiplies those of its rows; "balanced" makes all classes count alike."""
+    """A class's weight multiplies those of its rows; "balanced" gives all classes the same."""
     X, y = iris()
     X, y, names = X[30:], y[30:], np.array(["a", "b", "c"])
     rows = np.random.default_rng(0).uniform(size=len(y))
@@ -171,7 +171,7 @@ def test_classes_count_what_they_are_said_to():
 
 
 def test_a_batch_whose_rows_all_weigh_nothing_teaches_nothing():
-    """The rows of weight 0 might as well be of another class, and the numbers stay finite."""
+    """Rows of weight 0 might as well have another class, and the numbers stay finite."""
     X, y = (rows[np.random.default_rng(0).permutation(150)] for rows in iris())
     weights = np.repeat([0.0, 1.0], 75)
     arguments = {"batch_size": 75, "shuffle": False, "random_state": 0}
@@ -236,7 +236,7 @@ def test_class_weights_that_are_none_are_refused(chosen, words):
 
 
 def same_network(ours, theirs):
-    """Compare every number of two networks; Adam's eps is PyTorch's here and another there."""
+    """Compare every number of two networks, whose eps in Adam are placed differently."""
     for one, other in ((ours.coefs_, theirs.coefs_), (ours.intercepts_, theirs.intercepts_)):
         assert len(one) == len(other)
         for a, b in zip(one, other, strict=True):
@@ -306,7 +306,7 @@ def test_weights_and_biases_are_for_reading():
 
 
 def test_parts_may_lack_classes_and_differ_in_size_and_type():
-    """What counts is what was announced at the first call."""
+    """The classes are those of the first call."""
     X, y = iris()
     names = np.array(["a", "b", "c"])
     classifier = LiftClassifier((8,), random_state=0, learning_rate_init=0.03)
@@ -320,7 +320,7 @@ def test_parts_may_lack_classes_and_differ_in_size_and_type():
 
 
 def test_a_part_that_fails_leaves_the_network_as_it_was_before_it():
-    """Its optimiser, too: a stream goes on as if there had been no such part."""
+    """Its optimiser, too: a stream continues as if there had been no such part."""
     X, y = iris()
     classifier, same = (quick(random_state=0).fit(X, y) for _ in range(2))
     expected = classifier.predict_proba(X)
@@ -363,7 +363,7 @@ def test_a_part_that_fails_leaves_the_network_as_it_was_before_it():
     ],
 )
 def test_going_on_with_something_else_is_refused(call, words):
-    """In scikit-learn's words, where it has them; what was learnt stays."""
+    """In scikit-learn's words, if it has any; the network stays."""
     X, y = iris()
     classifier = quick(max_iter=1, random_state=0)
     with pytest.raises(ValueError, match=words):
@@ -402,7 +402,7 @@ def test_float32_data_are_computed_in_float32():
 
 
 def test_early_stopping_keeps_the_best():
-    """Rows are held out, and training ends once their score no longer rises."""
+    """Training ends once the score of held-out rows no longer rises."""
     X, y = iris()
     classifier = quick(random_state=0, early_stopping=True, max_iter=500, validation_fraction=0.2)
     classifier.fit(X, y)
@@ -433,7 +433,7 @@ def test_ctrl_c_leaves_a_usable_estimator(rows, press_ctrl_c, capsys, tmp_path):
 
 
 def test_ctrl_c_before_the_first_step_leaves_nothing(press_ctrl_c):
-    """While it compiles, there is no estimator to use, and the interruption goes on."""
+    """While it compiles, there is nothing to use, and KeyboardInterrupt is raised."""
     press_ctrl_c("prepare")
     with pytest.raises(KeyboardInterrupt):
         quick().fit([[0.0], [1.0]], [0, 1])
@@ -493,7 +493,7 @@ def test_the_end_without_convergence_is_said():
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_copies_predict_the_same(copied):
-    """Deep copies and pickles hold all that was learnt; clones nothing."""
+    """Deep copies and pickles have everything learned, clones nothing."""
     X, y = iris()
     classifier = quick(random_state=0).fit(X, y)
     assert (copied(classifier).predict_proba(X) == classifier.predict_proba(X)).all()
@@ -548,7 +548,7 @@ def test_settings_for_the_next_fit_leave_the_fitted_network(settings, copied, tm
 
 
 def test_a_fit_that_fails_leaves_no_fitted_network():
-    """A half of the old one and a half of the new one would be worse than none."""
+    """Half of the old one and half of the new one would be worse than none."""
     X, y = iris()
     classifier = quick(random_state=0).fit(X, y).set_params(learning_rate_init=1e200)
     with pytest.raises(NonFiniteLossError):
@@ -578,7 +578,7 @@ def test_settings_that_are_refused_leave_the_fitted_network(settings):
     ],
 )
 def test_data_that_are_refused_leave_the_fitted_network(refused):
-    """What it knows of its columns and classes, too."""
+    """Its columns and classes, too."""
     X, y = iris()
     classifier = quick(random_state=0).fit(X, y)
     expected = classifier.predict(X)
@@ -589,7 +589,7 @@ def test_data_that_are_refused_leave_the_fitted_network(refused):
 
 @pytest.mark.parametrize("kind", [LiftClassifier, LiftRegressor])
 def test_rows_beyond_the_networks_range_are_refused(kind):
-    """In float32 as in float64, at the door or where the network's own numbers overflow."""
+    """In float32 and float64, in the input or where the network's own numbers overflow."""
     X, y = iris()
     single, double = (
         kind((8,), max_iter=5, random_state=0).fit(X.astype(dtype), y)
@@ -621,7 +621,7 @@ def test_a_fraction_that_cannot_be_held_out_is_refused(fraction):
 
 @pytest.mark.parametrize("kind", [LiftClassifier, LiftRegressor])
 def test_one_row_held_out_is_too_few(kind):
-    """A score of one row says little, and R² of one row nothing."""
+    """One row has hardly a score, and no R²."""
     X, _ = iris()
     with pytest.raises(
         ValueError, match=r"The validation set is too small|of 10 rows of 2 classes"
@@ -631,7 +631,7 @@ def test_one_row_held_out_is_too_few(kind):
 
 @pytest.mark.parametrize("weights", [None, np.r_[np.ones(149), 0.0]])
 def test_one_number_in_all_rows_held_out_is_refused(weights):
-    """R² says nothing of them, and training would end after ten epochs that learnt nothing."""
+    """They have no R², and training would end after ten epochs without it."""
     X, _ = iris()
     y = np.r_[np.ones(149), 1.0 if weights is None else 2.0]
     with pytest.raises(ValueError, match="the held-out rows all have the same y"):
@@ -654,7 +654,7 @@ def test_convergence_in_the_last_epoch_is_convergence(settings):
 
 
 def test_numpys_numbers_are_settings(tmp_path):
-    """As grids have them; a file has them as Python's."""
+    """As in grids; a file has them as Python's."""
     X, y = iris()
     grid = {
         "max_iter": np.arange(2, 4),
@@ -722,7 +722,7 @@ def halved(sizes, **settings):
 def test_what_would_not_come_out_of_a_file_does_not_go_into_it(
     kind, classes, metadata, error, words, tmp_path
 ):
-    """A model is refused when it is saved and not when it is loaded."""
+    """A model is refused when it is saved, not when it is loaded."""
     X, y = iris()
     classifier = kind((2,), max_iter=150).fit(X[::5], np.array(classes)[y[::5]])
     with pytest.raises(error, match=words):
@@ -731,7 +731,7 @@ def test_what_would_not_come_out_of_a_file_does_not_go_into_it(
 
 
 def test_other_files_are_refused(tmp_path):
-    """In one sentence: missing, cut off, foreign, newer."""
+    """In one sentence: missing, truncated, foreign, newer."""
     X, y = iris()
     path = tmp_path / "m.safetensors"
     with pytest.raises(FileNotFoundError, match="there is no model"):
@@ -778,7 +778,7 @@ def test_settings_without_sense_are_refused(settings, named):
 
 
 def test_as_many_epochs_as_it_takes_can_be_saved(tmp_path):
-    """A file holds the largest number that there is for it."""
+    """A file has the largest possible number."""
     settings = {"max_iter": sys.maxsize, "batch_size": sys.maxsize, "tol": 10.0}
     quick(**settings).fit(*iris()).save(tmp_path / "m")
     assert load(tmp_path / "m").max_iter == sys.maxsize
