@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_copies_predict_the_same(copied):
-    """Deep copies and pickles hold all that was learnt; clones nothing."""
+    """Deep copies and pickles have everything learned, clones nothing."""
     X, y = iris()
     classifier = quick(random_state=0).fit(X, y)
     assert (copied(classifier).predict_proba(X) == classifier.predict_proba(X)).all()
@@ -78,7 +78,7 @@ def test_settings_for_the_next_fit_leave_the_fitted_network(settings, copied, tm
 
 
 def test_numpys_numbers_are_settings(tmp_path):
-    """As grids have them; a file has them as Python's."""
+    """As in grids; a file has them as Python's."""
     X, y = iris()
     grid = {
         "max_iter": np.arange(2, 4),
@@ -146,7 +146,7 @@ def halved(sizes, **settings):
 def test_what_would_not_come_out_of_a_file_does_not_go_into_it(
     kind, classes, metadata, error, words, tmp_path
 ):
-    """A model is refused when it is saved and not when it is loaded."""
+    """A model is refused when it is saved, not when it is loaded."""
     X, y = iris()
     classifier = kind((2,), max_iter=150).fit(X[::5], np.array(classes)[y[::5]])
     with pytest.raises(error, match=words):
@@ -155,7 +155,7 @@ def test_what_would_not_come_out_of_a_file_does_not_go_into_it(
 
 
 def test_other_files_are_refused(tmp_path):
-    """In one sentence: missing, cut off, foreign, newer."""
+    """In one sentence: missing, truncated, foreign, newer."""
     X, y = iris()
     path = tmp_path / "m.safetensors"
     with pytest.raises(FileNotFoundError, match="there is no model"):
@@ -177,7 +177,7 @@ def test_other_files_are_refused(tmp_path):
 
 
 def test_as_many_epochs_as_it_takes_can_be_saved(tmp_path):
-    """A file holds the largest number that there is for it."""
+    """A file has the largest possible number."""
     settings = {"max_iter": sys.maxsize, "batch_size": sys.maxsize, "tol": 10.0}
     quick(**settings).fit(*iris()).save(tmp_path / "m")
     assert load(tmp_path / "m").max_iter == sys.maxsize

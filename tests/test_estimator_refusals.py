@@ -47,7 +47,7 @@ def test_class_weights_that_are_none_are_refused(chosen, words):
 
 
 def test_a_fit_that_fails_leaves_no_fitted_network():
-    """A half of the old one and a half of the new one would be worse than none."""
+    """Half of the old one and half of the new one would be worse than none."""
     X, y = iris()
     classifier = quick(random_state=0).fit(X, y).set_params(learning_rate_init=1e200)
     with pytest.raises(NonFiniteLossError):
@@ -77,7 +77,7 @@ def test_settings_that_are_refused_leave_the_fitted_network(settings):
     ],
 )
 def test_data_that_are_refused_leave_the_fitted_network(refused):
-    """What it knows of its columns and classes, too."""
+    """Its columns and classes, too."""
     X, y = iris()
     classifier = quick(random_state=0).fit(X, y)
     expected = classifier.predict(X)
@@ -88,7 +88,7 @@ def test_data_that_are_refused_leave_the_fitted_network(refused):
 
 @pytest.mark.parametrize("kind", [LiftClassifier, LiftRegressor])
 def test_rows_beyond_the_networks_range_are_refused(kind):
-    """In float32 as in float64, at the door or where the network's own numbers overflow."""
+    """In float32 and float64, in the input or where the network's own numbers overflow."""
     X, y = iris()
     single, double = (
         kind((8,), max_iter=5, random_state=0).fit(X.astype(dtype), y)
@@ -120,7 +120,7 @@ def test_a_fraction_that_cannot_be_held_out_is_refused(fraction):
 
 @pytest.mark.parametrize("kind", [LiftClassifier, LiftRegressor])
 def test_one_row_held_out_is_too_few(kind):
-    """A score of one row says little, and R² of one row nothing."""
+    """One row has hardly a score, and no R²."""
     X, _ = iris()
     with pytest.raises(
         ValueError, match=r"The validation set is too small|of 10 rows of 2 classes"
@@ -130,7 +130,7 @@ def test_one_row_held_out_is_too_few(kind):
 
 @pytest.mark.parametrize("weights", [None, np.r_[np.ones(149), 0.0]])
 def test_one_number_in_all_rows_held_out_is_refused(weights):
-    """R² says nothing of them, and training would end after ten epochs that learnt nothing."""
+    """They have no R², and training would end after ten epochs without it."""
     X, _ = iris()
     y = np.r_[np.ones(149), 1.0 if weights is None else 2.0]
     with pytest.raises(ValueError, match="the held-out rows all have the same y"):

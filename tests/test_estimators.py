@@ -1,4 +1,4 @@
-"""Estimators: scikit-learn's conventions, its pipelines and searches, and how they train."""
+"""Estimators: scikit-learn's conventions, pipelines and searches, and how they train."""
 
 import copy
 import random
@@ -70,7 +70,7 @@ def test_pandas_frames_are_accepted():
 
 
 def test_probabilities_are_the_eager_networks():
-    """The parameters are those of an MLP, whose softmax on Values they repeat."""
+    """The parameters are those of an MLP, with the softmax of its outputs on Values."""
     X, y = iris()
     classifier = quick(random_state=3).fit(X, y)
     model = nn.MLP(4, [8, 3])
@@ -117,7 +117,7 @@ BATCHES = [{}, {"batch_size": 40, "shuffle": False, "alpha": 3.0}]
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("weights", [None, "of rows"])
 def test_weighted_rows_count_as_in_scikit_learns_network(weights, classes, batches):
-    """Step for step, the penalty of a batch being spread over its rows' weights, too."""
+    """Step for step; a batch's penalty is divided by its rows' weights, too."""
     X, y = iris()
     X, y = X[y < classes][::-2], y[y < classes][::-2]
     weights = weights and np.random.default_rng(0).integers(0, 4, len(y))
@@ -144,7 +144,7 @@ def test_a_regressors_weighted_rows_count_as_in_scikit_learns_network(batches, o
 
 
 def test_classes_count_what_they_are_said_to():
-    """A class's weight multiplies those of its rows; "balanced" makes all classes count alike."""
+    """A class's weight multiplies those of its rows; "balanced" gives all classes the same."""
     X, y = iris()
     X, y, names = X[30:], y[30:], np.array(["a", "b", "c"])
     rows = np.random.default_rng(0).uniform(size=len(y))
@@ -159,7 +159,7 @@ def test_classes_count_what_they_are_said_to():
 
 
 def test_a_batch_whose_rows_all_weigh_nothing_teaches_nothing():
-    """The rows of weight 0 might as well be of another class, and the numbers stay finite."""
+    """Rows of weight 0 might as well have another class, and the numbers stay finite."""
     X, y = (rows[np.random.default_rng(0).permutation(150)] for rows in iris())
     weights = np.repeat([0.0, 1.0], 75)
     arguments = {"batch_size": 75, "shuffle": False, "random_state": 0}
@@ -192,7 +192,7 @@ def test_rows_that_weigh_nothing_do_not_decide_when_to_stop():
 
 
 def same_network(ours, theirs):
-    """Compare every number of two networks; Adam's eps is PyTorch's here and another there."""
+    """Compare every number of two networks, whose eps in Adam are placed differently."""
     for one, other in ((ours.coefs_, theirs.coefs_), (ours.intercepts_, theirs.intercepts_)):
         assert len(one) == len(other)
         for a, b in zip(one, other, strict=True):
@@ -262,7 +262,7 @@ def test_weights_and_biases_are_for_reading():
 
 
 def test_parts_may_lack_classes_and_differ_in_size_and_type():
-    """What counts is what was announced at the first call."""
+    """The classes are those of the first call."""
     X, y = iris()
     names = np.array(["a", "b", "c"])
     classifier = LiftClassifier((8,), random_state=0, learning_rate_init=0.03)
@@ -276,7 +276,7 @@ def test_parts_may_lack_classes_and_differ_in_size_and_type():
 
 
 def test_a_part_that_fails_leaves_the_network_as_it_was_before_it():
-    """Its optimiser, too: a stream goes on as if there had been no such part."""
+    """Its optimiser, too: a stream continues as if there had been no such part."""
     X, y = iris()
     classifier, same = (quick(random_state=0).fit(X, y) for _ in range(2))
     expected = classifier.predict_proba(X)
@@ -319,7 +319,7 @@ def test_a_part_that_fails_leaves_the_network_as_it_was_before_it():
     ],
 )
 def test_going_on_with_something_else_is_refused(call, words):
-    """In scikit-learn's words, where it has them; what was learnt stays."""
+    """In scikit-learn's words, if it has any; the network stays."""
     X, y = iris()
     classifier = quick(max_iter=1, random_state=0)
     with pytest.raises(ValueError, match=words):
@@ -358,7 +358,7 @@ def test_float32_data_are_computed_in_float32():
 
 
 def test_early_stopping_keeps_the_best():
-    """Rows are held out, and training ends once their score no longer rises."""
+    """Training ends once the score of held-out rows no longer rises."""
     X, y = iris()
     classifier = quick(random_state=0, early_stopping=True, max_iter=500, validation_fraction=0.2)
     classifier.fit(X, y)
@@ -389,7 +389,7 @@ def test_ctrl_c_leaves_a_usable_estimator(rows, press_ctrl_c, capsys, tmp_path):
 
 
 def test_ctrl_c_before_the_first_step_leaves_nothing(press_ctrl_c):
-    """While it compiles, there is no estimator to use, and the interruption goes on."""
+    """While it compiles, there is nothing to use, and KeyboardInterrupt is raised."""
     press_ctrl_c("prepare")
     with pytest.raises(KeyboardInterrupt):
         quick().fit([[0.0], [1.0]], [0, 1])

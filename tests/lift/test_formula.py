@@ -92,6 +92,7 @@ def read(name: str, indices: tuple[int, ...]) -> float:
 @settings(max_examples=400)
 @given(numbers())
 def test_a_printed_formula_has_the_value_of_the_expression(x: Expression) -> None:
+    """Read as mathematics, for random expressions."""
     printed = Formula(text(x))(Scope(read, EXTENTS), {})
     assert printed == pytest.approx(value(x), rel=1e-12, abs=0.0, nan_ok=True)
 
@@ -122,4 +123,5 @@ SUM = Reduce("sum", (3,), Apply(ops.multiply, (A, U)))
     ],
 )
 def test_a_formula_has_the_parentheses_that_it_needs(expression: Expression, expected: str) -> None:
+    """And those that the eye wants."""
     assert text(expression) == expected

@@ -362,9 +362,9 @@ def _set(v):
 @pytest.mark.parametrize(
     ("function", "cure"),
     [
-        (lambda v: (v * v).backward() or v, "call backward() and the optimiser's step() on what"),
+        (lambda v: (v * v).backward() or v, "call backward() on what the call returns"),
         (lambda v: v * v.grad, "backward() or .grad in a lifted function"),
-        (_whole_step, "call them outside of it, or let a Trainer do it"),
+        (_whole_step, "call them outside of it, or use a Trainer"),
         (_set, "'Value' object has no attribute 'moment' in a lifted function"),
         (lambda v: v.detach(), "'Value' object has no attribute 'detach' in a lifted function"),
         (lambda v: f"{v:.2f}" and v, "return it and print what the call returns"),

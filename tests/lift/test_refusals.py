@@ -588,7 +588,7 @@ def test_an_error_that_only_lifting_brings_about(use):
     """It is refused in a sentence with the line, whatever its class."""
     message = refusal(use, Value(3.0), np.array([1.0, 2.0]))
     assert "Error: " in message
-    assert "though not if the function is not lifted" in message
+    assert "but only if the function is lifted" in message
     assert "Traced" not in message
 
 

@@ -56,7 +56,7 @@ def record(operation: Operation, *operands: Any) -> Any:
 
 
 def _recording_for(operands: tuple[Any, ...]) -> Recording:
-    """Return the current recording, or a new one if it is closed, or long and not gone on with."""
+    """Return the current recording; a new one if it is closed, or long and no operand is on it."""
     recording: Recording | None = current.recording
     if recording is not None and recording.open:
         if recording.done < _LONG:

@@ -128,8 +128,9 @@ def _run(function: Traceable, arguments: dict[str, Any], tape: Tape, flat: FlatA
             unknown = re.match(r"'Value' object has no attribute '\w+'", str(error))
             if isinstance(error, AttributeError) and unknown:
                 raise TraceError(
-                    f"{line_of(error)}: {unknown[0]} in a lifted function, which knows what all "
-                    "Values have; pass other things as arguments, and keep them in variables."
+                    f"{line_of(error)}: {unknown[0]} in a lifted function, where Values have only "
+                    "the attributes that all Values have; pass others as arguments, and keep them "
+                    "in variables."
                 ) from None
             raise
     if refusals:

@@ -86,10 +86,10 @@ def failed_by_lifting(
         return ""
     what = str(error).rstrip(".")
     return (
-        f"{line}: {type(error).__name__}{': ' if what else ''}{what}, though not if the "
-        "function is not lifted. Lifted, it runs on copies of its objects and on numbers that are "
-        "not known yet; write this line with operators and functions of liftgrad.functional, or "
-        "compute it before the call and pass it."
+        f"{line}: {type(error).__name__}{': ' if what else ''}{what}, but only if the function is "
+        "lifted: it then runs on copies of its objects and on numbers that are not known yet; "
+        "write this line with operators and functions of liftgrad.functional, or compute it "
+        "before the call and pass it."
     )
 
 
@@ -114,7 +114,7 @@ def _shown(results: list[Any]) -> str:
 
 
 _BY_IDENTITY = (
-    "tells Values apart by id() or by a set or dict that another module or class holds, and finds "
-    "others when it is lifted, where stand-ins take their places; ask `p in those`, of a set that "
-    "is an argument, or in a variable of the function's own module."
+    "tells Values apart by id() or by a set or dict that another module or class holds, which "
+    "fails when it is lifted, where stand-ins take their places; ask `p in those` of a set that "
+    "is an argument, or a variable of the function's own module."
 )

@@ -73,8 +73,8 @@ def where_they_diverge(
 
 
 _ADVICE = (
-    "A lifted function runs once, on numbers that are not known then, for many calls; pass what "
-    "its way depends on as an int, str or bool, or choose with where(condition, a, b)."
+    "A lifted function runs once for many calls, on numbers that are not known yet; pass what its "
+    "branches depend on as an int, str or bool, or choose with where(condition, a, b)."
 )
 _MISCOMPILED = (
     "the recorded program is right and its machine code is not, which is a fault of liftgrad's; "
