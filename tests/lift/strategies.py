@@ -29,7 +29,7 @@ UNARY = (
     *("2.0 ** ({0} * 0.1)", "(abs({0}) + 0.5) ** 0.5", "(abs({0}) + 0.5) ** -1.5", "{0}"),
     *("({0} * {0} + 1.0) ** -2", "where({0} < 0.25, {0} * {0}, 0.5)", "relu(0.5 - {0})", "{0} * c"),
     *("where(invert({0} <= 0.5) | ({0} == 0), {0}, c)", "detach({0}) * {0}", "({0} + 0.0) * 1.0"),
-    "softsign({0})",
+    "squashed({0})",
 )
 HARSH = (
     *("log({0})", "sqrt({0})", "1.0 / {0}", "{0} ** 0.5", "{0} ** -1", "{0} ** 2.5", "log1p({0})"),
@@ -119,8 +119,8 @@ def tied(p: Any, ties: Iterable[tuple[int, int]]) -> Any:
 
 
 # Operations of a program's own.
-softsign = operation(
-    lambda x: x / (1 + abs(x)), lambda y, x: 1 / (1 + abs(x)) ** 2, name="softsign"
+squashed = operation(
+    lambda x: x / (1 + abs(x)), lambda y, x: 1 / (1 + abs(x)) ** 2, name="squashed"
 )
 rotated = operation(
     lambda a, b: functional.sin(a) * b + 0.5,
@@ -136,7 +136,7 @@ NAMES: dict[str, Any] = {
     "largest": ops.largest,
     "detach": ops.detach,
     "vmap": vmap,
-    "softsign": softsign,
+    "squashed": squashed,
     "rotated": rotated,
 }
 REDUCERS = (

@@ -9,7 +9,7 @@ import pytest
 
 from liftgrad import Trainer, Value, nn, optim
 from liftgrad.errors import LiftError
-from liftgrad.functional import mean, uniform
+from liftgrad.functional import mean, softmax, uniform
 from liftgrad.lift import function as function_module
 from liftgrad.lift.compare import eager_run, policy
 from liftgrad.lift.function import lift
@@ -151,6 +151,19 @@ def test_rounding_is_not_refused(dtype, backend):
     )
     for program in programs:
         lift(program, dtype=dtype, backend=backend, check=True)(Value(1.1), x)
+
+
+@pytest.mark.parametrize("number", [0.3, 1.0, 2.0])
+def test_a_gradient_that_is_nothing_but_rounding_is_not_refused(number):
+    """Softmax of equal numbers: all terms of the gradient cancel, differently on either side."""
+
+    def loss(p):
+        shares = softmax([p * 0.875] * 3)
+        return sum([-shares[i % 3] for i in range(5)])
+
+    p = Value(number)
+    lift(loss, check=True)(p).backward()
+    assert abs(p.grad) < 1e-15
 
 
 def test_wrong_machine_code_is_distinguished_from_rounding(monkeypatch):

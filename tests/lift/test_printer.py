@@ -183,6 +183,7 @@ def test_carried_out_as_it_is_printed_a_program_gives_the_results_and_gradients(
     assert gradients == pytest.approx([p.grad for p in parameters], rel=1e-10, abs=1e-13)
 
 
+@pytest.mark.thorough
 @settings(max_examples=3000 if "LIFTGRAD_SOAK" in os.environ else 100)
 @given(programs(largest=40, samples=5))
 def test_so_does_any_program(program: Program) -> None:

@@ -490,7 +490,8 @@ def test_memory_does_not_grow():
 
 def test_memory_without_gradients_is_bounded(monkeypatch):
     """Recordings are freed although at all times some result is alive."""
-    monkeypatch.setattr("liftgrad.record.operators._LONG", 500)
+    for module in ("operators", "recorder"):
+        monkeypatch.setattr(f"liftgrad.record.{module}.LONG", 500)
     x, w = Value(0.5), Value(2.0)
     recordings = weakref.WeakSet()
     with recording():

@@ -14,6 +14,7 @@ from typing import Any
 
 from liftgrad.engine import Value
 from liftgrad.lift.compare.eager_arithmetic import (
+    Apply,
     computed_eagerly,
     each,
     leaf_numbers,
@@ -102,7 +103,9 @@ def _is_rounding(tape: Tape, built: Built, eager: Outcome, lifted: Outcome, dtyp
     """Return whether results differ by no more than small changes of operands change them."""
     nearby = [
         _results(
-            tape, built, computed_eagerly(tape, leaf_numbers(tape), shaken(_JITTER[dtype], seed))
+            tape,
+            built,
+            computed_eagerly(tape, leaf_numbers(tape), shaken(_JITTER[dtype], seed, on_floats)),
         )
         for seed in range(_SEEDS)
     ]
@@ -121,28 +124,34 @@ def _is_gradient(
     """Return whether a tape has the function's gradient, but for rounding, if it was taken.
 
     The tape's is taken by the eager engine. Terms that cancel do so exactly on a tape, where equal
-    operations are one; so the function's gradient may differ by as much as small changes of the
-    parameters change it.
+    operations are one, or in another order; so the two may differ by as much as small changes of
+    the parameters change the function's, or small changes of all operands the tape's.
     """
     if eager.gradients is None:
         return True
-    own, exact = eager.gradient, _gradient(tape, eager.gradients)
-    nearby = [run(jitter, seed).gradient for seed in range(_SEEDS)]
+    groups, own = eager.gradients, eager.gradient
+    taped = _gradient(tape, groups, on_values)
+    own_nearby = [run(jitter, seed).gradient for seed in range(_SEEDS)]
+    taped_nearby = [
+        _gradient(tape, groups, shaken(jitter, seed, on_values)) for seed in range(_SEEDS)
+    ]
     largest = max((abs(x) for x in own if math.isfinite(x)), default=0.0)
-    for a, b, *others in zip(own, exact, *nearby, strict=True):
+    for a, b, *others in zip(own, taped, *own_nearby, *taped_nearby, strict=True):
         if all(map(math.isfinite, (a, b, *others))):
-            spread = max(abs(x - a) for x in others)
+            spread = max(
+                *(abs(x - a) for x in others[:_SEEDS]), *(abs(x - b) for x in others[_SEEDS:])
+            )
             if abs(a - b) > max(1e-9 * largest, 100.0 * spread):
                 return False
     return True
 
 
-def _gradient(tape: Tape, groups: Collection[int]) -> list[float]:
+def _gradient(tape: Tape, groups: Collection[int], apply: Apply) -> list[float]:
     """Return the gradient of a tape's one result by the leaves of these groups."""
     leaves = leaf_numbers(tape)
     for i in groups:
         leaves[i] = list(map(Value, leaves[i]))
-    result = computed_eagerly(tape, leaves, on_values)[tape.outputs[0]]
+    result = computed_eagerly(tape, leaves, apply)[tape.outputs[0]]
     if isinstance(result, Value):
         result.backward()
     return [v.grad for i in groups for v in leaves[i]]

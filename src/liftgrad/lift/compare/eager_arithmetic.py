@@ -58,16 +58,16 @@ def on_floats(operation: Operation, operands: Sequence[Any]) -> Any:
     return operation.forward(*operands)
 
 
-def shaken(jitter: float, seed: int) -> Apply:
-    """Return an `apply` for floats whose operands are off by up to a relative jitter."""
+def shaken(jitter: float, seed: int, apply: Apply) -> Apply:
+    """Return an `apply` for operands that are off by up to a relative jitter."""
     uniform = random.Random(seed).uniform
 
-    def apply(operation: Operation, operands: Sequence[Any]) -> Any:
+    def apply_shaken(operation: Operation, operands: Sequence[Any]) -> Any:
         if operation in ops.CONDITIONS or operation is ops.from_index:
-            return operation.forward(*operands)
-        return operation.forward(*[x * (1.0 + uniform(-jitter, jitter)) for x in operands])
+            return apply(operation, operands)
+        return apply(operation, [x * (1.0 + uniform(-jitter, jitter)) for x in operands])
 
-    return apply
+    return apply_shaken
 
 
 def on_values(operation: Operation, operands: Sequence[Any]) -> Any:
