@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from strategies import rotated, squashed
 
 from liftgrad import Value, ops
 
@@ -27,7 +28,7 @@ TOKEN = re.compile(
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 CALLS = {
     o.notation.split("(")[0]: o
-    for o in (*ops.OPERATIONS.values(), ops.select)
+    for o in (*ops.OPERATIONS.values(), ops.select, squashed, rotated)
     if o.notation.endswith(")") and o.arity is not None
 }
 SIGNS = {

@@ -179,6 +179,19 @@ def test_a_wrong_gradient_is_distinguished_from_rounding(monkeypatch):
         lift(lambda w, x: w * w * x)(Value(3.0), 2.0)
 
 
+@pytest.mark.parametrize("number", [0.3, 1.0, 2.0])
+def test_a_gradient_that_is_nothing_but_rounding_is_not_refused(number):
+    """Softmax of equal numbers: all terms of the gradient cancel, differently on either side."""
+
+    def loss(p):
+        shares = softmax([p * 0.875] * 3)
+        return sum([-shares[i % 3] for i in range(5)])
+
+    p = Value(number)
+    lift(loss, check=True)(p).backward()
+    assert abs(p.grad) < 1e-15
+
+
 def test_wrong_machine_code_is_distinguished_from_rounding(monkeypatch):
     """A planted error in the sixth digit is reported as liftgrad's fault."""
     numbers_in = eager_run.numbers_in

@@ -105,22 +105,22 @@ class _Reduction:
         """Return the accumulators with the body's values at the points added."""
         block, write, vectors = self.loops.block, self.loops.write, self.loops.vectors
         block.memo = dict(self.known)
-        body = self.reduce.body
         # Along the rows, lanes that are switched off are never stored: no need to clear them.
         along_rows = block.vector is None or block.vector[0] == "row"
         summed = not along_rows and block.vector != ("sample", 0)
         masks = [block.mask(point) if summed else None for point in points]
-        product = isinstance(body, Apply) and body.operation is ops.multiply
-        if self.reduce.kind == "sum" and product and not any(masks):
-            assert isinstance(body, Apply)
-            a, b = (self.evaluate(x, points) for x in body.operands)
-            # Contraction is confined to sums: elsewhere x*x - x*x must stay zero.
-            return [
-                write.multiply_add(x, y, sum_, block.lanes)
-                for x, y, sum_ in zip(a, b, before, strict=True)
-            ]
-        values = self.evaluate(body, points)
+        match self.reduce:
+            case Reduce(kind="sum", body=Apply(operation=ops.multiply, operands=factors)) if (
+                not any(masks)
+            ):
+                a, b = (self.evaluate(x, points) for x in factors)
+                # Contraction is confined to sums: elsewhere x*x - x*x must stay zero.
+                return [
+                    write.multiply_add(x, y, accumulator, block.lanes)
+                    for x, y, accumulator in zip(a, b, before, strict=True)
+                ]
         results = []
+        values = self.evaluate(self.reduce.body, points)
         for mask, value, accumulator in zip(masks, values, before, strict=True):
             kept = value
             if mask is not None:
