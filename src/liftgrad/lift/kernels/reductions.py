@@ -109,18 +109,17 @@ class _Reduction:
         along_rows = block.vector is None or block.vector[0] == "row"
         summed = not along_rows and block.vector != ("sample", 0)
         masks = [block.mask(point) if summed else None for point in points]
-        match self.reduce:
-            case Reduce(kind="sum", body=Apply(operation=ops.multiply, operands=factors)) if (
-                not any(masks)
-            ):
-                a, b = (self.evaluate(x, points) for x in factors)
-                # Contraction is confined to sums: elsewhere x*x - x*x must stay zero.
-                return [
-                    write.multiply_add(x, y, accumulator, block.lanes)
-                    for x, y, accumulator in zip(a, b, before, strict=True)
-                ]
+        body = self.reduce.body
+        sums = self.reduce.kind == "sum" and not any(masks)
+        if sums and isinstance(body, Apply) and body.operation is ops.multiply:
+            a, b = (self.evaluate(x, points) for x in body.operands)
+            # Contraction is confined to sums: elsewhere x*x - x*x must stay zero.
+            return [
+                write.multiply_add(x, y, accumulator, block.lanes)
+                for x, y, accumulator in zip(a, b, before, strict=True)
+            ]
         results = []
-        values = self.evaluate(self.reduce.body, points)
+        values = self.evaluate(body, points)
         for mask, value, accumulator in zip(masks, values, before, strict=True):
             kept = value
             if mask is not None:
