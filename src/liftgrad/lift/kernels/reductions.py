@@ -24,9 +24,11 @@ def reduced(
     if vector is None and loops.vectors is not None:
         inner = vector_of(reduce, accesses.strides, block.width)
 
+    read = list(loads(reduce.body))
+
     def relevant(point: Point) -> Point:
         """Return the part of a point on which the body depends."""
-        shifts = {s for access in loads(reduce.body) for s in accesses.shifts(access, point)}
+        shifts = {s for access in read for s in accesses.shifts(access, point)}
         return tuple(sorted(shifts))
 
     loops.extents.update(along)
