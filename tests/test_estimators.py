@@ -28,6 +28,7 @@ from liftgrad.functional import softmax
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+@pytest.mark.thorough
 @parametrize_with_checks([LiftClassifier(), LiftRegressor()])
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learn_accepts_it(estimator, check):

@@ -386,6 +386,7 @@ def test_all_widths_agree_bit_for_bit(name, dtype, fma):
 # --- the text ---------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("triple", "cpu", "fma"),
     [
