@@ -79,7 +79,7 @@ def test_a_read_at_a_run_time_index_becomes_a_write():
     ]
 
 
-def test_what_samples_share_gets_a_part_from_each():
+def test_what_samples_share_gets_a_term_from_each():
     """One for each sample, though the adjoint of their total is just one number."""
     lines = added(lambda p, X: total(vmap(lambda x: p[0] + x)(X)), values(1), np.ones(3))
     assert lines == [
@@ -110,13 +110,13 @@ def test_a_rule_that_is_wrong_by_a_thousandth_is_caught(name, monkeypatch):
         compare(program, expected, stage_outcomes(program))
 
 
-def test_a_part_that_lands_in_a_wrong_place_is_caught(monkeypatch):
+def test_a_term_that_lands_at_wrong_positions_is_caught(monkeypatch):
     program = replace(NETWORK, body=NETWORK.body.format("tanh"))
     add_term = adjoint._add_term
 
-    def shifted(builder, terms, target, part, alive):
-        positions = np.roll(part.positions, 1)
-        add_term(builder, terms, target, replace(part, positions=positions), alive)
+    def shifted(builder, terms, target, term, alive):
+        positions = np.roll(term.positions, 1)
+        add_term(builder, terms, target, replace(term, positions=positions), alive)
 
     monkeypatch.setattr(adjoint, "_add_term", shifted)
     with pytest.raises(AssertionError, match="gradient"):

@@ -238,10 +238,12 @@ def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf
     tape, count = traced.tape, len(flat.groups)
     of_leaf = {id(g): i for i, g in enumerate(rolled.groups) if isinstance(g, Leaf)}
     leaf_of = {i: of_leaf[id(g)] for i, g in enumerate(leaves[:count]) if id(g) in of_leaf}
-    for draws, leaf in zip(tape.draws, leaves[count:-1], strict=True):
-        draws.group = of_leaf.get(id(leaf))
+    draws = [
+        replace(run, group=of_leaf.get(id(leaf)))
+        for run, leaf in zip(tape.draws, leaves[count:-1], strict=True)
+    ]
     names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(flat.groups) if i in leaf_of}
-    for d in tape.draws:
+    for d in draws:
         if d.group is not None:
             names[d.group] = LeafNames("random", shape=(1, d.count) if d.mapped else (d.count,))
     batched_groups = {i for i in tape.batched if i < count}
@@ -261,14 +263,14 @@ def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf
         scalar_operations=tape.operations(),
         forward=len(rolled.groups),
         sizes=of_leaf.get(id(leaves[-1])),
-        draws=tape.draws,
+        draws=draws,
         names=names,
         averaged=tape.averaged,
         single=traced.single,
     )
 
 
-def _per_sample(group: Any, tape: Tape, number: int) -> int:
-    if number not in tape.batched or group.array is None:
+def _per_sample(group: Any, tape: Tape, index: int) -> int:
+    if index not in tape.batched or group.array is None:
         return int(group.size)
     return math.prod(group.array.shape[1:])

@@ -37,27 +37,27 @@ def problems_of_groups(
 
     """
     groups = program.groups
-    for number, group in enumerate(groups):
-        for problem in _problems_of_group(groups, number):
-            yield f"group {number} ({_kind_of(group)}): {problem}"
+    for i, group in enumerate(groups):
+        for problem in _problems_of_group(groups, i):
+            yield f"group {i} ({_kind_of(group)}): {problem}"
     for j, output in enumerate([*program.outputs, *outputs]):
         for problem in _problems_of_result(groups, output):
             yield f"output {j}: {problem}"
     for j, assignment in enumerate(assignments):
         for problem in _problems_of_assignment(groups, assignment):
             yield f"assignment {j}, to group {assignment.leaf}: {problem}"
-    for number, (role, of) in program.roles.items():
-        if not (0 <= number < len(groups) and 0 <= of < len(groups)):
-            yield f"the role of group {number}, {role!r} of group {of}: there is no such group"
+    for i, (role, of) in program.roles.items():
+        if not (0 <= i < len(groups) and 0 <= of < len(groups)):
+            yield f"the role of group {i}, {role!r} of group {of}: there is no such group"
         elif role not in ("∂", "∂′", "#"):
-            yield f"the role of group {number} is {role!r}"
-        elif groups[number].size != groups[of].size:
-            yield f"group {number} has the role {role!r} of group {of}, whose size is another"
-    for number, table in program.tables.items():
-        if not 0 <= number < len(groups) or _sort(groups[number]) != "condition":
-            yield f"the table for group {number} belongs to no condition"
+            yield f"the role of group {i} is {role!r}"
+        elif groups[i].size != groups[of].size:
+            yield f"group {i} has the role {role!r} of group {of}, whose size is another"
+    for i, table in program.tables.items():
+        if not 0 <= i < len(groups) or _sort(groups[i]) != "condition":
+            yield f"the table for group {i} belongs to no condition"
         else:
-            yield from outside(table, groups[number].size, f"the table for group {number}")
+            yield from outside(table, groups[i].size, f"the table for group {i}")
 
 
 def _problems_of_result(groups: Sequence[Group], view: View) -> Iterator[str]:
@@ -92,10 +92,10 @@ def _sort(group: Group) -> Sort:
     return "index" if isinstance(group, Leaf) and group.kind == "index" else "number"
 
 
-def _problems_of_group(groups: Sequence[Group], number: int) -> Iterator[str]:
-    group = groups[number]
+def _problems_of_group(groups: Sequence[Group], i: int) -> Iterator[str]:
+    group = groups[i]
     for j, operand in enumerate(views(group)):
-        for problem in _problems_of_operand(groups, operand, number):
+        for problem in _problems_of_operand(groups, operand, i):
             yield f"operand {j}: {problem}"
     sorts = [_sort(groups[operand.group]) for operand in views(group)]
     batched = any(groups[operand.group].batched for operand in views(group))

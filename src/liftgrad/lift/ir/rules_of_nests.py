@@ -33,24 +33,24 @@ Mask = NDArray[np.bool_]
 
 def problems_of_nests(program: Program) -> Iterator[str]:
     """Yield what is wrong with a program; only the first can be relied on."""
-    for number, buffer in enumerate(program.buffers):
+    for i, buffer in enumerate(program.buffers):
         for problem in _problems_of_buffer(buffer):
-            yield f"buffer {number} ({buffer.name}): {problem}"
+            yield f"buffer {i} ({buffer.name}): {problem}"
     for group, count in Counter(buffer.group for buffer in program.buffers).items():
         if count > 1:
             yield f"group {group} has {count} buffers"
-    for number, table in enumerate(program.tables):
+    for i, table in enumerate(program.tables):
         if not is_sequence(table):
-            yield f"table {number} is no sequence of int64"
+            yield f"table {i} is no sequence of int64"
     state = _State(program)
-    for number, nest in enumerate(program.nests):
+    for i, nest in enumerate(program.nests):
         for problem in state.problems_of_nest(nest):
-            yield f"nest {number}, which writes {state.name(nest.out)}: {problem}"
-    for number in sorted(program.outputs):
-        if not 0 <= number < len(program.buffers):
-            yield f"output buffer {number} does not exist"
-        elif not state.known[number].all():
-            name, missing = program.buffers[number].name, np.argmin(state.known[number])
+            yield f"nest {i}, which writes {state.name(nest.out)}: {problem}"
+    for i in sorted(program.outputs):
+        if not 0 <= i < len(program.buffers):
+            yield f"output buffer {i} does not exist"
+        elif not state.known[i].all():
+            name, missing = program.buffers[i].name, np.argmin(state.known[i])
             yield f"element {missing} of the output {name} is never written"
 
 

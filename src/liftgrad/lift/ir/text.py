@@ -106,7 +106,7 @@ def text_of_groups(program: Rolled, outputs: Sequence[View] | None = None) -> st
     """
     names = _names_of_groups(program)
     results = program.outputs if outputs is None else outputs
-    lines = [_line_of_group(program, number, names) for number in range(len(program.groups))]
+    lines = [_line_of_group(program, i, names) for i in range(len(program.groups))]
     returned = ", ".join(f"{names[v.group]}[{_sequence(v.positions)}]" for v in results)
     return "\n".join([*lines, f"return {returned}"])
 
@@ -116,17 +116,17 @@ def _names_of_groups(program: Rolled) -> list[str]:
     groups = program.groups
     given = Counter(g.name for g in groups if isinstance(g, Leaf))
     names = []
-    for number, group in enumerate(groups):
+    for i, group in enumerate(groups):
         if isinstance(group, Leaf):
             single = given[group.name] == 1
-            names.append(group.name if single else f"{group.name}_{number}")
+            names.append(group.name if single else f"{group.name}_{i}")
         else:
-            names.append(f"{'c' if isinstance(group, Constants) else 't'}{number}")
+            names.append(f"{'c' if isinstance(group, Constants) else 't'}{i}")
     return names
 
 
-def _line_of_group(program: Rolled, number: int, names: Sequence[str]) -> str:
-    group, name = program.groups[number], names[number]
+def _line_of_group(program: Rolled, i: int, names: Sequence[str]) -> str:
+    group, name = program.groups[i], names[i]
     steps = _Steps(_steps_of(group), names)
     loops = [str(group.size)] if steps.extents is None else steps.bounds
     match group:
@@ -150,20 +150,20 @@ def _line_of_group(program: Rolled, number: int, names: Sequence[str]) -> str:
         case _:
             assert_never(group)
     size = _size(*loops, batched=group.batched)
-    return f"{name}[{size}] = {value}{_role(program, number, names)}"
+    return f"{name}[{size}] = {value}{_role(program, i, names)}"
 
 
 def _size(*loops: str, batched: bool) -> str:
     return ", ".join([*loops, *(["samples"] if batched else [])])
 
 
-def _role(program: Rolled, number: int, names: Sequence[str]) -> str:
+def _role(program: Rolled, i: int, names: Sequence[str]) -> str:
     """Return what a group of a gradient is, as a comment."""
-    if number in program.tables:
-        return f"  # one of each row of [{_listed(program.tables[number])}] holds"
-    if number not in program.roles:
+    if i in program.tables:
+        return f"  # one of each row of [{_listed(program.tables[i])}] holds"
+    if i not in program.roles:
         return ""
-    role, of = program.roles[number]
+    role, of = program.roles[i]
     return "  # " + {"∂": "∂{}", "∂′": "a term of ∂{}", "#": "uses of {}"}[role].format(names[of])
 
 
@@ -254,8 +254,8 @@ def _bounds(extents: Sequence[int], alphabet: str) -> list[str]:
 def _listed(rows: Sequence[Indices] | Indices) -> str:
     shown = [_sequence(row) for row in rows[:_SHOWN]]
     if len(rows) > _SHOWN and not all(shown):
-        filled = [number for number, row in enumerate(rows) if len(row)]
-        shown = [f"{number}: {_sequence(rows[number])}" for number in filled[:_SHOWN]]
+        filled = [i for i, row in enumerate(rows) if len(row)]
+        shown = [f"{i}: {_sequence(rows[i])}" for i in filled[:_SHOWN]]
         more = len(filled) > _SHOWN
     else:
         more = len(rows) > _SHOWN

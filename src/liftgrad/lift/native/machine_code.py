@@ -89,19 +89,19 @@ class MachineCode:
             self.cache.store(key, code)
         return code
 
-    def _load(self, code: bytes) -> "_Loaded":
+    def _load(self, code: bytes) -> "_InMemory":
         return object_file.load(code) or _compiler().Loaded(code, self.target)
 
 
 class Code:
     """A kernel's code, in memory for as long as this is."""
 
-    def __init__(self, loaded: "_Loaded", name: str) -> None:
+    def __init__(self, loaded: "_InMemory", name: str) -> None:
         self.address = loaded.address(name)
         self._loaded = loaded
 
 
-class _Loaded(Protocol):
+class _InMemory(Protocol):
     """An object file in memory."""
 
     def address(self, name: str) -> int:

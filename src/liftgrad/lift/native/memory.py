@@ -71,16 +71,16 @@ class Instance:
         self.native, self.samples = native, samples
         program = native.program
         self.buffers = [
-            np.zeros((b.size, 0)) if number in without else self._allocate(b, arrays)
-            for number, b in enumerate(program.buffers)
+            np.zeros((b.size, 0)) if i in without else self._allocate(b, arrays)
+            for i, b in enumerate(program.buffers)
         ]
         self.arrays = {b.group: a for b, a in zip(program.buffers, self.buffers, strict=True)}
         self.layouts = {b.group: b.layout for b in program.buffers}
         self.arguments = [
             self.arguments_with(
-                number, [self.buffers[a.buffer] for a in native.kernels[number].accesses], samples
+                i, [self.buffers[a.buffer] for a in native.kernels[i].accesses], samples
             )
-            for number in range(len(program.nests))
+            for i in range(len(program.nests))
         ]
         pairs = [
             [address, words.ctypes.data]
@@ -160,10 +160,10 @@ class Instance:
         return self.arrays[group][first : first + len(rows)]
 
     def arguments_with(
-        self, number: int, arrays: Sequence[Array], samples: int
+        self, nest: int, arrays: Sequence[Array], samples: int
     ) -> NDArray[np.uint64]:
         """Return the arguments of a nest's kernel, given the array behind each of its accesses."""
-        kernel, program = self.native.kernels[number], self.native.program
+        kernel, program = self.native.kernels[nest], self.native.program
         words, distances = [], []
         for access, array in zip(kernel.accesses, arrays, strict=True):
             distance = array.shape[1] if program.buffers[access.buffer].batched else 1
@@ -178,15 +178,15 @@ class Instance:
         if buffer.group in arrays:
             assert buffer.layout is None
             return arrays[buffer.group]
-        kind = np.int64 if buffer.role == "index" else np.dtype(self.native.dtype)
+        dtype = np.int64 if buffer.role == "index" else np.dtype(self.native.dtype)
         if buffer.role == "constant":
             constants = self.native.constants[buffer.group]
-            array = zeros(constants.shape, kind)
+            array = zeros(constants.shape, dtype)
             with np.errstate(over="ignore"):
                 array[...] = constants
             return array
         shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
-        return zeros(shape, kind)
+        return zeros(shape, dtype)
 
 
 class Plan:

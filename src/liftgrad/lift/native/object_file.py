@@ -68,15 +68,15 @@ def load(code: bytes) -> ObjectFile | None:
     places, size = _places(sections)
     memory = mmap.mmap(-1, size + mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    for number, place in places.items():
-        section = sections[number]
+    for i, place in places.items():
+        section = sections[i]
         if section.kind == _CODE:
             memory[place : place + section.size] = code[
                 section.offset : section.offset + section.size
             ]
     symbols = {
-        number: _symbols(code, sections, section, places, base)
-        for number, section in enumerate(sections)
+        i: _symbols(code, sections, section, places, base)
+        for i, section in enumerate(sections)
         if section.kind == _SYMBOLS
     }
     for section in sections:
@@ -102,11 +102,11 @@ def _places(sections: list[_Section]) -> tuple[dict[int, int], int]:
     """Return the offset in memory of each section that is loaded, and the size of all."""
     places: dict[int, int] = {}
     end = 0
-    for number, section in enumerate(sections):
+    for i, section in enumerate(sections):
         if section.flags & _LOADED and section.kind in (_CODE, _ZEROS):
             alignment = max(section.alignment, 1)
-            places[number] = -(-end // alignment) * alignment
-            end = places[number] + section.size
+            places[i] = -(-end // alignment) * alignment
+            end = places[i] + section.size
     return places, end
 
 

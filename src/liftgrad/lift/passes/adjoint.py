@@ -156,13 +156,13 @@ def _pull(
             for runs in operands:
                 if runs.group in active:
                     lengths = np.diff(runs.offsets)
-                    part = View(seed.group, np.repeat(seed.positions, lengths))
+                    term = View(seed.group, np.repeat(seed.positions, lengths))
                     spread = None
                     if alive is not None:
                         spread = View(alive.group, np.repeat(alive.positions, lengths))
                     operand = View(runs.group, runs.positions)
-                    part = _for_samples(builder, part, group, operand)
-                    _add_term(builder, terms, operand, part, spread)
+                    term = _for_samples(builder, term, group, operand)
+                    _add_term(builder, terms, operand, term, spread)
         case Elementwise(operation=operation, operands=operand_views):
             assert operation.pullback is not None
             y = Symbol(builder, View(number, identity(group.size)))
@@ -179,9 +179,9 @@ def _pull(
                 masked = result if isinstance(result, Symbol) else g._constant(result)
                 if condition is not None and alive is not None and operation not in ops.LINEAR:
                     masked = condition._select(masked, 0.0)
-                part = _for_samples(builder, masked.view, group, operand)
-                of_part = None if condition is None else condition.view
-                _add_term(builder, terms, operand, part, of_part)
+                term = _for_samples(builder, masked.view, group, operand)
+                of_term = None if condition is None else condition.view
+                _add_term(builder, terms, operand, term, of_term)
         case Take(index=index, group=source, table=table):
             size = builder.groups[source].size
             batched = builder.groups[source].batched
@@ -200,17 +200,17 @@ def _pull(
             assert_never(group)
 
 
-def _for_samples(builder: Builder, part: View, group: Group, operand: View) -> View:
-    """Return an operand's part of an adjoint such that a sum over the samples counts each of them.
+def _for_samples(builder: Builder, term: View, group: Group, operand: View) -> View:
+    """Return an operand's term of an adjoint such that a sum over the samples counts each of them.
 
     The adjoint of a total over the samples is one number for all of them; an operand of a batched
     group that is no different from sample to sample gets it as often as there are samples.
     """
     groups = builder.groups
-    if not group.batched or groups[operand.group].batched or groups[part.group].batched:
-        return part
-    size = len(part.positions)
-    run = Runs(part.group, part.positions, np.arange(size + 1))
+    if not group.batched or groups[operand.group].batched or groups[term.group].batched:
+        return term
+    size = len(term.positions)
+    run = Runs(term.group, term.positions, np.arange(size + 1))
     return View(builder.add(Sum((run,), batched=True)), identity(size))
 
 
@@ -218,15 +218,15 @@ def _add_term(
     builder: Builder,
     terms: Terms,
     target: View,
-    part: View,
+    term: View,
     alive: View | None,
 ) -> None:
-    """Add to the adjoint of element e of `target` element e of `part`."""
+    """Add to the adjoint of element e of `target` element e of `term`."""
     size = builder.groups[target.group].size
     order = np.argsort(target.positions, kind="stable")
     counts = np.bincount(target.positions, minlength=size)
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    runs = Runs(part.group, part.positions[order], offsets)
+    runs = Runs(term.group, term.positions[order], offsets)
     conditions = None
     if alive is not None:
         conditions = Runs(alive.group, alive.positions[order], offsets)

@@ -43,13 +43,13 @@ class Applied:
 Draft = Loads | Reduced | Applied | Number
 
 
-def added(parts: list[Draft]) -> Draft:
+def added(terms: list[Draft]) -> Draft:
     """Return the sum of some drafts."""
     # Plain terms first: they start the sum, as a bias does.
-    parts = sorted(parts, key=lambda part: isinstance(part, Reduced))
-    result = parts[0]
-    for part in parts[1:]:
-        result = Applied(ops.add, (result, part))
+    terms = sorted(terms, key=lambda term: isinstance(term, Reduced))
+    result = terms[0]
+    for term in terms[1:]:
+        result = Applied(ops.add, (result, term))
     return result
 
 

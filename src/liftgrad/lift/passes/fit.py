@@ -73,8 +73,9 @@ class Fitter:
         if fitted is not None and (table == heads[..., None] + step * np.arange(extent)).all():
             return Access(buffer, *fitted, index=index, step=step, extent=extent)
         steps = tuple(s * extent for s in _steps((*rows, *reduced)))
-        number = self._table(table)
-        return Access(buffer, 0, steps, table=number, index=index, step=1, extent=extent)
+        return Access(
+            buffer, 0, steps, table=self._table(table), index=index, step=1, extent=extent
+        )
 
     def _along_row(self, x: Loads) -> Indices:
         """Return the positions in memory of the elements of a load's first row."""

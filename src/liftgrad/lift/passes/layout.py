@@ -119,8 +119,8 @@ class Layouts:
 
     def _permute(self, x: Loads, extents: tuple[int, ...], inner: int) -> None:
         """Lay a buffer out with the rows' dimension `inner` innermost, if it covers the buffer."""
-        number = self.buffer_of[x.group]
-        buffer = self.buffers[number]
+        index = self.buffer_of[x.group]
+        buffer = self.buffers[index]
         if self._is_fixed(x.group) or buffer.role == "constant":
             return
         grid = x.positions.reshape(*extents, -1)
@@ -135,7 +135,7 @@ class Layouts:
         layout = np.empty(buffer.size, np.int64)
         layout[order] = identity(buffer.size)
         if (layout != identity(buffer.size)).any():
-            self.buffers[number] = replace(buffer, layout=layout)
+            self.buffers[index] = replace(buffer, layout=layout)
 
     def _adopt(self, number: int, out: Loads, accesses: Sequence[Loads]) -> None:
         """Lay an element-wise result out as its first operand of the same size is."""

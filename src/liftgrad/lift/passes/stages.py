@@ -27,8 +27,8 @@ def stages(program: Program, nests: Sequence[int]) -> list[Stage]:
     writers: dict[int, list[tuple[int, bool]]] = {}
     readers: dict[int, list[tuple[int, bool]]] = {}
     result: list[Stage] = []
-    for number in nests:
-        nest = program.nests[number]
+    for i in nests:
+        nest = program.nests[i]
         sampled = runs_over_samples(nest)
         stage = 0
         out = nest.out.buffer
@@ -47,18 +47,18 @@ def stages(program: Program, nests: Sequence[int]) -> list[Stage]:
             readers.setdefault(buffer, []).append((stage, sampled))
         while len(result) <= stage:
             result.append(Stage([], []))
-        (result[stage].sampled if sampled else result[stage].plain).append(number)
+        (result[stage].sampled if sampled else result[stage].plain).append(i)
     return result
 
 
 def local_buffers(program: Program, plan: list[Stage]) -> set[int]:
     """Return the batched buffers that one stage alone uses, except outputs."""
     seen: dict[int, set[int]] = {}
-    for number, stage in enumerate(plan):
+    for i, stage in enumerate(plan):
         for nest_number in [*stage.plain, *stage.sampled]:
             nest = program.nests[nest_number]
             for access in [*loads(nest.body), nest.out]:
-                seen.setdefault(access.buffer, set()).add(number)
+                seen.setdefault(access.buffer, set()).add(i)
     return {
         buffer
         for buffer, where in seen.items()

@@ -33,8 +33,8 @@ class Symbol(Symbolic):
             for x in operands
         )
         batched = any(builder.groups[view.group].batched for view in views)
-        number = builder.add(Elementwise(operation, views, batched))
-        return Symbol(builder, View(number, identity(size)))
+        group = builder.add(Elementwise(operation, views, batched))
+        return Symbol(builder, View(group, identity(size)))
 
     def _constant(self, number: float) -> "Symbol":
         return Symbol(self.builder, self.builder.constant(number, len(self.view.positions)))

@@ -3,7 +3,7 @@
 What a lifted function reads while it is traced may differ at the next call, and the program would
 hold what the first call read. CPython reports each call of a C function to a profiler, but then
 runs all code five to ten times as slowly (3.11 gives up its specialised instructions). So there is
-a profiler only if the user's code mentions something of the cls; nearly all such functions are
+a profiler only if the user's code mentions something of that kind; nearly all such functions are
 refused in the end.
 """
 
@@ -68,17 +68,8 @@ _READS = ("read", "read1", "readall", "readinto", "readline", "readlines")
 _NAMES_OF_CALLS = frozenset(
     (
         *(call.__name__ for call in _CALLS),
-        *(
-            *_READS,
-            "get",
-            "set",
-            "now",
-            "today",
-            "utcnow",
-            "random",
-            "getrandbits",
-            "generate_time_safe",
-        ),
+        *("get", "set", "now", "today", "utcnow", "random", "getrandbits", "generate_time_safe"),
+        *_READS,
     )
 )
 _SEED = random.Random.seed.__code__

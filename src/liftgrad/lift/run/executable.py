@@ -118,10 +118,10 @@ class NativeRun:
         """The memory of the result, if there is only one."""
         if built.single:
             (view,) = executable.results
-            part = self.instance.contiguous(view.group, view.positions)
-            assert part is not None
-            self.result = part.reshape(-1).data  # of which indexing gives a float at once
-        self.gradient_parts = [
+            array = self.instance.contiguous(view.group, view.positions)
+            assert array is not None
+            self.result = array.reshape(-1).data  # of which indexing gives a float at once
+        self.gradient_arrays = [
             self.instance.contiguous(v.group, v.positions) for v in executable.gradients
         ]
         """The gradients' memory, where their elements lie in order."""
@@ -196,10 +196,10 @@ class NativeRun:
         With it come the stores' tables of gradients that are graphs, which it must not add to.
         """
         known = [s for s in stores if s is not None]
-        parts = [p for p in self.gradient_parts if p is not None]
-        if not known or len(known) < len(stores) or len(parts) < len(known):
+        arrays = [a for a in self.gradient_arrays if a is not None]
+        if not known or len(known) < len(stores) or len(arrays) < len(known):
             return None
-        sums = [(s.gradients, p) for s, p in zip(known, parts, strict=True)]
+        sums = [(s.gradients, a) for s, a in zip(known, arrays, strict=True)]
         return self.instance.sums(sums), [s.graphs for s in known]
 
     def numbers(self, view: View) -> Array:
@@ -223,8 +223,8 @@ class NativeRun:
         """Return all gradients, to be read before the program runs again."""
         views = self.executable.gradients
         return [
-            self.gradient(view) if part is None or self.scale != 1.0 else part
-            for view, part in zip(views, self.gradient_parts, strict=True)
+            self.gradient(view) if array is None or self.scale != 1.0 else array
+            for view, array in zip(views, self.gradient_arrays, strict=True)
         ]
 
 

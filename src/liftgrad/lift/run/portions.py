@@ -62,17 +62,17 @@ class Portions:
 
     def run(self) -> None:
         """Run all stages."""
-        for number, stage in enumerate(self.plan):
+        for i, stage in enumerate(self.plan):
             if stage.plain:
-                self.plain[number].run()
+                self.plain[i].run()
             if stage.sampled:
-                self._run_sampled(number)
+                self._run_sampled(i)
 
-    def _run_sampled(self, number: int) -> None:
+    def _run_sampled(self, stage: int) -> None:
         samples = self.shared.samples
         partial = {
             b: np.zeros((MOST_THREADS, *self.shared.buffers[b].shape), self.shared.buffers[b].dtype)
-            for b in self.sums[number]
+            for b in self.sums[stage]
         }
         size = -(-samples // MOST_THREADS)
         size += -size % self.portion
@@ -88,7 +88,7 @@ class Portions:
         def work(k: int) -> None:
             for j, first, last in segments[k::count]:
                 targets = {b: array[j] for b, array in partial.items()}
-                self.workers[k].run(number, first, last, targets)
+                self.workers[k].run(stage, first, last, targets)
 
         if count == 1:
             work(0)
@@ -98,9 +98,9 @@ class Portions:
             for other in others:
                 other.result()
         for buffer, array in partial.items():
-            for part in array[: len(segments)]:
+            for of_segment in array[: len(segments)]:
                 with np.errstate(all="ignore"):
-                    self.shared.buffers[buffer] += part
+                    self.shared.buffers[buffer] += of_segment
 
 
 class _Worker:
@@ -121,22 +121,22 @@ class _Worker:
         native, shared, owner = self.owner.native, self.owner.shared, self.owner
         program = native.program
         pairs, kept, moving, counts, targets = [], [], [], [], []
-        for number in stage.sampled:
-            kernel = native.kernels[number]
+        for i in stage.sampled:
+            kernel = native.kernels[i]
             arrays = [
                 self.buffers[a.buffer] if a.buffer in owner.local else shared.buffers[a.buffer]
                 for a in kernel.accesses
             ]
-            words = shared.arguments_with(number, arrays, owner.portion)
+            words = shared.arguments_with(i, arrays, owner.portion)
             kept.append(words)
             base = words.ctypes.data
-            pairs += [native.addresses[number], base]
+            pairs += [native.addresses[i], base]
             counts.append(base + 8 * len(kernel.accesses))
             for j, access in enumerate(kernel.accesses):
                 buffer = program.buffers[access.buffer]
                 if buffer.batched and access.buffer not in owner.local:
                     moving += [base + 8 * j, int(words[j]), arrays[j].itemsize]
-                if access.buffer == program.nests[number].out.buffer and not buffer.batched:
+                if access.buffer == program.nests[i].out.buffer and not buffer.batched:
                     offset = int(words[j]) - arrays[j].ctypes.data
                     targets.append((words, j, access.buffer, offset))
         return (
@@ -147,9 +147,9 @@ class _Worker:
             kept,
         )
 
-    def run(self, number: int, first: int, last: int, targets: Mapping[int, Array]) -> None:
+    def run(self, stage: int, first: int, last: int, targets: Mapping[int, Array]) -> None:
         """Run a stage on the samples first, ..., last - 1, adding to these sums."""
-        pairs, moving, counts, words_of_targets, _ = self.stages[number]
+        pairs, moving, counts, words_of_targets, _ = self.stages[stage]
         for words, j, buffer, offset in words_of_targets:
             words[j] = targets[buffer].ctypes.data + offset
         pointer = ctypes.c_void_p

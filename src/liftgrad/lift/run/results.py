@@ -42,11 +42,11 @@ class Prepared:
         self.run: NativeRun | NumpyRun = executable.start(self.samples, self.parameters)
         self.inputs: list[tuple[int, int, NDArray[Any] | None]] = []
         """Each input's group in the arguments and in the program, and the memory to copy it to."""
-        for i, number in built.leaf_of.items():
+        for i, leaf in built.leaf_of.items():
             if i not in self.parameters:
                 array = groups[i].array if groups[i].kind == "input" else None
-                target = None if array is None else self.run.target(number, array.shape)
-                self.inputs.append((i, number, target))
+                target = None if array is None else self.run.target(leaf, array.shape)
+                self.inputs.append((i, leaf, target))
         self.apart = [(i, p) for i, p in self.parameters.items() if p.store is None]
         self.unread = [i for i in built.index_bounds if i not in built.leaf_of]
         """Index groups that only unused results read: their bounds are checked all the same."""
@@ -94,11 +94,11 @@ class Prepared:
 
     def feed(self, groups: list[LeafGroup]) -> None:
         """Copy the numbers in the groups to the program's memory."""
-        for i, number, target in self.inputs:
+        for i, leaf, target in self.inputs:
             if target is not None:
                 target[...] = groups[i].array
             else:
-                self.run.feed(number, checked_numbers(groups[i], i, self.executable.built))
+                self.run.feed(leaf, checked_numbers(groups[i], i, self.executable.built))
         if self.whole:
             return
         built = self.executable.built
@@ -108,8 +108,8 @@ class Prepared:
             self.run.feed(built.leaf_of[i], parameters.numbers())
         if built.draws:
             with drawing(built.draws, self.samples) as draw:
-                for number, numbers in draw():
-                    self.run.feed(number, numbers)
+                for group, numbers in draw():
+                    self.run.feed(group, numbers)
 
 
 class Call:
@@ -133,14 +133,14 @@ class Call:
             if place in built.fixed:
                 leaves.append(built.fixed[place])
                 continue
-            number, (view, batched) = next(views)
+            position, (view, batched) = next(views)
             data = self.run.numbers(view)
             if batched:
                 # A result that is the same for all samples is stored once.
                 leaves.append(np.array(np.broadcast_to(data[0], self.prepared.samples)))
             else:
-                kind = _kind(built.plain_outputs[number])
-                leaves.append(kind(data.item(), self, number))
+                kind = _kind(built.plain_outputs[position])
+                leaves.append(kind(data.item(), self, position))
         return built.rebuild(iter(leaves))
 
     def save(self) -> None:
@@ -346,7 +346,7 @@ def gradients_of(result: LiftedValue) -> dict[int, list[float]]:
 
 def computed(built: Built, groups: list[LeafGroup], dtype: str) -> list[float]:
     """Return a program's results without machine code, and so without fma."""
-    leaves = {number: checked_numbers(groups[i], i, built) for i, number in built.leaf_of.items()}
+    leaves = {leaf: checked_numbers(groups[i], i, built) for i, leaf in built.leaf_of.items()}
     with np.errstate(all="ignore"):  # float32 may overflow
         leaves = {i: x.astype(dtype) if x.dtype.kind == "f" else x for i, x in leaves.items()}
     if built.sizes is not None:
@@ -365,11 +365,11 @@ def samples_of(groups: list[LeafGroup], batched: set[int]) -> int:
     return sizes.pop() if sizes else 1
 
 
-def checked_numbers(group: LeafGroup, number: int, built: Built) -> NDArray[Any]:
+def checked_numbers(group: LeafGroup, index: int, built: Built) -> NDArray[Any]:
     """Return a leaf group's numbers, of shape (size,) or (size, samples), indices in range."""
-    numbers = group.numbers_by_sample() if number in built.batched_groups else group.numbers()
+    numbers = group.numbers_by_sample() if index in built.batched_groups else group.numbers()
     if group.kind == "index":
-        extents = built.index_bounds.get(number)
+        extents = built.index_bounds.get(index)
         if extents is not None:
             limits = extents if numbers.ndim == 1 else extents[:, None]
             wrong = (numbers < 0) | (numbers >= limits)

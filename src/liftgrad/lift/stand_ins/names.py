@@ -35,8 +35,8 @@ def traced_builtins(tape: Tape) -> dict[Any, Any]:
     def type_of(x: Any, *arguments: Any, **keywords: Any) -> Any:
         if arguments:
             return type(x, *arguments, **keywords)
-        kind = x.__class__ if is_on_tape(x) else type(x)
-        return classes.get(kind, kind)
+        cls = x.__class__ if is_on_tape(x) else type(x)
+        return classes.get(cls, cls)
 
     builtins: tuple[Any, ...] = (float, type, max, min)
     return {

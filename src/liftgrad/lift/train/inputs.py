@@ -36,7 +36,7 @@ class Gather:
         order: Array,
         addresses: Mapping[str, int],
     ) -> None:
-        self.kind = target.dtype
+        self.dtype = target.dtype
         bits = 8 * target.itemsize  # indices have 64, whatever the dtype
         self.code = int(addresses[f"gather{bits}"])
         self.words = np.zeros(6, np.uint64)
@@ -66,6 +66,6 @@ class Gather:
         self._show(take_rows(self.source, rows))
 
     def _show(self, rows: Array) -> None:
-        self.shown = np.ascontiguousarray(rows, self.kind)
+        self.shown = np.ascontiguousarray(rows, self.dtype)
         """What the kernel reads."""
         self.words[0] = self.shown.ctypes.data

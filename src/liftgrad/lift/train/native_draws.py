@@ -40,8 +40,8 @@ class NativeDraws:
         """The generator's words, during a native run."""
         self.plan: list[tuple[int, int]] = []
         """Pairs of a kernel and its arguments."""
-        kind = np.dtype(instance.native.dtype)
-        code = addresses[f"draw{8 * kind.itemsize}"]
+        dtype = np.dtype(instance.native.dtype)
+        code = addresses[f"draw{8 * dtype.itemsize}"]
         self.kept: list[Array] = []
         """Arrays whose addresses the kernels hold."""
         for run in runs:
@@ -51,7 +51,7 @@ class NativeDraws:
                 places = (identity(run.count) if layout is None else layout) * rows
             else:
                 # Numbers that nothing uses are drawn, too: the next ones come after them.
-                target, places = np.zeros(rows, kind), np.zeros(run.count, np.int64)
+                target, places = np.zeros(rows, dtype), np.zeros(run.count, np.int64)
             addressed = (self.words.ctypes.data, target.ctypes.data)
             arguments = np.array([*addressed, rows, run.count, places.ctypes.data], np.uint64)
             self.plan.append((code, arguments.ctypes.data))

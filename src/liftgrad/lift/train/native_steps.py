@@ -51,15 +51,15 @@ class NativeSteps:
         self.gathers = {
             i: Gather(
                 data.array(i),
-                self.instance.arrays[number],
-                self.instance.layouts[number],
+                self.instance.arrays[leaf],
+                self.instance.layouts[leaf],
                 data.size,
                 i in built.batched_groups,
                 self.order,
                 addresses,
             )
-            for i, number in built.leaf_of.items()
-            if number in self.instance.arrays and data.is_cut(i)
+            for i, leaf in built.leaf_of.items()
+            if leaf in self.instance.arrays and data.is_cut(i)
         }
         gathering = [(gather.code, gather.words.ctypes.data) for gather in self.gathers.values()]
         self.draws = NativeDraws(built.draws, data.samples, self.instance, addresses)
@@ -83,8 +83,8 @@ class NativeSteps:
             parameters.settle()
             if parameters.store is None:
                 instance.set(leaf, parameters.numbers())
-        for number, numbers in state.fetch().items():
-            instance.set(number, numbers)
+        for leaf, numbers in state.fetch().items():
+            instance.set(leaf, numbers)
         scalars = np.ascontiguousarray(state.rates(steps), self.dtype)
         rates = instance.arrays[state.update.rates]
         loss = instance.arrays[output.group]

@@ -67,9 +67,9 @@ class StepProgram:
         """Take a step with NumPy; return the loss before it."""
         built, state = self.built, self.state
         leaves: dict[int, Array] = {}
-        for i, number in built.leaf_of.items():
+        for i, leaf in built.leaf_of.items():
             if i not in built.parameter_groups:
-                leaves[number] = self.data.of_batch(i, None if batches is None else batches[step])
+                leaves[leaf] = self.data.of_batch(i, None if batches is None else batches[step])
         if built.sizes is not None:
             leaves[built.sizes] = np.array([float(self.data.samples)])
         leaves.update(state.leaves())

@@ -43,12 +43,12 @@ class Clipping:
 def _norm(gradients: list[Symbol]) -> Symbol:
     """Return the 2-norm, in units of the largest element so that squares do not overflow."""
     builder = gradients[0].builder
-    number = builder.add(Largest(_runs([abs(g) for g in gradients]), batched=False))
-    largest = Symbol(builder, View(number, identity(1)))
+    group = builder.add(Largest(_runs([abs(g) for g in gradients]), batched=False))
+    largest = Symbol(builder, View(group, identity(1)))
     unit = where((largest > 0.0) & (largest < math.inf), largest, 1.0)
     shares = [divide(g, _repeated(unit, len(g.view.positions))) for g in gradients]
-    number = builder.add(Sum(_runs([x * x for x in shares]), batched=False))
-    result: Symbol = unit * sqrt(Symbol(builder, View(number, identity(1))))
+    group = builder.add(Sum(_runs([x * x for x in shares]), batched=False))
+    result: Symbol = unit * sqrt(Symbol(builder, View(group, identity(1))))
     return result
 
 

@@ -87,10 +87,10 @@ class _Rules:
         """Append the update of those parameters of a leaf group that the optimiser holds."""
         positions = positions_among(parameters, self.position_of)
         following = np.where(positions >= 0, self.rule_of[positions], -1)
-        for number, rule in enumerate(self.rules):
-            held = np.flatnonzero(following == number)
+        for i, rule in enumerate(self.rules):
+            held = np.flatnonzero(following == i)
             if len(held):
-                rates = range(self.ends[number] - self.counts[number], self.ends[number])
+                rates = range(self.ends[i] - self.counts[i], self.ends[i])
                 self._add(rule, rates, held, positions[held], leaf, gradient)
 
     def _add(
@@ -116,11 +116,11 @@ class _Rules:
         builder = self.builder
         state = []
         for name in rule.state_names:
-            number = builder.add(Leaf(name, len(held), "parameter"))
-            self.state[name].append((number, positions))
-            state.append(number)
+            group = builder.add(Leaf(name, len(held), "parameter"))
+            self.state[name].append((group, positions))
+            state.append(group)
         every = identity(len(held))
-        old = [Symbol(builder, View(number, every)) for number in state]
+        old = [Symbol(builder, View(group, every)) for group in state]
         scalars = [Symbol(builder, View(self.rates, np.full(len(held), j))) for j in rates]
         new, new_state = rule.update(
             Symbol(builder, View(leaf, held)),
@@ -128,8 +128,8 @@ class _Rules:
             tuple(old),
             tuple(scalars),
         )
-        for number, symbol in zip(state, new_state, strict=True):
-            self.assignments.append(Assignment(number, every, symbol.view))
+        for group, symbol in zip(state, new_state, strict=True):
+            self.assignments.append(Assignment(group, every, symbol.view))
         self.assignments.append(Assignment(leaf, held, new.view))
 
 

@@ -99,11 +99,11 @@ class C:
         """Append a line of the function's body."""
         self.lines.append("    " * self.depth + text)
 
-    def constant(self, kind: str, expression: str) -> str:
+    def constant(self, type_: str, expression: str) -> str:
         """Give the value of an expression a name, and return that."""
         self.count += 1
         name = f"v{self.count}"
-        self.line(f"const {kind} {name} = {expression};")
+        self.line(f"const {type_} {name} = {expression};")
         return name
 
     # --- arguments ---------------------------------------------------------------------------

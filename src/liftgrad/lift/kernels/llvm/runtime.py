@@ -194,12 +194,12 @@ head:
   %more = icmp slt i64 %i, %whole
   br i1 %more, label %body, label %resthead
 body:
-  %tp = getelementptr {kind}, ptr %target, i64 %i
-  %sp = getelementptr {kind}, ptr %source, i64 %i
-  %t = load <8 x {kind}>, ptr %tp, align {bytes}
-  %s = load <8 x {kind}>, ptr %sp, align {bytes}
-  %sum = fadd <8 x {kind}> %t, %s
-  store <8 x {kind}> %sum, ptr %tp, align {bytes}
+  %tp = getelementptr {type}, ptr %target, i64 %i
+  %sp = getelementptr {type}, ptr %source, i64 %i
+  %t = load <8 x {type}>, ptr %tp, align {bytes}
+  %s = load <8 x {type}>, ptr %sp, align {bytes}
+  %sum = fadd <8 x {type}> %t, %s
+  store <8 x {type}> %sum, ptr %tp, align {bytes}
   %next = add i64 %i, 8
   br label %head
 resthead:
@@ -207,12 +207,12 @@ resthead:
   %left = icmp slt i64 %j, %size
   br i1 %left, label %rest, label %done
 rest:
-  %tq = getelementptr {kind}, ptr %target, i64 %j
-  %sq = getelementptr {kind}, ptr %source, i64 %j
-  %t1 = load {kind}, ptr %tq, align {bytes}
-  %s1 = load {kind}, ptr %sq, align {bytes}
-  %sum1 = fadd {kind} %t1, %s1
-  store {kind} %sum1, ptr %tq, align {bytes}
+  %tq = getelementptr {type}, ptr %target, i64 %j
+  %sq = getelementptr {type}, ptr %source, i64 %j
+  %t1 = load {type}, ptr %tq, align {bytes}
+  %s1 = load {type}, ptr %sq, align {bytes}
+  %sum1 = fadd {type} %t1, %s1
+  store {type} %sum1, ptr %tq, align {bytes}
   %nextj = add i64 %j, 1
   br label %resthead
 done:
@@ -223,8 +223,8 @@ done:
 RUNTIME = "".join(
     [
         *(_DRIVER, _PORTIONS, _GATHER.format(bits=64), _GATHER.format(bits=32)),
-        _ADD.format(bits=64, kind="double", bytes=8),
-        _ADD.format(bits=32, kind="float", bytes=4),
+        _ADD.format(bits=64, type="double", bytes=8),
+        _ADD.format(bits=32, type="float", bytes=4),
         TWISTER,
     ]
 )

@@ -56,7 +56,7 @@ _DRAW = """
 ; Arguments: the twister's words, target, rows, columns, places.
 define void @draw{bits}(ptr %args) {{
 entry:
-  %eight = alloca [8 x {kind}], align 64
+  %eight = alloca [8 x {type}], align 64
   %words = load ptr, ptr %args, align 8
   %a1 = getelementptr ptr, ptr %args, i64 1
   %target = load ptr, ptr %a1, align 8
@@ -122,8 +122,8 @@ body:
   %scaled = fmul <8 x double> %a, splat (double 67108864.0)
   %sum = fadd <8 x double> %scaled, %b
   %number = fmul <8 x double> %sum, splat (double 0x3CA0000000000000)
-  %converted = {convert} <8 x double> %number to <8 x {kind}>
-  store <8 x {kind}> %converted, ptr %eight, align 64
+  %converted = {convert} <8 x double> %number to <8 x {type}>
+  store <8 x {type}> %converted, ptr %eight, align 64
   %few = icmp slt i64 %pairs, %left
   %most = select i1 %few, i64 %pairs, i64 %left
   %whole = icmp slt i64 %most, 8
@@ -136,13 +136,13 @@ spread:
   %j = phi i64 [ 0, %body ], [ %nextj, %turn ]
   %r = phi i64 [ %row, %body ], [ %rowafter, %turn ]
   %c = phi i64 [ %column, %body ], [ %columnafter, %turn ]
-  %np = getelementptr {kind}, ptr %eight, i64 %j
-  %x = load {kind}, ptr %np, align {bytes}
+  %np = getelementptr {type}, ptr %eight, i64 %j
+  %x = load {type}, ptr %np, align {bytes}
   %pp = getelementptr i64, ptr %places, i64 %c
   %place = load i64, ptr %pp, align 8
   %to = add i64 %place, %r
-  %tp = getelementptr {kind}, ptr %target, i64 %to
-  store {kind} %x, ptr %tp, align {bytes}
+  %tp = getelementptr {type}, ptr %target, i64 %to
+  store {type} %x, ptr %tp, align {bytes}
   %nextj = add i64 %j, 1
   %nextc = add i64 %c, 1
   %within = icmp slt i64 %nextc, %columns
@@ -165,7 +165,7 @@ done:
 TWISTER = "".join(
     [
         _TWIST,
-        _DRAW.format(bits=64, kind="double", bytes=8, convert="bitcast"),
-        _DRAW.format(bits=32, kind="float", bytes=4, convert="fptrunc"),
+        _DRAW.format(bits=64, type="double", bytes=8, convert="bitcast"),
+        _DRAW.format(bits=32, type="float", bytes=4, convert="fptrunc"),
     ]
 )

@@ -28,9 +28,9 @@ def _text(writer: "LLVM", accesses: int, tables: int) -> str:
     names += ["n", *[f"ld{i}" for i in range(accesses)], *[f"t{i}" for i in range(tables)]]
     head = ["define void @kernel(ptr noalias readonly %args) {", "entry:"]
     for i, name in enumerate(names):
-        kind = "ptr" if name[0] in "pt" else "i64"
+        type_ = "ptr" if name[0] in "pt" else "i64"
         head.append(f"  %a.{name} = getelementptr ptr, ptr %args, i64 {i}")
-        head.append(f"  %{name} = load {kind}, ptr %a.{name}, align 8")
+        head.append(f"  %{name} = load {type_}, ptr %a.{name}, align 8")
     return "\n".join([*head, *writer.lines, "  ret void", "}"])
 
 
@@ -92,13 +92,13 @@ class LLVM(Instructions):
         """Return the address of an element, counted from the pointer."""
         if position == "0":
             return pointer
-        kind = self.element(element)
-        return self.emit(f"getelementptr {kind}, ptr {pointer}, i64 {position}")
+        type_ = self.element(element)
+        return self.emit(f"getelementptr {type_}, ptr {pointer}, i64 {position}")
 
     def load(self, element: Element, address: str) -> str:
         """Return what lies at an address."""
-        kind = self.element(element)
-        return self.emit(f"load {kind}, ptr {address}, align {_BYTES[kind]}")
+        type_ = self.element(element)
+        return self.emit(f"load {type_}, ptr {address}, align {_BYTES[type_]}")
 
     def store(self, address: str, value: str) -> None:
         """Write a number to an address."""
@@ -143,10 +143,10 @@ class LLVM(Instructions):
 
     def multiply_add(self, a: str, b: str, c: str, lanes: int = 1) -> str:
         """Return a·b + c, rounded once where that is as fast."""
-        kind = type_of(self.scalar, lanes)
+        type_ = type_of(self.scalar, lanes)
         return self.emit(
-            f"call contract {kind} @llvm.fmuladd.{suffix(self.scalar, lanes)}"
-            f"({kind} {a}, {kind} {b}, {kind} {c})"
+            f"call contract {type_} @llvm.fmuladd.{suffix(self.scalar, lanes)}"
+            f"({type_} {a}, {type_} {b}, {type_} {c})"
         )
 
     # --- control -----------------------------------------------------------------------------
@@ -175,14 +175,14 @@ class LLVM(Instructions):
         following = self.emit(f"add nuw nsw i64 {index}, {step}")
         self.lines += [f"  br label %{label}.latch", f"{label}.latch:", f"  br label %{label}"]
         self.lines += [f"{label}.exit:"]
-        kind = type_of(self.scalar, lanes)
+        type_ = type_of(self.scalar, lanes)
         phis = [
             (index, "i64", start, following),
-            *[(n, kind, a, b) for n, a, b in zip(names, carried, results, strict=True)],
+            *[(n, type_, a, b) for n, a, b in zip(names, carried, results, strict=True)],
         ]
         self.lines[head:head] = [
-            f"  {name} = phi {kind} [ {first}, %{entry} ], [ {later}, %{label}.latch ]"
-            for name, kind, first, later in phis
+            f"  {name} = phi {type_} [ {first}, %{entry} ], [ {later}, %{label}.latch ]"
+            for name, type_, first, later in phis
         ]
         return names
 
@@ -214,10 +214,10 @@ class Vectors:
         return self._spread(self.kernel.element(element), value)
 
     def _spread(self, element: str, value: str) -> str:
-        kind = type_of(element, self.width)
-        first = self.kernel.emit(f"insertelement {kind} poison, {element} {value}, i64 0")
+        type_ = type_of(element, self.width)
+        first = self.kernel.emit(f"insertelement {type_} poison, {element} {value}, i64 0")
         zeros = f"{type_of('i32', self.width)} zeroinitializer"
-        return self.kernel.emit(f"shufflevector {kind} {first}, {kind} poison, {zeros}")
+        return self.kernel.emit(f"shufflevector {type_} {first}, {type_} poison, {zeros}")
 
     def ramp(self, stride: int) -> str:
         """Return the positions 0, stride, 2·stride, ..."""
@@ -248,12 +248,12 @@ class Vectors:
     def load(self, element: Element, address: str, mask: str | None) -> str:
         """Return neighbours in memory, zero where the mask is off."""
         scalar = self.kernel.element(element)
-        kind = type_of(scalar, self.width)
+        type_ = type_of(scalar, self.width)
         if mask is None:
-            return self.kernel.emit(f"load {kind}, ptr {address}, align {_BYTES[scalar]}")
+            return self.kernel.emit(f"load {type_}, ptr {address}, align {_BYTES[scalar]}")
         return self.kernel.emit(
-            f"call {kind} @llvm.masked.load.{suffix(scalar, self.width)}.p0"
-            f"(ptr align {_BYTES[scalar]} {address}, {self.masks} {mask}, {kind} zeroinitializer)"
+            f"call {type_} @llvm.masked.load.{suffix(scalar, self.width)}.p0"
+            f"(ptr align {_BYTES[scalar]} {address}, {self.masks} {mask}, {type_} zeroinitializer)"
         )
 
     def store(self, address: str, value: str, mask: str | None) -> None:
@@ -271,12 +271,12 @@ class Vectors:
     def gather(self, element: Element, pointer: str, positions: str, mask: str | None) -> str:
         """Return what lies at positions counted from the pointer, zero where the mask is off."""
         scalar = self.kernel.element(element)
-        kind = type_of(scalar, self.width)
+        type_ = type_of(scalar, self.width)
         addresses = self._addresses(scalar, pointer, positions)
         return self.kernel.emit(
-            f"call {kind} @llvm.masked.gather.{suffix(scalar, self.width)}.v{self.width}p0"
+            f"call {type_} @llvm.masked.gather.{suffix(scalar, self.width)}.v{self.width}p0"
             f"({self.pointers} align {_BYTES[scalar]} {addresses}, "
-            f"{self.masks} {mask or self.everywhere}, {kind} zeroinitializer)"
+            f"{self.masks} {mask or self.everywhere}, {type_} zeroinitializer)"
         )
 
     def scatter(self, pointer: str, positions: str, value: str, mask: str | None) -> None:
@@ -304,9 +304,9 @@ class Vectors:
 
     def shuffle(self, a: str, b: str | None, take: Sequence[int], lanes: int) -> str:
         """Return some of the lanes of a, then b, which have `lanes` each."""
-        kind = type_of(self.kernel.scalar, lanes)
+        type_ = type_of(self.kernel.scalar, lanes)
         chosen = f"{type_of('i32', len(take))} <{', '.join(f'i32 {i}' for i in take)}>"
-        return self.kernel.emit(f"shufflevector {kind} {a}, {kind} {b or 'poison'}, {chosen}")
+        return self.kernel.emit(f"shufflevector {type_} {a}, {type_} {b or 'poison'}, {chosen}")
 
     def lane(self, vector: str, i: int, lanes: int) -> str:
         """Return lane i of a vector of `lanes`."""
