@@ -167,10 +167,13 @@ class _Scheduler:
         """Append the nests of a sum: of the runs of one length together, then of the others."""
         rows = identity(group.size)
         # Sums over samples are apart from the rest, so that samples may come in portions.
-        sampled = [
-            runs for runs in group.operands if self.groups[runs.group].batched and not group.batched
-        ]
-        whole = [runs for runs in group.operands if runs.uniform and runs not in sampled]
+        sampled = False
+        whole: list[Runs] = []
+        rest: list[Runs] = []
+        for runs in group.operands:
+            over_samples = self.groups[runs.group].batched and not group.batched
+            sampled = sampled or over_samples
+            (whole if runs.uniform and not over_samples else rest).append(runs)
         written = np.zeros(group.size, bool)
         if sampled and not whole:
             self.fill(number, 0.0)
@@ -180,9 +183,8 @@ class _Scheduler:
             some = added(terms[first : first + _MOST_TERMS])
             self.nest(number, rows, some, accumulate=bool(written.any()))
             written[:] = True
-        for runs in group.operands:
-            if runs not in whole:
-                self.add_ragged(number, runs, written)
+        for runs in rest:
+            self.add_ragged(number, runs, written)
         if not written.all():
             self.nest(number, np.nonzero(~written)[0], Number(0.0))
 
