@@ -223,21 +223,22 @@ class _Scheduler:
 
         """
         out = out or Loads(number, rows)
-        self.layouts.choose(number, out, draft)
-        extents = self.fitter.extents(len(rows), out, draft)
+        read = all_loads(draft)
+        accesses = [*all_loads(out), *read]
+        self.layouts.choose(number, out, accesses)
+        extents = self.fitter.extents(len(rows), accesses)
         batched = self.groups[number].batched
         if out.index is not None:
             # A scatter runs over the samples of its source, wherever it puts them.
-            batched = any(self.groups[x.group].batched for x in all_loads((out, draft)))
-        self.note_reads(number, out, draft)
-        self.layouts.settle(x.group for x in all_loads((out, draft)))
+            batched = any(self.groups[x.group].batched for x in accesses)
+        self.note_reads(number, out, read)
+        self.layouts.settle(accesses)
         access = self.fitter.access(out, extents)
         body = self.fitter.expression(draft, extents)
         self.nests.append(Nest(extents, batched, access, accumulate, body))
 
-    def note_reads(self, number: int, out: Loads, draft: Draft) -> None:
+    def note_reads(self, number: int, out: Loads, loads: Sequence[Loads]) -> None:
         """Note what a nest reads, and whether it comes too late for that in a leaf's memory."""
-        loads = list(all_loads((draft,)))
         self.reads.append((number, {x.group for x in loads}))
         leaf = self.in_place.get(number)
         of_leaf = [x for x in loads if x.group == leaf]
