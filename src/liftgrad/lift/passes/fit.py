@@ -44,8 +44,10 @@ class Fitter:
             case Applied(operation=operation, operands=operands):
                 return Apply(operation, tuple(self.expression(x, rows, reduced) for x in operands))
             case Reduced(kind=kind, length=length, body=body, samples=samples):
-                columns = (self._along_row(x) for x in all_loads(body))
-                extents = affine.common_extents(length, columns)
+                extents: Extents = (1,)
+                if length > 1:
+                    columns = map(self._along_row, all_loads(body))
+                    extents = affine.common_extents(length, columns)
                 return Reduce(kind, extents, self.expression(body, rows, extents), samples)
             case _:
                 assert_never(draft)
@@ -96,9 +98,9 @@ class Fitter:
 
 def _fit(positions: Indices, rows: Extents, reduced: Extents) -> tuple[int, tuple[int, ...]] | None:
     """Return offset and strides of positions of shape (rows,) or (rows, reduced)."""
+    if positions.size == 1:
+        return int(positions.flat[0]), (0,) * (len(rows) + len(reduced))
     if positions.ndim == 1:
-        if len(positions) == 1:
-            return int(positions[0]), (0,) * (len(rows) + len(reduced))
         strides = affine.strides(positions, rows)
         return None if strides is None else (int(positions[0]), (*strides, *(0 for _ in reduced)))
     across = affine.strides(positions[0], reduced)
