@@ -27,7 +27,22 @@ settings.load_profile("soak" if os.environ.get("LIFTGRAD_SOAK") else "repeatable
 STARTING = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
 """What Python tells audit hooks when a process is started."""
 started: list[str] = []
-sys.addaudithook(lambda event, _: started.append(event) if event in STARTING else None)
+
+
+def _notice(event, _arguments):
+    if event in STARTING and not _is_importing():
+        started.append(event)
+
+
+def _is_importing():
+    """Whether a module is being imported, such as NumPy 1.26's tools, which run lscpu."""
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
+
+
+sys.addaudithook(_notice)
 
 
 def pytest_collection_finish():

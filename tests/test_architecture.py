@@ -2,6 +2,7 @@
 
 import copy
 import graphlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -61,6 +62,13 @@ def lint_imports(source: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def layers_of(container: str) -> list[list[str]]:
+    """Return the modules of each layer of a package, highest first."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    contract = next(c for c in config["contracts"] if c["containers"] == [container])
+    return [[name.strip(" ()") for name in layer.split("|")] for layer in contract["layers"]]
+
+
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """A copy of the package to plant violations in."""
@@ -108,6 +116,26 @@ def test_a_planted_violation_is_caught(copied, module, statement):
     assert result.returncode == 1
     assert "Imports go one way BROKEN" in result.stdout
     assert f"liftgrad.{module.removesuffix('.py').replace('/', '.')} -> liftgrad" in result.stdout
+
+
+@pytest.mark.process
+def test_an_upward_import_is_caught_in_each_folder_of_the_lift(copied):
+    """Planted in all of them at once, each is named; for type checkers alone, in this case."""
+    floors = layers_of("liftgrad.lift")
+    planted = []
+    for above, floor in itertools.pairwise(floors):
+        for folder in floor:
+            target = f"liftgrad.lift.{above[0]}"
+            module = copied / "lift" / folder / "planted.py"
+            if module.parent.is_dir():
+                module.write_text(
+                    f"from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import {target}\n"
+                )
+                planted.append(f"liftgrad.lift.{folder}.planted -> {target}")
+    result = lint_imports(copied.parent)
+    assert result.returncode == 1
+    assert [x for x in planted if x not in result.stdout] == []
+    assert len(planted) == 13  # all folders but train, above which there is nothing
 
 
 @pytest.mark.process

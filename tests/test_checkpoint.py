@@ -1,4 +1,4 @@
-"""Checkpoints: training goes on to the bit, and nothing else is taken for one."""
+"""Checkpoints: training resumes to the bit, and no other file is accepted."""
 
 import json
 import random
@@ -57,7 +57,7 @@ def numbers(model):
 
 
 def same(history, other):
-    """Tell whether two histories agree to the bit, but for the time that epochs took."""
+    """Whether two histories agree to the bit, but for the time that epochs took."""
     tables = [h.table() for h in (history, other)]
     for table in tables:
         del table["seconds"]
@@ -71,7 +71,7 @@ def same(history, other):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_training_goes_on_to_the_bit(optimizer, dtype, backend, tmp_path):
-    """Twenty epochs are seven, a checkpoint, another model and trainer, and thirteen."""
+    """Twenty epochs equal seven, a checkpoint, another model and trainer, and thirteen more."""
     X, y = make_data()
     model, trainer = make(optimizer, dtype, backend)
     expected = trainer.fit(20, model, X, y, validation=0.2)
@@ -140,7 +140,7 @@ def test_a_group_that_was_added_goes_on_to_the_bit(kind, saved_at, tmp_path):
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_group_may_be_added_right_after_loading(again, tmp_path):
-    """Then the names of the others are compared; also after another checkpoint in between."""
+    """The names of the other parameters are compared, also after another checkpoint in between."""
     X, y = make_data()
     model, trainer, add = make_with_later_group(optim.Adam, 3)
     trainer.fit(2, model, X, y)
@@ -171,7 +171,7 @@ def test_a_group_may_be_added_right_after_loading(again, tmp_path):
 
 
 def test_the_best_model_has_a_group_as_it_was_when_it_was_added(tmp_path):
-    """Also for a trainer that has moved it since, and goes back to the checkpoint."""
+    """Also for a trainer that has moved it since, and returns to the checkpoint."""
     X, y = make_data()
     model, trainer, add = make_with_later_group(optim.Adam, 3)
     before = numbers(model)
@@ -193,7 +193,7 @@ def test_the_best_model_has_a_group_as_it_was_when_it_was_added(tmp_path):
 
 
 def test_a_checkpoint_of_before_groups_could_be_added_is_gone_on_from(tmp_path):
-    """It says nothing of when they began, nor has it their rates by epoch."""
+    """It has neither their beginnings nor their rates by epoch."""
     X, y = make_data()
     model, trainer = make("groups")
     expected = trainer.fit(4, model, X, y)
@@ -236,7 +236,7 @@ def test_in_the_middle_of_an_epoch_its_rest_is_kept(tmp_path):
 
 
 def test_every_step_of_a_small_batch_backend_can_be_gone_on_from(tmp_path):
-    """With NumPy each step asks whether a checkpoint is due: one lies in the midst of an epoch."""
+    """With NumPy each step asks whether a checkpoint is due, so that one falls within an epoch."""
     X, y = make_data()
     model, trainer = make(backend="numpy")
     expected = trainer.fit(2, model, X, y)
@@ -255,7 +255,7 @@ def test_every_step_of_a_small_batch_backend_can_be_gone_on_from(tmp_path):
 
 
 def test_early_stopping_goes_on_as_well(tmp_path):
-    """A checkpoint that a fit writes is from before the best parameters are put back."""
+    """A fit writes its checkpoint before it restores the best parameters."""
     X, y = make_data()
     rule = EarlyStopping(patience=4, min_delta=0.01)
     kept = {"validation": 0.2, "early_stopping": rule}
@@ -332,7 +332,7 @@ def test_another_schedule_is_refused(tmp_path):
     ],
 )
 def test_other_groups_are_refused(optimizer, words, tmp_path):
-    """By their settings, their rates and what is in them."""
+    """By their settings, rates and parameters."""
     path = saved(tmp_path, optimizer="groups")
     model, trainer = make("groups")
     trainer = Trainer(trainer.loss, optimizer(model.parameters()), batch_size=12, seed=2)
@@ -343,7 +343,7 @@ def test_other_groups_are_refused(optimizer, words, tmp_path):
 
 
 def test_what_is_wrong_with_the_optimiser_is_not_the_file_s_fault(tmp_path):
-    """It is said as everywhere else."""
+    """The error is the same as everywhere else."""
     path = saved(tmp_path, optimizer="groups")
     _, trainer = make("groups")
     trainer.optimizer.lr = 0.1
@@ -356,7 +356,7 @@ def test_what_is_wrong_with_the_optimiser_is_not_the_file_s_fault(tmp_path):
 
 
 def test_steps_without_a_rate_are_damage(tmp_path):
-    """A schedule may have one for so many steps only."""
+    """A schedule may end after some steps."""
     path = saved(tmp_path, optimizer="SGD")
     _, trainer = make("SGD")
     trainer.optimizer.lr = [0.1, 0.1].__getitem__
@@ -390,14 +390,14 @@ def test_a_file_that_was_cut_off_is_refused_wherever_it_was(tmp_path):
     path = tmp_path / "cut.safetensors"
     for length in [0, 4, 8, 100, len(content) // 2, len(content) - 1]:
         path.write_bytes(content[:length])
-        refused(path, "is no safetensors file, or one that was cut off")
+        refused(path, "is not a safetensors file, or is truncated")
 
 
 def test_foreign_files_are_refused(tmp_path):
     """Text, another program's safetensors, a newer version's, a damaged one's; no file at all."""
     path = tmp_path / "other.safetensors"
     path.write_text("not a checkpoint, but long enough for a header")
-    refused(path, "is no safetensors file")
+    refused(path, "is not a safetensors file")
     save_file({"weight": np.zeros(3)}, path)
     refused(path, "that no liftgrad trainer wrote")
     good = saved(tmp_path)
@@ -414,7 +414,7 @@ def test_foreign_files_are_refused(tmp_path):
 
 
 def test_a_checkpoint_that_cannot_be_written_is_said_before_the_training(tmp_path):
-    """And not after hours."""
+    """Not hours later."""
     model, trainer = make()
     rule = Checkpoint(tmp_path / "nowhere" / "run.safetensors")
     with pytest.raises(FileNotFoundError, match="make it first"):
@@ -427,7 +427,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_before_the_training(tmp_pat
 
 
 def test_earlier_checkpoints_are_of_earlier_moments(tmp_path):
-    """The end of a fit does not repeat the last epoch's, and so pushes none out."""
+    """The end of a fit does not repeat the last epoch's checkpoint, and so displaces none."""
     model, trainer = make()
     rule = Checkpoint(tmp_path / "run.safetensors", every_epochs=1, keep=3)
     for epochs in (5, 1, 0):
@@ -509,7 +509,7 @@ def run(path, steps):
 
 @pytest.mark.process
 def test_a_process_may_be_killed_at_any_moment(tmp_path):
-    """The file can always be gone on from, and leads where an undisturbed process comes to."""
+    """The file can always be resumed from, with the result of an undisturbed process."""
     path = tmp_path / "run.safetensors"
     rng = random.Random(2)
     before = 0
@@ -551,7 +551,7 @@ def make_dropout(batch_size=12):
 
 
 def test_dropout_goes_on_to_the_bit(tmp_path):
-    """What the loss draws at random after a checkpoint is what it would have drawn."""
+    """After a checkpoint, the loss draws the random numbers that it would have drawn."""
     X, y = make_data()
     model, trainer = make_dropout()
     random.seed(4)
@@ -589,7 +589,7 @@ def test_dropout_goes_on_from_the_middle_of_an_epoch(tmp_path):
 @pytest.mark.parametrize("steps", [0, 5])
 @pytest.mark.parametrize("between", ["nothing", "no steps", "evaluation"])
 def test_dropout_goes_on_from_a_checkpoint_of_a_checkpoint(steps, between, tmp_path):
-    """It is written before a step tells whether the loss draws random numbers."""
+    """It is written before it is known whether the loss draws random numbers."""
     X, y = make_data()
 
     def begun():

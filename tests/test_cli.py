@@ -29,7 +29,7 @@ def run(*arguments, cwd):
 
 @pytest.mark.process
 def test_the_main_job(tmp_path):
-    """Trains 625 parameters in 100 steps, says how it goes, saves the picture; within 30 s."""
+    """Trains 625 parameters in 100 steps, reports on it and saves the picture, within 30 s."""
     start = time.perf_counter()
     result = run("moons", cwd=tmp_path)
     assert time.perf_counter() - start < 30.0
@@ -74,7 +74,7 @@ def test_every_seed_separates_the_moons(call):
 
 
 def test_a_run_can_be_repeated(call, tmp_path):
-    """The same seed, the same output and the same picture; another seed, others."""
+    """The same seed gives the same output and picture, another one others."""
     outputs, pictures = [], []
     for seed in "113":
         outputs.append(call("moons", *QUICK, "--seed", seed).stdout.splitlines()[:-1])  # the time
@@ -153,7 +153,7 @@ def test_a_loss_that_is_not_a_number(call, tmp_path):
 
 
 def test_a_last_step_into_nowhere(call, tmp_path):
-    """Ends likewise: there is nothing to draw."""
+    """Ends the run likewise: there is nothing to draw."""
     result = call("moons", *QUICK, "--steps", "1", "--rate", "1e200")
     assert result.returncode == 1
     assert result.stderr.startswith("Error: the score at [")
@@ -190,7 +190,7 @@ def test_an_interrupted_run(tmp_path, moment):
     "module", ["liftgrad.ops", "click.core", "numpy.lib", "liftgrad.cli.display"]
 )
 def test_an_interruption_while_libraries_are_loaded(tmp_path, module):
-    """Ends the command with status 130 and that one word, not with where Python was."""
+    """Ends the command with status 130 and one word, without a traceback."""
     command = [sys.executable, "-X", "importtime", "-m", "liftgrad", "moons"]
     with subprocess.Popen(
         command,
@@ -263,7 +263,7 @@ def test_a_terminal_shows_a_progress_bar(tmp_path):
 
 
 def read_terminal(descriptor):
-    """Everything that is shown until the other side closes."""
+    """Return everything that is shown until the other side closes."""
     shown = b""
     while select.select([descriptor], [], [], 60.0)[0]:
         try:

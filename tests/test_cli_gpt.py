@@ -24,7 +24,7 @@ def names(tmp_path):
 
 
 def test_it_trains_samples_and_saves(call, tmp_path, names):
-    """Says how it goes; what is saved is the model that was trained; again, all is the same."""
+    """Reports its progress and saves the trained model; a repetition gives the same."""
     outputs = []
     for _ in range(2):
         result = call("gpt", names.name, "--steps", "150", "--samples", "5")
@@ -74,7 +74,7 @@ def test_the_same_as_json(call, names):
 
 
 def test_the_first_loss_is_that_of_the_scalar_program(call, names):
-    """Of the first name in the order that the seed gives."""
+    """Of the first name in the seed's order."""
     result = call("gpt", names.name, "--steps", "1", "--seed", "7", "--samples", "0")
     random.seed(7)
     texts = list(NAMES)
@@ -169,7 +169,7 @@ def test_help_reads_well(call):
 
 @pytest.mark.process
 def test_letters_that_the_output_lacks_cost_no_model(tmp_path, names):
-    """Names that are made up are escaped, and what a terminal would obey."""
+    """Invented names are escaped, control characters included."""
     names.write_text("zoë\nnoël\njosé\n\x1b[31mé\n", encoding="utf-8")
     result = subprocess.run(
         [*COMMAND, names.name, "--steps", "2", "--samples", "5"],

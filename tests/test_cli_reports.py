@@ -1,4 +1,4 @@
-"""What `liftgrad train` and `predict` read and say, called as functions."""
+"""What `liftgrad train` and `predict` read and report, called as functions."""
 
 import csv
 import importlib.abc
@@ -23,7 +23,7 @@ pytest.importorskip("pyarrow")
 
 
 def write_blobs(path, labels, rows=60, name="y", header="a,b"):
-    """Write clouds of points that lie far apart, one for each label."""
+    """Write clouds of points far from each other, one for each label."""
     random = np.random.default_rng(0)
     lines = [f"{header},{name}"]
     for i in range(rows):
@@ -64,7 +64,7 @@ def test_predictions_spell_classes_as_the_table_does(call, tmp_path, labels):
 
 
 def test_one_class_in_two_spellings_is_asked_about(call, tmp_path):
-    """It may be a slip, or two classes: the option says which."""
+    """It may be a mistake or two classes: the option decides."""
     write_blobs(tmp_path / "t.csv", ["1", "1.0", "2"])
     train = ("train", "t.csv", "--target", "y", "--epochs", "60", "--l2", "1", "--json")
     status, _, err = call(*train)
@@ -89,7 +89,7 @@ def test_classes_that_differ_in_capitals_or_spaces_are_noted(call, tmp_path):
 
 
 def test_probabilities_have_other_names_than_the_target(call, tmp_path):
-    """Else they would stand in its place."""
+    """Otherwise they would replace it."""
     write_blobs(tmp_path / "t.csv", ["no", "yes"], name="probability of yes")
     train = ("train", "t.csv", "--target", "probability of yes", "--epochs", "60", "--l2", "1")
     assert call(*train)[0] == 0
@@ -102,7 +102,7 @@ def test_probabilities_have_other_names_than_the_target(call, tmp_path):
 
 
 def test_columns_are_what_they_are_said_to_be(call, tmp_path):
-    """Codes are categories, padded numbers are numbers, None is a word; one is not two of these."""
+    """Codes are categories, padded numbers numbers, None a word; no column is two of these."""
     rows = [f"{i % 3},{i:03},{('None', 'Brick', 'Stone')[i % 3]},{'ab'[i % 2]}" for i in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["code,padded,masonry,y", *rows]))
     train = ("train", "t.csv", "--target", "y", "--epochs", "2", "--l2", "1", "--json")
@@ -152,7 +152,7 @@ def test_the_delimiter_can_be_said(call, tmp_path, between, option):
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "gz"])
 def test_a_table_may_come_from_standard_input(call, tmp_path, monkeypatch, kind):
-    """Whatever it is; errors call it so, and what it says is read as from a file."""
+    """In any format; errors call it standard input, and it is read like a file."""
     import gzip  # noqa: PLC0415
 
     import pyarrow.csv  # noqa: PLC0415
@@ -185,7 +185,7 @@ def test_a_table_may_come_from_standard_input(call, tmp_path, monkeypatch, kind)
 
 
 def test_a_table_may_be_a_pipe(call, tmp_path):
-    """As a shell's <(...) is, which is read once; what is wrong with it is said with its name."""
+    """Such as a shell's <(...), which can be read once; errors name it."""
     write_blobs(tmp_path / "t.csv", ["x", "y"])
     pipe, table = tmp_path / "pipe", (tmp_path / "t.csv").read_bytes()
     for content, said in ((table, ""), (b"a,y\n", "Error: 'pipe' has no rows; add some.\n")):
@@ -199,7 +199,7 @@ def test_a_table_may_be_a_pipe(call, tmp_path):
 
 
 def test_standard_input_may_be_closed(call, monkeypatch):
-    """By a shell's <&-, where there is none at all."""
+    """By a shell's <&-, which leaves none at all."""
     monkeypatch.setattr(sys, "stdin", None)
     status, _, err = call("train", "-", "--target", "y")
     assert (status, err) == (
@@ -209,7 +209,7 @@ def test_standard_input_may_be_closed(call, monkeypatch):
 
 
 def test_ctrl_c_while_scikit_learn_is_loaded_is_no_missing_library(call, tmp_path, monkeypatch):
-    """What is half imported may say so; Ctrl-C waits for the whole."""
+    """A half-imported library may seem missing; Ctrl-C waits until it is whole."""
     write_blobs(tmp_path / "t.csv", ["x", "y"])
 
     class Interrupted(importlib.abc.MetaPathFinder):
@@ -240,7 +240,7 @@ def test_predictions_may_go_to_standard_output_by_name(call, tmp_path):
 
 
 def test_weights_of_classes_are_for_classes(call, tmp_path):
-    """Of numbers they would be ignored."""
+    """For quantities they would be ignored."""
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i},{i * 1.5}\n" for i in range(30)))
     status, _, err = call("train", "t.csv", "--target", "b", "--class-weight", "balanced")
     assert status == 2
@@ -271,7 +271,7 @@ def test_hexadecimal_codes_stay_what_they_are(call, tmp_path):
 
 
 def write_rare(path, rows=3000):
-    """Write a class of 1 in 80 rows, which three of ten columns tell."""
+    """Write a class of 1 in 80 rows, which three of ten columns determine."""
     random = np.random.default_rng(0)
     y = random.random(rows) < 0.0125
     X = random.normal(size=(rows, 10))
@@ -377,7 +377,7 @@ def test_figures_are_scikit_learns():
 
 
 def test_errors_of_numbers_are_in_their_unit():
-    """Beside R², which is scikit-learn's."""
+    """Next to R², which is scikit-learn's."""
     random = np.random.default_rng(0)
     y, predicted = random.normal(size=(2, 50))
     said = judged_numbers(y, y + 0.1 * predicted, 20.0)
@@ -391,7 +391,7 @@ def test_errors_of_numbers_are_in_their_unit():
 
 
 def test_the_report_shows_what_is_confused():
-    """As a table, or in a line where that would be too wide."""
+    """As a table, or in a line if that would be too wide."""
     matrix = [[9, 1, 0], [0, 1200, 3], [0, 0, 0]]
     said = {
         "auc": 0.5,
@@ -468,7 +468,7 @@ def test_columns_that_name_the_rows_are_noted(found, said):
 
 
 def test_what_a_terminal_obeys_does_not_reach_it(call, tmp_path):
-    """Whether it stands in a column's name, a class or a file's name; the files have all of it."""
+    """In names of columns, classes and files; the written files have all of it."""
     red = "\x1b[31m"
     write_blobs(tmp_path / f"{red}.csv", [f"{red}x", "y"], header=f"{red}a,\x9b2Jb")
     train = ("train", f"{red}.csv", "--target", "y", "--epochs", "9", "--l2", "1")
@@ -485,14 +485,14 @@ def test_what_a_terminal_obeys_does_not_reach_it(call, tmp_path):
 
 
 def test_letters_and_signs_are_legible_in_any_encoding(monkeypatch):
-    """And what turns the direction of writing is no letter."""
+    """Characters that change the direction of writing are escaped."""
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     assert terminal("R² of José: 3 µs\u202e\u2028") == r"R^2 of Jos\xe9: 3 us\u202e\u2028"
     assert terminal("\ud800a\tb\nc") == r"\ud800a\tb\nc"
 
 
 def test_predictions_for_a_pipe_are_utf8_whatever_the_terminal_is(call, tmp_path, monkeypatch):
-    """As they are in a file, from which they can be read again."""
+    """As in a file, from which they can be read again."""
     write_blobs(tmp_path / "t.csv", ["été", "冬"])
     assert call("train", "t.csv", "--target", "y", "--epochs", "60", "--l2", "1")[0] == 0
     raw = io.BytesIO()
@@ -505,7 +505,7 @@ def test_predictions_for_a_pipe_are_utf8_whatever_the_terminal_is(call, tmp_path
 
 @pytest.mark.filterwarnings("ignore:.*has not converged")
 def test_the_penalty_follows_the_noise():
-    """Clear classes want little of it, noisy ones much; a fold without a class is no obstacle."""
+    """Clear classes need little of it, noisy ones much; a fold without a class is no obstacle."""
     random = np.random.default_rng(0)
     X = random.normal(size=(200, 5))
     fitting = Fitting("classification", (16,), 100, 0.01, 0, None)
@@ -517,7 +517,7 @@ def test_the_penalty_follows_the_noise():
 
 
 def test_predictions_are_printed_where_only_text_can_be(call, tmp_path, monkeypatch):
-    """As for a caller who puts a StringIO in standard output's place."""
+    """As for a caller who replaces standard output by a StringIO."""
     write_blobs(tmp_path / "t.csv", ["x", "y"])
     assert call("train", "t.csv", "--target", "y", "--epochs", "60", "--l2", "1")[0] == 0
     monkeypatch.setattr(sys, "stdout", io.StringIO())
@@ -526,7 +526,7 @@ def test_predictions_are_printed_where_only_text_can_be(call, tmp_path, monkeypa
 
 
 def test_complaints_that_are_alike_do_not_hide_others(call, tmp_path):
-    """Of 300 columns with gaps a few are named, and the column of dates all the same."""
+    """Of 300 columns with gaps a few are named, and still the column of dates."""
     lines = [",".join([*(f"c{i}" for i in range(300)), "day", "y"])]
     for j in range(1, 21):
         numbers = ["" if (i + j) % 9 == 0 else f"{i * j}" for i in range(300)]

@@ -16,7 +16,7 @@ import pytest
     ids=lambda x: x[0] if isinstance(x, list) else "",
 )
 def test_the_classes_are_told_apart(call, command, accuracy, tmp_path):
-    """On samples that were not trained with; the picture is there."""
+    """On held-out samples; the picture is there."""
     result = call(*command, "--json", "-o", "regions.png")
     assert result.returncode == 0
     said = json.loads(result.stdout)
@@ -26,7 +26,7 @@ def test_the_classes_are_told_apart(call, command, accuracy, tmp_path):
 
 
 def test_digits_are_told_apart(call):
-    """Better than 9 of 10 after a few epochs."""
+    """More than 9 of 10 are right after a few epochs."""
     pytest.importorskip("sklearn")
     result = call("digits", "--epochs", "6")
     assert result.returncode == 0

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,12 +18,16 @@ from liftgrad import data
 from liftgrad.cli.table_picture import picture_of
 from liftgrad.cli.tables import refusals
 
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
 pytest.importorskip("sklearn")
 pytest.importorskip("pyarrow")
 
 
 def write_flowers(path, rows=90):
-    """Write three classes that petals and a place tell apart."""
+    """Write three classes that petals and a place determine."""
     random = np.random.default_rng(0)
     lines = ["petal,sepal,place,species"]
     for i in range(rows):
@@ -34,7 +39,7 @@ def write_flowers(path, rows=90):
 
 
 def test_from_a_table_to_predictions(call, tmp_path):
-    """A model and a picture are there in the end, and the model knows new rows."""
+    """A model and a picture are written, and the model predicts new rows."""
     write_flowers(tmp_path / "flowers.csv")
     done = call("train", "flowers.csv", "--target", "species", "--epochs", "80")
     assert (done.returncode, done.stderr) == (0, "")
@@ -62,7 +67,7 @@ def test_from_a_table_to_predictions(call, tmp_path):
 @pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_terminal_shows_how_it_goes(tmp_path):
-    """Loss and epochs while it trains, and lines alone where nobody looks."""
+    """Loss and epochs while it trains; elsewhere there are only lines."""
     import pty  # noqa: PLC0415, not everywhere
 
     write_flowers(tmp_path / "flowers.csv")
@@ -91,7 +96,7 @@ def test_a_terminal_shows_how_it_goes(tmp_path):
 
 
 def test_a_quantity_is_predicted_in_its_own_units(call, tmp_path):
-    """Prices in the hundred thousands are learnt as well as numbers around 0."""
+    """Prices in the hundred thousands are learned as well as numbers around 0."""
     random = np.random.default_rng(0)
     area = random.uniform(50, 200, 80)
     price = 2000 * area + random.normal(0, 5000, 80)
@@ -153,7 +158,7 @@ def test_what_cannot_be_used_is_said_in_one_sentence(call, tmp_path):
         ("train", "three.csv", "--target", "b", "--validation", "0.9"): "of them; add rows.",
         ("train", "large.csv", "--target", "a"): "The target's numbers are too large; scale them",
         ("train", "flowers.csv", "--target", "sepal", "--rate", "1e200"): "step the loss became",
-        ("predict", "flowers.csv", "flowers.csv"): "no safetensors file",
+        ("predict", "flowers.csv", "flowers.csv"): "not a safetensors file",
     }
     for arguments, sentence in cases.items():
         done = call(*arguments)
@@ -173,7 +178,7 @@ def test_what_cannot_be_used_is_said_in_one_sentence(call, tmp_path):
 
 
 def test_what_the_training_had_not_is_noted(call, tmp_path):
-    """A prediction is made, and standard error says what tells it nothing."""
+    """A prediction is made, and standard error names what is ignored."""
     write_flowers(tmp_path / "flowers.csv", 30)
     call("train", "flowers.csv", "--target", "species", "--epochs", "2")
     (tmp_path / "new.csv").write_text("petal,sepal,place\n1,2,bank\n1,2,roof\n1,2,hill\n")
@@ -211,7 +216,7 @@ def test_a_class_of_which_no_row_can_be_held_out_is_named(call, tmp_path):
 
 
 def test_classes_that_are_asked_for_bring_no_warning(call, tmp_path):
-    """Standard error stays empty where scikit-learn doubts that they are classes."""
+    """Standard error stays empty even if scikit-learn doubts that they are classes."""
     text = "".join(f"{k * 0.5},{k}\n" for k in [*range(20), *range(10)])
     (tmp_path / "t.csv").write_text("a,b\n" + text)
     arguments = ["--target", "b", "--task", "classification", "--l2", "0.1"]
@@ -223,7 +228,7 @@ def test_classes_that_are_asked_for_bring_no_warning(call, tmp_path):
 @pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
 def test_output_that_cannot_be_printed_is_one_sentence(tmp_path):
-    """The model is there all the same."""
+    """The model is saved nevertheless."""
     write_flowers(tmp_path / "flowers.csv", 30)
     command = [sys.executable, "-m", "liftgrad", "train", "flowers.csv", "--target", "species"]
     with Path("/dev/full").open("w") as full:
@@ -243,7 +248,7 @@ def test_output_that_cannot_be_printed_is_one_sentence(tmp_path):
 
 
 def test_the_picture_of_two_columns_is_in_their_units(tmp_path):
-    """Points and boundary lie where the table has them; long names are cut, $ is no formula."""
+    """Points and boundary have the table's coordinates; long names are cut, $ starts no formula."""
     from liftgrad.estimators import LiftClassifier  # noqa: PLC0415, scikit-learn may be missing
 
     random = np.random.default_rng(0)
@@ -269,7 +274,7 @@ def test_the_picture_of_two_columns_is_in_their_units(tmp_path):
 
 
 def test_letters_that_the_pictures_font_lacks_are_one_sentence(call, tmp_path):
-    """Not a warning with a line of code for each, which JSON's readers would meet, too."""
+    """Not a warning with a line of code for each letter, which would disturb readers of JSON."""
     write_flowers(tmp_path / "flowers.csv", 30)
     text = (tmp_path / "flowers.csv").read_text().replace("blue", "青い花").replace("red", "赤い花")
     (tmp_path / "flowers.csv").write_text(text, encoding="utf-8")
@@ -281,33 +286,39 @@ def test_letters_that_the_pictures_font_lacks_are_one_sentence(call, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.process
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of a process")
-def test_a_full_disk_leaves_what_was_there(tmp_path):
-    """One sentence names the file; neither a half of the new one nor a temporary one remains."""
-    write_flowers(tmp_path / "flowers.csv", 30)
-    command = f"ulimit -f 4; exec {sys.executable} -m liftgrad "
-    train = "train flowers.csv --target species --epochs 2"
-    for line, file in (
-        (train, "model.safetensors"),
-        (f"{train} --hidden 1", "model.png"),
+@contextmanager
+def files_of_4_kilobytes():
+    """Limit the size of files that are written in the block."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("train flowers.csv --target species --epochs 2", "model.safetensors"),
+        ("train flowers.csv --target species --epochs 2 --hidden 1", "model.png"),
         ("blobs --epochs 1", "decision_regions.png"),
         ("moons --steps 1", "decision_boundary.png"),
-    ):
-        (tmp_path / file).write_text("the old one")
-        done = subprocess.run(
-            ["bash", "-c", command + line],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 1, line
-        assert done.stderr == (
-            f"Error: '{file}' cannot be written (File too large); choose another place.\n"
-        )
-        assert (tmp_path / file).read_text() == "the old one"
-        assert not list(tmp_path.glob(".*"))
+    ],
+)
+@pytest.mark.skipif(resource is None, reason="needs limits of a process")
+def test_a_full_disk_leaves_what_was_there(call, tmp_path, line, file):
+    """One sentence names the file; neither half of the new one nor a temporary file remains."""
+    write_flowers(tmp_path / "flowers.csv", 30)
+    (tmp_path / file).write_text("the old one")
+    with files_of_4_kilobytes():
+        done = call(*line.split())
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: '{file}' cannot be written (File too large); choose another place.\n"
+    )
+    assert (tmp_path / file).read_text() == "the old one"
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_column_that_counts_the_rows_is_noted(call, tmp_path):
@@ -380,7 +391,7 @@ def test_a_table_cut_by_semicolons_is_read(call, tmp_path):
 
 
 def test_nothing_is_written_over_what_is_read(call, tmp_path):
-    """A slip of the pen does not cost a table or a model; the message names both."""
+    """A typing error does not cost a table or a model; the message names both."""
     write_flowers(tmp_path / "flowers.csv", 30)
     (tmp_path / "model").write_text("a model")
     (tmp_path / "link").symlink_to("flowers.csv")
@@ -442,7 +453,7 @@ def test_ctrl_c_ends_the_training_and_keeps_the_model(call, press_ctrl_c, tmp_pa
     ],
 )
 def test_options_take_the_place_of_arguments(text, training, predicting):
-    """What only the training can mend is said so by `predict`."""
+    """`predict` says so where only training can help."""
     for is_training, said in ((True, training), (False, predicting)):
         with pytest.raises(click.ClickException) as refused, refusals(training=is_training):
             raise data.TableError(text)
@@ -450,7 +461,7 @@ def test_options_take_the_place_of_arguments(text, training, predicting):
 
 
 def texts_of(module):
-    """The strings of a module, "text" standing for what is filled in."""
+    """Return the strings of a module, with "text" for what is filled in."""
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.JoinedStr):
             parts = [
@@ -465,7 +476,7 @@ def texts_of(module):
 
 
 def test_errors_advise_what_the_command_line_has():
-    """Where the data modules advise an argument of Python's, an option takes its place."""
+    """Where the data modules advise a Python argument, an option replaces it."""
     arguments = r"\b(drop|kinds|missing|task|on_bad_rows|delimiter)="
     modules = Path(data.__file__).parent.glob("*.py")
     texts = [text for module in modules for text in texts_of(module) if re.search(arguments, text)]

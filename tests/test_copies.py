@@ -1,4 +1,4 @@
-"""Copies and pickles of what trains: they go on as the original does, or are refused."""
+"""Copies and pickles of what trains continue as the original does, or are refused."""
 
 import copy
 import pickle
@@ -73,7 +73,7 @@ def test_a_copy_of_model_and_trainer_goes_on_to_the_bit(before, optimizer, copie
 @pytest.mark.parametrize("copied", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_copy_without_its_model_says_so(copied, steps):
-    """Its parameters are nobody else's."""
+    """Its parameters belong to no model."""
     model, trainer = make()
     trainer.run(steps, model, X, y)
     for _ in range(2):
@@ -91,7 +91,7 @@ def test_copies_write_the_same_checkpoint(tmp_path):
 
 
 def test_shallow_copies_are_refused():
-    """They would share a part of the state and not the rest."""
+    """They would share some of the state and not the rest."""
     _, trainer = make()
     for x in (trainer, trainer.optimizer):
         with pytest.raises(TypeError, match=r"use copy\.deepcopy\(\(model, "):

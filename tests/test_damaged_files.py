@@ -1,4 +1,4 @@
-"""Damaged files are refused in a sentence, or what is loaded is what was written.
+"""Damaged files are refused in a sentence, or loaded exactly as written.
 
 A few hundred are tried here, and 10,000 of each kind with `LIFTGRAD_SOAK=1`.
 """
@@ -67,7 +67,7 @@ def fitted(name):
 
 
 def contents(trainer, path):
-    """Return all that a trainer's file says, as text that can be compared."""
+    """Return everything in a trainer's file, as text to compare."""
     trainer.save(path)
     arrays, entry = unseal(checkpoint_file.KIND, path)
     entry["random now"] = random.getstate()
@@ -76,7 +76,7 @@ def contents(trainer, path):
 
 @pytest.mark.parametrize("name", ["plain", "dropout", "groups"])
 def test_a_damaged_checkpoint_is_refused_or_holds_what_was_written(name, tmp_path):
-    """Nothing else comes out of it, and a trainer that refused one is as it was."""
+    """It never loads as anything else, and a trainer that refused one is unchanged."""
     model, trainer = fitted(name)
     good, path, other = (tmp_path / f"{x}.safetensors" for x in ("good", "bad", "other"))
     trainer.save(good)
@@ -131,7 +131,7 @@ def models():
 
 
 def says(estimator):
-    """Return all that an estimator knows, as text that can be compared."""
+    """Return everything that an estimator has learned, as text to compare."""
     known = {name: x for name, x in vars(estimator).items() if name != "_model"}
     known["parameters_"] = estimator.parameters_.tobytes()
     outputs = estimator.predict(X), getattr(estimator, "predict_proba", estimator.predict)(X)
@@ -140,7 +140,7 @@ def says(estimator):
 
 @pytest.mark.parametrize("name", ["two", "texts", "days", "numbers"])
 def test_a_damaged_model_is_refused_or_is_what_was_written(name, tmp_path):
-    """Nothing else comes out of it, and nothing is built that its parameters are not for."""
+    """It never loads as anything else, and no network is built that does not fit its parameters."""
     estimator = models()[name]
     good, path = tmp_path / "good", tmp_path / "bad"
     estimator.save(good, {"columns": ["p", {"q": [1.5, None]}]})
@@ -191,7 +191,7 @@ def test_a_damaged_model_is_refused_or_is_what_was_written(name, tmp_path):
     ],
 )
 def test_a_model_s_fields_are_looked_at_although_its_digest_is_right(field, x, words, tmp_path):
-    """No attribute is set that a model does not have, and no memory taken that it is not of."""
+    """No unknown attribute is set, and no memory allocated for impossible sizes."""
     path = tmp_path / "model"
     models()["two"].save(path)
     arrays, entry = unseal(packing.KIND, path)
@@ -207,7 +207,7 @@ def test_a_model_s_fields_are_looked_at_although_its_digest_is_right(field, x, w
 
 
 def test_files_of_before_there_were_digests_are_read(tmp_path):
-    """Since all that they say is looked at; a digest of another name is a damaged one."""
+    """All of their contents are checked; a digest with another name is a damaged one."""
     path = tmp_path / "model"
     estimator = models()["texts"]
     estimator.save(path)
@@ -257,7 +257,7 @@ def test_a_model_of_another_table_is_refused(tmp_path):
 
 
 def test_a_damaged_transformer_is_refused_or_is_what_was_written(tmp_path):
-    """Nothing else comes out of its file, and loading one leaves `random` alone."""
+    """Its file never loads as anything else, and loading leaves `random` alone."""
     alphabet = gpt.Alphabet(["añb"])
     model = gpt.GPT(len(alphabet), 4, 2, 3)
     good, path = tmp_path / "good.json", tmp_path / "bad.json"
@@ -300,13 +300,16 @@ def crafted_json(path, rng):
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        (b"", "is no safetensors file"),
-        (b"[]", "is no safetensors file"),
-        (b"{" * 50_000, "is no safetensors file"),
-        (b'{"__metadata__":{"liftgrad":1}}', "is no safetensors file"),
-        (b'{"a":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}', "is no safetensors file"),
-        (b'{"a":{"dtype":"F64","shape":[-1],"data_offsets":[0,0]}}', "is no safetensors file"),
-        (b'{"a":{"dtype":"F64","shape":[4611686018427387904],"data_offsets":[0,0]}}', "is no safe"),
+        (b"", "is not a safetensors file"),
+        (b"[]", "is not a safetensors file"),
+        (b"{" * 50_000, "is not a safetensors file"),
+        (b'{"__metadata__":{"liftgrad":1}}', "is not a safetensors file"),
+        (b'{"a":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}', "is not a safetensors file"),
+        (b'{"a":{"dtype":"F64","shape":[-1],"data_offsets":[0,0]}}', "is not a safetensors file"),
+        (
+            b'{"a":{"dtype":"F64","shape":[4611686018427387904],"data_offsets":[0,0]}}',
+            "is not a safe",
+        ),
         (b"{}", "no liftgrad trainer wrote"),
         (b'{"__metadata__":{"liftgrad":"[1"}}', "its entry is not what liftgrad writes"),
         (b'{"__metadata__":{"liftgrad":"null"}}', "its entry is not what liftgrad writes"),
@@ -322,7 +325,7 @@ def crafted_json(path, rng):
     ],
 )
 def test_whatever_a_header_says_one_error_comes_of_it(header, words, tmp_path):
-    """Also of one that nobody wrote with safetensors."""
+    """Even if safetensors did not write the file."""
     path = tmp_path / "run.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     _, trainer = fitted("plain")
@@ -389,7 +392,7 @@ def resaved(trainer, path, **fields):
 def test_a_checkpoint_s_fields_are_looked_at_although_its_digest_is_right(
     field, x, words, tmp_path
 ):
-    """Before anything is changed: memory that is not the data's would be read otherwise."""
+    """Before anything is changed: otherwise memory outside of the data would be read."""
     _, trainer = fitted("plain")
     if isinstance(x, list) and field == "began":
         x = [trainer.optimizer.steps + 1]

@@ -14,7 +14,7 @@ POINTS = json.loads((Path(__file__).parent / "reference" / "points.json").read_t
 
 
 def test_the_points_are_scikit_learns():
-    """make_moons(101, noise=0.1, random_state=1337): these points, in this order."""
+    """The points of make_moons(101, noise=0.1, random_state=1337), in their order."""
     X, y = make_moons(101, noise=0.1, seed=1337)
     # Sines and cosines may differ in the last bit from one processor to the next.
     assert X[:3].ravel().tolist() == pytest.approx(
@@ -47,7 +47,7 @@ def test_without_noise_the_points_lie_on_the_half_circles():
 
 
 def test_without_a_seed_every_call_differs():
-    """And with one, none."""
+    """And with a seed, none."""
     assert not np.array_equal(make_moons()[0], make_moons()[0])
     assert np.array_equal(make_moons(seed=5)[0], make_moons(seed=5)[0])
 
@@ -79,7 +79,7 @@ def test_circles_and_blobs_are_scikit_learns(case):
 
 @pytest.mark.parametrize("arms", [1, 2, 3, 7])
 def test_an_arm_is_another_one_turned(arms):
-    """By a share of the circle; radius and angle grow together."""
+    """Turned by a fraction of the circle; radius and angle grow together."""
     X, y = make_spirals(arms * 20, arms, noise=0.0, turns=1.5, seed=2)
     assert np.bincount(y).tolist() == [20] * arms
     angle = 2 * np.pi * (1.5 * np.hypot(*X.T) + y / arms)
@@ -87,7 +87,7 @@ def test_an_arm_is_another_one_turned(arms):
 
 
 def test_the_squares_of_a_board_alternate():
-    """As on paper; two by two of them are the exclusive or."""
+    """Two by two squares are the exclusive or."""
     X, y = data.make_checkerboard(500, squares=3, seed=1)
     column, row = ((X + 1) / 2 * 3).astype(int).T
     assert y.tolist() == np.where((column + row) % 2, 1.0, -1.0).tolist()

@@ -1,14 +1,16 @@
 """docs/design.md: its programs, run one after another, print what it says."""
 
+import inspect
 import re
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+from liftgrad.lift.pipeline import compiled
+
 DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
-STEPS = re.findall(
-    r"```python\n(.*?)```\n\n```text\n(.*?)```", DESIGN.read_text(encoding="utf-8"), re.DOTALL
-)
+TEXT = DESIGN.read_text(encoding="utf-8")
+STEPS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", TEXT, re.DOTALL)
 
 
 def run(steps):
@@ -26,9 +28,15 @@ def test_its_programs_print_what_it_says():
         assert printed == said
 
 
+def test_the_road_is_quoted_as_it_is():
+    """The lines of `compiled` that make the program."""
+    quoted = re.search(r"(?:^    .*\n)*^    built = recover.*\n(?:^    .*\n)*", TEXT, re.MULTILINE)
+    assert quoted[0] in inspect.getsource(compiled)
+
+
 def test_each_of_its_programs_has_an_output():
     """No block of it goes unchecked."""
-    blocks = re.findall(r"```(\w+)", DESIGN.read_text(encoding="utf-8"))
+    blocks = re.findall(r"```(\w+)", TEXT)
     assert blocks == ["python", "text"] * len(STEPS)
     assert len(STEPS) > 5
 

@@ -27,7 +27,7 @@ def table(*columns, target=None):
 
 
 def test_numbers_are_standardised_and_categories_take_a_column_each():
-    """With the training's mean and deviation, also in another table."""
+    """With the training data's mean and deviation, also in another table."""
     encoder = TableEncoder().fit(table(number("n", 1.0, 3.0), text("c", "x", "a")))
     assert encoder.feature_names == ("n", "c=a", "c=x")
     other = table(text("c", "a", "new", "x"), number("more", 0, 0, 0), number("n", 2.0, 3.0, 5.0))
@@ -35,7 +35,7 @@ def test_numbers_are_standardised_and_categories_take_a_column_each():
 
 
 def test_missing_values_are_refused_unless_asked_for():
-    """Then the training's mean stands for a number, and a column says which rows had none."""
+    """Then the training data's mean replaces a number, and a column marks the rows without one."""
     rows = table(number("n", 1.0, NAN, 3.0), text("c", "x", None, "a"))
     with pytest.raises(
         TableError,
@@ -55,7 +55,7 @@ def test_missing_values_are_refused_unless_asked_for():
 
 
 def test_chunks_teach_what_the_whole_teaches():
-    """Means and deviations to rounding, also far from zero; categories met in one chunk only."""
+    """Means and deviations up to rounding, also far from zero; categories of a single chunk."""
     random = np.random.default_rng(0)
     numbers = 1e6 + random.normal(size=1000)
     words = [f"w{i // 100}" for i in range(1000)]
@@ -72,7 +72,7 @@ def test_chunks_teach_what_the_whole_teaches():
 
 
 def test_a_column_with_one_value_is_left_out():
-    """Of it nothing can be learned; a new value in another table must not disturb."""
+    """Nothing can be learned from it; a new value in another table must not matter."""
     encoder = TableEncoder().fit(table(number("n", 1, 1), text("c", "x", "x"), number("m", 0, 1)))
     assert encoder.feature_names == ("m",)
     assert encoder.left_out == ("n", "c")
@@ -113,7 +113,7 @@ def test_an_encoder_survives_json_exactly():
     ],
 )
 def test_the_task_follows_from_the_target(column, task):
-    """Text, booleans and few whole numbers are classes; the encoder finds the same."""
+    """Text, booleans and few different whole numbers are classes, also for the encoder."""
     assert infer_task(column) == task
     if not column.missing.any() and column.kind == "number":
         n = len(column.values)
@@ -121,7 +121,7 @@ def test_the_task_follows_from_the_target(column, task):
 
 
 def test_classes_are_numbered_in_sorted_order():
-    """Whole numbers as well as text; a class that the training had not is refused."""
+    """Whole numbers as well as text; a class that the training data did not have is refused."""
     encoder = TableEncoder().fit(table(number("n", 1, 2, 3, 4), target=number("y", 7, 3, 7, 3)))
     assert encoder.classes == (3, 7)
     assert encoder.transform_target(table(target=number("y", 3, 7))).tolist() == [0, 1]
@@ -130,7 +130,7 @@ def test_classes_are_numbered_in_sorted_order():
 
 
 def test_a_quantity_stays_as_it_is():
-    """In its own units, even if it looks like classes and the user knows better."""
+    """In its own units, even if it looks like classes and the user declares otherwise."""
     rows = table(number("n", 1, 2, 3, 4), target=number("y", 7, 3, 7, 3))
     encoder = TableEncoder(task="regression").fit(rows)
     assert encoder.transform_target(rows).tolist() == [7.0, 3.0, 7.0, 3.0]
@@ -195,7 +195,7 @@ def test_a_table_unlike_the_training_is_refused():
 
 
 def test_another_file_is_read_as_the_training_was(tmp_path):
-    """Only the columns that are needed, as what they were."""
+    """Only the columns that are needed, with the kinds that they had."""
     pytest.importorskip("pyarrow")
     rows = table(text("code", "1", "x", "1"), number("n", 1, 2, 3), target=number("y", 1, 2, 2.5))
     encoder = TableEncoder().fit(rows)
@@ -207,7 +207,7 @@ def test_another_file_is_read_as_the_training_was(tmp_path):
 
 
 def test_categories_that_the_training_had_not_are_told(tmp_path):
-    """By column; missing values and numbers are none."""
+    """By column; missing values and numbers do not count."""
     (tmp_path / "a.csv").write_text("c,b,n\nx,true,1\ny,true,2\nx,true,3\n")
     (tmp_path / "b.csv").write_text("c,b,n\nz,true,9\ny,false,2\n,true,1\n")
     encoder = TableEncoder(missing="mean").fit(read_table(tmp_path / "a.csv"))
@@ -239,7 +239,7 @@ def test_scaling_leads_back_to_the_tables_units():
 
 
 def test_all_that_is_wrong_is_said_at_once():
-    """A sentence for each column and the target; how a missing value is written, if it is known."""
+    """A sentence for each column and the target, with the spelling of missing values if known."""
     masonry = Column("masonry", "category", np.array([0, -1, -1]), ("Brick",), ("None",))
     target = Column("y", "category", np.array([0, 1, -1]), ("no", "yes"), ("?", "NA"))
     with pytest.raises(TableError) as refused:
@@ -266,7 +266,7 @@ def test_twenty_thousand_columns_are_encoded_in_seconds():
 
 
 def test_codes_that_are_too_many_may_be_numbers():
-    """Padded with zeros: the option that says so is named beside the one that drops them."""
+    """For numbers padded with zeros, the message names two options: numbers, or dropping them."""
     for rows in (12, 1002):
         codes = text("n", *(f"{i:05}" for i in range(rows)), *["00000"] * (rows > 12))
         advice = "pass drop=['n'], or kinds={'n': \"number\"} if these are numbers."
@@ -275,7 +275,7 @@ def test_codes_that_are_too_many_may_be_numbers():
 
 
 def test_all_columns_that_cannot_be_encoded_are_told():
-    """Also in a table to predict for."""
+    """Also in a table for prediction."""
     encoder = TableEncoder().fit(table(number("a", 1, 2), number("b", 1, 2), number("c", 1, 2)))
     with pytest.raises(TableError) as refused:
         encoder.transform(table(text("a", "x"), number("c", NAN)))

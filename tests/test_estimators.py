@@ -1,28 +1,25 @@
-"""Estimators: scikit-learn's conventions, its pipelines and searches, and files of them."""
+"""Estimators: scikit-learn's conventions, pipelines and searches, and how they train."""
 
 import copy
-import pickle
 import random
 import subprocess
 import sys
 import warnings
-from fractions import Fraction
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 pytest.importorskip("sklearn")
 
-from sklearn.base import clone
 from sklearn.datasets import load_iris
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from flowers import iris, quick
 from liftgrad import Value, nn
 from liftgrad.errors import NonFiniteLossError
 from liftgrad.estimators import LiftClassifier, LiftRegressor, load
@@ -31,6 +28,7 @@ from liftgrad.functional import softmax
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+@pytest.mark.thorough
 @parametrize_with_checks([LiftClassifier(), LiftRegressor()])
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learn_accepts_it(estimator, check):
@@ -38,15 +36,6 @@ def test_scikit_learn_accepts_it(estimator, check):
     if "array_api" in str(check):
         pytest.skip("scikit-learn asks for an environment variable to run it")
     check(estimator)
-
-
-def iris():
-    X, y = load_iris(return_X_y=True)
-    return (X - X.mean(axis=0)) / X.std(axis=0), y
-
-
-def quick(**settings):
-    return LiftClassifier((8,), **{"max_iter": 60, "learning_rate_init": 0.03, **settings})
 
 
 def test_cross_validation_in_a_pipeline():
@@ -82,7 +71,7 @@ def test_pandas_frames_are_accepted():
 
 
 def test_probabilities_are_the_eager_networks():
-    """The parameters are those of an MLP, whose softmax on Values they repeat."""
+    """The parameters are those of an MLP, with the softmax of its outputs on Values."""
     X, y = iris()
     classifier = quick(random_state=3).fit(X, y)
     model = nn.MLP(4, [8, 3])
@@ -129,7 +118,7 @@ BATCHES = [{}, {"batch_size": 40, "shuffle": False, "alpha": 3.0}]
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("weights", [None, "of rows"])
 def test_weighted_rows_count_as_in_scikit_learns_network(weights, classes, batches):
-    """Step for step, the penalty of a batch being spread over its rows' weights, too."""
+    """Step for step; a batch's penalty is divided by its rows' weights, too."""
     X, y = iris()
     X, y = X[y < classes][::-2], y[y < classes][::-2]
     weights = weights and np.random.default_rng(0).integers(0, 4, len(y))
@@ -156,7 +145,7 @@ def test_a_regressors_weighted_rows_count_as_in_scikit_learns_network(batches, o
 
 
 def test_classes_count_what_they_are_said_to():
-    """A class's weight multiplies those of its rows; "balanced" makes all classes count alike."""
+    """A class's weight multiplies those of its rows; "balanced" gives all classes the same."""
     X, y = iris()
     X, y, names = X[30:], y[30:], np.array(["a", "b", "c"])
     rows = np.random.default_rng(0).uniform(size=len(y))
@@ -171,7 +160,7 @@ def test_classes_count_what_they_are_said_to():
 
 
 def test_a_batch_whose_rows_all_weigh_nothing_teaches_nothing():
-    """The rows of weight 0 might as well be of another class, and the numbers stay finite."""
+    """Rows of weight 0 might as well have another class, and the numbers stay finite."""
     X, y = (rows[np.random.default_rng(0).permutation(150)] for rows in iris())
     weights = np.repeat([0.0, 1.0], 75)
     arguments = {"batch_size": 75, "shuffle": False, "random_state": 0}
@@ -203,40 +192,8 @@ def test_rows_that_weigh_nothing_do_not_decide_when_to_stop():
     assert classifier.predict(X)[y == 1].tolist() != [1] * 50
 
 
-@pytest.mark.parametrize(
-    ("weights", "words"),
-    [
-        (np.ones((150, 1)), "Sample weights must be 1D array or scalar"),
-        (np.ones(149), r"sample_weight.shape == \(149,\), expected \(150,\)!"),
-        (np.zeros(150), "at least one non-zero number"),
-        (np.full(150, -1.0), "Negative values in data passed to `sample_weight`"),
-        (np.full(150, np.nan), "Input sample_weight contains NaN"),
-    ],
-)
-def test_weights_that_are_none_are_refused(weights, words):
-    """In scikit-learn's words."""
-    for estimator in (LiftClassifier(), LiftRegressor()):
-        with pytest.raises(ValueError, match=words):
-            estimator.fit(*iris(), weights)
-
-
-@pytest.mark.parametrize(
-    ("chosen", "words"),
-    [
-        ({7: 1.0}, r"classes.* not in class_weight"),
-        ("even", "class_weight"),
-        ({0: -1.0}, "class_weight=.* negative"),
-        ({0: 0.0, 1: 0.0, 2: 0.0}, "class_weight=.* all of them 0"),
-    ],
-)
-def test_class_weights_that_are_none_are_refused(chosen, words):
-    """In scikit-learn's words, where it has them."""
-    with pytest.raises(ValueError, match=words):
-        LiftClassifier(class_weight=chosen).fit(*iris())
-
-
 def same_network(ours, theirs):
-    """Compare every number of two networks; Adam's eps is PyTorch's here and another there."""
+    """Compare every number of two networks, whose eps in Adam are placed differently."""
     for one, other in ((ours.coefs_, theirs.coefs_), (ours.intercepts_, theirs.intercepts_)):
         assert len(one) == len(other)
         for a, b in zip(one, other, strict=True):
@@ -306,7 +263,7 @@ def test_weights_and_biases_are_for_reading():
 
 
 def test_parts_may_lack_classes_and_differ_in_size_and_type():
-    """What counts is what was announced at the first call."""
+    """The classes are those of the first call."""
     X, y = iris()
     names = np.array(["a", "b", "c"])
     classifier = LiftClassifier((8,), random_state=0, learning_rate_init=0.03)
@@ -320,7 +277,7 @@ def test_parts_may_lack_classes_and_differ_in_size_and_type():
 
 
 def test_a_part_that_fails_leaves_the_network_as_it_was_before_it():
-    """Its optimiser, too: a stream goes on as if there had been no such part."""
+    """Its optimiser, too: a stream continues as if there had been no such part."""
     X, y = iris()
     classifier, same = (quick(random_state=0).fit(X, y) for _ in range(2))
     expected = classifier.predict_proba(X)
@@ -363,7 +320,7 @@ def test_a_part_that_fails_leaves_the_network_as_it_was_before_it():
     ],
 )
 def test_going_on_with_something_else_is_refused(call, words):
-    """In scikit-learn's words, where it has them; what was learnt stays."""
+    """In scikit-learn's words, if it has any; the network stays."""
     X, y = iris()
     classifier = quick(max_iter=1, random_state=0)
     with pytest.raises(ValueError, match=words):
@@ -402,7 +359,7 @@ def test_float32_data_are_computed_in_float32():
 
 
 def test_early_stopping_keeps_the_best():
-    """Rows are held out, and training ends once their score no longer rises."""
+    """Training ends once the score of held-out rows no longer rises."""
     X, y = iris()
     classifier = quick(random_state=0, early_stopping=True, max_iter=500, validation_fraction=0.2)
     classifier.fit(X, y)
@@ -433,7 +390,7 @@ def test_ctrl_c_leaves_a_usable_estimator(rows, press_ctrl_c, capsys, tmp_path):
 
 
 def test_ctrl_c_before_the_first_step_leaves_nothing(press_ctrl_c):
-    """While it compiles, there is no estimator to use, and the interruption goes on."""
+    """While it compiles, there is nothing to use, and KeyboardInterrupt is raised."""
     press_ctrl_c("prepare")
     with pytest.raises(KeyboardInterrupt):
         quick().fit([[0.0], [1.0]], [0, 1])
@@ -491,153 +448,6 @@ def test_the_end_without_convergence_is_said():
         quick(max_iter=2).fit(X, y)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
-def test_copies_predict_the_same(copied):
-    """Deep copies and pickles hold all that was learnt; clones nothing."""
-    X, y = iris()
-    classifier = quick(random_state=0).fit(X, y)
-    assert (copied(classifier).predict_proba(X) == classifier.predict_proba(X)).all()
-    with pytest.raises(NotFittedError):
-        clone(classifier).predict(X)
-
-
-@pytest.mark.parametrize("names", [[0, 1, 2], ["a", "b", "ç"], [-1.0, 0.0, 2.0]])
-def test_a_file_holds_the_classifier(names, tmp_path):
-    """What is loaded predicts the same, to the bit, in classes of the same type."""
-    X, y = iris()
-    y = np.array(names)[y]
-    weights = {names[0]: 2.0, names[2]: 0.5}
-    classifier = quick(random_state=np.int64(0), class_weight=weights).fit(X, y)
-    classifier.save(tmp_path / "m.safetensors", {"columns": ["p", "q"]})
-    loaded = load(tmp_path / "m.safetensors")
-    assert (loaded.predict_proba(X) == classifier.predict_proba(X)).all()
-    assert loaded.classes_.dtype == classifier.classes_.dtype
-    assert loaded.metadata_ == {"columns": ["p", "q"]}
-    assert loaded.get_params() == classifier.get_params()
-    assert loaded.loss_curve_ == classifier.loss_curve_
-
-
-def test_a_file_holds_the_regressor(tmp_path):
-    """Also one of float32 with two numbers a row."""
-    X = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
-    regressor = LiftRegressor([3, 4], max_iter=5, random_state=np.random.RandomState(1))
-    regressor.fit(X, X[:, ::-1])
-    regressor.save(tmp_path / "m.safetensors")
-    assert (load(tmp_path / "m.safetensors").predict(X) == regressor.predict(X)).all()
-
-
-def by_file(estimator, path):
-    estimator.save(path / "m.safetensors")
-    return load(path / "m.safetensors")
-
-
-@pytest.mark.parametrize(
-    "settings", [{"activation": "tanh"}, {"activation": "identity"}, {"hidden_layer_sizes": (5,)}]
-)
-@pytest.mark.parametrize(
-    "copied", [lambda x, _: x, lambda x, _: pickle.loads(pickle.dumps(x)), by_file]
-)
-def test_settings_for_the_next_fit_leave_the_fitted_network(settings, copied, tmp_path):
-    """It predicts as before, and so do its copies."""
-    X, y = iris()
-    classifier = quick(random_state=0).fit(X, y)
-    expected = classifier.predict_proba(X)
-    copy = copied(classifier.set_params(**settings), tmp_path)
-    assert (copy.predict_proba(X) == expected).all()
-    assert copy.get_params() == classifier.get_params()
-
-
-def test_a_fit_that_fails_leaves_no_fitted_network():
-    """A half of the old one and a half of the new one would be worse than none."""
-    X, y = iris()
-    classifier = quick(random_state=0).fit(X, y).set_params(learning_rate_init=1e200)
-    with pytest.raises(NonFiniteLossError):
-        classifier.fit(X[:100], y[:100])
-    with pytest.raises(NotFittedError):
-        classifier.predict(X)
-
-
-@pytest.mark.parametrize("settings", [{"max_iter": 0}, {"activation": "step"}])
-def test_settings_that_are_refused_leave_the_fitted_network(settings):
-    """Its classes, too."""
-    X, y = iris()
-    classifier = quick(random_state=0).fit(X, y)
-    expected = classifier.predict(X)
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        classifier.set_params(**settings).fit(X[:100], y[:100])
-    assert (classifier.predict(X) == expected).all()
-
-
-@pytest.mark.parametrize(
-    "refused",
-    [
-        lambda m, X, y: m.fit(X[:, 1:], y, -np.ones(len(y))),
-        lambda m, X, y: m.fit(X[:, 1:], np.zeros(len(y))),
-        lambda m, X, y: m.set_params(early_stopping=True).fit(X[:3, 1:], y[:3] + np.arange(3)),
-        lambda m, X, y: m.set_params(early_stopping=True).fit(X[::30, 1:], y[::30]),
-    ],
-)
-def test_data_that_are_refused_leave_the_fitted_network(refused):
-    """What it knows of its columns and classes, too."""
-    X, y = iris()
-    classifier = quick(random_state=0).fit(X, y)
-    expected = classifier.predict(X)
-    with pytest.raises(ValueError, match=r"egative|1 class|validation_fraction"):
-        refused(classifier, X, y)
-    assert (classifier.predict(X) == expected).all()
-
-
-@pytest.mark.parametrize("kind", [LiftClassifier, LiftRegressor])
-def test_rows_beyond_the_networks_range_are_refused(kind):
-    """In float32 as in float64, at the door or where the network's own numbers overflow."""
-    X, y = iris()
-    single, double = (
-        kind((8,), max_iter=5, random_state=0).fit(X.astype(dtype), y)
-        for dtype in (np.float32, np.float64)
-    )
-    with pytest.raises(ValueError, match=r"Input X contains infinity or a value too large"):
-        single.predict(np.full((1, 4), 1e39))
-    far = np.concatenate([X[:2], np.full((1, 4), 3e38), np.full((1, 4), -3e38)])
-    with pytest.raises(ValueError, match="outputs for row 2 of X are beyond the range of float32"):
-        single.predict(far)
-    assert np.isfinite(double.predict(far)).all()
-    with pytest.raises(ValueError, match=r"outputs for row . of X are beyond the range of float64"):
-        double.predict(far * 5e269)
-
-
-def test_targets_beyond_the_networks_range_are_refused():
-    """Numbers to predict are converted to the type of the rows."""
-    X, y = iris()
-    with pytest.raises(ValueError, match="Input y contains infinity or a value too large"):
-        LiftRegressor().fit(X.astype(np.float32), y * 1e39)
-
-
-@pytest.mark.parametrize("fraction", [-0.1, 0.0, 1.0, 1.5, float("nan"), "0.1"])
-def test_a_fraction_that_cannot_be_held_out_is_refused(fraction):
-    """By its own name."""
-    with pytest.raises(ValueError, match=r"validation_fraction=.*above 0 and below 1"):
-        quick(early_stopping=True, validation_fraction=fraction).fit(*iris())
-
-
-@pytest.mark.parametrize("kind", [LiftClassifier, LiftRegressor])
-def test_one_row_held_out_is_too_few(kind):
-    """A score of one row says little, and R² of one row nothing."""
-    X, _ = iris()
-    with pytest.raises(
-        ValueError, match=r"The validation set is too small|of 10 rows of 2 classes"
-    ):
-        kind(early_stopping=True, validation_fraction=0.1).fit(X[45:55], [0] * 5 + [1] * 5)
-
-
-@pytest.mark.parametrize("weights", [None, np.r_[np.ones(149), 0.0]])
-def test_one_number_in_all_rows_held_out_is_refused(weights):
-    """R² says nothing of them, and training would end after ten epochs that learnt nothing."""
-    X, _ = iris()
-    y = np.r_[np.ones(149), 1.0 if weights is None else 2.0]
-    with pytest.raises(ValueError, match="the held-out rows all have the same y"):
-        LiftRegressor(early_stopping=True).fit(X, y, weights)
-
-
 @pytest.mark.parametrize(
     "settings", [{"max_iter": 1000}, {"max_iter": 1000, "early_stopping": True}]
 )
@@ -651,137 +461,6 @@ def test_convergence_in_the_last_epoch_is_convergence(settings):
         quick(**{**settings, "max_iter": needed}).fit(X, y)
     with pytest.warns(ConvergenceWarning):
         quick(**{**settings, "max_iter": needed - 1}).fit(X, y)
-
-
-def test_numpys_numbers_are_settings(tmp_path):
-    """As grids have them; a file has them as Python's."""
-    X, y = iris()
-    grid = {
-        "max_iter": np.arange(2, 4),
-        "batch_size": np.array([50]),
-        "hidden_layer_sizes": np.array([3, 4]),
-        "n_iter_no_change": np.array([5]),
-        "alpha": np.logspace(-3, -2, 2, dtype=np.float32),
-        "learning_rate_init": np.array([0.03], np.float32),
-        "shuffle": np.array([True]),
-        "early_stopping": np.array([True]),
-        "validation_fraction": np.array([0.2], np.float32),
-        "activation": np.array(["tanh"]),
-        "random_state": np.array([7]),
-    }
-    search = GridSearchCV(LiftClassifier(), grid, cv=2, error_score="raise").fit(X, y)
-    search.best_estimator_.save(tmp_path / "m")
-    loaded = load(tmp_path / "m")
-    assert loaded.random_state == 7
-    assert loaded.predict(X).tolist() == search.predict(X).tolist()
-
-
-def nested(depth):
-    inner = []
-    for _ in range(depth):
-        inner = [inner]
-    return inner
-
-
-@pytest.mark.parametrize("unit", ["D", "s", "25m"])
-def test_days_and_times_are_classes_in_files_too(unit, tmp_path):
-    """Of the same type, to the unit."""
-    X, y = iris()
-    days = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], f"M8[{unit}]")[y]
-    classifier = quick(random_state=0).fit(X, days)
-    loaded = by_file(classifier, tmp_path)
-    assert loaded.classes_.dtype == classifier.classes_.dtype
-    assert (loaded.predict(X) == classifier.predict(X)).all()
-
-
-class Other(LiftClassifier):
-    """A user's own."""
-
-
-def halved(sizes, **settings):
-    return LiftClassifier(sizes, alpha=Fraction(1, 2), **settings)
-
-
-@pytest.mark.parametrize(
-    ("kind", "classes", "metadata", "error", "words"),
-    [
-        (LiftClassifier, [0, 1, 2], {"a": {1: 2}}, TypeError, "has the name 1; pass names"),
-        (LiftClassifier, [0, 1, 2], {"a": [{3}]}, TypeError, "holds a set; pass what JSON knows"),
-        (LiftClassifier, [0, 1, 2], {"a": nested(300)}, ValueError, "more than 100 deep"),
-        (
-            LiftClassifier,
-            np.arange(3, dtype=np.longdouble),
-            {},
-            TypeError,
-            "classes_ are of a type",
-        ),
-        (halved, [0, 1, 2], {}, TypeError, r"cannot hold Fraction\(1, 2\), a Fraction; pass a"),
-        (Other, [0, 1, 2], {}, TypeError, "class Other would not be one again"),
-    ],
-)
-def test_what_would_not_come_out_of_a_file_does_not_go_into_it(
-    kind, classes, metadata, error, words, tmp_path
-):
-    """A model is refused when it is saved and not when it is loaded."""
-    X, y = iris()
-    classifier = kind((2,), max_iter=150).fit(X[::5], np.array(classes)[y[::5]])
-    with pytest.raises(error, match=words):
-        classifier.save(tmp_path / "m.safetensors", metadata)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_other_files_are_refused(tmp_path):
-    """In one sentence: missing, cut off, foreign, newer."""
-    X, y = iris()
-    path = tmp_path / "m.safetensors"
-    with pytest.raises(FileNotFoundError, match="there is no model"):
-        load(path)
-    with pytest.raises(NotFittedError):
-        quick().save(path)
-    quick(random_state=0).fit(X, y).save(path)
-    whole = path.read_bytes()
-    for count in (0, 7, 100, len(whole) - 1):
-        path.write_bytes(whole[:count])
-        with pytest.raises(ValueError, match="cut off"):
-            load(path)
-    path.write_bytes(whole.replace(b'\\"version\\": 1', b'\\"version\\": 9'))
-    with pytest.raises(ValueError, match="newer"):
-        load(path)
-    save_file({"x": np.zeros(1)}, path)
-    with pytest.raises(ValueError, match="no liftgrad estimator"):
-        load(path)
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"activation": "step"}, "activation"),
-        ({"activation": ["relu"]}, "activation"),
-        ({"early_stopping": 10}, "early_stopping=10; pass True or False"),
-        ({"shuffle": None}, "shuffle=None; pass True or False"),
-        ({"warm_start": "yes"}, "warm_start='yes'; pass True or False"),
-        ({"alpha": -1.0}, "alpha"),
-        ({"max_iter": 0}, "max_iter"),
-        ({"batch_size": 1.5}, "batch_size"),
-        ({"max_iter": True}, "max_iter=True; pass a whole number"),
-        ({"hidden_layer_sizes": True}, r"hidden_layer_sizes\[0\]=True"),
-        ({"alpha": np.True_}, "alpha=.*True.*; pass a finite number"),
-        ({"hidden_layer_sizes": (3, 0)}, r"hidden_layer_sizes\[1\]"),
-        ({"learning_rate_init": float("nan")}, "learning_rate_init"),
-    ],
-)
-def test_settings_without_sense_are_refused(settings, named):
-    """At fit, as scikit-learn wants it."""
-    X, y = iris()
-    with pytest.raises(ValueError, match=named):
-        LiftClassifier(**settings).fit(X, y)
-
-
-def test_as_many_epochs_as_it_takes_can_be_saved(tmp_path):
-    """A file holds the largest number that there is for it."""
-    settings = {"max_iter": sys.maxsize, "batch_size": sys.maxsize, "tol": 10.0}
-    quick(**settings).fit(*iris()).save(tmp_path / "m")
-    assert load(tmp_path / "m").max_iter == sys.maxsize
 
 
 @pytest.mark.process

@@ -1,4 +1,4 @@
-"""What is written is written whole or not at all, and stays what it was in all else."""
+"""Files are written completely or not at all, and keep their owner and permissions."""
 
 import ast
 import contextlib
@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="of POSIX")
 
 @pytest.fixture(params=["without a name", "beside", "without links"], autouse=True)
 def temporary(request, monkeypatch):
-    """Write by way of a file without a name, and as where there are none, or none can be named."""
+    """Write through a nameless file, and as where there are none or they cannot be linked."""
     if request.param == "beside":
         monkeypatch.setattr(files, "_UNNAMED", None)
     if request.param == "without links":
@@ -37,7 +37,7 @@ def names(folder):
 
 
 def test_a_file_is_written_or_replaced(tmp_path):
-    """Whatever its name, and nothing else is there afterwards."""
+    """Whatever its name, and no other file is there afterwards."""
     for name in ("a.txt", "x" * 255, "ä\n*[?", ".hidden"):
         path = tmp_path / name
         for content in (b"first", b"2nd", b""):
@@ -48,7 +48,7 @@ def test_a_file_is_written_or_replaced(tmp_path):
 
 
 def test_a_block_that_fails_leaves_what_was_there(tmp_path):
-    """Whatever ends it, also where the file is written over."""
+    """Whatever ends it, also if the file is overwritten in place."""
     path = tmp_path / "a"
     path.write_bytes(b"old")
     for links in (1, 2):
@@ -74,7 +74,7 @@ def test_errors_of_another_file_are_left_alone(tmp_path):
 @posix
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o755, 0o4710])
 def test_permissions_stay(mode, tmp_path):
-    """A file that is private is no less so when it is written again."""
+    """A private file stays private when it is written again."""
     path = tmp_path / "a"
     path.write_bytes(b"old")
     path.chmod(mode)
@@ -87,7 +87,7 @@ def test_permissions_stay(mode, tmp_path):
 
 @posix
 def test_a_new_file_has_the_permissions_that_files_have(tmp_path):
-    """Those that the process's mask leaves."""
+    """Those that the process's umask leaves."""
     before = os.umask(0o027)
     try:
         files.write(tmp_path / "a", b"new")
@@ -109,7 +109,7 @@ def test_an_owner_stays(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="of Linux")
 def test_extended_attributes_stay(tmp_path):
-    """Access lists are some."""
+    """Such as access lists."""
     path = tmp_path / "a"
     path.write_bytes(b"old")
     try:
@@ -123,7 +123,7 @@ def test_extended_attributes_stay(tmp_path):
 @posix
 @pytest.mark.parametrize("content", [b"", b"n", b"a longer content than before"])
 def test_hard_links_stay(content, tmp_path):
-    """All names of a file are of what is written to one."""
+    """All names of a file have the content that is written to one."""
     path, other = tmp_path / "a", tmp_path / "b"
     path.write_bytes(b"before")
     other.hardlink_to(path)
@@ -135,7 +135,7 @@ def test_hard_links_stay(content, tmp_path):
 
 @posix
 def test_ctrl_c_while_a_file_is_written_over_waits_for_its_end(tmp_path, press_ctrl_c):
-    """Else it would be a half of each."""
+    """Otherwise it would be half of each."""
     path, content = tmp_path / "a", os.urandom(3_000_000)
     path.write_bytes(b"old")
     (tmp_path / "b").hardlink_to(path)
@@ -147,7 +147,7 @@ def test_ctrl_c_while_a_file_is_written_over_waits_for_its_end(tmp_path, press_c
 
 @posix
 def test_symbolic_links_stay(tmp_path):
-    """What they lead to is written, be it there or not; a circle is refused."""
+    """Their target is written, whether it exists or not; a circle is refused."""
     (tmp_path / "inner").mkdir()
     link, end = tmp_path / "link", tmp_path / "inner" / "end"
     link.symlink_to("inner/end")
@@ -197,7 +197,7 @@ def test_a_pipe_that_nobody_reads_is_refused_at_once(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="of root")
 def test_devices_of_root_stay_devices(tmp_path):
-    """A /dev/null of our own is one afterwards; a disk is refused."""
+    """A /dev/null of our own is still one afterwards; a disk is refused."""
     null, disk = tmp_path / "null", tmp_path / "disk"
     try:
         os.mknod(null, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
@@ -223,7 +223,7 @@ def test_devices_of_root_stay_devices(tmp_path):
     ],
 )
 def test_what_cannot_be_a_file_is_refused(name, words, tmp_path, monkeypatch):
-    """In the same sentence before the work and after it."""
+    """With the same sentence before and after the work."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     for attempt in (files.check_writable, lambda path: files.write(path, b"")):
@@ -234,7 +234,7 @@ def test_what_cannot_be_a_file_is_refused(name, words, tmp_path, monkeypatch):
 
 @posix
 def test_a_full_disk_leaves_the_old_file(tmp_path):
-    """Also one that would be written over."""
+    """Also one that would be overwritten in place."""
     path = tmp_path / "a"
     path.write_bytes(b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -258,7 +258,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no such device")
 def test_a_full_device_is_said():
-    """As a full disk is."""
+    """Like a full disk."""
     with pytest.raises(OSError, match=r"'/dev/full' cannot be written \(No space left"):
         files.write("/dev/full", b"content")
 
@@ -286,7 +286,7 @@ def test_what_must_not_be_written_is_not_replaced(folder_of_all):
 @posix
 @pytest.mark.process
 def test_a_process_that_is_killed_leaves_nothing_for_long(tmp_path, temporary):
-    """At most one beside the file, which the next to write it removes."""
+    """At most one file next to it, which the next writer removes."""
     path = tmp_path / "a"
     path.write_bytes(b"old")
     program = (
@@ -333,7 +333,7 @@ def test_many_writers_leave_one_whole_file(tmp_path):
 
 
 def test_a_file_may_be_written_out_of_order(tmp_path):
-    """As where a header says what came after it."""
+    """As for a header that describes what follows it."""
     with files.writing(tmp_path / "a") as file:
         file.write(b"?23")
         file.seek(0)
@@ -362,7 +362,7 @@ def writers(tree):
 
 
 def test_every_writer_writes_through_files():
-    """Whatever the package writes is whole, and stays what it was in all else."""
+    """Whatever the package writes is complete, and keeps its owner and permissions."""
     package = Path(liftgrad.__file__).parent
     found = {
         path.name: list(writers(ast.parse(path.read_text()))) for path in package.rglob("*.py")

@@ -62,7 +62,7 @@ def gradients_of(layer, case):
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_values_and_gradients_are_pytorchs(case):
-    """With the same parameters, by PyTorch's names and in its layout, and the same input."""
+    """With the same input and parameters, with PyTorch's names and layout."""
     layer = made(case)
     state = layer.state_dict()
     assert {name: x.tolist() for name, x in state.items()} == case["state"]
@@ -153,7 +153,7 @@ def test_a_batch_is_a_vmap_over_samples(make, shape):
     ],
 )
 def test_layers_roll_up(make, shape, most):
-    """Whatever their sizes, into few tensor operations with their gradients.
+    """Of any size, into few tensor operations, gradients included.
 
     Products with padding or with a first state of 0 would be operations of another kind, and all
     that follows them, too: three times as many for the padded convolution.
@@ -168,7 +168,7 @@ def test_layers_roll_up(make, shape, most):
 
 
 def test_an_embedding_takes_indices_known_at_run_time():
-    """Integer arrays are indices in lifted functions; other tokens are no other program."""
+    """Integer arrays are indices in lifted functions; other tokens need no other program."""
     layer = nn.Embedding(5, 2)
     looked = lift(lambda layer, tokens: vmap(layer)(tokens))
     for tokens in ([[0, 4]], [[3, 3]]):
@@ -213,7 +213,7 @@ def test_other_initial_parameters_are_pytorchs():
 
 
 def test_equal_numbers_pool_to_the_first_of_them():
-    """All of the gradient goes there, as in PyTorch; nan is larger than any number."""
+    """It gets all of the gradient, as in PyTorch; nan is larger than any number."""
     x = [[[Value(1.0), Value(2.0)], [Value(2.0), Value(2.0)]]]
     pooled = nn.MaxPool2d(2)(x)
     pooled[0][0][0].backward()
@@ -224,12 +224,12 @@ def test_equal_numbers_pool_to_the_first_of_them():
 
 
 def same(a, b):
-    """Tell whether two nests hold the same numbers."""
+    """Whether two nests hold the same numbers."""
     return [v.data for v in numbers(a)] == [v.data for v in numbers(b)]
 
 
 def test_recurrent_layers_go_on_from_a_state():
-    """A sequence in two parts, the second from the state after the first, is the whole one."""
+    """A sequence in two parts, the second from the first's final state, equals the whole one."""
     x = np.random.default_rng(0).normal(size=(5, 3)).tolist()
     for layer in (nn.RNN(3, 2, num_layers=2), nn.GRU(3, 2), nn.LSTM(3, 2, num_layers=2)):
         outputs, last = layer(x)
@@ -240,7 +240,7 @@ def test_recurrent_layers_go_on_from_a_state():
 
 
 def test_dropout_in_a_block_is_where_pytorchs_is():
-    """Of attention's weights, of hidden neurons, and of what is added: so many draws."""
+    """In attention's weights, hidden neurons and residuals: that many numbers are drawn."""
     block = nn.TransformerBlock(4, 2, 8, dropout=0.5)
     random.seed(3)
     block(np.ones((3, 4)).tolist())
@@ -252,7 +252,7 @@ def test_dropout_in_a_block_is_where_pytorchs_is():
 
 
 def test_a_sequential_is_a_list_of_modules():
-    """By number, by length, in order; with names of one's own; and after train() and eval()."""
+    """By index, length and order; with given names; and after train() and eval()."""
     first, second = nn.Linear(2, 3), nn.Tanh()
     model = nn.Sequential(first, second).eval()
     assert (len(model), list(model), model[0], model[-1]) == (2, [first, second], first, second)
@@ -305,7 +305,7 @@ def test_layers_print_as_pytorchs():
 @pytest.mark.parametrize("backend", [None, "native", "numpy"])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_window_of_padding_only_gives_a_value(frozen, backend):
-    """One of 0, which has the methods that the other outputs have; weights may be plain numbers."""
+    """It is 0 and has the methods of the other outputs; weights may be plain numbers."""
     layer = nn.Conv2d(1, 1, 1, padding=1, bias=False)
     layer.weight = [[[[3.0 if frozen else Value(3.0)]]]]
 
@@ -361,7 +361,7 @@ def test_what_a_layer_cannot_do_is_refused_in_one_sentence(make, message):
     ],
 )
 def test_second_derivatives_are_right(make, shape):
-    """By the parameters, against differences of first derivatives."""
+    """With respect to the parameters, against differences of first derivatives."""
     layer = make()
     x = np.random.default_rng(1).normal(size=shape).tolist()
     assert gradcheck(
@@ -386,7 +386,7 @@ class Tied(nn.Module):
 
 
 def test_layers_may_share_weights():
-    """They count once, have two names in a state, and gradients of both uses."""
+    """They count once, have two names in a state, and get gradients from both uses."""
     model, copied = Tied(), Tied()
     assert len(model.parameters()) == 5 * 4 + len(model.block.parameters())
     state = model.state_dict()

@@ -7,7 +7,7 @@ from liftgrad.data import Loader
 
 
 def test_the_orders_are_those_of_a_trainer(tmp_path):
-    """The permutations of NumPy's generator, one for each epoch, also of a file."""
+    """They are NumPy's permutations, one for each epoch, also for a file."""
     X, y = np.arange(20.0).reshape(10, 2), np.arange(10)
     np.save(tmp_path / "X.npy", X)
     random = np.random.default_rng(5)
@@ -21,7 +21,7 @@ def test_the_orders_are_those_of_a_trainer(tmp_path):
 
 
 def test_a_smaller_last_batch_can_be_dropped():
-    """And is counted or not."""
+    """And is then not counted."""
     y = np.arange(10)
     loader = Loader(y, batch_size=4, shuffle=False, drop_last=True)
     assert [rows.tolist() for (rows,) in loader] == [[0, 1, 2, 3], [4, 5, 6, 7]]

@@ -72,7 +72,7 @@ def test_values_and_gradients_are_pytorchs(case, reduction):
 @pytest.mark.parametrize("backend", BACKENDS)
 @all_cases
 def test_lifted_values_and_gradients_are_pytorchs(case, reduction, backend):
-    """With targets in an array, so that classes are indices known at run time."""
+    """With targets in an array, so that classes are indices known only at run time."""
     function, arguments = getattr(losses, case["name"]), case["arguments"]
 
     @lift(backend=backend)
@@ -113,7 +113,7 @@ def test_one_sample(case, reduction):
     "case", [c for c in TORCH["cases"] if c["name"] in {"cross_entropy", "nll_loss"}], ids=str
 )
 def test_mapped_over_samples_they_have_pytorchs_mean(case, backend):
-    """Each row's weighted loss, by the weights of the rows that count."""
+    """Each row's weighted loss, divided by the weights of the rows that count."""
     function, arguments = getattr(losses, case["name"]), case["arguments"]
     ignored = arguments.get("ignore_index", -1)
     weight = [*arguments.get("weight", [1.0] * 4)]
@@ -135,7 +135,7 @@ def test_mapped_over_samples_they_have_pytorchs_mean(case, backend):
 
 @pytest.mark.parametrize("backend", [None, *BACKENDS])
 def test_places_in_a_row_have_weights_of_their_own(backend):
-    """As outputs that are labels each, some of them rare."""
+    """As for outputs that are labels each, some of them rare."""
     rows = TORCH["rows"]
 
     def loss(scores, targets):
@@ -151,7 +151,7 @@ def test_places_in_a_row_have_weights_of_their_own(backend):
 @pytest.mark.parametrize("backend", [None, *BACKENDS])
 @pytest.mark.parametrize("pos_weight", [None, 0.5])
 def test_the_right_answer_for_sure_costs_nothing(pos_weight, backend):
-    """Whichever it is; the wrong one costs infinitely much, and a score that is nan is nan."""
+    """Whichever class it is; the wrong one has an infinite loss, and a score that is nan is nan."""
     inf = math.inf
     cases = [(-inf, 0.0, 0.0), (inf, 1.0, 0.0), (inf, 0.0, inf), (-inf, 1.0, inf), (inf, 0.5, inf)]
 
@@ -185,7 +185,7 @@ def test_a_class_of_no_weight_costs_nothing(backend):
 
 @pytest.mark.parametrize("pos_weight", [None, 2.5])
 def test_the_cross_entropys_derivatives_are_right_everywhere(pos_weight):
-    """By scores, targets and the weight, at a score of 0 as elsewhere."""
+    """With respect to scores, targets and the weight, also at a score of 0."""
 
     def loss(x):
         weight = None if pos_weight is None else x[2]
@@ -198,7 +198,7 @@ def test_the_cross_entropys_derivatives_are_right_everywhere(pos_weight):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_target_out_of_range_is_no_row_to_ignore(backend):
-    """It makes the loss nan, where it is known at run time only."""
+    """If it is known only at run time, it makes the loss nan."""
     function = lift(backend=backend)(lambda r, t: cross_entropy([r], t, "sum", ignore_index=-1))
     row = to_values([0.5, 1.5])
     costs = [function(row, np.array([target])).data for target in (-1, 1, -2, 2)]
@@ -230,7 +230,7 @@ def test_a_mean_of_no_rows_that_count_is_nan():
     ids=["cross_entropy", "multi_margin_loss", "nll_loss", "smoothed"],
 )
 def test_a_classifier_learns_lifted_as_eagerly(function, backend):
-    """One sample stands for all; its class is an index that differs by sample and by batch."""
+    """One sample is traced for all; its class is an index that differs by sample and batch."""
     rng = np.random.default_rng(3)
     X, y = rng.normal(size=(24, 2)), rng.integers(0, 3, 24)
 
@@ -263,7 +263,7 @@ def test_nested_lists_are_one_long_list():
 
 
 def test_settings_of_float32_leave_floats_in_float64():
-    """NumPy's number would make all others such, in silence."""
+    """A NumPy number would silently convert all others."""
     some = np.float32(0.25)
     for got, expected in (
         (
@@ -282,7 +282,7 @@ def test_settings_of_float32_leave_floats_in_float64():
 
 
 def test_small_integers_do_not_wrap_around():
-    """Pictures are of bytes, in which 1 - 2 is 255."""
+    """Images have bytes, in which 1 - 2 is 255."""
     assert mse_loss(np.array([1], np.uint8), np.array([2], np.uint8)) == 1.0
 
 
@@ -320,7 +320,7 @@ def test_a_prediction_that_is_nan_shows_in_the_gradient(backend):
 
 
 def test_impossible_classes_cost_infinitely_much():
-    """A score of -inf for another class costs nothing; for the right one, everything."""
+    """A score of -inf for another class adds nothing to the loss; for the right one, infinity."""
     assert cross_entropy([-math.inf, 0.0, 0.0], 1) == pytest.approx(math.log(2.0))
     assert cross_entropy([-math.inf, 0.0, 0.0], 0) == math.inf
     assert multi_margin_loss([-math.inf, 0.0, 0.0], 1) == pytest.approx(1.0 / 3.0)
@@ -330,7 +330,7 @@ def test_impossible_classes_cost_infinitely_much():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_smoothing_known_at_run_time_only(backend):
-    """An impossible other class costs nothing then, and infinitely much with smoothing."""
+    """An impossible other class then adds nothing, and infinity with smoothing."""
     loss = lift(backend=backend)(
         lambda row, target, smoothing: cross_entropy(row, target, label_smoothing=smoothing)
     )
@@ -392,7 +392,7 @@ def test_penalties_lifted(backend):
 
 
 def test_hinge_asks_for_a_margin_of_one():
-    """A score beyond it costs nothing, inside it or on the wrong side linearly."""
+    """Beyond it the loss is 0; inside it or on the wrong side it is linear."""
     assert hinge([1.0], [1.0]) == 0.0
     assert hinge([-5.0], [-1.0]) == 0.0
     assert hinge([0.25], [1.0]) == 0.75
@@ -516,7 +516,7 @@ def test_settings_that_are_values_keep_their_gradient():
 
 @pytest.mark.parametrize("weight", [{0: 1.0, 1: 2.0}, "balanced", {1.0, 2.0}])
 def test_weights_by_name_are_refused(weight):
-    """Of a dictionary, as scikit-learn has it, the keys would be the weights."""
+    """Of a dictionary, as in scikit-learn, the keys would be the weights."""
     with pytest.raises(TypeError, match="takes a weight for each class, as a list; got weight="):
         losses.cross_entropy([[1.0, 2.0]], [0], weight=weight)
     with pytest.raises(TypeError, match="takes a weight for each class, as a list; got weight="):

@@ -1,4 +1,4 @@
-"""Training on data in files, which is not read into memory as a whole."""
+"""Training on memory-mapped data, which is never in memory as a whole."""
 
 import subprocess
 import sys
@@ -78,7 +78,7 @@ def test_a_trainer_may_go_from_memory_to_a_file_and_back(files):
 
 
 def test_changes_that_only_memory_has_are_kept(files):
-    """A map opened with mode "c" has changes that no file holds."""
+    """A map with mode "c" has changes that are in no file."""
     _, _, folder = files
     private = np.load(folder / "X.npy", mmap_mode="c")
     private[3] = 77.0
@@ -161,7 +161,7 @@ LOSSES = {
 
 @pytest.fixture
 def ordered(tmp_path):
-    """Moons whose classes stand one after the other, so that portions differ."""
+    """Moons sorted by class, so that portions differ."""
     X, y = make_moons(100, seed=0)
     order = np.argsort(y, kind="stable")
     np.save(tmp_path / "X.npy", X[order])
@@ -180,7 +180,7 @@ def few_rows_at_once(monkeypatch):
 @pytest.mark.parametrize("backend", ["native", "numpy"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_validation_from_files_is_validation_from_memory(ordered, loss, backend):
-    """Whatever the loss is: portions make it up, or else it is computed on all rows at once."""
+    """Whatever the loss is: it is combined from portions, or computed on all rows at once."""
     X, y, folder = ordered
     metrics = {"lifted": lift(accuracy), "plain": accuracy}
     losses, weights, table = fit(X, y, LOSSES[loss], backend, metrics=metrics)
@@ -195,7 +195,7 @@ def test_validation_from_files_is_validation_from_memory(ordered, loss, backend)
 @pytest.mark.usefixtures("few_rows_at_once")
 @pytest.mark.parametrize("loss", LOSSES)
 def test_other_data_to_validate_on_may_lie_in_files(ordered, loss):
-    """Wherever the data to train on lies; and all of it may be one step's."""
+    """Wherever the training data is; and a step may see all of it."""
     X, y, folder = ordered
     stored = np.load(folder / "X.npy", mmap_mode="r")
     tables = []
@@ -213,7 +213,7 @@ def test_other_data_to_validate_on_may_lie_in_files(ordered, loss):
 
 @pytest.mark.usefixtures("few_rows_at_once")
 def test_without_batches_rows_of_files_are_held_out_too(ordered):
-    """The others are one step's."""
+    """The others are the data of one step."""
     X, y, folder = ordered
     stored = np.load(folder / "X.npy", mmap_mode="r")
     ways = [fit(source, y, LOSSES["mean"], batch_size=None) for source in (X, stored)]
@@ -246,7 +246,7 @@ def test_few_rows_of_a_file_are_one_portion(ordered):
 
 @pytest.mark.usefixtures("few_rows_at_once")
 def test_a_loss_that_changes_is_looked_at_again(ordered):
-    """After the second epoch it is a root, and no mean any more."""
+    """After the second epoch it is a root, and not a mean any more."""
     X, y, folder = ordered
     stored = np.load(folder / "X.npy", mmap_mode="r")
 
@@ -340,7 +340,7 @@ def test_all_rows_are_in_memory_during_an_evaluation_only(ordered):
 
 @pytest.mark.usefixtures("few_rows_at_once")
 def test_many_rows_at_once_are_said(ordered, monkeypatch):
-    """Once, of a loss that does not follow from portions."""
+    """Once, for a loss that cannot be computed from portions."""
     _, y, folder = ordered
     monkeypatch.setattr("liftgrad.mapped._MEMORY", 29 * 16)
     stored = np.load(folder / "X.npy", mmap_mode="r")
@@ -393,7 +393,7 @@ def test_an_epoch_needs_memory_for_some_rows_only(tmp_path):
 @pytest.mark.parametrize("way", ["fraction", "other"])
 @pytest.mark.process
 def test_validation_needs_memory_for_some_rows_only(tmp_path, way):
-    """With 40 % of a file of 128 MB held out, or all of it validated on, the same holds."""
+    """The same holds if 40 % of a file of 128 MB are held out, or all of it is for validation."""
     megabytes, printed = growth(tmp_path, way, 1 << 16)
     assert "validation_loss" in printed[0]
     assert megabytes < 100

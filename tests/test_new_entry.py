@@ -73,6 +73,7 @@ def copied(tmp_path_factory):
     edit(package / "ops.py", "softplus, relu),", "softplus, relu, softsign),")
     edit(package / "functional.py", "    softplus,\n", "    softplus,\n    softsign,\n")
     edit(package / "functional.py", '    "softplus",\n', '    "softplus",\n    "softsign",\n')
+    edit(package / "functional.py", "= softplus = relu", "= softplus = softsign = relu")
     return package.parent
 
 
@@ -104,8 +105,9 @@ def test_it_does_all_that_others_do(copied):
 def test_the_tests_of_the_table_test_it(copied):
     """They take it from the table, and nobody has told them anything else."""
     files = ("test_ops.py", "lift/test_targets.py", "lift/test_recording.py", "test_help.py")
-    paths = [str(TESTS / name) for name in files]
-    result = run(copied, "-m", "pytest", "-q", "-k", "softsign", "-p", "no:cacheprovider", *paths)
+    paths = [str(TESTS / name) for name in (*files, "test_engine.py")]
+    chosen = "softsign or methods"
+    result = run(copied, "-m", "pytest", "-q", "-k", chosen, "-p", "no:cacheprovider", *paths)
     assert not result.returncode, result.stdout
     assert int(re.search(r"(\d+) passed", result.stdout)[1]) >= 15, result.stdout
 

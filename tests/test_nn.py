@@ -54,7 +54,7 @@ def test_a_neuron_is_its_formula():
 
 @pytest.mark.parametrize("row", [[1.0, 2.0], (1, 2), np.array([1.0, 2.0]), [Value(1.0), 2.0]])
 def test_inputs_may_be_numbers_values_or_arrays(row):
-    """Lists, tuples and rows of NumPy arrays are taken."""
+    """Lists, tuples and rows of NumPy arrays are accepted."""
     assert isinstance(MLP(2, [3, 1])(row), Value)
 
 
@@ -88,14 +88,14 @@ def test_initialisers_have_their_variance(init, variance):
 
 
 def test_an_initialiser_may_be_a_function():
-    """It is told the numbers of inputs and of neurons."""
+    """It gets the numbers of inputs and of neurons."""
     model = MLP(2, [3, 1], init=lambda fan_in, fan_out: 10 * fan_in + fan_out)
     assert model.layers[0].neurons[0].w[0].data == 23.0
     assert model.layers[1].neurons[0].w[0].data == 31.0
 
 
 def test_parameters_are_named_by_where_they_are():
-    """In the order of their attributes, each once."""
+    """In the order of the attributes, each once."""
     names = [name for name, _ in MLP(2, [1, 1]).named_parameters()]
     assert names == [
         *("layers.0.neurons.0.w.0", "layers.0.neurons.0.w.1", "layers.0.neurons.0.b"),
@@ -115,7 +115,7 @@ class Tied(Module):
 
 
 def test_parameters_are_found_everywhere_and_once():
-    """Shared parameters count once, and stored results are no parameters."""
+    """Shared parameters count once, and stored results are not parameters."""
     tied = Tied()
     names = [name for name, _ in tied.named_parameters()]
     assert names == ["scale", "table.a.0", "table.b.1.w.0", "table.b.1.b"]
@@ -131,7 +131,7 @@ def test_zero_grad_sets_all_gradients_to_zero():
 
 
 def test_a_state_dict_restores_a_model():
-    """Arrays by name, put into another model, also by way of JSON, give the same outputs."""
+    """Loaded into another model, also through JSON, the arrays give the same outputs."""
     first, second, third = MLP(2, [3, 1]), MLP(2, [3, 1]), MLP(2, [3, 1])
     state = first.state_dict()
     assert {x.dtype for x in state.values()} == {np.dtype("float64")}
@@ -148,7 +148,7 @@ def test_a_state_dict_restores_a_model():
 
 
 def test_a_state_dict_has_an_array_for_each_rectangle_of_values():
-    """Lists of one length are one array, others their own; a shared parameter has two names."""
+    """Lists of one length are one array; a shared parameter has two names."""
     tied = Tied()
     assert {name: x.shape for name, x in tied.state_dict().items()} == {
         "scale": (),
@@ -171,7 +171,7 @@ def test_a_state_dict_has_an_array_for_each_rectangle_of_values():
 
 
 def test_a_class_may_say_itself_what_its_state_is():
-    """Its own named_parameters name the arrays, also within another module."""
+    """Its own named_parameters names the arrays, also within another module."""
 
     class Half(Module):
         def __init__(self):
@@ -218,7 +218,7 @@ def nested(depth):
     ],
 )
 def test_a_wrong_state_dict_changes_nothing(change, error, message):
-    """Other names, other shapes and what is no number are refused before the first change."""
+    """Other names, other shapes and what is not a number are refused before the first change."""
     model = MLP(2, [1])
     before = [p.data for p in model.parameters()]
     good = {"layers.0.neurons.0.w": [9.0, 9.0], "layers.0.neurons.0.b": 9.0}
@@ -230,7 +230,7 @@ def test_a_wrong_state_dict_changes_nothing(change, error, message):
 
 
 def test_two_names_of_one_parameter_must_agree():
-    """Else what is loaded would depend on an order that nobody sees."""
+    """Otherwise the result would depend on an invisible order."""
     tied = Tied()
     state = tied.state_dict()
     with pytest.raises(ValueError, match=r"scale and table\.b\.0 are one parameter"):
@@ -240,7 +240,7 @@ def test_two_names_of_one_parameter_must_agree():
 
 
 def test_a_state_dict_of_another_size_is_refused():
-    """Missing names are named, a few of them."""
+    """A few missing names are listed."""
     with pytest.raises(ValueError, match=r"it lacks layers\.0\.neurons\.0\.w, .* and 3 more"):
         MLP(2, [3]).load_state_dict({})
     with pytest.raises(TypeError, match="a state_dict is a dictionary, and this is a list"):
@@ -248,7 +248,7 @@ def test_a_state_dict_of_another_size_is_refused():
 
 
 def test_inner_modules_are_found_and_named():
-    """Right inside, or anywhere; within lists and dicts, too; each once."""
+    """Direct ones and all, within lists and dicts, too, each once."""
     tied, model = Tied(), MLP(2, [1])
     assert [name for name, _ in tied.named_children()] == ["table.b.1"]
     assert list(model.children()) == model.layers
@@ -277,7 +277,7 @@ def test_a_module_prints_what_is_inside_it():
 
 
 def test_train_and_eval_reach_every_module():
-    """The mode is set here and in all modules inside, and the module is returned."""
+    """The mode is set in the module and all submodules, and the module is returned."""
     model = MLP(2, [2, 1])
     assert model.training
     assert model.eval() is model
@@ -307,7 +307,7 @@ def test_what_cannot_be_is_refused_in_one_sentence(make, message):
 
 
 def test_training_learns():
-    """A few steps of gradient descent fit xor, the smallest thing a line cannot."""
+    """A few steps of gradient descent fit xor, the smallest set that a line cannot separate."""
     model = MLP(2, [8, 1], activation="tanh")
     xor = {(0.0, 0.0): -1.0, (0.0, 1.0): 1.0, (1.0, 0.0): 1.0, (1.0, 1.0): -1.0}
     for _ in range(300):
@@ -330,7 +330,7 @@ def test_a_network_prints_on_a_screen(size):
 
 
 def test_a_long_model_prints_on_a_screen():
-    """Modules alike in a row are one line, as in PyTorch; of many others, both ends are shown."""
+    """Equal modules in a row are one line, as in PyTorch; of many others, both ends are shown."""
     blocks = nn.Sequential(*[nn.ReLU() for _ in range(100)], nn.Tanh(), nn.Tanh())
     lines = ["Sequential(", "  (0-99): 100 x ReLU()", "  (100): Tanh()", "  (101): Tanh()", ")"]
     assert repr(blocks).splitlines() == lines
@@ -354,7 +354,7 @@ class Doubled(nn.Linear):
 
 
 class Counted(Module):
-    """A program's own way around forward()."""
+    """A user's own __call__ around forward()."""
 
     calls = 0
 
@@ -364,14 +364,14 @@ class Counted(Module):
 
 
 class Half(Counted):
-    """Which stays when a subclass says what to compute."""
+    """It stays when a subclass defines forward()."""
 
     def forward(self, x):  # noqa: D102
         return 0.5 * x
 
 
 class Mixin:
-    """No module itself."""
+    """Not a module itself."""
 
     def forward(self, x):  # noqa: D102
         return 3.0 * x
@@ -382,7 +382,7 @@ class Mixed(Mixin, Module):
 
 
 def test_a_module_is_called_by_its_forward():
-    """As in PyTorch: written anew, on top of a layer, or from elsewhere; __call__ may stand."""
+    """As in PyTorch: new, on top of a layer, or inherited; __call__ may be kept."""
     layer = Doubled(1, 1)
     layer.load_state_dict({"weight": [[3.0]], "bias": [1.0]})
     for call in (layer, layer.forward, lift(lambda layer, x: layer(x)).__get__(layer)):
@@ -423,7 +423,7 @@ def test_values_in_a_deque_are_parameters():
 
 
 def test_names_with_dots_and_one_parameter_twice_are_fine():
-    """As long as nothing coincides."""
+    """As long as no names coincide."""
     model = Module()
     model.parts = {"a.b": Value(2.0), "a": [Value(1.0)]}
     model.c = model.parts["a.b"]

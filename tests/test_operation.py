@@ -385,7 +385,7 @@ def one(_y, _x):
 @pytest.mark.parametrize(
     ("make", "error", "said"),
     [
-        (lambda: operation(lambda x: x, one), ValueError, "a lambda has none; pass name="),
+        (lambda: operation(lambda x: x, one), ValueError, "this function has none; pass name="),
         (
             lambda: operation(lambda x: x, one, name="2x"),
             ValueError,

@@ -16,7 +16,7 @@ TORCH = json.loads((Path(__file__).parent / "reference" / "optim.json").read_tex
 
 
 def gradient(i, p, step):
-    """The gradient with which reference/make_optim.py made the figures."""
+    """Return the gradient with which reference/make_optim.py made the figures."""
     return (0.5, 3.0, 8.0)[i] * p - 0.2 + 0.3 * math.cos(1.7 * step + i)
 
 
@@ -53,7 +53,7 @@ def kept(points):
 
 
 def close(points):
-    """Nine digits after 200 steps; what differs is the order of roundings."""
+    """Compare nine digits after 200 steps; only the order of roundings differs."""
     return pytest.approx(np.array(points), rel=1e-9, abs=1e-12)
 
 
@@ -96,7 +96,7 @@ def test_200_lifted_steps_are_pytorchs(case, backend):
 
 @cases("cases", "groups", "added")
 def test_lifted_gradients_step_as_pytorchs(case):
-    """Parameters that a lifted function has taken in are moved together, by `optimizer.step()`."""
+    """`optimizer.step()` updates a lifted function's parameters together."""
     params = [Value(x) for x in TORCH["start"]]
     optimizer = reference_optimizer(case, params)
     slopes = np.array([0.5, 3.0, 8.0])
@@ -143,7 +143,7 @@ def test_training_goes_on_from_a_state_dict(case):
 
 @cases("added")
 def test_groups_that_were_added_go_on_from_a_state_dict(case):
-    """They are added again before, and count their steps from where they began."""
+    """They are added again first, and count their steps from their beginnings."""
     params = [Value(x) for x in TORCH["start"]]
     optimizer = reference_optimizer(case, params)
     for step in range(50):
@@ -180,7 +180,7 @@ def test_rates_on_a_plateau_are_pytorchs(case):
 
 
 def test_a_plateau_goes_on_from_a_state_dict():
-    """As any schedule with a memory; what is no state_dict is refused."""
+    """Like any schedule with a state; what is not a state_dict is refused."""
     first, second = (optim.ReduceLROnPlateau(0.5, patience=1, cooldown=1) for _ in range(2))
     for number in TORCH["losses"][:9]:
         first.step(number)
@@ -218,7 +218,7 @@ def test_clipping_is_pytorchs(case):
 
 
 def test_norms_do_not_overflow():
-    """Squares beyond the largest float are met in clipping more than anywhere."""
+    """Squares beyond the largest float are most likely in clipping."""
     p, q = Value(0.0), Value(0.0)
     p.grad, q.grad = 3e200, -4e200
     assert optim.clip_grad_norm_([p, q], 1.0) == pytest.approx(5e200)
@@ -231,7 +231,7 @@ def test_norms_do_not_overflow():
 
 
 def test_norms_that_are_not_finite():
-    """Make gradients that are not, as in PyTorch, or an error that leaves them alone."""
+    """They make gradients infinite or nan, as in PyTorch, or raise an error first."""
     p, q = Value(0.0), Value(0.0)
     p.grad, q.grad = math.inf, 1.0
     with pytest.raises(ValueError, match="the norm of the gradients is inf and they cannot"):
@@ -247,7 +247,7 @@ def test_norms_that_are_not_finite():
 
 
 def test_clipping_between_lifted_gradients_and_steps():
-    """The gradients of a lifted function are clipped where they lie."""
+    """The gradients of a lifted function are clipped in place."""
     params = [Value(x) for x in TORCH["start"]]
     loss = parabolas(params, np.array([0.5, 3.0, 8.0]), np.zeros(3))
     loss.backward()
@@ -261,7 +261,7 @@ def test_clipping_between_lifted_gradients_and_steps():
 
 
 def test_schedules():
-    """micrograd's demo: 1.0 - 0.9·k/100; after its last step a schedule stays where it is."""
+    """micrograd's demo has 1.0 - 0.9·k/100; after its last step a schedule is constant."""
     rate = optim.linear(1.0, 0.1, steps=100)
     assert [rate(k) for k in range(100)] == [1.0 - 0.9 * k / 100 for k in range(100)]
     assert rate(100) == rate(1000) == 0.1
@@ -269,7 +269,7 @@ def test_schedules():
 
 
 def test_a_schedule_may_be_any_function_of_the_step():
-    """It is asked with the number of steps taken before."""
+    """It is called with the number of steps taken so far."""
     p = Value(0.0)
     optimizer = optim.SGD([p], lr=lambda step: 10.0**-step)
     p.grad = 1.0
@@ -291,7 +291,7 @@ def test_the_rate_may_be_set_between_steps():
 
 
 def test_numpys_numbers_are_pythons():
-    """Settings of float32 are numbers like all others, and leave the arithmetic in float64."""
+    """Settings of float32 are numbers like any other, and leave the arithmetic in float64."""
     moved = []
     for kind in (float, np.float32, np.float64, np.array):
         p = Value(1.0 / 3.0)
@@ -321,7 +321,7 @@ def test_zero_grad_and_gradients_that_are_values():
 
 
 def test_plain_descent_keeps_no_state():
-    """And momentum one number a parameter, Adam two."""
+    """Momentum keeps one number for each parameter, Adam two."""
     p = [Value(0.0), Value(1.0)]
     assert optim.SGD(p, lr=0.1).state_dict() == {"steps": 0}
     momentum = optim.SGD(p, lr=0.1, momentum=0.9).state_dict()
@@ -384,13 +384,13 @@ def test_impossible_arguments(make, message):
 
 @pytest.mark.parametrize("params", [3.0, [1.0, 2.0]])
 def test_what_is_not_a_list_of_values(params):
-    """Is refused with the way out."""
+    """It is refused with what to pass."""
     with pytest.raises(TypeError, match=r"pass model\.parameters\(\)\.$"):
         optim.SGD(params, lr=0.1)
 
 
 def test_a_state_dict_of_another_optimizer():
-    """Is refused, and nothing changed."""
+    """It is refused, and nothing is changed."""
     p = [Value(0.0), Value(1.0)]
     adam = optim.Adam(p)
     with pytest.raises(ValueError, match="make the optimiser with the same arguments first"):

@@ -1,4 +1,4 @@
-"""Groups of parameters: each moves as it would with an optimiser of its own."""
+"""Groups of parameters: each moves as with an optimiser of its own."""
 
 import copy
 import re
@@ -126,7 +126,7 @@ def other_that_begins(kind, part, step):
 @kinds
 @pytest.mark.parametrize("split", SPLITS)
 def test_added_groups_move_as_by_themselves(kind, split):
-    """From the step on before which they were added: by step(), lifted or not, and in Trainers."""
+    """From the step on at which they were added: by step(), lifted or not, and in Trainers."""
     begins = 5
     ways = [five() for _ in range(5)]
     make, settings, groups = KINDS[kind]
@@ -160,7 +160,7 @@ def test_added_groups_move_as_by_themselves(kind, split):
 
 
 def test_trainers_may_add_groups_at_different_steps():
-    """Though they share a program, each counts its own steps."""
+    """They share a program, but each counts its own steps."""
     shared = lift(lifted.function)
     numbers = []
     for functions in ([shared, shared], [lift(lifted.function), lift(lifted.function)]):
@@ -178,7 +178,7 @@ def test_trainers_may_add_groups_at_different_steps():
 
 
 def test_a_group_may_be_added_between_the_epochs_of_a_fit():
-    """By a callback, as when a layer is unfrozen; its own numbers are the best model's, too."""
+    """By a callback, as when a layer is unfrozen; the best model has its initial numbers."""
     values = five()
     optimizer = optim.SGD(values[:2], lr=0.1)
     frozen = [p.data for p in values[2:]]
@@ -205,7 +205,7 @@ def test_a_group_may_be_added_between_the_epochs_of_a_fit():
 
 
 def test_a_group_added_in_the_last_epoch_stays_as_it_is():
-    """Putting back the best parameters does not move it."""
+    """Restoring the best parameters does not move it."""
     values = five()
     optimizer = optim.SGD(values[:2], lr=0.1)
     trainer = Trainer(lifted, optimizer)
@@ -235,7 +235,7 @@ def test_a_rate_for_no_group_is_refused_when_lifted():
 
 
 def test_a_group_that_is_added_has_the_settings_the_optimiser_was_made_with():
-    """Not those that another group has by now; dictionaries of before still stand for it."""
+    """Not the present ones of another group; older dictionaries are still valid."""
     p, q, r = Value(0.0), Value(0.0), Value(0.0)
     optimizer = optim.SGD([p], lr=1.0, weight_decay=0.5)
     (first,) = optimizer.param_groups
@@ -269,7 +269,7 @@ def test_a_copy_counts_the_steps_of_added_groups():
 
 
 def test_a_state_dict_of_other_groups_is_refused():
-    """It says how many there were; without a word of that, all are from the first step."""
+    """It says how many there were; without that, all are there from the first step."""
     optimizer = optim.Adam([Value(1.0)])
     optimizer.step()
     optimizer.add_param_group({"params": [Value(1.0)]})
@@ -285,7 +285,7 @@ def test_a_state_dict_of_other_groups_is_refused():
 
 
 def test_groups_are_dictionaries():
-    """With every setting, PyTorch's way to read and to change them between steps."""
+    """With every setting, to read and to change between steps, as in PyTorch."""
     p, q = Value(0.0), Value(0.0)
     optimizer = optim.SGD([{"params": [p], "lr": 0.1}, {"params": q}], lr=1.0, momentum=0.5)
     rest = {"momentum": 0.5, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
@@ -416,7 +416,7 @@ def test_impossible_groups_are_not_added(first, group, error, message):
 
 
 class Signs(optim.Optimizer):
-    """A rule of a user, whose factor only it knows."""
+    """A user's rule with a factor of its own."""
 
     def __init__(self, params, lr=1.0, factor=1.0):
         super().__init__(params, lr)
@@ -424,7 +424,7 @@ class Signs(optim.Optimizer):
 
 
 def test_a_subclass_that_keeps_its_settings_to_itself():
-    """Could not be given other ones for a group."""
+    """It could not have other settings for a group."""
     with pytest.raises(TypeError, match="Signs takes no groups, since it does not pass 'factor'"):
         Signs([{"params": [p], "factor": 2.0}])
     assert Signs([p], factor=2.0).param_groups[0]["factor"] == 2.0

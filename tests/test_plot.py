@@ -1,4 +1,4 @@
-"""Pictures: what is drawn, and that a file is written whole or not at all."""
+"""Pictures: what is drawn, and that a file is written completely or not at all."""
 
 import math
 import os
@@ -39,7 +39,7 @@ def test_it_computes_keeps_and_draws():
 
 
 def test_every_point_is_drawn_with_its_class():
-    """In two groups that differ in shape."""
+    """In two groups that differ by shape."""
     display = decision_boundary(line, X, Y, resolution=5)
     negative, positive = (c for c in display.ax_.collections if c.get_label().startswith("$y"))
     assert np.array_equal(negative.get_offsets(), X[Y < 0])
@@ -67,7 +67,7 @@ def test_the_classes_differ_in_grey():
 
 
 def test_it_draws_on_given_axes():
-    """And leaves the rest of their figure alone."""
+    """It leaves the rest of their figure alone."""
     figure = Figure((8.0, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     display = decision_boundary(line, X, Y, ax=right, resolution=5, title="A line")
@@ -87,7 +87,7 @@ def test_it_draws_on_given_axes():
     ids=["one point", "flat", "one class predicted", "far from square"],
 )
 def test_extreme_pictures(points, classes, score, tmp_path):
-    """Draw without a warning, down to the smallest size."""
+    """They are drawn without a warning, down to the smallest size."""
     for size in ((3.0, 2.5), (12.0, 3.0)):
         display = decision_boundary(score, points, classes, resolution=8, size=size)
         plot.save(display.figure_, tmp_path / "picture.png", dpi=50)
@@ -112,7 +112,7 @@ def test_impossible_arguments(arguments, message):
 
 @pytest.mark.parametrize("extension", ["png", "pdf", "svg", "PNG"])
 def test_a_picture_is_saved_whole(tmp_path, extension):
-    """In the format that its name ends in, with the rights of a new file, and nothing beside it."""
+    """In the format of its name, with a new file's permissions, and no other file."""
     path = tmp_path / f"picture.{extension}"
     plot.save(decision_boundary(line, X, Y, resolution=4).figure_, path)
     starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
@@ -124,14 +124,14 @@ def test_a_picture_is_saved_whole(tmp_path, extension):
 
 
 def test_a_picture_that_was_not_drawn(tmp_path):
-    """There is no figure yet then."""
+    """There is no figure to save."""
     boundary = plot.DecisionBoundary(*[np.zeros((2, 2))] * 3, X, Y)
     with pytest.raises(ValueError, match=r"call plot\(\) of the picture first"):
         plot.save(boundary.figure_, tmp_path / "picture.png")
 
 
 def test_a_failed_save_leaves_the_old_picture(tmp_path):
-    """And no other file."""
+    """And leaves no other file."""
     path = tmp_path / "picture.png"
     path.write_text("the old one")
     figure = Figure((1e6, 1e6))
@@ -171,7 +171,7 @@ def test_what_cannot_be_written_is_known_before(tmp_path, name, error, message):
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_without_the_right_to_write(tmp_path):
-    """Is refused with the system's reason."""
+    """It is refused with the system's reason."""
     tmp_path.chmod(0o500)
     with pytest.raises(OSError, match=r"cannot be written \(Permission denied\)"):
         plot.check_path(tmp_path / "picture.png")

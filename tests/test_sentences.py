@@ -184,7 +184,10 @@ def test_a_list_of_one_output_in_a_loss():
         (functional.mean, "mean takes numbers in a list, and this is a Value"),
         (functional.softmax, "softmax takes numbers in a list, and this is a Value"),
         (lambda v: dot([v], v), "dot takes numbers in a list, and this is a Value"),
-        (lambda v: vmap(abs)(2.0), "vmap maps over lists and arrays, and this is a float; name"),
+        (
+            lambda v: vmap(abs)(2.0),
+            "vmap maps over lists and arrays, and this is a float; give None",
+        ),
         (lambda v: vmap(abs)(), "vmap needs an argument to map over"),
         (lambda v: nn.MLP(2, 16), "nouts is a list of each layer's size, and this is an int; pass"),
         (lambda v: nn.Linear("2", 1), "a layer's number of inputs is a whole number, and this is"),

@@ -1,4 +1,4 @@
-"""Tables that are encoded into files, to be trained on in any order."""
+"""Tables that are encoded into files, for training in any order."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ pytest.importorskip("pyarrow")
 
 @pytest.fixture
 def stream(tmp_path, monkeypatch):
-    """A CSV file of 500 rows, in chunks of few."""
+    """Return a CSV file of 500 rows, in small chunks."""
     monkeypatch.setattr("liftgrad.data.formats._CHUNK_BYTES", 1000)
     random = np.random.default_rng(0)
     lines = [
@@ -43,7 +43,7 @@ def test_files_hold_what_the_table_would_be_in_memory(stream, tmp_path, dtype):
 
 
 def test_targets_are_numbers_of_the_same_type_or_missing(stream, tmp_path):
-    """A regression's are of the type asked for; without a target there is no y."""
+    """A regression's have the requested type; without a target there is no y."""
     numbers = TableStream(stream.source, "x")
     encoder = TableEncoder(task="regression").fit(numbers)
     _, y = store(encoder, numbers, tmp_path)
@@ -80,7 +80,7 @@ def test_shuffled_training_on_the_files_is_training_in_memory(stream, tmp_path):
 
 
 def test_what_cannot_be_encoded_leaves_the_files_as_they_were(stream, tmp_path):
-    """Also when it is met half-way."""
+    """Even if it is found half-way."""
     encoder = TableEncoder().fit(stream)
     store(encoder, stream, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -1,10 +1,37 @@
-"""The suite itself."""
+"""The suite itself: what it runs, and what its tests are called."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def programs(folder):
+    """The names of a folder's programs, without those that are only imported."""
+    found = (ROOT / folder).glob("*.py")
+    return {path.stem for path in found if "__main__" in path.read_text(encoding="utf-8")}
+
+
+def test_every_example_is_run():
+    """By `test_examples.py`, at a small size."""
+    tests = (ROOT / "tests" / "test_examples.py").read_text(encoding="utf-8")
+    assert {name for name in programs("examples") if f'run("{name}"' not in tests} == set()
+
+
+def test_every_benchmark_is_run():
+    """By CI, itself or as one of the sections of `report.py`."""
+    commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    sections = (ROOT / "benchmarks" / "report.py").read_text(encoding="utf-8")
+    missing = {
+        name
+        for name in programs("benchmarks")
+        if f"benchmarks/{name}.py" not in commands and f'    "{name}": [' not in sections
+    }
+    assert missing == set()
 
 
 @pytest.mark.process

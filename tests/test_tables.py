@@ -27,7 +27,7 @@ def write(tmp_path, monkeypatch):
 
 
 def test_columns_are_what_they_hold(write):
-    """Numbers, booleans and text; the target stands apart; what is missing is nan or -1."""
+    """Numbers, booleans and text; the target is separate; missing values are nan or -1."""
     table = read_table(write("n,b,c,y\n1,true,red,0.5\n,False,,1.5\n-2.5,,blue,?\n"), "y")
     n, b, c = table.columns
     assert (table.names, len(table)) == (("n", "b", "c"), 3)
@@ -41,7 +41,7 @@ def test_columns_are_what_they_hold(write):
 
 
 def test_parquet_and_csv_files_read_alike(write, tmp_path):
-    """Also a column that Arrow keeps as a dictionary, and a compressed CSV file."""
+    """Also a column that is a dictionary in Arrow, and a compressed CSV file."""
     text = "n,c,b\n1,x,true\n2.25,y,false\n,x,true\n"
     rows = {"n": [1.0, 2.25, None], "c": ["x", "y", "x"], "b": [True, False, True]}
     whole = arrow.table(rows)
@@ -157,14 +157,14 @@ def test_a_broken_csv_file_is_refused(write, content, message):
     ],
 )
 def test_the_delimiter_is_found(write, text, name):
-    """Spreadsheets of half of Europe write semicolons."""
+    """Spreadsheets in half of Europe write semicolons."""
     table = read_table(write(text, name), "y")
     assert table.column("a").values.tolist() == [1.5, 2.5]
     assert table.target.categories == ("x", "z")
 
 
 def test_a_delimiter_that_is_given_or_usual_comes_first(write):
-    """Other signs may stand in names then; where it cuts nothing, the error says which does."""
+    """Names may then contain other delimiters; if it never occurs, the error suggests another."""
     assert read_table(write("a;b,y\n1,2\n")).names == ("a;b", "y")
     assert read_table(write("a;b\ty\n1\t2\n", "t.tsv")).names == ("a;b", "y")
     with pytest.raises(
@@ -188,7 +188,7 @@ def test_a_delimiter_that_is_given_or_usual_comes_first(write):
     ],
 )
 def test_numbers_as_people_write_them_are_no_categories(write, texts):
-    """A network would learn each by heart; told that they are categories, they are."""
+    """A network would memorise each; declared as categories, they are accepted."""
     name = write("a;y\n" + "".join(f"{text};1\n" for text in texts))
     with pytest.raises(TableError, match="digits and a decimal point only"):
         read_table(name)
@@ -209,7 +209,7 @@ def test_numbers_as_people_write_them_are_no_categories(write, texts):
     ],
 )
 def test_other_text_with_digits_is_a_category(write, texts):
-    """Ranges, versions, addresses, and words among which there is one number or date."""
+    """Ranges, versions, addresses, and words with one number or date among them."""
     table = read_table(write("a;y\n" + "".join(f"{text};1\n" for text in texts)))
     assert table.column("a").categories == tuple(sorted(texts))
 
@@ -220,13 +220,13 @@ def test_other_text_with_digits_is_a_category(write, texts):
     ids=["cut off", "not compressed"],
 )
 def test_a_damaged_compressed_file_is_refused(write, content):
-    """By its name, and with what to do."""
+    """The message has its name and what to do."""
     with pytest.raises(TableError, match=r"'t\.csv\.gz' cannot be decompressed \(.*; write it "):
         read_table(write(content, "t.csv.gz"))
 
 
 def test_other_files_are_refused(write):
-    """By their names, and where a name promises what is not there."""
+    """By their names, or if the contents do not match."""
     with pytest.raises(TableError, match=r"'t\.xlsx' is no \.csv, \.tsv or \.parquet file"):
         read_table(write("a\n1\n", "t.xlsx"))
     with pytest.raises(TableError, match=r"'t\.parquet' is no Parquet file, or a damaged one"):
@@ -239,7 +239,7 @@ def test_other_files_are_refused(write):
 
 
 def test_a_damaged_parquet_file_is_refused(tmp_path):
-    """Where its end, which says what is in it, is whole, too; at once and in chunks."""
+    """Even if its end, which has the index, is intact; as a whole and in chunks."""
     name = str(tmp_path / "t.parquet")
     parquet.write_table(arrow.table({"a": [i * 0.1 for i in range(10_000)]}), name)
     content = bytearray((tmp_path / "t.parquet").read_bytes())
@@ -273,7 +273,7 @@ def test_broken_rows_can_be_skipped(write):
 
 
 def test_columns_can_be_chosen_dropped_and_told_what_they_are(write):
-    """Codes that look like numbers are categories if so named, leading zeros and all."""
+    """Codes that look like numbers are categories if declared so, leading zeros included."""
     name = write("zip,when,x,y\n01069,2020-01-01,1,2\n80331,2020-01-02,2,3\n")
     table = read_table(name, "y", drop=["when"], kinds={"zip": "category"})
     assert table.names == ("zip", "x")
@@ -292,7 +292,7 @@ def test_columns_can_be_chosen_dropped_and_told_what_they_are(write):
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_stream_yields_the_whole_table_in_chunks(write, tmp_path, monkeypatch, suffix):
-    """Whole numbers in the first chunk do not keep fractions out of the next."""
+    """Whole numbers in the first chunk do not exclude fractions from the next."""
     monkeypatch.setattr("liftgrad.data.formats._CHUNK_BYTES", 1000)
     monkeypatch.setattr("liftgrad.data.formats._CHUNK_ROWS", 100)
     numbers = [float(i) if i < 500 else i + 0.5 for i in range(1000)]
@@ -310,7 +310,7 @@ def test_a_stream_yields_the_whole_table_in_chunks(write, tmp_path, monkeypatch,
 
 
 def test_without_pyarrow_one_sentence_says_how_to_get_it(write, monkeypatch):
-    """No traceback into somebody else's package."""
+    """There is no traceback into another package."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"run pip install 'liftgrad\[data\]'\."):
         read_table(write("a\n1\n"))
@@ -367,7 +367,7 @@ def test_whole_numbers_beyond_floats_are_refused_in_chunks_too(write, monkeypatc
     ],
 )
 def test_all_lines_with_other_fields_are_told_at_once(write, lines, said):
-    """The first with its number of fields, the rest by number, the first few of them."""
+    """The first with its number of fields; of the rest, a few line numbers."""
     rows = ["1,2,3" if i in set(lines) else "1,2" for i in range(2, 3010)]
     with pytest.raises(TableError) as refused:
         read_table(write("a,b\n" + "\n".join(rows)))
@@ -375,7 +375,7 @@ def test_all_lines_with_other_fields_are_told_at_once(write, lines, said):
 
 
 def test_bad_lines_are_looked_for_in_many_rows_and_not_in_all(write, monkeypatch):
-    """A file may be too large to be read again for the sake of a message."""
+    """A file may be too large to be read again for a message."""
     monkeypatch.setattr("liftgrad.data.formats._SEARCHED", 4)
     rows = ["1,2"] + ["1,2,3"] * 3 + ["1,2"] * 2 + ["1,2,3"] * 9
     with pytest.raises(TableError, match=r"and at least 2 more lines do not fit \(4, 5\)"):
@@ -390,7 +390,7 @@ def test_the_first_bad_line_is_named_though_a_later_one_is_worse(write):
 
 @pytest.mark.parametrize("chunk", [64, 1 << 20])
 def test_numbers_that_begin_with_a_zero_are_codes(write, monkeypatch, chunk):
-    """01 and 1 are two of them, also where no zero is in the first chunk; 0 and 0.5 are numbers."""
+    """01 and 1 are different codes, even if the first chunk has none; 0 and 0.5 are numbers."""
     monkeypatch.setattr("liftgrad.data.formats._CHUNK_BYTES", chunk)
     codes = [*("1", "10") * 20, "01", "", "NA"]
     path = write(
@@ -407,7 +407,7 @@ def test_numbers_that_begin_with_a_zero_are_codes(write, monkeypatch, chunk):
 
 @pytest.mark.parametrize("chunk", [64, 1 << 20])
 def test_whole_numbers_of_any_length_are_not_merged(write, monkeypatch, chunk):
-    """pyarrow reads those beyond 2^63 as floats; 1e20 and 0.5 are such, and stay."""
+    """pyarrow reads those beyond 2^63 as floats; 1e20 and 0.5 are floats, and are kept."""
     monkeypatch.setattr("liftgrad.data.formats._CHUNK_BYTES", chunk)
     large = "".join(f"{i}.5,{10**20 + i}\n" for i in range(20))
     for reading in (read_table, lambda path: list(TableStream(path))):
@@ -438,7 +438,7 @@ def test_a_line_break_in_a_field_is_kept_where_a_block_ends(write, monkeypatch):
 
 
 def test_none_and_na_are_missing_values_or_words(write):
-    """Which of them stands there is known; in a column that is said to be text, they are words."""
+    """Their spelling is known; in a column that is declared as text, they are words."""
     path = write("country,n\nNA,1\nFR,NA\nNone,2\n,3\n")
     country, n = read_table(path).columns
     assert (country.categories, country.missing_as) == (("FR",), ("NA", "None"))
@@ -449,7 +449,7 @@ def test_none_and_na_are_missing_values_or_words(write):
 
 
 def test_all_that_is_wrong_with_a_file_is_said_at_once(write):
-    """Broken rows, columns unlike what was said, and columns of no use; the others are usable."""
+    """Malformed rows, columns unlike their kind, and useless columns; the others are usable."""
     rows = "x,2020-01-31,10%,1\n1,2020-02-01,20%,2\n2,2020-02-02,5%,3,4\n3,2020-02-03,10%,4\n"
     with pytest.raises(TableError) as refused:
         read_table(write("a,day,rate,n\n" + rows), "rate", kinds={"a": "number"})
@@ -477,7 +477,7 @@ def test_all_that_is_wrong_with_a_file_is_said_at_once(write):
 
 
 def test_the_target_is_never_advised_to_be_dropped(write):
-    """Where it cannot be used, another can be chosen."""
+    """If it cannot be used, another can be chosen."""
     for values in ("2020-01-31,2020-02-01", "1/31/2020,2/1/2020", "?,?", "12345678901234567890,1"):
         rows = "".join(f"{value},1\n" for value in values.split(","))
         with pytest.raises(TableError, match=r"the target 'y' of 't\.csv'") as refused:
@@ -500,14 +500,14 @@ def test_dates_can_be_said_to_be_categories(tmp_path):
 
 
 def test_a_target_of_numbers_says_how_its_missing_values_are_written(write):
-    """None may be a class beside 1 and 2; an empty field is none."""
+    """None may be a class like 1 and 2; an empty field is not."""
     target = read_table(write("a,y\n1,1\n2,None\n3,\n4,2\n"), "y").target
     assert (target.kind, target.missing_as) == ("number", ("None",))
     assert target.missing.tolist() == [False, True, True, False]
 
 
 def test_what_a_terminal_obeys_is_written_out_in_errors(write):
-    """A column's name may hold anything; a complaint is one line."""
+    """A column's name may contain anything; a complaint is one line."""
     with pytest.raises(TableError) as refused:
         read_table(write('"a\x1b[2J\nb",y\n2020-01-01,1\n'), "y")
     assert str(refused.value).startswith(r"the column 'a\x1b[2J\nb' of 't.csv' holds dates")

@@ -1,4 +1,4 @@
-"""Trainer: the same numbers as the loop that one would write, many steps at a time."""
+"""Trainer: the same numbers as a loop written by hand, many steps at a time."""
 
 import copy
 import gc
@@ -54,7 +54,7 @@ def by_hand(function, optimizer, steps, *arguments):
 
 
 def batches(rows, size, seed):
-    """Yield the batches' sample numbers, epoch after epoch, as a Trainer draws them."""
+    """Yield the indices of the batches' samples, epoch after epoch, as a Trainer draws them."""
     rng = np.random.default_rng(seed)
     while True:
         order = rng.permutation(rows)
@@ -134,7 +134,7 @@ def test_each_optimiser_steps_as_it_does_eagerly(name, backend):
 @pytest.mark.parametrize("loss", [squared, mapped], ids=["unrolled", "vmap"])
 @pytest.mark.parametrize("name", ["SGD", "Adam with everything"])
 def test_batches_are_drawn_and_gathered_as_by_hand(name, loss, backend):
-    """Shuffled anew for each epoch, the last batch of an epoch smaller, in three runs."""
+    """Each epoch is shuffled and ends with a smaller batch, over three runs."""
     model, (X, y) = make_model(), make_data(13)
     fresh = copy.deepcopy(model)
     optimizer, plain = (OPTIMIZERS[name](m.parameters()) for m in (model, fresh))
@@ -158,7 +158,7 @@ def test_batches_of_one_of_all_and_of_more_than_all(size):
 
 
 def test_without_shuffling_samples_come_as_they_stand():
-    """In every epoch, and going on from run to run where the last one stopped."""
+    """In every epoch, and each run continues where the last one stopped."""
     model, (X, y) = make_model(), make_data(7)
     fresh = copy.deepcopy(model)
     optimizer, plain = (optim.SGD(m.parameters(), 0.1) for m in (model, fresh))
@@ -170,7 +170,7 @@ def test_without_shuffling_samples_come_as_they_stand():
 
 
 def test_the_seed_decides_the_order():
-    """The same seed, the same losses; another, others."""
+    """The same seed gives the same losses, another one others."""
     losses = []
     for seed in (1, 1, 2):
         model = make_model()
@@ -212,7 +212,7 @@ def test_float32():
 
 
 def test_a_frozen_part_stays():
-    """Parameters that the optimiser does not hold."""
+    """Parameters that the optimiser does not have do not move."""
     model, arguments = make_model(sizes=(4, 3, 1)), make_data()
     fresh = copy.deepcopy(model)
     before = numbers(model)
@@ -230,7 +230,7 @@ def test_a_frozen_part_stays():
 
 @pytest.mark.parametrize("name", ["SGD with weight decay", "momentum", "Adam with everything"])
 def test_parameters_that_take_no_part_move_as_they_do_eagerly(name):
-    """Their gradient is zero; weight decay and momentum move them all the same."""
+    """Their gradient is zero, but weight decay and momentum still move them."""
     model, other, arguments = make_model(), make_model(7), make_data()
     fresh, fresh_other = copy.deepcopy(model), copy.deepcopy(other)
     optimizer = OPTIMIZERS[name]([*model.parameters(), *other.parameters()])
@@ -245,7 +245,7 @@ def test_parameters_that_take_no_part_move_as_they_do_eagerly(name):
 
 
 def test_two_optimisers_on_two_parts():
-    """In turns, as generator and discriminator are trained, or at two rates."""
+    """In turns, like a generator and a discriminator, or at two rates."""
     model, arguments = make_model(), make_data()
     fresh = copy.deepcopy(model)
     f = lift(squared)
@@ -285,7 +285,7 @@ def test_values_in_any_container_are_trained(backend):
 
 
 def test_a_captured_model_is_trained():
-    """And captured data is seen to change between runs."""
+    """And changes of captured data between runs take effect."""
     model, (X, y) = make_model(), make_data()
     fresh, (U, v) = copy.deepcopy(model), make_data(seed=8)
     trainer = Trainer(lift(lambda: squared(model, X, y)), optim.SGD(model.parameters(), lr=0.1))
@@ -335,7 +335,7 @@ def test_integer_data_in_batches(loss, backend):
 @pytest.mark.parametrize("size", [None, 3])
 @pytest.mark.parametrize("wrong", [-1, 5, 2**40])
 def test_an_index_out_of_range_is_refused_before_the_first_step(wrong, size, backend):
-    """Wherever in the data it stands; also if it came there after an earlier run."""
+    """Wherever it is in the data, even if it was set after an earlier run."""
     rng = np.random.default_rng(2)
     contexts, targets = rng.integers(0, 5, 9), rng.integers(0, 5, 9)
     table = [[Value(rng.normal()) for _ in range(5)] for _ in range(5)]
@@ -355,7 +355,7 @@ def test_an_index_out_of_range_is_refused_before_the_first_step(wrong, size, bac
 
 
 def test_training_goes_on_by_hand_and_back():
-    """The optimiser's state is its own after a run, and what is changed there is seen."""
+    """After a run the optimiser has its state, and changes to it take effect."""
     model, arguments = make_model(), make_data()
     fresh = copy.deepcopy(model)
     f = lift(squared)
@@ -373,7 +373,7 @@ def test_training_goes_on_by_hand_and_back():
 
 
 def test_settings_and_state_that_change_between_runs():
-    """Rate, decay, the state, the parameters' numbers: the next run has them."""
+    """The next run uses the new rate, decay, state and parameters."""
     model, arguments = make_model(), make_data()
     fresh = copy.deepcopy(model)
     optimizer, plain = (
@@ -396,7 +396,7 @@ def test_settings_and_state_that_change_between_runs():
 
 
 def test_structures_that_change_between_runs():
-    """A parameter replaced, an attribute, a layer; arguments changed in place or replaced."""
+    """Parameters, attributes or layers are replaced; arguments are changed in place or replaced."""
     model, (X, y) = make_model(), make_data()
     weights = [0.5, 2.0]
 
@@ -438,7 +438,7 @@ def test_structures_that_change_between_runs():
 
 
 def test_data_in_another_type_is_converted_at_each_run():
-    """Integers as numbers, float32, parts of larger arrays."""
+    """Integers, float32 and slices of larger arrays."""
     model, (X, y) = make_model(), make_data()
     fresh = copy.deepcopy(model)
     X = np.hstack([X, X]).astype(np.float32)[:, 1:3]
@@ -454,7 +454,7 @@ def test_data_in_another_type_is_converted_at_each_run():
 
 
 def test_runs_alike_share_a_program():
-    """Other data of the same shape, other rates, another epoch; a smaller batch if it is mapped."""
+    """For other data of the same shape, other rates and epochs, and smaller batches under vmap."""
     f = lift(mapped)
     model = make_model()
     trainer = Trainer(f, optim.SGD(model.parameters(), lr=0.1), batch_size=5)
@@ -475,7 +475,7 @@ def test_runs_alike_share_a_program():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_batches_are_cut_from_arrays_within_lists_too(backend):
-    """All arrays with as many rows as the first one are the data, wherever they are."""
+    """Every array with as many rows as the first one is data, wherever it is."""
 
     def loss(w, parts, y):
         return mean(vmap(lambda a, b, t: (dot(w, [*a, *b]) - t) ** 2)(*parts, y))
@@ -506,7 +506,7 @@ def test_the_statistics_count_loop_nests_on_either_backend():
 
 
 def test_smaller_data_draws_no_sample_of_the_larger():
-    """What was left of an epoch is forgotten when the data has another number of rows."""
+    """The rest of an epoch is dropped when the data has another number of rows."""
     model = make_model()
     trainer = Trainer(lift(squared), optim.SGD(model.parameters(), lr=0.0), batch_size=3)
     trainer.run(1, model, *make_data(1000))
@@ -517,7 +517,7 @@ def test_smaller_data_draws_no_sample_of_the_larger():
 
 
 def test_no_steps_are_a_run():
-    """Nothing moves, and there is an empty history."""
+    """Nothing moves, and the history is empty."""
     model, arguments = make_model(), make_data()
     before = numbers(model)
     for size in (None, 4):
@@ -544,7 +544,7 @@ def test_a_trainer_is_freed_with_its_model():
 
 
 def test_losses_may_become_nan():
-    """And stay so; that is a result, not an error."""
+    """A loss that stays nan is a result, not an error."""
     model, arguments = make_model(), make_data()
     trainer = Trainer(lift(squared), optim.SGD(model.parameters(), lr=1e200))
     assert np.isnan(trainer.run(10, model, *arguments).loss[-1])
@@ -587,11 +587,11 @@ REFUSED = {
     ),
     "no samples": (
         lambda m, o: Trainer(lift(squared), o, batch_size=3).run(1, m, *make_data(0)),
-        "X has no rows, of which there is no loss; pass one or more.",
+        "X has no rows, and a loss needs one or more; pass some.",
     ),
     "no samples without batches": (
         lambda m, o: Trainer(lift(squared), o).run(1, m, *make_data(0)),
-        "X has no rows, of which there is no loss; pass one or more.",
+        "X has no rows, and a loss needs one or more; pass some.",
     ),
     "a list beside an array": (
         lambda m, o: Trainer(lift(squared), o, batch_size=3).run(
@@ -627,7 +627,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_refusals(what):
-    """One sentence each, before anything moved."""
+    """Each is one sentence, before anything has moved."""
     model = make_model()
     before = numbers(model)
     optimizer = optim.SGD(model.parameters(), lr=0.1)
@@ -644,15 +644,12 @@ def test_refusals(what):
 
 @pytest.mark.process
 def test_an_interrupted_run_leaves_whole_steps():
-    """Ctrl-C is heard within a moment; parameters, state and steps fit together, and go on."""
+    """Ctrl-C takes effect at once; parameters, state and steps are consistent."""
     program = """
     import random, signal, threading, time
     import numpy as np
     from liftgrad import Trainer, lift, nn, optim
     from liftgrad.functional import mean
-
-    # A shell's background jobs, as CI's may be, ignore the signal unless told otherwise.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @lift
     def loss(model, X, y):
@@ -690,7 +687,7 @@ def test_an_interrupted_run_leaves_whole_steps():
 
 
 def test_a_long_run_is_many_short_ones():
-    """With the same losses to the last bit."""
+    """The losses are the same to the last bit."""
     losses = []
     for steps in ([3000], [1000] * 3):
         model, arguments = make_model(), make_data()

@@ -1,4 +1,4 @@
-"""A Trainer that clips makes the steps of the loop with `clip_grad_norm_`, `clip_grad_value_`."""
+"""A Trainer that clips takes the steps of a loop with `clip_grad_norm_` or `clip_grad_value_`."""
 
 import copy
 import math
@@ -64,7 +64,7 @@ def by_hand(function, optimizer, steps, clipping, *arguments):
     ids=str,
 )
 def test_steps_are_those_of_the_loop(clipping, loss, backend):
-    """Where the bound holds at first and not later, too."""
+    """Also where gradients exceed the bound only at first."""
     model, (X, y) = make_model(), make_data()
     fresh = copy.deepcopy(model)
     trainer = Trainer(
@@ -78,7 +78,7 @@ def test_steps_are_those_of_the_loop(clipping, loss, backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_norm_is_that_of_what_the_optimiser_holds(backend):
-    """Of two models in the loss, one and half of the other: the rest does not count."""
+    """Of two models in the loss, it has one and half of the other: the rest does not count."""
     models, (X, y) = [make_model(1), make_model(2)], make_data()
     fresh = copy.deepcopy(models)
     some = [m[0].parameters() + m[1].parameters()[::2] for m in (models, fresh)]
@@ -131,7 +131,7 @@ def linear_with_numpy(params, slopes):
 )
 @pytest.mark.parametrize("clipping", [{"max_norm": 1.0}, {"clip_value": 1.0}], ids=str)
 def test_gradients_out_of_bounds(slopes, clipping, function):
-    """Squares do not overflow or vanish; what is not finite ends as it does eagerly."""
+    """Squares neither overflow nor underflow; nan and infinity end as they do eagerly."""
     params, fresh = [Value(0.0) for _ in slopes], [Value(0.0) for _ in slopes]
     Trainer(function, optim.SGD(params, lr=1.0), **clipping).run(1, params, np.array(slopes))
     for p, slope in zip(fresh, slopes, strict=True):

@@ -1,4 +1,4 @@
-"""Trainer.fit: epochs of native steps, evaluated as one would by hand."""
+"""Trainer.fit: epochs of native steps, evaluated as by hand."""
 
 import csv
 import math
@@ -73,7 +73,7 @@ def test_epochs_are_the_same_steps_as_a_run_of_them(backend):
 
 @pytest.mark.parametrize("size", [1, 12, 39, 40, 100])
 def test_an_epochs_loss_is_the_mean_over_its_samples(size):
-    """Whatever the batches, one sample weighs as much as another; nothing moves here."""
+    """Whatever the batches, all samples weigh the same; nothing moves here."""
     X, y = make_data()
     model, trainer = make()
     rested = optim.SGD(model.parameters(), lr=0.0)
@@ -94,7 +94,7 @@ def test_without_batches_an_epoch_is_a_step():
 
 
 def test_an_epoch_that_run_began_is_finished_first():
-    """Two of five steps were taken, three are left."""
+    """Two of five steps have been taken, and three are left."""
     model, trainer = make()
     trainer.run(2, model, *make_data())
     history = trainer.fit(1, model, *make_data())
@@ -103,7 +103,7 @@ def test_an_epoch_that_run_began_is_finished_first():
 
 
 def test_the_history_goes_on_over_fits():
-    """Two fits are one table."""
+    """Two fits share one table."""
     model, trainer = make()
     trainer.fit(2, model, *make_data())
     history = trainer.fit(1, model, *make_data(), validation=make_data_args(model))
@@ -140,7 +140,7 @@ def test_the_rate_in_the_table_is_the_last_steps():
 
 
 def test_the_rates_of_several_groups_have_columns_of_their_own():
-    """Beside that of the first, under the name that it has without groups."""
+    """Next to that of the first, which has the name as without groups."""
     model = make_model()
     params = model.parameters()
     rates = optim.linear(0.1, 0.0, steps=10), 0.25
@@ -162,7 +162,7 @@ def test_the_rates_of_several_groups_have_columns_of_their_own():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_validation_loss_is_the_loss_on_other_data(backend):
-    """By hand, after each epoch; the training does not see it."""
+    """As by hand, after each epoch; training does not see the data."""
     X, y = make_data()
     model, trainer = make(backend)
     other = make_data_args(model)
@@ -182,7 +182,7 @@ def test_the_validation_loss_is_the_loss_on_other_data(backend):
 
 
 def test_a_fraction_holds_out_rows_that_the_seed_chooses():
-    """A permutation's last; the others are trained on, in the order in which they stand."""
+    """The last of a permutation; the others are trained on in their original order."""
     X, y = make_data()
     order = np.random.default_rng(7).permutation(40)
     train, held = np.sort(order[:-10]), np.sort(order[-10:])
@@ -204,7 +204,7 @@ def test_a_fraction_that_leaves_no_rows_is_refused(fraction):
 
 
 def test_data_that_no_rows_can_be_held_out_of_is_refused():
-    """Labels that the loss finds elsewhere would be paired with other samples' numbers."""
+    """Labels that the loss captures would be paired with other samples."""
     X, y = make_data()
     model = make_model()
     loss = lift(lambda model, X: mean([(model(x) - t) ** 2 for x, t in zip(X, y)]))  # noqa: B905
@@ -249,7 +249,7 @@ def test_what_is_no_metric_is_refused(metrics, error, words):
 
 
 def test_modules_are_in_evaluation_while_they_are_evaluated():
-    """And in training after it, without a program being built anew."""
+    """And in training mode afterwards, without building a new program."""
 
     class Noisy(nn.MLP):
         def __call__(self, x):
@@ -290,7 +290,7 @@ def fit_monitored(numbers_, rule, mode="min"):
 
 
 def test_it_stops_once_nothing_was_better_for_a_while():
-    """And the parameters are the best epoch's."""
+    """The parameters are then the best epoch's."""
     history, model, seen = fit_monitored([3.0, 2.0, 2.5, math.nan, 2.0, 1.0], {"patience": 3})
     assert history.table()["m"].tolist()[:3] == [3.0, 2.0, 2.5]
     assert len(seen) == 5
@@ -299,7 +299,7 @@ def test_it_stops_once_nothing_was_better_for_a_while():
 
 
 def test_a_small_gain_does_not_count():
-    """Less than min_delta."""
+    """A gain of less than min_delta is none."""
     _, _, seen = fit_monitored([3.0, 2.95, 2.92, 1.0], {"patience": 2, "min_delta": 0.1})
     assert len(seen) == 3
 
@@ -343,14 +343,14 @@ def fit_in_turn(*fits):
     ],
 )
 def test_another_monitor_has_a_best_epoch_of_its_own(series, rule):
-    """The best of one number is no measure for another one, nor for the other way."""
+    """The best of one metric says nothing about another metric or mode."""
     model, seen = fit_in_turn(([1.0, 2.0], EarlyStopping(9, monitor="m")), (series, rule))
     assert len(seen) == 5
     assert numbers(model) == seen[3]
 
 
 def test_a_fit_that_monitors_the_same_goes_on():
-    """The best epoch and the patience are those of both."""
+    """Both share the best epoch and the patience."""
     rule = EarlyStopping(3, monitor="m")
     model, seen = fit_in_turn(([1.0, 2.0], rule), ([3.0, 4.0, 0.5], rule))
     assert len(seen) == 4
@@ -358,14 +358,14 @@ def test_a_fit_that_monitors_the_same_goes_on():
 
 
 def test_a_fit_that_restores_nothing_does_not_restore_what_an_earlier_one_kept():
-    """Though nothing was better in it."""
+    """Even if nothing was better in it."""
     rules = [EarlyStopping(9, monitor="m", restore_best=kept) for kept in (True, False)]
     model, seen = fit_in_turn(([1.0, 2.0], rules[0]), ([3.0, 4.0], rules[1]))
     assert numbers(model) == seen[3]
 
 
 def test_a_number_that_is_never_one_ends_a_fit_with_a_warning():
-    """Since nothing is known of what came of it."""
+    """Nothing is known about the progress."""
     model, trainer = make()
     rule = EarlyStopping(3, monitor="m", mode="max")
     with pytest.warns(RuntimeWarning, match="since m was nan in each of 3 epochs") as caught:
@@ -384,7 +384,7 @@ def test_what_is_not_there_cannot_be_monitored():
 
 
 def test_data_without_rows_are_refused():
-    """To train on and to validate on, with batches and without, also after other data."""
+    """For training and validation, with and without batches, even after other data."""
     model, trainer = make()
     whole = Trainer(trainer.loss, trainer.optimizer)
     X, y = make_data()
@@ -408,7 +408,7 @@ def test_an_impossible_rule_is_refused(bad):
 
 
 def test_a_callback_sees_each_epoch_and_may_end_the_fit():
-    """By returning True; other callbacks still hear of the epoch."""
+    """By returning True; other callbacks are still called."""
     model, trainer = make()
     states = []
     history = trainer.fit(9, model, *make_data(), callbacks=[lambda s: s.epoch == 3, states.append])
@@ -422,7 +422,7 @@ def test_a_callback_sees_each_epoch_and_may_end_the_fit():
 @pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("monitor", ["validation_loss", "loss", "m"])
 def test_the_rate_falls_on_a_plateau(monitor, warm, backend):
-    """Of whatever is monitored, also after a warm-up; all groups have the one schedule."""
+    """Of anything monitored, also after a warm-up; all groups share the schedule."""
     X, y = make_data()
     model = make_model()
     schedule = optim.ReduceLROnPlateau(0.5, factor=0.5, patience=1, monitor=monitor)
@@ -444,7 +444,7 @@ def test_the_rate_falls_on_a_plateau(monitor, warm, backend):
 
 @pytest.mark.parametrize("told", [1, 5])
 def test_a_plateau_goes_on_from_a_checkpoint(told, tmp_path):
-    """In a trainer made as the first one, whose schedule knows nothing yet."""
+    """In a trainer made like the first one, with a new schedule."""
     X, y = make_data()
 
     def trained():
@@ -475,7 +475,7 @@ def test_a_plateau_goes_on_from_a_checkpoint(told, tmp_path):
     [None, 5, [], [None], [{}], [{"rate": -1.0, "best": 1.0, "waited": 0, "cooling": 0}], [{}, {}]],
 )
 def test_what_a_plateau_was_told_is_looked_at(said, tmp_path):
-    """A checkpoint that says something else is refused, and nothing is changed."""
+    """A checkpoint with other contents is refused, and nothing is changed."""
     model = make_model()
     schedule = optim.ReduceLROnPlateau(0.5, monitor="loss")
     trainer = Trainer(lift(squared), optim.SGD(model.parameters(), lr=schedule))
@@ -559,7 +559,7 @@ def test_a_data_frame_takes_the_table():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ctrl_c_ends_a_fit_after_a_whole_step(backend, capsys):
-    """And the next fit goes on as if nothing had been, to the bit."""
+    """And the next fit continues as if nothing had happened, to the bit."""
     X, y = make_data(4000)
     model, trainer = make(backend)
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
@@ -635,7 +635,7 @@ def interrupted_at_third_epoch():
 
 
 def test_an_interrupted_fit_with_early_stopping_goes_on_where_it_was():
-    """The best epoch's parameters are put back at its end only."""
+    """The best epoch's parameters are restored only at its end."""
     model, seen, fit = interrupted_at_third_epoch()
     assert numbers(model) == seen[2] != seen[0]
     history = fit(2)
@@ -646,14 +646,14 @@ def test_an_interrupted_fit_with_early_stopping_goes_on_where_it_was():
 
 
 def test_a_fit_of_no_epochs_puts_the_best_parameters_back():
-    """For those who interrupt training and have enough."""
+    """For users who interrupt training and stop there."""
     model, seen, fit = interrupted_at_third_epoch()
     fit(0)
     assert numbers(model) == seen[0]
 
 
 def test_the_result_does_not_depend_on_the_number_of_threads():
-    """Losses, validation and parameters, to the bit, on batches large enough to be shared."""
+    """Losses, validation and parameters, to the bit, on batches for several threads."""
     X, y = make_data(9000)
     threads = get_num_threads()
     results = []

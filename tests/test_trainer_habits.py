@@ -188,7 +188,7 @@ HABITS = {
 
 @pytest.mark.parametrize("habit", HABITS)
 def test_a_habit_gets_a_sentence(habit):
-    """It says what to write, and nothing has moved."""
+    """It says what to write, and nothing has changed."""
     model = nn.MLP(2, [3, 1])
     before = [p.data for p in model.parameters()]
     trainer = Trainer(loss, optim.Adam(model.parameters()))

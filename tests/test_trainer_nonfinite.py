@@ -87,7 +87,7 @@ def test_the_operation_its_line_and_the_step_are_named(function, batch_size, wor
 
 
 def test_an_entry_of_a_table_that_is_not_taken_is_not_blamed():
-    """Only what the loss consists of is looked at."""
+    """Only numbers that the loss depends on are examined."""
     X, _ = make_data(8)
     _, _, text = failing(table, batch_size=None, data=(X, np.array([2, 2, 2, 2])))
     assert "log(-5) is nan" in text
@@ -130,7 +130,7 @@ def test_a_constant_that_is_chosen_is_blamed(kind):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_rate_that_is_too_high_leaves_the_last_finite_model(dtype):
-    """As after so many steps of another trainer, whose history is the same up to there."""
+    """As another trainer has after the same number of steps, with the same history so far."""
 
     def powers(model, X, y):
         return mean(vmap(lambda x, yi: (model.layers[0](x)[0] * model(x) - yi) ** 2)(X, y)) + sum(
@@ -155,7 +155,7 @@ def test_a_rate_that_is_too_high_leaves_the_last_finite_model(dtype):
 
 @pytest.mark.parametrize("validation", [None, 0.15])
 def test_data_that_is_nan_is_named_with_its_row(validation):
-    """In the whole data, not in the batch, nor in what is not held out."""
+    """Its index in all of the data, not in the batch or in the training rows."""
     X, y = make_data()
     y[17] = np.nan
     _, _, text = failing(squared, data=(X, y), validation=validation)
@@ -163,7 +163,7 @@ def test_data_that_is_nan_is_named_with_its_row(validation):
 
 
 def test_what_is_drawn_at_random_is_drawn_again():
-    """The step that failed is looked at with the random numbers that made it fail."""
+    """The step that failed is examined with the random numbers that made it fail."""
     X, y = make_data()
     random.seed(1)
     model = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 1))

@@ -83,7 +83,6 @@ def _number(x: Any) -> float:
     return x.number if isinstance(x, _Symbol) else to_float(x)
 
 
-@lru_cache(maxsize=1024)
 def composition_of(function: Callable[..., Any], name: str, arity: int) -> Composition:
     """Return the composition of operations that a function is.
 
@@ -119,10 +118,11 @@ class OnFloats:
 
     """
 
-    __slots__ = ("arity", "count", "function", "name")
+    __slots__ = ("_composition", "arity", "count", "function", "name")
 
     def __init__(self, function: Callable[..., Any], name: str, arity: int, count: int = 1) -> None:
         self.function, self.name, self.arity, self.count = function, name, arity, count
+        self._composition: Composition | None = None
 
     def __call__(self, *operands: float) -> Any:
         """Return a float, or a tuple of several."""
@@ -162,7 +162,9 @@ class OnFloats:
 
     def composition(self) -> Composition:
         """Return the operations that the function is composed of."""
-        return composition_of(self.function, self.name, self.arity)
+        if self._composition is None:
+            self._composition = composition_of(self.function, self.name, self.arity)
+        return self._composition
 
 
 def _on_floats(operation: Operation, operands: list[float]) -> float:
@@ -177,14 +179,17 @@ def forward_of(operation: Operation) -> Composition:
 
     """
     forward = operation.forward
-    if isinstance(forward, OnFloats):
-        return forward.composition()
+    return forward.composition() if isinstance(forward, OnFloats) else _of_entry(operation)
+
+
+@lru_cache
+def _of_entry(operation: Operation) -> Composition:
     assert operation.arity is not None
-    return composition_of(forward, f"the operation {operation.name!r}", operation.arity)
+    return composition_of(operation.forward, f"the operation {operation.name!r}", operation.arity)
 
 
 def as_tuple(given: Any) -> tuple[Any, ...]:
-    """Return what a function of several results has returned as a tuple, also if it is one."""
+    """Return what a function has returned as a tuple of its results, of which there may be one."""
     return tuple(given) if isinstance(given, tuple | list) else (given,)
 
 

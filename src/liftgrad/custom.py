@@ -106,7 +106,7 @@ def _made(
     operands = _operands(forward, name)
     arity = len(operands)
     pullback = _Pullback(derivative, name, arity)
-    pullback.check(", ".join(["y", *operands]))
+    pullback.check(", ".join(["result" if "y" in operands else "y", *operands]))
     if not isinstance(llvm, str | list | tuple):
         raise TypeError(
             f"llvm= takes one instruction or a list of them, and this is {kind_of(llvm)}; pass one."
@@ -120,7 +120,7 @@ def _made(
         arity=arity,
         llvm=(llvm,) if isinstance(llvm, str) else tuple(llvm),
         pickled=partial(_pickled, forward),
-        doc=inspect.getdoc(forward) or "",
+        doc=(inspect.isfunction(forward) and inspect.getdoc(forward)) or "",
     )
     for complaint in template_complaints(made):
         raise ValueError(f"the operation {name!r} {complaint}.")
@@ -128,9 +128,9 @@ def _made(
 
 
 def _checked_name(name: str) -> str:
-    if name == "<lambda>":
+    if name in ("", "<lambda>"):
         raise ValueError(
-            "an operation prints by its name, and a lambda has none; pass name='softsign', say."
+            "an operation prints by its name, and this function has none; pass name='f', say."
         )
     if not isinstance(name, str) or not is_name(name):
         raise ValueError(

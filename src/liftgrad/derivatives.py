@@ -228,18 +228,18 @@ def _adjoints(result: Variable) -> dict[Variable, Any]:
         conditions: Sequence[Any] = [True] * len(operands)
         if variable._conditions is not None and any(_is_made(level, x) for x in operands):
             conditions = variable._conditions()
-        part_for = getattr(innermost(variable), "_part_for", None)
+        term_for = getattr(innermost(variable), "_term_for", None)
         for operand, term, own in zip(operands, terms, conditions, strict=True):
             if not is_at(level, operand):
                 continue
             if condition is not True and pullback not in _LINEAR:
                 term = _selected(condition, term)  # noqa: PLW2901
-            owed = term if part_for is None else part_for(operand, term)
+            owed = term if term_for is None else term_for(operand, term)
             adjoints[operand] = _sum(adjoints.get(operand, 0.0), owed)
             if operand._pullback is not None:
                 mine = _both(condition, own)
-                if mine is not True and part_for is not None:
-                    mine = _for_operand(mine, operand, part_for)
+                if mine is not True and term_for is not None:
+                    mine = _for_operand(mine, operand, term_for)
                 used[operand] = _either(used[operand], mine) if operand in used else mine
     return adjoints
 
@@ -275,10 +275,10 @@ def _selected(condition: Any, term: Any) -> Any:
     return term if zero else ops.where(condition, term, 0.0)
 
 
-def _for_operand(condition: Any, operand: Variable, part_for: Callable[..., Any]) -> Any:
+def _for_operand(condition: Any, operand: Variable, term_for: Callable[..., Any]) -> Any:
     """Return the condition for an operand; for one that all samples share: whether any uses it."""
     count = ops.where(condition, 1.0, 0.0)
-    counted = part_for(operand, count)
+    counted = term_for(operand, count)
     return condition if counted is count else counted > 0.0
 
 

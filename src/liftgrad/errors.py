@@ -99,7 +99,7 @@ class CheckpointError(LiftgradError):
     ...     trainer.load("run.safetensors")
     ... except CheckpointError as error:
     ...     print(error)
-    'run.safetensors' is no safetensors file, or one that was cut off; choose another checkpoint.
+    'run.safetensors' is not a safetensors file, or is truncated; choose another checkpoint.
     """
 
 

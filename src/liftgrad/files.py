@@ -115,9 +115,11 @@ def _in_a_sentence(path: str | os.PathLike[str]) -> Iterator[None]:
         # Already a sentence, or about another file, which the block reads.
         if error.strerror is None or not _is_about(error, path):
             raise
-        said = type(error)(f"'{path}' cannot be written ({error.strerror}); choose another place.")
-        said.errno = error.errno
-        raise said from None
+        sentence = type(error)(
+            f"'{path}' cannot be written ({error.strerror}); choose another place."
+        )
+        sentence.errno = error.errno
+        raise sentence from None
 
 
 def _is_about(error: OSError, path: str | os.PathLike[str]) -> bool:

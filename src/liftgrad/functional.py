@@ -38,7 +38,29 @@ from liftgrad.ops import (
 from liftgrad.protocols import are_results, is_drawing, is_index
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from liftgrad.engine import Value
+
+    class Methods:
+        """The functions of one or two numbers as methods, which `operators` makes of them."""
+
+        def negate(self) -> Self:
+            """Return -self."""
+
+        def add(self, other: Any) -> Self:
+            """Return self + other."""
+
+        def leaky_relu(self, negative_slope: float = 0.01) -> Self:
+            """Return self where it is positive, else negative_slope·self."""
+
+        def elu(self, alpha: float = 1.0) -> Self:
+            """Return self where it is positive, else alpha·(exp(self) - 1)."""
+
+        absolute = exp = expm1 = log = log1p = sqrt = sin = cos = tanh = erf = negate
+        sigmoid = softplus = relu = gelu = silu = negate
+        subtract = multiply = divide = power = maximum = minimum = add
+
 
 __all__ = [
     "cos",

@@ -10,8 +10,13 @@ from liftgrad import functional, ops
 from liftgrad.entries import OPERATIONS, Operation, example
 from liftgrad.numbers import is_number, to_float
 
+if TYPE_CHECKING:
+    from liftgrad.functional import Methods
+else:
+    Methods = object
 
-class Operators:
+
+class Operators(Methods):
     """Arithmetic by way of `_apply(operation, *operands)`, which subclasses define."""
 
     __slots__ = ()
@@ -85,25 +90,7 @@ class Operators:
 
     __int__ = __float__
 
-    if TYPE_CHECKING:
-        # For type checkers and editors: the methods that the table and `functional` add below.
-
-        def negate(self) -> Self:
-            """Return -self."""
-
-        def add(self, other: Any) -> Self:
-            """Return self + other."""
-
-        def leaky_relu(self, negative_slope: float = 0.01) -> Self:
-            """Return self where it is positive, else negative_slope·self."""
-
-        def elu(self, alpha: float = 1.0) -> Self:
-            """Return self where it is positive, else alpha·(exp(self) - 1)."""
-
-        absolute = exp = expm1 = log = log1p = sqrt = sin = cos = tanh = erf = negate
-        sigmoid = softplus = relu = gelu = silu = negate
-        subtract = multiply = divide = power = maximum = minimum = add
-    else:
+    if not TYPE_CHECKING:
         leaky_relu, elu = functional.leaky_relu, functional.elu
         gelu, silu = functional.gelu, functional.silu
 

@@ -95,8 +95,8 @@ class StandsForArray(Protocol):
 class ForSamples(Protocol):
     """A traced number that may be another for each sample."""
 
-    def _part_for(self, operand: Any, part: Any) -> Any:
-        """Return what this adds to the adjoint of `operand`: for each sample `part`."""
+    def _term_for(self, operand: Any, term: Any) -> Any:
+        """Return the term that this adds to the adjoint of `operand`; for each sample, `term`."""
 
 
 class Stored(Protocol):

@@ -103,15 +103,14 @@ def unseal(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], 
 
 def damaged(kind: Kind, path: str | os.PathLike[str], why: object) -> ValueError:
     """Return the refusal of a damaged file."""
-    said = shown(why, 200)
-    return ValueError(f"'{path}' is a damaged {kind.name} ({said}); choose another one.")
+    return ValueError(f"'{path}' is a damaged {kind.name} ({shown(why, 200)}); choose another one.")
 
 
 def shown(x: object, letters: int) -> str:
     """Return text from a file on one line, cut to a number of letters."""
-    said = str(x)
-    said = said if said.isprintable() else said.encode("unicode_escape").decode()
-    return said if len(said) <= letters else f"{said[:letters]}..."
+    text = str(x)
+    text = text if text.isprintable() else text.encode("unicode_escape").decode()
+    return text if len(text) <= letters else f"{text[:letters]}..."
 
 
 def _parts(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
@@ -124,7 +123,7 @@ def _parts(kind: Kind, path: str | os.PathLike[str]) -> tuple[dict[str, Array], 
             return arrays, file.metadata() or {}
     except (SafetensorError, ValueError, TypeError, AttributeError):
         raise ValueError(
-            f"'{path}' is no safetensors file, or one that was cut off; choose another {kind.name}."
+            f"'{path}' is not a safetensors file, or is truncated; choose another {kind.name}."
         ) from None
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from strategies import rotated, squashed
 
 from liftgrad import Value, ops
 
@@ -27,7 +28,7 @@ TOKEN = re.compile(
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 CALLS = {
     o.notation.split("(")[0]: o
-    for o in (*ops.OPERATIONS.values(), ops.select)
+    for o in (*ops.OPERATIONS.values(), ops.select, squashed, rotated)
     if o.notation.endswith(")") and o.arity is not None
 }
 SIGNS = {
@@ -350,7 +351,7 @@ class Reader:
         return getattr(found, "data", None) if hasattr(found, "_prev") else float(found)
 
     def known(self, name: str) -> bool:
-        """Tell whether a name without indices is a number."""
+        """Whether a name without indices is a number."""
         return name in self.arguments or (name,) in self.numbers
 
     def find(self, name: str, indices: list[Any]) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from liftgrad.lift.ir.groups import Constants, Rolled
 from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
-from liftgrad.lift.run.numpy_executor import function_of
+from liftgrad.lift.run.array_arithmetic import function_of
 
 Array = np.ndarray[Any, Any]
 

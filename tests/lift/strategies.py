@@ -18,7 +18,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from liftgrad import functional, ops
+from liftgrad import functional, operation, ops
 from liftgrad.lift.stand_ins.vmap import vmap
 
 UNARY = (
@@ -29,6 +29,7 @@ UNARY = (
     *("2.0 ** ({0} * 0.1)", "(abs({0}) + 0.5) ** 0.5", "(abs({0}) + 0.5) ** -1.5", "{0}"),
     *("({0} * {0} + 1.0) ** -2", "where({0} < 0.25, {0} * {0}, 0.5)", "relu(0.5 - {0})", "{0} * c"),
     *("where(invert({0} <= 0.5) | ({0} == 0), {0}, c)", "detach({0}) * {0}", "({0} + 0.0) * 1.0"),
+    "squashed({0})",
 )
 HARSH = (
     *("log({0})", "sqrt({0})", "1.0 / {0}", "{0} ** 0.5", "{0} ** -1", "{0} ** 2.5", "log1p({0})"),
@@ -49,6 +50,7 @@ BINARY = (
         "exp(-{0} * {0}) * {1}",
     ),
     *("where(invert(({0} >= {1}) | ({1} != 0.0)), sin({0}), {0} + {1})", "({0} - {1}) ** 2"),
+    "rotated({0}, {1})",
 )
 HARSH_BINARY = (
     "{0} / {1}",
@@ -116,6 +118,16 @@ def tied(p: Any, ties: Iterable[tuple[int, int]]) -> Any:
     return p
 
 
+# Operations of a program's own.
+squashed = operation(
+    lambda x: x / (1 + abs(x)), lambda y, x: 1 / (1 + abs(x)) ** 2, name="squashed"
+)
+rotated = operation(
+    lambda a, b: functional.sin(a) * b + 0.5,
+    lambda y, a, b: (functional.cos(a) * b, functional.sin(a)),
+    name="rotated",
+)
+
 NAMES: dict[str, Any] = {
     **{name: getattr(functional, name) for name in functional.__all__},
     **{f.__name__: f for f in (chain, chain_from_right, by_halves, fold_maximum, scan, invert)},
@@ -124,6 +136,8 @@ NAMES: dict[str, Any] = {
     "largest": ops.largest,
     "detach": ops.detach,
     "vmap": vmap,
+    "squashed": squashed,
+    "rotated": rotated,
 }
 REDUCERS = (
     *("sum({})", "sum({})", "total({})", "mean({})", "chain({})", "chain_from_right({})"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from agreement import Outcome, Scheduled, compare, eager_outcome
+from agreement import Outcome, Scheduled, compare, eager_outcome, leaves
 from hypothesis import Phase, given, settings
 from stages import scheduled, values
 from strategies import Program, programs
@@ -36,7 +36,7 @@ from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
-COUNT = 5000 if "LIFTGRAD_SOAK" in os.environ else 150
+COUNT = 1000 if "LIFTGRAD_SOAK" in os.environ else 150
 DTYPES = ("float64", "float32")
 
 
@@ -198,6 +198,13 @@ def outcome(native: NativeProgram, program: Scheduled) -> Outcome:
     return program.outcome(lambda view: instance.get(view.group, view.positions))
 
 
+def fits_float32(program: Program) -> bool:
+    """Return whether float32 holds a program's numbers, and products of them."""
+    numbers = np.array(leaves([program.p, program.x, program.c, program.X]))
+    sizes = np.abs(numbers[np.isfinite(numbers) & (numbers != 0.0)])
+    return bool(((sizes > 1e-15) & (sizes < 1e15)).all())
+
+
 @pytest.mark.process
 def test_programs_agree_with_eager(compiled):
     """Whatever nests there are, C computes what eager does, as far as rounding lets it."""
@@ -212,7 +219,12 @@ def test_programs_agree_with_eager(compiled):
         found[program.body] = program
 
     collect()
-    programs_in_c = [InC(program, dtype) for program in found.values() for dtype in DTYPES]
+    programs_in_c = [
+        InC(program, dtype)
+        for program in found.values()
+        for dtype in DTYPES
+        if dtype == "float64" or fits_float32(program)
+    ]
     nests = [nest for in_c in programs_in_c for nest in in_c.program.nests]
     assert {kind for nest in nests for kind in kinds(nest)} == KINDS
     kernels = {kernel.text: kernel for in_c in programs_in_c for kernel in in_c.kernels}

@@ -9,7 +9,7 @@ import pytest
 
 from liftgrad import Trainer, Value, nn, optim
 from liftgrad.errors import LiftError
-from liftgrad.functional import mean, uniform
+from liftgrad.functional import mean, softmax, uniform
 from liftgrad.lift import function as function_module
 from liftgrad.lift.compare import eager_run, policy
 from liftgrad.lift.function import lift
@@ -151,6 +151,45 @@ def test_rounding_is_not_refused(dtype, backend):
     )
     for program in programs:
         lift(program, dtype=dtype, backend=backend, check=True)(Value(1.1), x)
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_gradient_that_cancels_is_not_refused(dtype, backend):
+    """The terms of softmax's gradient cancel, whatever the parameter is."""
+    for count, width in ((13, 3), (14, 3), (9, 5), (13, 5), (7, 7), (13, 7)):
+        program = lift(
+            lambda w, n=count, m=width: sum([-softmax([-w] * m)[i % m] for i in range(n)]),
+            dtype=dtype,
+            backend=backend,
+            check=True,
+        )
+        assert program(Value(0.25)).data == pytest.approx(-count / width, rel=1e-5)
+
+
+def test_a_wrong_gradient_is_distinguished_from_rounding(monkeypatch):
+    """A planted error in the sixth digit of the gradient is reported as liftgrad's fault."""
+    gradients_of = function_module.gradients_of
+    monkeypatch.setattr(
+        function_module,
+        "gradients_of",
+        lambda result: {i: [x * 1.00001 for x in g] for i, g in gradients_of(result).items()},
+    )
+    with pytest.raises(LiftError, match=r"gives the gradient .* machine code is not"):
+        lift(lambda w, x: w * w * x)(Value(3.0), 2.0)
+
+
+@pytest.mark.parametrize("number", [0.3, 1.0, 2.0])
+def test_a_gradient_that_is_nothing_but_rounding_is_not_refused(number):
+    """Softmax of equal numbers: all terms of the gradient cancel, differently on either side."""
+
+    def loss(p):
+        shares = softmax([p * 0.875] * 3)
+        return sum([-shares[i % 3] for i in range(5)])
+
+    p = Value(number)
+    lift(loss, check=True)(p).backward()
+    assert abs(p.grad) < 1e-15
 
 
 def test_wrong_machine_code_is_distinguished_from_rounding(monkeypatch):

@@ -1,4 +1,4 @@
-"""Forks while other threads are at work: the child finds no lock held, and nothing half-way."""
+"""Forks while other threads are at work: the child finds no lock held, and nothing half-done."""
 
 import contextlib
 import multiprocessing
@@ -25,7 +25,7 @@ pytestmark = [
 
 
 def succeeds_in_child(function, seconds=20.0):
-    """Tell whether a function ends without an exception in a forked process, and in time."""
+    """Whether a function ends without an exception in a forked process, and in time."""
     child = os.fork()
     if not child:
         with contextlib.suppress(BaseException):
@@ -121,7 +121,7 @@ def check_new_function(number):
 
 @pytest.mark.process
 def test_a_child_calls_what_another_thread_was_calling():
-    """The function, and others; with and without the samples shared by threads."""
+    """The child can call the same function, and others, with or without worker threads."""
     model, X, y = make()
     f = lift(squared)
     expected = [f(model, X[:n], y[:n]).data for n in (20_000, 10)]
@@ -140,7 +140,7 @@ def test_a_child_calls_what_another_thread_was_calling():
 
 @pytest.mark.process
 def test_a_child_has_the_gradient_of_a_call_made_before():
-    """Although another thread held the function's lock when the process forked."""
+    """Another thread's lock on the function does not keep the child from backward()."""
     f, x = lift(lambda x: x * x), Value(3.0)
     result = f(x)
 
@@ -157,7 +157,7 @@ def test_a_child_has_the_gradient_of_a_call_made_before():
 
 @pytest.mark.process
 def test_a_child_compiles_while_another_thread_compiled():
-    """Many new functions on both sides."""
+    """Parent and child compile many new functions."""
     numbers = iter(range(1, 10**6))
     with at_work(lambda: check_new_function(next(numbers))):
         for k in range(10):
@@ -166,8 +166,8 @@ def test_a_child_compiles_while_another_thread_compiled():
 
 
 @pytest.mark.process
-def test_a_fork_waits_for_what_is_short():
-    """A lock under which parameters are moved or gradients added is free in the child."""
+def test_a_fork_waits_for_short_locks():
+    """The locks for moving parameters and adding gradients are free in the child."""
     f, x = lift(lambda x: x * x), Value(3.0)
     f(x).backward()
     for lock in (parameters.adding, parameters._lock):
@@ -187,7 +187,7 @@ def test_a_fork_waits_for_what_is_short():
 
 @pytest.mark.process
 def test_a_thread_may_draw_when_the_process_forks():
-    """NumPy's generators are locked in the child for ever then, and their states are read."""
+    """NumPy's generators may stay locked in the child, which lifts nevertheless."""
     own = np.random.default_rng(0)
     for lock in (own.bit_generator.lock, np.random.get_state.__self__._bit_generator.lock):
         begun, over = threading.Event(), threading.Event()
@@ -207,7 +207,7 @@ def test_a_thread_may_draw_when_the_process_forks():
 
 @pytest.mark.process
 def test_a_thread_may_fork_while_it_holds_a_lock():
-    """As a signal's handler or a finaliser may, at any point of a call."""
+    """A signal handler or a finaliser may fork at any point of a call."""
     f, x = lift(lambda x: x * x), Value(3.0)
     f(x).backward()
     with f.lock, parameters.adding:
@@ -218,7 +218,7 @@ def test_a_thread_may_fork_while_it_holds_a_lock():
 
 @pytest.mark.process
 def test_a_child_records_while_another_thread_recorded():
-    """Its own graphs, with parameters that the other thread's graph has, too."""
+    """The child has recordings of its own, on the same parameters."""
     xs = [Value(float(i)) for i in range(50)]
     numbers = [x.data for x in xs]
 
@@ -234,7 +234,7 @@ def test_a_child_records_while_another_thread_recorded():
 
 @pytest.mark.process
 def test_what_another_thread_recorded_is_there_or_lost_with_a_sentence():
-    """Numbers that were computed when the process forked are; others are asked for in vain."""
+    """Numbers computed before the fork are there; others raise an error that says why."""
     x = Value(3.0)
     with recording():
         y = x * x
@@ -255,7 +255,7 @@ def test_what_another_thread_recorded_is_there_or_lost_with_a_sentence():
 
 @pytest.mark.process
 def test_a_child_in_which_nobody_records_is_eager():
-    """However many threads of its parent did."""
+    """Recordings of the parent's other threads do not go on in the child."""
     entered, over = threading.Event(), threading.Event()
 
     def record():
@@ -289,7 +289,7 @@ def fit(seed):
 
 @pytest.mark.process
 def test_processes_of_a_pool():
-    """multiprocessing with fork, begun while threads call and compile."""
+    """multiprocessing may fork while threads call and compile."""
     expected = [fit(seed) for seed in (1, 2, 3, 4)]
     model, X, y = make()
     f = lift(squared)

@@ -17,7 +17,7 @@ EXTENTS = {"k": lambda _: range(3)}
 CONDITIONS = (ops.less, ops.less_equal, ops.equal, ops.not_equal)
 ARITHMETIC = [
     o
-    for o in (*ops.OPERATIONS.values(), *map(ops.power_constant, (2.0, 3.0, -1.0, 0.5, -2.0)))
+    for o in (*ops.OPERATIONS.values(), *map(ops.power_constant, (1.0, 2.0, 3.0, -1.0, 0.5, -2.0)))
     if o.arity is not None
 ]
 LITERALS = (0.5, 2.0, 3.0, -1.0, -2.5, 0.0, -0.0, 1e-05, 1e20, math.inf, -math.inf)
@@ -92,6 +92,7 @@ def read(name: str, indices: tuple[int, ...]) -> float:
 @settings(max_examples=400)
 @given(numbers())
 def test_a_printed_formula_has_the_value_of_the_expression(x: Expression) -> None:
+    """Read as mathematics, for random expressions."""
     printed = Formula(text(x))(Scope(read, EXTENTS), {})
     assert printed == pytest.approx(value(x), rel=1e-12, abs=0.0, nan_ok=True)
 
@@ -114,6 +115,7 @@ SUM = Reduce("sum", (3,), Apply(ops.multiply, (A, U)))
         (Apply(ops.power, (Apply(ops.power, (A, B)), C)), "(a^b)^c"),
         (Apply(ops.logical_not, (Apply(ops.less, (A, B)),)), "not (a < b)"),
         (Apply(ops.power_constant(-1.0), (Number(-2.0),)), "(-2)⁻¹"),
+        (Apply(ops.negate, (Apply(ops.power_constant(1.0), (A,)),)), "-a"),
         (Apply(ops.absolute, (Apply(ops.absolute, (A,)),)), "|(|a|)|"),
         (Apply(ops.multiply, (B, SUM)), "b·Σ_k a·u[k]"),
         (Apply(ops.multiply, (SUM, B)), "(Σ_k a·u[k])·b"),
@@ -122,4 +124,5 @@ SUM = Reduce("sum", (3,), Apply(ops.multiply, (A, U)))
     ],
 )
 def test_a_formula_has_the_parentheses_that_it_needs(expression: Expression, expected: str) -> None:
+    """And those that the eye wants."""
     assert text(expression) == expected

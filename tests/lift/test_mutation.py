@@ -241,8 +241,8 @@ def test_an_optimiser_that_a_lifted_function_can_reach():
         lambda w: getattr(optimizer, "ste" + "p")() or w[0] * 1.0,
     ):
         for _ in range(2):
-            assert "let a Trainer do it" in refusal(mistake, w)
+            assert "use a Trainer" in refusal(mistake, w)
             assert (w[0].data, w[0].grad, optimizer.steps) == (3.0, 2.0, 0)
             assert list(optimizer.state["momentum"]) == [0.0]
     w[0].grad = 0.0
-    assert "let a Trainer" in refusal(lambda w: optimizer.zero_grad() or w[0] * 1.0, w)
+    assert "use a Trainer" in refusal(lambda w: optimizer.zero_grad() or w[0] * 1.0, w)

@@ -168,6 +168,7 @@ SMALL = {
 
 @pytest.mark.parametrize("name", SMALL)
 def test_carried_out_as_it_is_printed_a_program_gives_the_results_and_gradients(name: str) -> None:
+    """A listing is complete: a reader that knows nothing else computes the same."""
     function, *arguments = SMALL[name]()
     result = function(*arguments)
     result.backward()
@@ -182,9 +183,11 @@ def test_carried_out_as_it_is_printed_a_program_gives_the_results_and_gradients(
     assert gradients == pytest.approx([p.grad for p in parameters], rel=1e-10, abs=1e-13)
 
 
+@pytest.mark.thorough
 @settings(max_examples=3000 if "LIFTGRAD_SOAK" in os.environ else 100)
 @given(programs(largest=40, samples=5))
 def test_so_does_any_program(program: Program) -> None:
+    """Random programs, with batches, tables and several results."""
     function = lift(backend="numpy")(program.function())
     arguments = program.parameters(Value), *arrays(program)
     results = leaves(function(*arguments))
@@ -227,6 +230,7 @@ def test_programs_print_as_they_did(name: str) -> None:
 
 
 def test_a_trainer_prints_the_update_too() -> None:
+    """Under a heading of its own, and only after the first run."""
     loss, model, X, y = moons()
     trainer = Trainer(loss, optim.SGD(model.parameters(), lr=0.1, momentum=0.9), batch_size=20)
     with pytest.raises(LiftError, match="first run"):
@@ -244,6 +248,7 @@ def compare_with_golden(name: str, text: str) -> None:
 
 
 def test_a_layer_is_a_matrix_product() -> None:
+    """An affine map and its activation, in the names of the model."""
     function, *arguments = moons()
     function(*arguments)
     assert "h2[s,i] = relu(z2 := model.layers.1.b[i] + Σ_k model.layers.1.w[i,k]·h1[s,k])" in str(
@@ -252,6 +257,7 @@ def test_a_layer_is_a_matrix_product() -> None:
 
 
 def test_a_line_says_what_it_was_rolled_from() -> None:
+    """How many scalar operations, by name."""
     function, *arguments = moons()
     function(*arguments)
     assert re.search(
@@ -260,12 +266,15 @@ def test_a_line_says_what_it_was_rolled_from() -> None:
 
 
 def test_there_is_no_program_before_the_first_call() -> None:
+    """It is an error that says so."""
     function, *_ = moons()
     with pytest.raises(LiftError, match="first call"):
         _ = function.program
 
 
 def test_the_beginning_of_a_long_program_is_its_repr() -> None:
+    """60 lines, and how many more there are."""
+
     @lift
     def chain(x):
         for i in range(100):
@@ -280,6 +289,8 @@ def test_the_beginning_of_a_long_program_is_its_repr() -> None:
 
 
 def test_several_results_are_numbered() -> None:
+    """The function's name with an index."""
+
     @lift
     def both(xs):
         return [x.exp() for x in xs], sum(xs)
@@ -291,6 +302,8 @@ def test_several_results_are_numbered() -> None:
 
 
 def test_results_of_vmap_have_the_name_of_the_function() -> None:
+    """With the sample as the first index."""
+
     @lift
     def predict(model, X):
         return vmap(model)(X)
@@ -302,6 +315,8 @@ def test_results_of_vmap_have_the_name_of_the_function() -> None:
 
 
 def test_names_of_arguments_are_not_used_for_anything_else() -> None:
+    """Neither for loops nor for what is computed."""
+
     @lift
     def total(i, k, h1):
         return sum((a * k).relu() * b for a, b in zip(i, h1, strict=True))
@@ -313,6 +328,7 @@ def test_names_of_arguments_are_not_used_for_anything_else() -> None:
 
 
 def test_statistics_are_one_readable_paragraph() -> None:
+    """Traces, sizes and times, a line each."""
     function, *arguments = moons((4, 1), 5)
     function(*arguments)
     function(*arguments)
@@ -335,12 +351,14 @@ def written(paths: list[str], places: list[int]) -> str:
 
 
 def test_the_name_of_a_list_of_modules_is_left_out_between_words() -> None:
+    """Of `layers.1.neurons.3.w.5` the neuron is an index of w."""
     paths = [f"model.layers.1.neurons.{i}.w.{j}" for i in range(3) for j in range(2)]
     assert written(paths, list(range(6))) == "model.layers.1.w[i,j]"
     assert written(paths, [0, 1]) == "model.layers.1.neurons.0.w[i]"
 
 
 def test_it_is_kept_where_two_lists_would_have_one_name() -> None:
+    """Whatever was printed before."""
     paths = [f"model.{name}.{i}.w.{j}" for name in "ab" for i in range(3) for j in range(2)]
     shared = Paths(paths)
     for _ in range(2):
@@ -353,6 +371,7 @@ def test_it_is_kept_where_two_lists_would_have_one_name() -> None:
 
 
 def test_names_of_like_things_are_an_index() -> None:
+    """Words may be an index as numbers are."""
     paths = [f"state.{name}.{i}" for name in ("q", "k", "v") for i in range(2)]
     reference = Paths([*paths, "state.rest.0"]).reference(np.arange(6), "")
     assert reference is not None
@@ -361,6 +380,7 @@ def test_names_of_like_things_are_an_index() -> None:
 
 
 def test_parameters_of_different_kinds_have_no_common_name() -> None:
+    """An array and a single number are counted through."""
     assert Paths(["m.w.0", "m.w.1", "m.b"]).reference(np.arange(3), "") is None
 
 

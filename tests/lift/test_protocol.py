@@ -183,6 +183,7 @@ def compare(choose, ask):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_question_has_the_eager_answer_or_is_refused(kind):
+    """What Python and NumPy ask of one object has the eager answer."""
     choose, _ = KINDS[kind]
     for name, ask in UNARY.items():
         try:
@@ -194,7 +195,7 @@ def test_every_question_has_the_eager_answer_or_is_refused(kind):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_operator_has_the_eager_result_or_is_refused(kind):
-    """From both sides, with numbers of all kinds and with what is none."""
+    """Operators are tried from both sides, with numbers of all classes and with other objects."""
     choose, _ = KINDS[kind]
     for name, apply in BINARY.items():
         for other in OTHERS:
@@ -216,6 +217,7 @@ def test_every_operator_has_the_eager_result_or_is_refused(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("other", KINDS)
 def test_every_operator_on_two_traced_values(kind, other):
+    """Operators are tried on stand-ins of all kinds."""
     for name, apply in BINARY.items():
         if "condition" in kind and name in ("is_", "is_not"):
             continue  # no object can say that it is another one, as equal bools are
@@ -232,7 +234,7 @@ def test_every_operator_on_two_traced_values(kind, other):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_attribute_is_there_or_not_as_eagerly(kind):
-    """Those of all kinds are asked for: hasattr and getattr with a default may decide the way."""
+    """hasattr, or getattr with a default, may decide what a program does."""
     choose, example = KINDS[kind]
     names = {name for _, make in KINDS.values() for name in dir(make()) if name[0] != "_"}
     protocols = {f"__{n}__" for n in ("len", "iter", "next", "getitem", "setitem", "call", "enter")}
@@ -300,7 +302,7 @@ def test_what_has_an_answer_is_answered(name):
     ],
 )
 def test_arrays_of_values_meet_arrays_of_numbers(product):
-    """NumPy computes with objects there, one by one."""
+    """NumPy multiplies arrays of objects element by element."""
     X = np.array([[1.0, 2.0], [3.0, 4.0]])
 
     def program(W, X):
@@ -315,8 +317,8 @@ def test_arrays_of_values_meet_arrays_of_numbers(product):
     assert outcomes[1] == pytest.approx(outcomes[0], rel=1e-14)
 
 
-def test_a_refusal_that_the_program_catches_is_a_refusal_still():
-    """However it is caught, and whatever is raised instead."""
+def test_a_refusal_that_the_program_catches_is_raised():
+    """However it is caught, and whatever is raised in its place."""
 
     def swallows(v, x):
         try:
@@ -360,9 +362,9 @@ def _set(v):
 @pytest.mark.parametrize(
     ("function", "cure"),
     [
-        (lambda v: (v * v).backward() or v, "call backward() and the optimiser's step() on what"),
+        (lambda v: (v * v).backward() or v, "call backward() on what the call returns"),
         (lambda v: v * v.grad, "backward() or .grad in a lifted function"),
-        (_whole_step, "call them outside of it, or let a Trainer do it"),
+        (_whole_step, "call them outside of it, or use a Trainer"),
         (_set, "'Value' object has no attribute 'moment' in a lifted function"),
         (lambda v: v.detach(), "'Value' object has no attribute 'detach' in a lifted function"),
         (lambda v: f"{v:.2f}" and v, "return it and print what the call returns"),
@@ -373,7 +375,7 @@ def _set(v):
     ],
 )
 def test_frequent_mistakes_get_their_cure(function, cure):
-    """With the user's line, and once for each call."""
+    """Each is refused with the user's line and what to write, at each call."""
     with pytest.raises(TraceError, match=re.escape(cure)) as caught:
         lift(function)(Value(2.0))
     assert str(caught.value).startswith(f"{__file__}:")
@@ -390,6 +392,7 @@ def test_frequent_mistakes_get_their_cure(function, cure):
     ],
 )
 def test_what_arrays_do_not_do_here_is_said(function, cure):
+    """What traced arrays cannot do is refused with what to write."""
     with pytest.raises(TraceError, match=re.escape(cure)):
         lift(function)(Value(2.0), np.ones((2, 2)))
 

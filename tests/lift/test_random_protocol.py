@@ -187,7 +187,7 @@ def outcome(program, numbers):
 
 
 def agree(eager, lifted):
-    """Tell whether two outcomes are the same, or the lifted one is no number."""
+    """Whether two outcomes are the same, or the lifted one is no number."""
     if isinstance(lifted, Exception):
         return True
     return not isinstance(eager, Exception) and lifted == pytest.approx(

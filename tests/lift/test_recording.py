@@ -51,6 +51,7 @@ def recorded_outcome(program: Program) -> Outcome:
 @given(programs(statements=4))
 @settings(max_examples=150)
 def test_random_programs_agree_with_eager(program):
+    """Results and gradients, within the rounding that a program's own terms allow."""
     compare(program, eager_outcome(program), {"recording": recorded_outcome(program)})
 
 
@@ -68,7 +69,7 @@ def smooth(x):
 
 
 class Story:
-    """Random steps on a pool of Values, the same for the same seed, as long as the numbers are."""
+    """Random steps on a pool of Values: equal seeds and equal numbers give equal steps."""
 
     def __init__(self, start, seed):
         self.draw = random.Random(seed)
@@ -77,7 +78,7 @@ class Story:
         self.seen = []
 
     def run(self):
-        """Return all numbers seen, and those that there are in the end."""
+        """Return all numbers that were read, and the final ones."""
         steps = [
             *(self._function, self._branch, self._sequence, self._change_a_leaf, self._softmax),
             *(self._shift, self._differentiate, self._differentiate_again, self._look),
@@ -172,6 +173,7 @@ def test_every_operation_and_its_derivative(operation):
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("exponent", EXPONENTS)
 def test_powers(exponent):
+    """With the exponents that have a code of their own, and with others."""
     for x in OPERANDS:
         outcomes = []
         for mode in (False, True):
@@ -211,6 +213,7 @@ def test_leaves_that_are_set_between_count_with_the_number_they_had():
 
 
 def test_gradients_accumulate_in_leaves_and_are_fresh_within():
+    """As in eager: `grad` of a result is that of the last `backward()`."""
     a, b = Value(2.0), Value(-3.0)
     with recording():
         h = a * b
@@ -230,7 +233,7 @@ def test_gradients_accumulate_in_leaves_and_are_fresh_within():
 
 
 def test_values_outlive_the_block():
-    """Results that nobody asked for are computed when somebody does, and graphs go on."""
+    """A result may be asked for, and its graph continued, after the block."""
     x = Value(3.0)
     with recording():
         y = x * x
@@ -245,6 +248,7 @@ def test_values_outlive_the_block():
 
 
 def test_blocks_may_be_nested_and_left_by_errors():
+    """The outermost block ends the recording."""
     x = Value(1.5)
     with recording():
         a = x * 2
@@ -262,7 +266,7 @@ def test_blocks_may_be_nested_and_left_by_errors():
 
 
 def test_infinite_derivatives_off_the_path_do_not_matter():
-    """What the result was not made of takes no gradient, not even nan."""
+    """Nodes on which a result does not depend get no gradient, not even nan."""
     x = Value(0.0)
     with recording():
         off = functional.log(x) * 2
@@ -336,6 +340,7 @@ def test_attributes_that_a_program_sets():
 
 
 def test_second_derivatives():
+    """`create_graph=True` walks the graph as eager does."""
     outcomes = []
     for mode in (False, True):
         x = Value(0.7)
@@ -350,6 +355,7 @@ def test_second_derivatives():
 
 
 def test_copies_and_pickles_are_plain_values():
+    """They hold the numbers, and no recording."""
     x = Value(2.0, label="x")
     with recording():
         y = x * x + x
@@ -444,13 +450,13 @@ def test_micrograds_demo_trains_to_the_same_numbers():
     ],
 )
 def test_programs_of_micrograds_world_run_unchanged(program):
-    """What they ask of the eager engine, and of lifted functions, holds in a block, too."""
+    """What they ask of the eager engine and of lifted functions holds within a block, too."""
     with recording():
         program()
 
 
 def test_memory_does_not_grow():
-    """Training, and asking without a gradient: neither keeps what nobody refers to."""
+    """Neither training nor predicting keeps what nothing refers to."""
     model = nn.MLP(2, [6, 1])
     dead = []
 
@@ -483,8 +489,9 @@ def test_memory_does_not_grow():
 
 
 def test_memory_without_gradients_is_bounded(monkeypatch):
-    """A result is alive at all times, recordings are freed all the same."""
-    monkeypatch.setattr("liftgrad.record.operators._LONG", 500)
+    """Recordings are freed although at all times some result is alive."""
+    for module in ("operators", "recorder"):
+        monkeypatch.setattr(f"liftgrad.record.{module}.LONG", 500)
     x, w = Value(0.5), Value(2.0)
     recordings = weakref.WeakSet()
     with recording():
@@ -541,6 +548,7 @@ def test_threads_record_for_themselves():
 
 
 def test_results_may_be_used_by_another_thread():
+    """Another thread continues a recording and differentiates it."""
     with recording():
         x = Value(2.0)
         y = x * x
@@ -560,6 +568,7 @@ def test_results_may_be_used_by_another_thread():
 
 
 def test_bad_operands_are_refused_as_in_eager():
+    """With the same sentence."""
     with recording():
         y = Value(1.0) * 2
         for bad in ("1", [1.0], 1j, None):
@@ -573,6 +582,7 @@ def test_bad_operands_are_refused_as_in_eager():
 
 
 def test_a_recording_that_is_too_long_is_refused(monkeypatch):
+    """When one of its numbers is asked for, by a sentence that says what to do."""
     monkeypatch.setattr(recording_module, "LIMIT", 1000)
     with recording():
         y = Value(1.0) * 1.0
@@ -591,7 +601,7 @@ class Interrupted:
 
 
 def test_an_interrupted_computation_gives_no_numbers():
-    """Neither wrong ones then, nor any later; what is recorded after it is right."""
+    """No wrong number is given, then or later, and what is recorded afterwards is right."""
     with recording():
         x = Value(2.0)
         y = x * 3

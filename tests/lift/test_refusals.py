@@ -1,4 +1,4 @@
-"""What cannot be lifted is refused in one sentence: where it stands, what is wrong, what to do."""
+"""What cannot be lifted is refused in a sentence: the line, what is wrong, and what to do."""
 
 import ctypes
 import functools
@@ -54,6 +54,7 @@ def refusal(function, *arguments, error=TraceError):
     ids=["if", "and", "or", "not", "chain", "sorted", "in", "filter"],
 )
 def test_a_branch_on_a_traced_value(branch):
+    """A Python branch on a traced value is refused."""
     message = refusal(branch, values(3))
     assert "a Python branch" in message
     assert "where(condition, a, b)" in message
@@ -61,7 +62,7 @@ def test_a_branch_on_a_traced_value(branch):
 
 
 def test_the_largest_in_a_method():
-    """Whose `max` is Python's: the sentence says what is meant for what it is needed for."""
+    """Python's max in a method is refused, with functions that serve the purpose."""
 
     class Net:
         def __call__(self, p):
@@ -79,13 +80,14 @@ def test_the_largest_in_a_method():
     ids=["float", "int", "index", "math"],
 )
 def test_a_traced_value_has_no_number(conversion):
+    """Whatever needs the number of a traced value is refused."""
     message = refusal(conversion, values(3))
     assert "has no number" in message
     assert "liftgrad.functional" in message
 
 
 def test_a_value_of_an_earlier_call():
-    """Stored where the lift does not look, and used again."""
+    """A traced value that was stored out of sight is refused when it is used again."""
     kept = ctypes.py_object()
 
     def store(p):
@@ -123,7 +125,7 @@ def test_a_value_of_an_earlier_call():
     ids=["times", "plus", "from an array", "of a slice", "minus"],
 )
 def test_arithmetic_on_a_whole_array(arithmetic):
-    """NumPy would do it; a scalar program has a loop there."""
+    """NumPy's arithmetic on whole arrays is refused in favour of a loop."""
     message = refusal(arithmetic, values(3), np.ones(3))
     assert "an array is used as one number" in message
     assert "loop over its elements" in message
@@ -139,7 +141,7 @@ def test_arithmetic_on_a_whole_array(arithmetic):
     ids=["random", "choice", "numpy"],
 )
 def test_random_numbers_that_would_stay_those_of_the_first_call(draws, name):
-    """Those of `uniform` are drawn anew, and those drawn before the call are its argument."""
+    """Numbers from a generator are refused; uniform() draws at each call."""
     message = refusal(draws, values(2), error=LiftError)
     assert f"draws numbers from {name}, and runs once" in message
     assert "functional.uniform(x)" in message
@@ -148,7 +150,7 @@ def test_random_numbers_that_would_stay_those_of_the_first_call(draws, name):
 
 
 def test_random_numbers_are_refused_though_threads_share_large_batches():
-    """The workers stay, and draw nothing."""
+    """Idle worker threads draw nothing, so the refusal is certain."""
     before, X = get_num_threads(), np.ones((100_000, 2))
     set_num_threads(2)
     try:
@@ -160,7 +162,7 @@ def test_random_numbers_are_refused_though_threads_share_large_batches():
 
 
 def test_random_numbers_are_refused_though_there_are_threads():
-    """Where the function says that it draws."""
+    """Code that mentions drawing is refused while other threads run."""
     over = threading.Event()
     thread = threading.Thread(target=over.wait)
     thread.start()
@@ -173,7 +175,7 @@ def test_random_numbers_are_refused_though_there_are_threads():
 
 
 def test_random_numbers_that_another_thread_may_have_drawn():
-    """A warning then: the function may be innocent."""
+    """If another thread may have drawn, there is a warning instead."""
     begin, over = threading.Barrier(2), threading.Barrier(2)
 
     def draw():
@@ -195,7 +197,7 @@ def test_random_numbers_that_another_thread_may_have_drawn():
 
 
 def test_a_value_that_is_no_argument():
-    """Out of reach of what the lift captures, it would be baked in."""
+    """A Value that is neither passed nor captured would be baked in."""
     hidden = [Value(3.0)]
     message = refusal(lambda p, get: p[0] * get(0), values(2), hidden.__getitem__)
     assert "a Value that is not an argument" in message
@@ -204,7 +206,7 @@ def test_a_value_that_is_no_argument():
 
 @pytest.mark.parametrize(("k", "shown"), [(3, "3"), (-1, "-1"), (2**62, str(2**62))])
 def test_an_index_out_of_range(k, shown):
-    """At every call, also where the program was built before."""
+    """It is an IndexError at every call, whether or not the program exists."""
     f = lift(lambda p, k: take(p, k[0]) * 2.0)
     assert f(values(3), np.array([2])).data == 6.0
     with pytest.raises(IndexError, match=rf"take\(\) at index {shown} of a table of 3.*0 to 2"):
@@ -213,6 +215,7 @@ def test_an_index_out_of_range(k, shown):
 
 
 def test_the_smallest_table_decides():
+    """An index that is used in several tables must fit all of them."""
     f = lift(lambda p, k: take(p, k[1]) * take(p[:2], k[1]) + k[0])
     assert f(values(3), np.array([99, 1])).data == 4.0 + 99.0
     with pytest.raises(IndexError, match="at index 2 of a table of 2"):
@@ -220,6 +223,7 @@ def test_the_smallest_table_decides():
 
 
 def test_an_index_of_a_sample_out_of_range():
+    """An index that differs from sample to sample is checked for each."""
     f = lift(lambda p, k: total(vmap(lambda i: take(p, i))(k)))
     assert f(values(3), np.array([0, 1, 2, 2])).data == 9.0
     for wrong in ([0, 3], [-1, 0], [0] * 40 + [7]):
@@ -229,7 +233,7 @@ def test_an_index_of_a_sample_out_of_range():
 
 @pytest.mark.parametrize("backend", ["native", "numpy"])
 def test_an_index_out_of_range_whose_result_is_not_used(backend):
-    """Eagerly it is an IndexError, too; at every call, and within vmap."""
+    """It is an IndexError, as it is eagerly, also within vmap."""
 
     def alone(p, k):
         take(p, k[0])
@@ -252,7 +256,7 @@ def test_an_index_out_of_range_whose_result_is_not_used(backend):
 
 
 def test_an_index_out_of_range_whose_result_a_training_does_not_use():
-    """The first step is not taken."""
+    """A training stops before the first step."""
 
     def loss(p, k):
         def of_sample(i):
@@ -270,6 +274,7 @@ def test_an_index_out_of_range_whose_result_a_training_does_not_use():
 
 
 def test_integers_beyond_int64():
+    """Unsigned integers that int64 cannot hold are refused."""
     k = np.array([2**63], np.uint64)
     with pytest.raises(IndexError, match="at index 9223372036854775808"):
         lift(lambda p, k: take(p, k[0]))(values(3), k)
@@ -285,11 +290,13 @@ def test_integers_beyond_int64():
     ],
 )
 def test_a_run_time_index_is_no_python_index(indexing):
+    """table[index] is refused in favour of take(table, index)."""
     message = refusal(indexing, values(3), np.array([1]))
     assert "write take(table, index) for table[index]" in message
 
 
 def test_one_of_several_indices_of_an_array():
+    """array[i, j] with a run-time index is refused."""
     message = refusal(lambda p, X, k: p[0] * X[k[0], 1], values(1), np.ones((3, 3)), np.array([1]))
     assert "take(array, i)[j]" in message
     f = lift(lambda p, X, k: p[0] * X[k[0]][1])
@@ -304,6 +311,7 @@ def test_one_of_several_indices_of_an_array():
     ],
 )
 def test_tables_without_shape(read, words):
+    """take() from an empty or a ragged table is refused."""
     assert words in refusal(read, values(3), np.array([0]))
 
 
@@ -319,12 +327,13 @@ def test_tables_without_shape(read, words):
     ],
 )
 def test_results_of_vmap_are_not_numbers(use, words):
+    """The results of vmap must be totalled or averaged, or returned."""
     assert words in refusal(use, values(1), np.ones(3))
 
 
 @pytest.mark.parametrize("samples", [1, 3])
 def test_a_number_of_one_sample_outside_of_its_map(samples):
-    """Also where there happens to be just one."""
+    """A sample's number must not be used outside of vmap, even in a batch of one."""
 
     def leak(p, X):
         kept = []
@@ -342,7 +351,7 @@ def refusal_at_call(function, *arguments):
 
 
 def test_arrays_of_different_length():
-    """When the program is traced, and later."""
+    """Arrays that are mapped together must be of one length, at every call."""
     f = lift(lambda p, X, Y: total(vmap(lambda x, y: x * y * p[0])(X, Y)))
     with pytest.raises(ValueError, match=r"lengths \[3, 4\]"):
         f(values(1), np.ones(3), np.ones(4))
@@ -355,6 +364,7 @@ def test_arrays_of_different_length():
     "array", [np.ones(2, complex), np.array(["a"]), np.array(["2026-01-01"], "M8[D]")]
 )
 def test_arrays_of_other_things(array):
+    """Arrays of complex numbers, texts and the like are refused."""
     with pytest.raises(LiftError, match="takes arrays of floats"):
         lift(lambda p, x: p[0] * 1.0)(values(1), array)
 
@@ -382,8 +392,8 @@ class Noting:
         return self.out
 
 
-def test_notes_of_results_are_allowed_and_not_kept():
-    """An attribute that was not there before has no influence on any call."""
+def test_results_in_new_attributes_are_allowed_and_not_kept():
+    """No call depends on an attribute that was not there before."""
     module = Noting(Value(3.0))
     f = lift(lambda module, x: module(module(x[0])) + module.out)
     for x in (2.0, 5.0):
@@ -399,16 +409,16 @@ def test_notes_of_results_are_allowed_and_not_kept():
     assert not hasattr(captured, "out")
 
 
-def test_notes_that_were_there_before_are_refused():
-    """They may have been read."""
+def test_results_in_existing_attributes_are_refused():
+    """The function may have read them before it set them."""
     module = Noting(Value(3.0))
     module.out = 1.0
     message = refusal_at_call(lambda module, x: module(x[0]), module, np.ones(1))
     assert " module is changed by the lifted function" in message
 
 
-def test_other_notes_are_refused():
-    """A number that is set at every call is not a result."""
+def test_numbers_in_new_attributes_are_refused():
+    """Only results may be stored, and a plain number is none."""
 
     class Counting(Noting):
         def __call__(self, x):
@@ -424,7 +434,7 @@ LOG = []
 
 
 def test_a_function_that_changes_what_outlives_it():
-    """It runs once for many calls: in the second, the change would be missing."""
+    """The second call would not make the change."""
     count, log = 0, {}
 
     def global_variable(p):
@@ -462,6 +472,8 @@ def test_a_function_that_changes_what_outlives_it():
 
 
 def test_a_function_may_change_what_it_made_itself():
+    """Lists and objects that the function made may be changed."""
+
     @lift
     def f(p):
         log, best = [], {}
@@ -519,7 +531,7 @@ async def later(x):
     ids=lambda x: x if isinstance(x, str) else "",
 )
 def test_what_is_no_function(given, words):
-    """Each kind of thing has another cure; there is one frame of ours."""
+    """The advice depends on what was passed to lift(); the traceback has one frame of ours."""
     for decorate in (lift, lift(dtype="float32")):
         with pytest.raises(LiftError, match=".*".join(map(re.escape, words.split(".*")))) as caught:
             decorate(given)
@@ -530,6 +542,8 @@ def test_what_is_no_function(given, words):
 
 
 def test_decorators_above_it():
+    """staticmethod, classmethod and property work above @lift."""
+
     class Model:
         def __init__(self):
             self.w = Value(3.0)
@@ -571,16 +585,16 @@ def test_decorators_above_it():
     ],
 )
 def test_an_error_that_only_lifting_brings_about(use):
-    """Whatever it is, it is refused in a sentence with the line."""
+    """It is refused in a sentence with the line, whatever its class."""
     message = refusal(use, Value(3.0), np.array([1.0, 2.0]))
     assert "Error: " in message
-    assert "though not if the function is not lifted" in message
+    assert "but only if the function is lifted" in message
     assert "Traced" not in message
 
 
 @pytest.mark.parametrize("error", [ValueError("too few"), KeyError("a"), RuntimeError("stop")])
 def test_an_error_of_the_function_itself(error):
-    """It comes out as it is."""
+    """An error that the eager function raises, too, comes out unchanged."""
 
     def fail(_):
         raise error
@@ -591,7 +605,7 @@ def test_an_error_of_the_function_itself(error):
 
 
 def test_a_mean_over_no_samples_is_refused():
-    """Also where the program is there already; a total of none is 0."""
+    """So it is if the program exists already; a total over none is 0."""
     f = lift(lambda v, X: mean(vmap(lambda x: v * x)(X)))
     assert f(Value(2.0), np.ones(3)).data == 2.0
     with pytest.raises(ValueError, match="mean of no numbers is undefined; pass at least one row"):

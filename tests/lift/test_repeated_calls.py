@@ -1,4 +1,4 @@
-"""Calls one after another: whose gradients they are, and that each sees its own inputs."""
+"""Repeated calls: each sees its own inputs, and each gradient is that of its own call."""
 
 import itertools
 
@@ -63,6 +63,7 @@ class Scene:
 @given(actions=st.lists(st.sampled_from(ACTIONS), max_size=12))
 @settings(max_examples=150, deadline=None)
 def test_any_order_of_calls_and_gradients_is_as_in_the_engine(backend, actions):
+    """Calls, gradients and steps in random order give the eager engine's numbers."""
     eager, lifted = Scene(loss), Scene(LIFTED[backend])
     for action in actions:
         eager.do(action)
@@ -84,7 +85,8 @@ def arrays_alike(X):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_inputs_may_lie_in_memory_as_they_like(backend):
+def test_inputs_may_have_any_layout_in_memory(backend):
+    """Strided, reversed, big-endian and float32 arrays are inputs like others."""
     function = lift(backend=backend)(loss)
     scene = Scene(function)
     for X in itertools.chain(arrays_alike(scene.X), arrays_alike(scene.X + 1)):
@@ -94,6 +96,7 @@ def test_inputs_may_lie_in_memory_as_they_like(backend):
 
 
 def test_inputs_changed_in_place_are_seen():
+    """A number that changes within an array is used at the next call."""
     function = lift(loss)
     scene = Scene(function)
     for number in (0.0, 1.0, -2.0):
@@ -103,6 +106,7 @@ def test_inputs_changed_in_place_are_seen():
 
 
 def test_a_layout_that_strides_cannot_describe_is_not_copied_to_by_strides():
+    """A permuted layout is written to by its strides only if it has some."""
     instance = object.__new__(Instance)
     instance.arrays = {0: np.zeros(6), 1: np.zeros((3, 4))}
     instance.layouts = {0: np.array([0, 1, 2, 4, 3, 5]), 1: None}
@@ -116,7 +120,8 @@ def test_a_layout_that_strides_cannot_describe_is_not_copied_to_by_strides():
     assert instance.arrays[1].tolist() == np.arange(12).reshape(4, 3).T.tolist()
 
 
-def test_a_captured_function_bound_anew_is_seen_between_quick_calls():
+def test_a_captured_function_that_is_rebound_is_seen():
+    """A repeated call asks what its function's names stand for."""
     scale = [lambda x: x, lambda x: x * 2][0]
 
     @lift
@@ -130,6 +135,7 @@ def test_a_captured_function_bound_anew_is_seen_between_quick_calls():
 
 
 def test_parameters_of_two_functions_gather_the_gradients_of_both():
+    """Two lifted functions of one model add to the same gradients."""
     model = nn.MLP(2, [3, 1])
     first = lift(lambda m, x: m(x) * 2)
     second = lift(lambda m, x: m(x).tanh())
@@ -178,8 +184,8 @@ by_lift = lift(by_settings)
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_equals_what_was_there_is_another_thing(change):
-    """After quick calls, a number or Value in the place of one that equals it is seen."""
+def test_an_equal_number_or_value_is_a_different_one(change):
+    """A repeated call sees that a number or Value was replaced by one that equals it."""
     m = Settings()
     for _ in range(3):
         by_lift(m, np.ones(1))

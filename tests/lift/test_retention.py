@@ -1,4 +1,4 @@
-"""What lifted functions keep: the programs used last, as far as they are worth their memory."""
+"""A lifted function keeps the programs that it used last, as many as are worth their memory."""
 
 import gc
 import random
@@ -40,7 +40,7 @@ def check(f, size):
 
 
 def test_many_structures_keep_a_bounded_number_of_programs():
-    """Those used last; one that was dropped is built again when it is asked for."""
+    """Those used last are kept; one that was dropped is built again."""
     f = lift(backend="numpy")(squares)
     for size in range(1, 600):
         check(f, size)
@@ -56,7 +56,7 @@ def test_many_structures_keep_a_bounded_number_of_programs():
 
 
 def test_what_was_used_last_stays():
-    """However long ago it was added; some stay however large they are."""
+    """Recently used values stay however old they are, and a few stay however large."""
     sizes = {"a": 4, "b": 4, "c": 4, "d": 100, "e": 1}
     dropped = []
     recent = Recent[str, str](sizes.__getitem__, dropped.append, limit=8, few=2)
@@ -75,7 +75,7 @@ def test_what_was_used_last_stays():
 @pytest.mark.usefixtures("without_collector")
 @pytest.mark.parametrize("backend", ["native", "numpy"])
 def test_a_program_that_is_dropped_is_gone_at_once(backend):
-    """With its memory to run in, and with what it was traced on."""
+    """Its memory goes with it, and its tape."""
     f = lift(backend=backend)(squares)
     f._programs.limit, f._programs.few = 0, 1
     check(f, 3)
@@ -85,7 +85,7 @@ def test_a_program_that_is_dropped_is_gone_at_once(backend):
 
 
 def test_a_result_outlives_its_program():
-    """And is differentiated, whatever was called since."""
+    """It can be differentiated, whatever was called since."""
     f = lift(squares)
     f._programs.limit, f._programs.few = 0, 1
     xs = [Value(float(i)) for i in range(7)]
@@ -98,7 +98,7 @@ def test_a_result_outlives_its_program():
 
 
 def test_kernels_stay_loaded_as_long_as_a_program_uses_them(monkeypatch):
-    """And no longer, but for some that are likely to be used again."""
+    """Others are unloaded, but for some that are likely to be used again."""
     code = MachineCode(host(), KernelCache(None))
     monkeypatch.setattr("liftgrad.lift.pipeline.machine_code", lambda: code)
     monkeypatch.setattr(machine_code_module, "_MOST_RECENT", 0)
@@ -120,7 +120,7 @@ def test_kernels_stay_loaded_as_long_as_a_program_uses_them(monkeypatch):
 
 
 def test_memory_goes_with_the_model_that_it_was_for():
-    """A function keeps nothing of models that are no more, but for the last one's."""
+    """A function keeps no memory for models that are gone, but for the last one."""
     f = lift(lambda model, x: model(x) ** 2)
     x = np.ones(2)
     models = [nn.MLP(2, [3, 1]) for _ in range(5)]
@@ -137,8 +137,8 @@ def test_memory_goes_with_the_model_that_it_was_for():
     assert f(model, x).data == pytest.approx(model(x).data ** 2)
 
 
-def test_many_structures_are_told_of_once():
-    """Also if programs were dropped since, and there are as many again."""
+def test_many_structures_are_warned_of_once():
+    """There is one warning, even if programs were dropped and built again."""
     f = lift(backend="numpy")(squares)
     f._programs.limit, f._programs.few = 0, 2
     with warnings.catch_warnings(record=True) as caught:
@@ -151,7 +151,7 @@ def test_many_structures_are_told_of_once():
 
 
 def test_helpers_that_were_replaced_are_not_kept():
-    """Each is the one that runs as long as it is there."""
+    """A redefined helper is used, and the old one is collected."""
     helpers = []
 
     def f(x):
@@ -170,7 +170,7 @@ def test_helpers_that_were_replaced_are_not_kept():
 
 
 def test_functions_that_are_gone_leave_nothing_to_collect_for_ever():
-    """Tracing lets the collector run: what refers to itself does not pile up."""
+    """Tracing does not keep the collector from freeing reference cycles."""
     gc.collect()
     made = []
     for k in range(300):

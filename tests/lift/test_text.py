@@ -204,6 +204,7 @@ def positions_of(place, loops):
     return np.broadcast_to(eval(expression, {}, indices), math.prod(extents))  # our own text
 
 
+@pytest.mark.thorough
 @settings(max_examples=30)
 @given(programs())
 def test_loops_and_places_of_any_program_mean_what_they_say(program):

@@ -1,4 +1,4 @@
-"""Tracebacks of refusals show the user's own lines; others hide nothing that tells something."""
+"""Tracebacks of refusals show the user's lines; others hide nothing that is of use."""
 
 import traceback
 
@@ -35,7 +35,7 @@ class Branching(nn.Module):
 
 
 def test_refusals_show_the_way_through_the_users_code():
-    """In calls, and in steps of a trainer."""
+    """A refusal's traceback has the user's frames, in calls and in training steps."""
     p, X = values(2), np.ones(3)
     way = ["return nn.Sequential(Branching())(p[0] * X[0])", "return x if x > 0 else -x"]
     trainer = Trainer(branches, optim.SGD(p, lr=0.1))
@@ -61,13 +61,13 @@ def test_refusals_show_the_way_through_the_users_code():
     ids=["in the function", "of a number", "of another kind", "of a result", "of arguments"],
 )
 def test_refusals_of_all_kinds(function, error):
-    """Whatever the class of the error is."""
+    """That holds for errors of all classes."""
     shown = frames_of(lambda: lift(function)(values(2), np.ones(2), np.array([7])), error)
     assert {file for file, *_ in shown} == {__file__}
 
 
 def test_refusals_of_a_gradient():
-    """Also those come from deep inside."""
+    """That holds for backward(), however deep the refusal arises."""
     both = lift(lambda p: (p[0] * 2.0, p[1] * 2.0))
     p = values(2)
     result, _ = both(p)
@@ -82,8 +82,8 @@ def broken(p):
     raise ZeroDivisionError
 
 
-def test_errors_of_the_users_own_keep_all_his_frames():
-    """And what Python's library or our functions say of where they arose."""
+def test_errors_of_the_users_own_keep_all_their_frames():
+    """The frame of Python's library or of ours in which they arose is kept, too."""
 
     def inner(p):
         return {}[len(p)]
@@ -101,7 +101,7 @@ def test_errors_of_the_users_own_keep_all_his_frames():
 
 
 def test_faults_of_ours_hide_nothing(monkeypatch):
-    """They are to be reported with all that is known."""
+    """An error within liftgrad keeps all frames, to be reported."""
     monkeypatch.setattr(pipeline, "roll", None)
     shown = frames_of(lambda: lift(lambda p: p[0])(values(2)), TypeError)
     names = {name for _, name, _ in shown}
@@ -109,5 +109,6 @@ def test_faults_of_ours_hide_nothing(monkeypatch):
 
 
 def test_the_errors_of_prediction_show_one_frame_of_ours():
+    """An error of predict() shows where it was raised."""
     shown = frames_of(lambda: predict(Branching(), np.ones(3)), TraceError)
     assert [file == __file__ for file, *_ in shown] == [True, True, False, True]

@@ -291,7 +291,7 @@ def test_the_angle_nearest_to_a_multiple_of_half_pi_is_reduced(fma):
 
 
 def same(found, expected):
-    """Tell whether two numbers are equal, with the sign of zero, or both nan."""
+    """Whether two numbers are equal, with the sign of zero, or both nan."""
     if math.isnan(expected):
         return math.isnan(found)
     return found == expected and math.copysign(1, found) == math.copysign(1, expected)
@@ -386,6 +386,7 @@ def test_all_widths_agree_bit_for_bit(name, dtype, fma):
 # --- the text ---------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("triple", "cpu", "fma"),
     [

@@ -1,4 +1,4 @@
-"""The boundary while training, as a GIF."""
+"""Decision regions during training, as a GIF."""
 
 import gc
 import weakref
@@ -28,7 +28,7 @@ class Threshold:
 
 
 def test_a_frame_is_what_the_classifier_says_then():
-    """Called as a callback, with whatever arguments, it counts epochs."""
+    """As a callback, with any arguments, it counts epochs."""
     model = Threshold()
     film = BoundaryAnimation(model, X, Y, resolution=10)
     film.capture("before")
@@ -51,7 +51,7 @@ class Scaled(nn.Module):
 
 
 def test_a_model_is_traced_for_its_first_frame_only(monkeypatch):
-    """As long as it is the same program; the numbers are those of the moment."""
+    """As long as it is the same program; its present numbers are used."""
     traced, build = [], Source.build
     monkeypatch.setattr(Source, "build", lambda f, *a: traced.append(f) or build(f, *a))
     model = Scaled()
@@ -67,7 +67,7 @@ def test_a_model_is_traced_for_its_first_frame_only(monkeypatch):
 
 
 def test_a_model_that_was_drawn_is_not_kept_alive():
-    """Nor is its program."""
+    """And neither is its program."""
     model = Scaled()
     BoundaryAnimation(model, X, Y, resolution=4).capture()
     alive = weakref.ref(model)
@@ -77,7 +77,7 @@ def test_a_model_that_was_drawn_is_not_kept_alive():
 
 
 def test_the_file(tmp_path):
-    """Is a small GIF that repeats, with a frame for each; it stays on the last one."""
+    """It is a small GIF that repeats, with all frames; the last one stays longer."""
     model = Threshold()
     film = BoundaryAnimation(model, X, Y, resolution=10, size=(3.0, 2.4))
     for model.at in (0.5, 1.0, 2.0):
@@ -102,7 +102,7 @@ def test_the_file(tmp_path):
 
 
 def test_on_given_axes(tmp_path):
-    """Other axes of the figure are part of the film."""
+    """Other axes of the figure are in the animation."""
     figure = Figure((3.0, 2.0))
     left, right = figure.subplots(1, 2)
     left.plot([0.0, 1.0])
@@ -136,7 +136,7 @@ def test_each_frame_is_drawn_once(tmp_path):
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path):
-    """As all files are written."""
+    """Like that of any other file."""
     path = tmp_path / "film.gif"
     path.write_text("the old one")
     film = BoundaryAnimation(Threshold(), X, Y, resolution=4, size=(1e6, 1e6))
@@ -166,7 +166,7 @@ def test_impossible_arguments(tmp_path, name, keywords, error, message):
 
 
 def test_a_legend_of_many_classes_leaves_the_regions_their_room(tmp_path):
-    """All frames are as wide as that takes."""
+    """All frames are wide enough for it."""
     random = np.random.default_rng(0)
     points, y = random.normal(size=(60, 2)), np.arange(60) % 30
     names = [f"a class with the name {i}" for i in range(30)]

@@ -1,4 +1,4 @@
-"""Confusion matrices: what is counted, and what is written."""
+"""Confusion matrices: counts and drawing."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_counts_are_scikit_learns():
 
 
 def test_cells_hold_counts_and_shares_of_their_row():
-    """And are shaded by the shares; the axis says the accuracy."""
+    """And are shaded by the shares; the axis has the accuracy."""
     matrix = confusion_matrix(["b", "a", "a", "a", "b"], ["b", "a", "a", "b", "b"], title="Two")
     texts = {t.get_position(): t.get_text() for t in matrix.ax_.texts}
     assert texts == {(0, 0): "2\n67%", (1, 0): "1\n33%", (0, 1): "0", (1, 1): "2\n100%"}
@@ -34,7 +34,7 @@ def test_cells_hold_counts_and_shares_of_their_row():
 
 
 def test_no_share_is_rounded_to_none_or_all():
-    """When it is not."""
+    """Unless it is exactly that."""
     matrix = confusion_matrix([0] * 1000 + [1], [0] * 999 + [1, 1])
     assert [t.get_text() for t in matrix.ax_.texts] == ["999\n>99%", "1\n<1%", "0", "1\n100%"]
 
@@ -54,14 +54,14 @@ def test_texts_fit_their_cells(count):
 
 
 def test_classes_that_names_know_of():
-    """Are there even if no point has them."""
+    """They are there even if no point has them."""
     matrix = confusion_matrix([0, 2], [0, 0], class_names=["x", "y", "z"])
     assert matrix.counts.tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
     assert matrix.shares.tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
 
 
 def test_it_draws_on_given_axes():
-    """And leaves the rest of their figure alone."""
+    """It leaves the rest of their figure alone."""
     figure = Figure((8.0, 3.0))
     left, right = figure.subplots(1, 2)
     matrix = confusion_matrix([0, 1], [0, 1], ax=right)

@@ -24,7 +24,7 @@ def thirds(point):
 
 
 def test_each_point_belongs_to_the_class_with_the_highest_score():
-    """In what is kept, and in the picture."""
+    """In the result and in the picture."""
     regions = decision_regions(thirds, X, Y, resolution=20)
     scores = np.stack([0 * regions.xx0, regions.xx1 - 1.0, regions.xx0 - 1.5], axis=-1)
     assert regions.response == pytest.approx(scores)
@@ -46,7 +46,7 @@ def test_boundaries_lie_where_the_two_highest_scores_are_equal():
 
 
 def test_every_point_is_drawn_with_its_class():
-    """In groups that differ in marker and colour, and are named in the legend."""
+    """In groups that differ by marker and colour, and are named in the legend."""
     regions = decision_regions(thirds, X, Y, resolution=5, class_names=["a", "b", "c"])
     groups = [c for c in regions.ax_.collections if isinstance(c, PathCollection)]
     for i, group in enumerate(groups):
@@ -57,7 +57,7 @@ def test_every_point_is_drawn_with_its_class():
 
 
 def test_the_legend_has_names_as_they_are():
-    """Also one that begins with an underscore, and prices, which are no formulas."""
+    """Also one that begins with an underscore, and prices, which are not formulas."""
     regions = decision_regions(thirds, X, Y, resolution=5, class_names=["_a", "b", "c"])
     assert [t.get_text() for t in regions.ax_.get_legend().get_texts()] == ["_a", "b", "c"]
     labels = np.array(["$0-$50", "$50-$100", "_none"])[Y]
@@ -131,7 +131,7 @@ def test_a_model_is_asked_for_all_points_at_once():
 
 
 def test_two_features_of_many():
-    """The others are at their means, and the picture says so."""
+    """The others are at their means, as the picture says."""
     points = np.random.default_rng(0).normal(size=(30, 4))
     seen = []
 
@@ -155,7 +155,7 @@ def test_two_features_of_many():
 
 
 def test_principal_components():
-    """Are scikit-learn's, with their signs and their share of the variance, which is said."""
+    """They are scikit-learn's, with signs and the share of the variance, which the picture has."""
     decomposition = pytest.importorskip("sklearn.decomposition")
     points = np.random.default_rng(1).normal(size=(40, 5)) * [3.0, 1.0, 0.5, 2.0, 0.1] + 7.0
     pca = decomposition.PCA(2).fit(points)
@@ -181,7 +181,7 @@ def test_regions_differ_in_grey(count):
 
 
 def test_many_classes():
-    """Repeat colours with other markers, and have a legend beside the picture."""
+    """They repeat colours with other markers, and have a legend beside the picture."""
     points = np.random.default_rng(2).normal(size=(50, 2))
     regions = decision_regions(
         lambda p: [float(i) * p[0] for i in range(25)], points, np.arange(50) % 25
@@ -193,7 +193,7 @@ def test_many_classes():
 
 
 def test_it_draws_on_given_axes():
-    """And leaves the rest of their figure alone."""
+    """It leaves the rest of their figure alone."""
     figure = Figure((8.0, 3.0))
     left, right = figure.subplots(1, 2)
     regions = decision_regions(thirds, X, Y, ax=right, resolution=5, title="Thirds")
@@ -235,7 +235,7 @@ def test_a_boundary_of_many_scores_is_refused():
 
 
 class Recorder:
-    """A classifier that was fitted with a data frame, and notes what it is asked with."""
+    """A classifier that was fitted to a data frame, and records its inputs."""
 
     feature_names_in_ = np.array(["u", "v"], object)
 
@@ -246,7 +246,7 @@ class Recorder:
 
 
 def test_a_classifier_of_data_frames_is_asked_with_their_names():
-    """Also if the points are an array; the axes are called so."""
+    """Even if the points are an array; the axes have these names."""
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"u": [-1.0, 1.0, 2.0], "v": [0.0, 1.0, 0.5]})
     for points in (frame, frame.to_numpy()):

@@ -57,7 +57,7 @@ def test_activations_are_the_eager_engines(kind):
 
 @pytest.mark.parametrize("kind", [nn.MLP, Branching])
 def test_gradients_are_the_eager_engines(kind):
-    """Of each sample's loss, by the outputs of each layer; parameters' gradients stay."""
+    """Of each sample's loss by each layer's outputs; parameters keep their gradients."""
     model = network(kind)
     picture = distributions(model, X, Y, of="gradients", loss=losses.cross_entropy)
     assert {p.grad for p in model.parameters()} == {0.0}
@@ -83,7 +83,7 @@ def test_dead_units_are_said():
 
 @pytest.mark.parametrize("of", ["activations", "gradients"])
 def test_histograms(of):
-    """One for each layer, over what is not 0, as high as its highest bin says."""
+    """One for each layer, over numbers other than 0, scaled to its highest bin."""
     picture = distributions(network(), X, Y, of=of, loss=losses.cross_entropy)
     lines = [patch for patch in picture.ax_.patches if not patch.get_fill()]
     assert [line.get_label() for line in lines] == list(picture.numbers)
@@ -101,7 +101,7 @@ def test_histograms(of):
 
 
 def test_a_layer_that_is_used_twice():
-    """Has all its outputs, and their gradients, as samples of its units."""
+    """All its outputs, and their gradients, count as samples of its units."""
 
     class Twice(nn.Module):
         def __init__(self):

@@ -24,7 +24,7 @@ class Mixed(nn.Module):
 
 
 def test_layers_are_the_innermost_modules():
-    """Above neurons, by the names that their parameters have."""
+    """Above neurons, by the names of their parameters."""
     assert list(layers(nn.MLP(2, [3, 1]))) == ["layers.0", "layers.1"]
     assert list(layers(Mixed())) == ["parts.a", "parts.b.0.layers.0", "parts.b.0.layers.1"]
     layer, neuron = nn.Layer(2, 3), nn.Neuron(2)

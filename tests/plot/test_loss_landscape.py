@@ -40,7 +40,7 @@ def test_the_response_is_the_loss_at_moved_parameters(of):
 
 
 def test_directions_have_the_norms_of_neurons():
-    """Differ between seeds, and from each other, and leave biases alone."""
+    """They differ between seeds and from each other, and leave biases alone."""
     model = network()
     parameters, directions = filter_normalised(model, 0)
     biases = {id(n.b) for layer in model.layers for n in layer.neurons}
@@ -88,7 +88,7 @@ def test_parameters_are_the_same_afterwards():
     ids=["usual", "flat", "negative", "many decades", "partly infinite"],
 )
 def test_extreme_landscapes(of):
-    """Draw without a warning, on given axes, and say the solution's loss."""
+    """They are drawn without a warning, on given axes, with the solution's loss."""
     random.seed(0)
     figure = Figure((8.0, 3.0))
     left, right = figure.subplots(1, 2)
@@ -116,6 +116,6 @@ def test_impossible_arguments(model, keywords, message):
 
 
 def test_a_loss_that_is_finite_nowhere():
-    """Is refused."""
+    """It is refused."""
     with pytest.raises(ValueError, match="not finite anywhere here; pass a smaller span"):
         loss_landscape(lambda _: float("nan"), nn.Neuron(2), resolution=2)

@@ -1,4 +1,4 @@
-"""Predicted numbers over true ones: what is drawn, and what is refused."""
+"""Predicted against true numbers: what is drawn, and what is refused."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from liftgrad.plot import predicted_against_true
 
 
 def test_each_row_is_a_point_and_both_axes_have_one_range():
-    """Points on the diagonal were predicted rightly."""
+    """Points on the diagonal were predicted correctly."""
     drawn = predicted_against_true([1, 2, 4], [1.5, 2.0, 3.0], name="price", title="Three")
     (points,) = drawn.ax_.collections
     assert points.get_offsets().tolist() == [[1.0, 1.5], [2.0, 2.0], [4.0, 3.0]]

@@ -34,7 +34,7 @@ def lines(axes):
 
 @pytest.mark.parametrize("wrap", [list, np.array, History])
 def test_losses_by_step(wrap):
-    """Are one line."""
+    """They are one line."""
     losses = np.array([3.0, 2.0, 1.5])
     curves = training_curves(wrap(losses), title="Three")
     assert lines(curves.ax_) == {"loss": [[0.0, 3.0], [1.0, 2.0], [2.0, 1.5]]}
@@ -44,7 +44,7 @@ def test_losses_by_step(wrap):
 
 @pytest.mark.parametrize("wrap", [lambda h: h, lambda h: h.table()])
 def test_a_table_by_epoch(wrap):
-    """Has axes for each quantity but the rate, with validation beside training."""
+    """It has axes for each quantity but the rate, with validation next to training."""
     curves = training_curves(wrap(Fitted()))
     loss, accuracy = curves.axes_
     assert lines(loss) == {
@@ -60,7 +60,7 @@ def test_a_table_by_epoch(wrap):
 
 
 def test_the_rates_of_groups_are_drawn_when_asked_for():
-    """As that of the first is; a group that was added has none before."""
+    """Like that of the first; an added group has none before."""
 
     class Grouped(Fitted):
         def table(self):
@@ -75,7 +75,7 @@ def test_the_rates_of_groups_are_drawn_when_asked_for():
 
 
 def test_a_history_without_epochs():
-    """Is drawn by step, though its table is empty."""
+    """It is drawn by step, although its table is empty."""
 
     class Run(Fitted):
         def table(self):
@@ -86,7 +86,7 @@ def test_a_history_without_epochs():
 
 
 def test_a_long_curve_is_smoothed_over_itself():
-    """The line as it is stays, pale."""
+    """The original line stays, pale."""
     losses = 1.0 + np.random.default_rng(0).random(1000)
     raw, smooth = training_curves(losses).ax_.get_lines()
     assert np.array_equal(raw.get_ydata(), losses)
@@ -95,7 +95,7 @@ def test_a_long_curve_is_smoothed_over_itself():
 
 
 def test_smoothing():
-    """Averages from the start on, passes over what is no number, and keeps what is constant."""
+    """It averages from the start, skips nan, and keeps constants."""
     ramp = np.linspace(0.0, 1.0, 1000)
     keep = 0.95
     weights = keep ** np.arange(500)
@@ -118,14 +118,14 @@ def test_smoothing():
     ],
 )
 def test_the_scale_is_logarithmic_over_more_than_two_decades(losses, scale):
-    """Of positive numbers."""
+    """If they are positive."""
     curves = training_curves(losses)
     assert curves.ax_.get_yscale() == scale
     curves.figure_.draw_without_rendering()
 
 
 def test_it_draws_on_given_axes():
-    """The loss on one, each quantity on one of several, and chosen ones."""
+    """The loss on one axes, or each quantity on its own, and chosen quantities."""
     figure = Figure((8.0, 3.0))
     left, right = figure.subplots(1, 2)
     curves = training_curves(Fitted(), ax=right)

@@ -12,7 +12,7 @@ from liftgrad.plot.weights import tiles
 
 
 def test_each_layer_has_axes():
-    """With a row for each neuron, and white in the middle of the scale."""
+    """With a row for each neuron, and white at 0."""
     random.seed(0)
     model = nn.MLP(3, [4, 2])
     picture = weights(model, title="Two layers")
@@ -33,7 +33,7 @@ def test_each_layer_has_axes():
 
 
 def test_one_layer_on_given_axes():
-    """And an array of numbers or Values."""
+    """Also an array of numbers or Values."""
     figure = Figure((8.0, 3.0))
     left, right = figure.subplots(1, 2)
     picture = weights(nn.MLP(3, [4, 2]), ax=right, layer="layers.1")
@@ -44,7 +44,7 @@ def test_one_layer_on_given_axes():
 
 
 def test_images():
-    """Neurons with as many inputs as pixels are tiles of a grid, nan between them."""
+    """Neurons with as many inputs as pixels are tiles of a grid, separated by nan."""
     rows = np.arange(18.0).reshape(3, 6)
     picture = weights(rows, image_shape=(2, 3))
     assert tiles(rows, (2, 3)).shape == (2, 11)

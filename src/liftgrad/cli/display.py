@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from liftgrad.errors import NonFiniteLossError
 from liftgrad.legible import legible, visible
+from liftgrad.trainer.progress import bar_console
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -29,17 +29,14 @@ def terminal(text: str, *, err: bool = False) -> str:
 
 def progress_bar() -> Progress:
     """Return a progress bar that is shown only on a terminal, and vanishes at the end."""
-    console = Console(highlight=False)
-    shown = console.file.isatty()
-    if not shown:
-        console.is_interactive = True  # else Rich before 14.3 ends a hidden bar with an empty line
+    console, on_terminal = bar_console()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not shown,
+        disable=not on_terminal,
         transient=True,
     )
 
@@ -49,8 +46,8 @@ def failure(error: NonFiniteLossError) -> str:
 
     The line of code is left out, since it is not the user's.
     """
-    said = re.sub(r" \([^()]*:\d+\)", "", str(error).split("; the model is")[0])
-    return f"{said[0].upper()}{said[1:]}; try a smaller --rate."
+    sentence = re.sub(r" \([^()]*:\d+\)", "", str(error).split("; the model is")[0])
+    return f"{sentence[0].upper()}{sentence[1:]}; try a smaller --rate."
 
 
 def lines_above(bar: Progress, *, quiet: bool) -> Callable[[str], None]:

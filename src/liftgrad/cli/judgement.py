@@ -72,39 +72,41 @@ def judged_numbers(y: Array, predicted: Array, std: float) -> dict[str, Any]:
     }
 
 
-def lines_of_classes(said: dict[str, Any], names: list[str]) -> list[str]:
+def lines_of_classes(figures: dict[str, Any], names: list[str]) -> list[str]:
     """Return AUC, F1 and the confusion matrix as text; of a large one, the most frequent errors."""
     each = " (means of the classes)" if len(names) > 2 else ""
-    figures = [
-        f"{name} {said[key]:.3f}"
+    means = [
+        f"{name} {figures[key]:.3f}"
         for name, key in (("AUC", "auc"), ("F1", "f1"))
-        if said[key] is not None
+        if figures[key] is not None
     ]
-    lines = [f"{', '.join(figures)}{each}"] if figures else []
-    matrix = np.array(said["confusion_matrix"])
-    table = _table(matrix, said["f1_of_classes"], names)
+    lines = [f"{', '.join(means)}{each}"] if means else []
+    matrix = np.array(figures["confusion_matrix"])
+    table = _table(matrix, figures["f1_of_classes"], names)
     return lines + (table if cell_len(table[0]) <= _WIDEST else _confused(matrix, names))
 
 
-def warning_of(said: dict[str, Any], names: list[str], usual: str, *, balanced: bool) -> str | None:
+def warning_of(
+    figures: dict[str, Any], names: list[str], usual: str, *, balanced: bool
+) -> str | None:
     """Return a warning if a network is no better than a constant, or never predicts a class.
 
     Args:
-        said: the result of `judged_classes`, and the "most_frequent_class_accuracy".
+        figures: the result of `judged_classes`, and the "most_frequent_class_accuracy".
         names: of the classes.
         usual: the name of the most frequent one.
         balanced: whether the classes had the same weight, so that accuracy does not matter.
 
     """
-    matrix = np.array(said["confusion_matrix"])
+    matrix = np.array(figures["confusion_matrix"])
     found = matrix.sum(axis=1) > 0
     right, rows = np.diag(matrix)[found], matrix.sum(axis=1)[found]
     if balanced:
         chance = float(np.mean(right / rows)) <= 1.0 / len(rows)
         return f"{_NO_BETTER} chance; {_CURE}." if chance else None
-    share = said["most_frequent_class_accuracy"]
+    share = figures["most_frequent_class_accuracy"]
     uneven = 2 * rows.min() < rows.max()
-    if said["validation_accuracy"] <= share:
+    if figures["validation_accuracy"] <= share:
         than = f"always predicting '{usual}', which is right for {share:.1%}"
         return f"{_NO_BETTER} {than}; {f'{_SAME_WEIGHT}, or ' if uneven else ''}{_CURE}."
     never = np.flatnonzero((matrix.sum(axis=1) >= _SOME_ROWS) & (matrix.sum(axis=0) == 0))

@@ -72,8 +72,10 @@ def refusals(*, training: bool) -> Iterator[None]:
         raise click.ClickException(failure(error)) from None
     except (LiftgradError, ImportError, ValueError, OSError) as error:
         complaints = getattr(error, "complaints", None) or (str(error),)
-        said = [_with_options(text, training=training) for text in _without_repeats(complaints)]
-        raise Refused(said) from None
+        sentences = [
+            _with_options(text, training=training) for text in _without_repeats(complaints)
+        ]
+        raise Refused(sentences) from None
 
 
 @contextlib.contextmanager
@@ -129,13 +131,13 @@ def _without_repeats(complaints: Sequence[str]) -> list[str]:
     alike: dict[str, list[str]] = {}
     for text in complaints:
         alike.setdefault(_NAMES_AND_NUMBERS.sub("", text), []).append(text)
-    said = []
+    sentences = []
     for texts in alike.values():
         more = len(texts) - _MOST_ALIKE
-        said += texts if more <= 1 else texts[:_MOST_ALIKE]
+        sentences += texts if more <= 1 else texts[:_MOST_ALIKE]
         if more > 1:
-            said.append(f"there are {more:,} more faults like these.")
-    return said
+            sentences.append(f"there are {more:,} more faults like these.")
+    return sentences
 
 
 def _with_options(text: str, *, training: bool) -> str:

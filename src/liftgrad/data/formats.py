@@ -277,8 +277,10 @@ class CsvFile:
 
     def _explained(self, error: Exception) -> TableError:
         """Return pyarrow's error as a sentence that says where."""
-        said = str(error).splitlines()[0].rstrip(".")
-        unlike = re.search(r"In CSV column #(\d+): .* error to (\w+): invalid value '(.*)'", said)
+        message = str(error).splitlines()[0].rstrip(".")
+        unlike = re.search(
+            r"In CSV column #(\d+): .* error to (\w+): invalid value '(.*)'", message
+        )
         line, header = 1, list[str]()
         try:
             with text_of(self.source) as lines:
@@ -309,7 +311,7 @@ class CsvFile:
             return TableError(
                 f"line {line} of '{self.source}' is malformed ({malformed}); correct it."
             )
-        return TableError(f"'{self.source}' cannot be read as a table ({said}); correct it.")
+        return TableError(f"'{self.source}' cannot be read as a table ({message}); correct it.")
 
 
 @dataclass

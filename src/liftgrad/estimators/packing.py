@@ -47,7 +47,7 @@ def packed(estimator: Any, metadata: Mapping[str, Any]) -> bytes:
     settings["hidden_layer_sizes"] = np.atleast_1d(estimator.hidden_layer_sizes).tolist()
     if isinstance(settings.get("class_weight"), dict):  # its keys need not be strings
         settings["class_weight"] = list(settings["class_weight"].items())
-    learnt = {name: x for name, x in vars(estimator).items() if name in LEARNT}
+    learned = {name: x for name, x in vars(estimator).items() if name in LEARNT}
     named = {
         name: _array(name, x)
         for name, x in vars(estimator).items()
@@ -57,7 +57,7 @@ def packed(estimator: Any, metadata: Mapping[str, Any]) -> bytes:
         "version": KIND.version,
         "estimator": kind.__name__,
         "settings": settings,
-        "learnt": {**learnt, "metadata_": dict(metadata)},
+        "learnt": {**learned, "metadata_": dict(metadata)},
         "named": named,
         "trained": estimator._trained,
         "dtype": estimator._dtype,

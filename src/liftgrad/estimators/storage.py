@@ -57,10 +57,10 @@ def _estimator(arrays: dict[str, NDArray[Any]], entry: dict[str, Any]) -> Percep
     estimator._trained = _sizes("trained[0]", hidden), activation
     estimator._dtype = one_of("dtype", entry["dtype"], ["float32", "float64"])
     estimator._one_dimensional = flag("one_dimensional", entry["one_dimensional"])
-    learnt = fields("learnt", entry["learnt"])
+    learned = fields("learnt", entry["learnt"])
     for name, check in _LEARNT.items():
-        if name != "validation_scores_" or name in learnt:
-            setattr(estimator, name, check(name, learnt[name]))
+        if name != "validation_scores_" or name in learned:
+            setattr(estimator, name, check(name, learned[name]))
     named = fields("named", entry["named"])
     for name in named:
         array = _array(name, fields(name, named[name]))
@@ -110,10 +110,10 @@ def _check_shapes(estimator: Any) -> None:
 
 def _array(name: str, array: dict[str, Any]) -> NDArray[Any]:
     """Return classes or names."""
-    said = text(f"{name}.dtype", array["dtype"])
-    if not ARRAYS.fullmatch(said):
+    declared = text(f"{name}.dtype", array["dtype"])
+    if not ARRAYS.fullmatch(declared):
         raise ValueError(f"its {name} are of no type that a model has")
-    dtype = np.dtype(said)
+    dtype = np.dtype(declared)
     check: Callable[[str, Any], Any]
     match dtype.kind:
         case "b":

@@ -7,9 +7,9 @@
 Each stage is a folder, which imports from those below it only; its first lines say what goes in and
 what comes out. From the top: `function` is what `lift` returns, and `train` takes many steps at a
 time; `source` is a function that programs are recovered from, and `update` an optimiser's rule;
-`compare` checks first results against the eager engine; `run` runs programs and `explain` prints
-them; `native`, `kernels`, `passes`; `capture`, `purity`, `stand_ins`, `trace` and `call` take a
-function and its call apart; `ir` holds the two languages of programs.
+`compare` checks first results against the eager engine; `run` runs programs, from `native` memory;
+`kernels` and `passes` make them, and `explain` prints them; `capture`, `purity`, `stand_ins`,
+`trace` and `call` take a function and its call apart; `ir` holds the two languages of programs.
 
 Python binds a package's name in its parent, whoever imports it first, and `liftgrad.lift` is to be
 the decorator. So the function stands for the package, too: it has what imports ask a package for,
@@ -51,28 +51,29 @@ def lift(
 ) -> Any:
     """Return the function lifted from scalars to tensors: traced once, rolled up and compiled.
 
-    It runs on copies of what it is given. Results that it notes down in new attributes of objects
-    (`self.out = ...`) are not there after the call, nor in the next one, also for `hasattr`; any
-    other change of what outlives the call is refused. So is what may differ at the next call: to
-    draw random numbers (but by `functional.uniform`), to read the clock, the environment or a file,
-    to take items from an iterator that is not the function's own.
+    It runs on copies of its arguments. Results that it stores in new attributes of objects, as in
+    `self.out = ...`, are gone after the call, and the next call does not see them; any other change
+    of what outlives the call is refused. So is what may differ at the next call: drawing random
+    numbers (other than by `functional.uniform`), reading the clock, the environment or a file,
+    taking items from an iterator that the function did not make.
 
-    Natively, sums of products are added up in another order than eagerly, and round once for each
-    term: they agree to some units in the last place of the sum of the terms' absolute values. Where
-    products overflow to both sides within a program, eager's nan may be infinite or a number.
+    Natively, sums of products are added up in another order than eagerly, and each term is rounded
+    once: the results agree to a few units in the last place of the sum of the terms' absolute
+    values. If products overflow with both signs within a program, the result may be infinite, or a
+    number, where eager's is nan.
 
     Args:
         function: a scalar program; see `LiftedFunction` for what it may take and return.
-        dtype: the type to compute in; with float32, parameters are rounded to it, too.
+        dtype: the type to compute in; float32 rounds parameters, too.
         backend: "native" (LLVM) or "numpy".
-        check: whether the first result of each program, and the first one for other numbers, are
-            compared with the function's own, run eagerly on copies: True, always; False, never;
-            None, if that takes 20,000 operations at most. LIFTGRAD_CHECK=1 or =0 in the environment
-            decides where this is None. What draws random numbers is not compared.
+        check: whether each program's first result, and the first one for other numbers, are
+            compared with the function's own, run eagerly on copies. True: always; False: never;
+            None: as LIFTGRAD_CHECK=1 or =0 in the environment says, or else if that takes 20,000
+            operations at most. Programs that draw random numbers are not compared.
 
     Raises:
-        LiftError: if it is not a function; when called, if the lifted program would give another
-            result than the function itself.
+        LiftError: if it is not a function; when called, if the lifted program gives another result
+            than the function itself.
 
     >>> from liftgrad import Value
     >>> @lift

@@ -16,7 +16,6 @@ from liftgrad.lift.compare.divergence import where_they_diverge
 from liftgrad.lift.compare.eager_run import Outcome, run_eagerly
 from liftgrad.lift.compare.policy import is_compared
 from liftgrad.lift.explain.listing import Listing
-from liftgrad.lift.explain.printer import listing
 from liftgrad.lift.pipeline import Built, Compiled, recovered
 from liftgrad.lift.run.results import computed
 from liftgrad.lift.stand_ins.names import traced_builtins
@@ -176,6 +175,8 @@ class Source:
             before_update: how many of its groups come before those of an update, if it has one.
 
         """
+        from liftgrad.lift.explain.printer import listing  # noqa: PLC0415, few runs print programs
+
         name, built, program = self.name, made.built, made.program
         leaves = dict(built.names)
         if built.seed is not None:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from liftgrad.errors import LiftgradError
-from liftgrad.lift.user_code import is_users_module
+from liftgrad.lift.user_code import entries, is_users_module
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,7 +20,7 @@ def hide_own_frames(error: Exception) -> None:
     Refusals keep none: the message says everything. Errors in the user's code, or in ours that it
     called, keep the last one. Others may be a fault of ours, and keep all.
     """
-    frames = _frames(error.__traceback__)
+    frames = list(entries(error))
     foreign = [frame for frame in frames if not _is_ours(frame)]
     if is_refusal(error):
         kept = foreign
@@ -52,17 +52,9 @@ def is_refusal(error: Exception) -> bool:
     """Return whether an error is a refusal: of a class of ours, or raised by a line of ours."""
     if isinstance(error, LiftgradError):
         return True
-    last = _frames(error.__traceback__)[-1]
+    *_, last = entries(error)
     raised = _is_ours(last) and last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
     return raised and isinstance(error, TypeError | ValueError | IndexError)
-
-
-def _frames(traceback: TracebackType | None) -> list[TracebackType]:
-    frames = []
-    while traceback is not None:
-        frames.append(traceback)
-        traceback = traceback.tb_next
-    return frames
 
 
 def _is_ours(frame: TracebackType) -> bool:

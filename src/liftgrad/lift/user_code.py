@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 from liftgrad.errors import TraceError
@@ -26,7 +26,7 @@ def user_line() -> str:
     Without such a frame it is the innermost one that is not liftgrad's.
     """
     line = ""
-    for frame in frames():
+    for frame in frames(sys._getframe(1)):
         filename = frame.f_code.co_filename
         if is_users_file(filename):
             return f"{filename}:{frame.f_lineno}"
@@ -35,22 +35,29 @@ def user_line() -> str:
     return line
 
 
-def frames() -> Iterator[FrameType]:
-    """Yield the frames of the current thread, innermost first."""
-    frame: FrameType | None = sys._getframe(1)
+def frames(innermost: FrameType) -> Iterator[FrameType]:
+    """Yield a frame, its caller's, and so on."""
+    frame: FrameType | None = innermost
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
+def entries(error: Exception) -> Iterator[TracebackType]:
+    """Yield the entries of an error's traceback, outermost first."""
+    entry = error.__traceback__
+    while entry is not None:
+        yield entry
+        entry = entry.tb_next
+
+
 def line_of(error: Exception) -> str:
     """Return "file:line" of the user's innermost frame in an error's traceback, or ""."""
-    line, traceback = "", error.__traceback__
-    while traceback is not None:
-        filename = traceback.tb_frame.f_code.co_filename
+    line = ""
+    for entry in entries(error):
+        filename = entry.tb_frame.f_code.co_filename
         if is_users_file(filename):
-            line = f"{filename}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
+            line = f"{filename}:{entry.tb_lineno}"
     return line
 
 

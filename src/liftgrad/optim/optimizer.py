@@ -12,6 +12,9 @@ from liftgrad.optim.schedules import Schedule
 from liftgrad.optim.state import read_state
 from liftgrad.protocols import is_stored
 
+NO_SETTINGS = ("params", "lr", "steps", "state", "_of_groups")
+"""The attributes of an optimiser that may change between steps; the others define its update."""
+
 
 class Optimizer:
     """Moves parameters against their gradients, by the rule of a subclass.
@@ -55,7 +58,7 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
     setting_names: ClassVar[tuple[str, ...]] = ("lr",)
     """The arguments of a subclass after the parameters."""
-    _parts: Sequence["Optimizer"] = ()
+    _of_groups: Sequence["Optimizer"] = ()
     """If there are groups, an optimiser for each, whose state and steps are kept here."""
     lr: float | Schedule
 
@@ -96,29 +99,29 @@ class Optimizer:
                 "Optimizer.__init__; pass it all settings there."
             )
         make: Any = type(self)
-        parts: list[Optimizer] = []
+        made: list[Optimizer] = []
         for number, group in enumerate(groups, first):
             try:
                 refuse_unknown(group, make)
-                parts.append(make(**{**settings, **group}))
+                made.append(make(**{**settings, **group}))
             except ValueError as error:
                 raise ValueError(f"group {number}: {error}") from None
-        return parts
+        return made
 
     def _hold(self, added: Sequence["Optimizer"]) -> None:
         """Take in groups by their optimisers, and keep their state here."""
-        held = sum(len(part.params) for part in self._parts)
-        self._parts = [*self._parts, *added]
-        names = [name for part in self._parts for name in part.state_names]
+        held = sum(len(rule.params) for rule in self._of_groups)
+        self._of_groups = [*self._of_groups, *added]
+        names = [name for rule in self._of_groups for name in rule.state_names]
         self.state_names = tuple(dict.fromkeys(names))
         for name in self.state_names:
             # The zeros of a group without such a state are never read.
             column = [float(x) for x in self.state.get(name, [0.0] * held)]
-            for part in added:
-                column += part.state.get(name, [0.0] * len(part.params))
+            for rule in added:
+                column += rule.state.get(name, [0.0] * len(rule.params))
             self.state[name] = column
-        for part in added:
-            part.state.clear()
+        for rule in added:
+            rule.state.clear()
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Train more parameters from the next step on, such as a layer that was frozen.
@@ -148,10 +151,10 @@ class Optimizer:
         params, groups = read_params([*held, group])
         added = self._made(groups[-1:], self._defaults, len(rules))
         added[0].began = self.steps
-        if not self._parts:
+        if not self._of_groups:
             now = {name: getattr(self, name) for name in self.setting_names}
-            self._parts = self._made(held, now)
-            self._parts[0].state.clear()
+            self._of_groups = self._made(held, now)
+            self._of_groups[0].state.clear()
             for name in now:
                 delattr(self, name)
         self.params = params
@@ -171,7 +174,7 @@ class Optimizer:
             ValueError: if there are groups, and a setting was set on the optimiser itself.
 
         """
-        if not self._parts:
+        if not self._of_groups:
             return (self,)
         for name in self.setting_names:
             if name in vars(self):
@@ -179,7 +182,7 @@ class Optimizer:
                     f"each group has its own {name}, and it was set for none of them; delete "
                     f"optimizer.{name} and set optimizer.param_groups[0][{name!r}]."
                 )
-        return self._parts
+        return self._of_groups
 
     @property
     def param_groups(self) -> list[ParamGroup]:
@@ -244,7 +247,7 @@ class Optimizer:
         >>> optim.SGD([Value(1.0)], lr=optim.linear(1.0, 0.5, steps=10)).rate(5)
         0.75
         """
-        if self._parts:
+        if self._of_groups:
             return self.rules[0].rate(step)
         lr = self.lr
         return float(lr(step + self.began) if callable(lr) else lr)

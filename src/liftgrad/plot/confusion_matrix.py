@@ -126,8 +126,8 @@ class ConfusionMatrix:
         ax.set_yticks(range(count), self.class_names, fontsize="small")
         ax.tick_params(length=0.0)
         right, total = int(np.trace(self.counts)), int(self.counts.sum())
-        said = f"accuracy {self.accuracy:.1%}: {right:,} of {total:,}"
-        ax.set(xlabel=f"predicted class\n{said}", ylabel="true class")
+        accuracy = f"accuracy {self.accuracy:.1%}: {right:,} of {total:,}"
+        ax.set(xlabel=f"predicted class\n{accuracy}", ylabel="true class")
         ax.set_xticks(np.arange(count - 1) + 0.5, minor=True)
         ax.set_yticks(np.arange(count - 1) + 0.5, minor=True)
         ax.grid(which="minor", color="white", linewidth=1.0)

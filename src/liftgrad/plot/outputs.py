@@ -37,8 +37,8 @@ def outputs(predictor: Any, points: Array, columns: Any = None) -> NDArray[Any]:
     for method in ("predict_proba", "predict"):
         if hasattr(predictor, method):
             rows = _as_fitted(predictor, points, columns)
-            said = np.asarray(getattr(predictor, method)(rows))
-            return _flat(said) if method == "predict" else said
+            found = np.asarray(getattr(predictor, method)(rows))
+            return _flat(found) if method == "predict" else found
     if not callable(predictor):
         raise TypeError(
             f"a {type(predictor).__name__} does not classify points; pass a function of one point, "
@@ -69,8 +69,8 @@ def _as_fitted(predictor: Any, points: Array, columns: Any) -> Any:
     return points
 
 
-def _flat(said: NDArray[Any]) -> NDArray[Any]:
-    return said[:, 0] if said.ndim == 2 and said.shape[1] == 1 else said
+def _flat(found: NDArray[Any]) -> NDArray[Any]:
+    return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
 
 
 def _plain(output: Any) -> Any:

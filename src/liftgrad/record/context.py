@@ -8,7 +8,8 @@ from typing import Any
 from liftgrad.engine import Value
 from liftgrad.lift.forks import fork_safe_lock
 from liftgrad.ops import Operation
-from liftgrad.record.operators import methods, record
+from liftgrad.record.operators import methods
+from liftgrad.record.recorder import record
 from liftgrad.record.values import current
 
 _eager = Value._apply

@@ -1,103 +1,29 @@
-"""The operators of the Values of recording mode, which record operations."""
+"""The operators of the Values of recording mode: the most frequent operations, recorded fast."""
 
-from contextlib import suppress
 from operator import attrgetter
 from types import CodeType, FunctionType
 from typing import Any
 
 from liftgrad import ops
 from liftgrad.engine import Value
-from liftgrad.numbers import to_float
 from liftgrad.ops import Operation
-from liftgrad.protocols import has_operators
-from liftgrad.record.nodes import BITS, CODES, SHIFT, power_by
-from liftgrad.record.recording import ZERO, ClosedError, Recording
-from liftgrad.record.values import Adopted, Recorded, as_value, can_be_adopted, current
+from liftgrad.record.nodes import SHIFT
+from liftgrad.record.recorder import LONG, PACKED, record
+from liftgrad.record.recording import ZERO, ClosedError
+from liftgrad.record.values import Adopted, Recorded
 
-_LONG = 1 << 17
-"""Once a recording has this many computed nodes, an operation on none of its results starts a new
-one."""
 _OTHERWISE = (AttributeError, ClosedError)
 """An operand is on no recording, or another thread has closed the recording at this moment."""
-_PACKED = {operation: float(code << 2 * BITS) for operation, code in CODES.items()}
-"""An operation's node, as far as it does not depend on the operands."""
-
-
-def record(operation: Operation, *operands: Any) -> Any:
-    """Record any operation on any operands, one of them a Value."""
-    for x in operands:
-        if not isinstance(x, Value) and has_operators(x):
-            return x._apply(operation, *operands)  # a traced value's turn
-    exponent = operation.parameter
-    code = _PACKED.get(operation)
-    if code is None and exponent is None:  # an operation of the user's own
-        values = tuple([as_value(x) for x in operands])
-        number = operation.forward(*[v.data for v in values])
-        return Value(number) if operation.constant else Value(number, values, operation)
-    while True:
-        recording = _recording_for(operands)
-        try:
-            indices = [_index(recording, x) for x in operands]
-            made: Any = Recorded()
-            made._recording = recording
-            if operation.arity is None:
-                assert code is not None
-                made._index = recording.sequence(code, indices)
-                return made
-            if code is None:
-                assert exponent is not None
-                indices.append(recording.input(exponent))
-            a, b = indices if len(indices) == 2 else (*indices, 0.0)
-            made._index = recording.last = recording.last + 1.0
-            recording.pending.append((_PACKED[power_by] if code is None else code) + a * SHIFT + b)
-        except ClosedError:  # by another thread, which goes on with one of its results
-            continue
-        return made
-
-
-def _recording_for(operands: tuple[Any, ...]) -> Recording:
-    """Return the current recording, or a new one if it is closed, or long and not gone on with."""
-    recording: Recording | None = current.recording
-    if recording is not None and recording.open:
-        if recording.done < _LONG:
-            return recording
-        if any(x.__class__ is Recorded and x._recording is recording for x in operands):
-            return recording
-    return current.begin()
-
-
-def _index(recording: Recording, x: Any) -> float:
-    """Return an operand's index on the recording; what is from outside is recorded as an input."""
-    cls = x.__class__
-    if cls is float:
-        return recording.input(x)
-    if cls is Recorded:
-        other = x._recording
-        return x._index if other is recording else recording.link(as_value(x), other, x._index)
-    if cls is Adopted:
-        with suppress(AttributeError):  # another thread has released it at this moment
-            if x._recording is recording:
-                return x._index  # type: ignore[no-any-return]
-    elif can_be_adopted(x):
-        # Its index is known from now on, until it is set or the recording is closed.
-        return recording.adopt([x], Adopted)
-    if isinstance(x, Value):
-        # Others are read each time that they are used.
-        recording.mixed |= bool(x._prev)
-        return recording.leaf(x)
-    if cls is int and x == 0:
-        return ZERO
-    return recording.input(to_float(x))
 
 
 def _apply(self: Any, operation: Operation, *operands: Any) -> Any:
     """Apply an operation, the most frequent cases first: all operands are on one recording."""
-    code = _PACKED.get(operation)
+    code = PACKED.get(operation)
     if code is None:
         return record(operation, *operands)
     try:
         recording, index = self._recording, self._index
-        if recording.done >= _LONG:
+        if recording.done >= LONG:
             return record(operation, *operands)
         if operation.arity == 1:
             made: Any = Recorded()
@@ -146,7 +72,7 @@ def _with_own_caches(function: Any) -> Any:
 
 def _binary(operation: Operation) -> Any:
     """Return a result's method for an operation on it and something else."""
-    code = _PACKED[operation]
+    code = PACKED[operation]
 
     def method(self: Any, other: Any) -> Any:
         recording = self._recording
@@ -173,7 +99,7 @@ def _binary(operation: Operation) -> Any:
 
 def _reflected(operation: Operation) -> Any:
     """Return a result's method for an operation on something else and it."""
-    code = _PACKED[operation]
+    code = PACKED[operation]
 
     def method(self: Any, other: Any) -> Any:
         recording = self._recording
@@ -201,13 +127,13 @@ def _binary_of_adopted(operation: Operation) -> Any:
 
     An operation on two leaves may begin a new recording.
     """
-    code = _PACKED[operation]
+    code = PACKED[operation]
 
     def method(self: Any, other: Any) -> Any:
         cls = type(other)
         try:
             recording, a = self._recording, self._index
-            if cls is Recorded or (cls is Adopted and recording.done < _LONG):
+            if cls is Recorded or (cls is Adopted and recording.done < LONG):
                 if other._recording is not recording:
                     return record(operation, self, other)
                 b = other._index
@@ -225,7 +151,7 @@ def _binary_of_adopted(operation: Operation) -> Any:
 
 def _unary(operation: Operation) -> Any:
     """Return a result's method for an operation on it."""
-    code = _PACKED[operation]
+    code = PACKED[operation]
 
     def method(self: Any) -> Any:
         recording = self._recording

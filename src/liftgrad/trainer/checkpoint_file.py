@@ -180,15 +180,15 @@ def _found(
 
 def _plateau(name: str, state: Any) -> dict[str, Any]:
     """Return the state of a schedule that depends on each epoch's loss."""
-    said = fields(name, state)
-    rate = real(f"{name}.rate", said["rate"])
+    contents = fields(name, state)
+    rate = real(f"{name}.rate", contents["rate"])
     if not 0.0 <= rate < math.inf:
         raise ValueError(f"its {name}.rate is {rate:g}")
     return {
         "rate": rate,
-        "best": real(f"{name}.best", said["best"]),
-        "waited": whole(f"{name}.waited", said["waited"]),
-        "cooling": whole(f"{name}.cooling", said["cooling"]),
+        "best": real(f"{name}.best", contents["best"]),
+        "waited": whole(f"{name}.waited", contents["waited"]),
+        "cooling": whole(f"{name}.cooling", contents["cooling"]),
     }
 
 

@@ -157,7 +157,7 @@ def check_rows(arguments: Mapping[str, Any]) -> None:
     arrays = {name: x for name, x in arguments.items() if isinstance(x, np.ndarray) and x.ndim}
     for name, x in list(arrays.items())[:1]:
         if not len(x):
-            raise LiftError(f"{name} has no rows, of which there is no loss; pass one or more.")
+            raise LiftError(f"{name} has no rows, and a loss needs one or more; pass some.")
 
 
 def _split(

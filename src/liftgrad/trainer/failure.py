@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import NonFiniteLossError
-from liftgrad.lift.train.nonfinite import explain
+from liftgrad.lift.train.nonfinite import first_nonfinite
 from liftgrad.lift.train.training import Training
 from liftgrad.trainer.state import TrainerState
 
@@ -78,7 +78,7 @@ def fail(
     finite_after(low)
 
     rows = None if batches is None else batches[low]
-    cause = explain(training.source, arguments, training.batch(rows), rows)
+    cause = first_nonfinite(training.source, arguments, training.batch(rows), rows)
     loss, steps = float(losses[low]), training.optimizer.steps
     taken = "1 step" if steps == 1 else f"{steps} steps"
     if math.isfinite(loss):

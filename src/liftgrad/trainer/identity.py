@@ -5,9 +5,8 @@ from typing import Any
 from liftgrad.lift.function import LiftedFunction
 from liftgrad.lift.update.clipping import Clipping
 from liftgrad.optim import Optimizer
+from liftgrad.optim.optimizer import NO_SETTINGS
 from liftgrad.optim.plateau import plateaus
-
-_NO_SETTINGS = ("params", "state", "state_names", "steps", "lr", "_parts")
 
 
 def identity(
@@ -26,7 +25,7 @@ def identity(
         if of_group:
             settings[f"the number of parameters{of_group}"] = str(len(rule.params))
         for name, setting in vars(rule).items():
-            if name not in _NO_SETTINGS:
+            if name not in (*NO_SETTINGS, "state_names"):
                 settings[f"the optimiser's {name}{of_group}"] = repr(setting)
     return {
         "the loss": f"{loss.__name__} in {loss.dtype}",

@@ -2,10 +2,26 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from liftgrad.trainer.history import EpochState
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 Show = Callable[[EpochState], None]
+
+
+def bar_console() -> "tuple[Console, bool]":
+    """Return a console for a progress bar, and whether to show one: only on a terminal."""
+    from rich.console import Console  # noqa: PLC0415, takes long to import
+
+    console = Console(highlight=False)
+    # An environment may call a pipe a terminal, and IDLE's window is none.
+    on_terminal = console.is_terminal and console.file.isatty()
+    if not on_terminal:
+        console.is_interactive = True  # else Rich before 14.3 ends a hidden bar with an empty line
+    return console, on_terminal
 
 
 @contextlib.contextmanager
@@ -21,8 +37,7 @@ def shown(wanted: bool, epochs: int, rows: int | None) -> Iterator[Show]:
     if not wanted:
         yield lambda state: None
         return
-    from rich.console import Console  # noqa: PLC0415, takes long to import
-    from rich.progress import (  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415, takes long to import
         MofNCompleteColumn,
         Progress,
         TextColumn,
@@ -30,10 +45,7 @@ def shown(wanted: bool, epochs: int, rows: int | None) -> Iterator[Show]:
     )
     from rich.table import Column  # noqa: PLC0415
 
-    console = Console(highlight=False)
-    shown = console.is_terminal
-    if not shown:
-        console.is_interactive = True  # else Rich before 14.3 ends a hidden bar with an empty line
+    console, on_terminal = bar_console()
     bar = Progress(
         # A narrow terminal cuts the last column, not the others.
         TextColumn("Epoch", table_column=Column(no_wrap=True)),
@@ -42,7 +54,7 @@ def shown(wanted: bool, epochs: int, rows: int | None) -> Iterator[Show]:
         TextColumn("left, {task.description}", table_column=Column(ratio=1, no_wrap=True)),
         expand=True,
         console=console,
-        disable=not shown,
+        disable=not on_terminal,
         transient=True,
     )
     with bar:

@@ -106,7 +106,7 @@ class TrainerState:
         if self.expected_names is None:
             return
         expected, count = self.expected_names
-        # Where the loss sees none of the parameters, the training has said so.
+        # Where no parameter is among the arguments, compiling a step raises its own error.
         if self.names(count) not in (expected, _digest([""] * count)):
             self.training = None  # so that the next attempt is refused, too
             raise other_names("the checkpoint")

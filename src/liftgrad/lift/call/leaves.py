@@ -1,5 +1,6 @@
 """Leaves: the numbers of a call, in groups, and their names by paths in the arguments."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -47,6 +48,12 @@ class LeafGroup:
         if self.kind == "parameter":
             return np.array([value.data for value in self.values])
         return np.array(self.values, np.float64)
+
+    def numbers_by_sample(self) -> NDArray[Any]:
+        """Return the numbers of an array with a sample in each row, of shape (size, samples)."""
+        assert self.array is not None
+        samples, *shape = self.array.shape
+        return self.array.reshape(samples, math.prod(shape)).T
 
 
 def has_rows(x: Any, rows: int | None) -> bool:

@@ -137,7 +137,7 @@ class Visitor:
         if isinstance(x, np.ma.MaskedArray | np.matrix):
             raise LiftError(
                 f"the argument {path} is a {type(x).__name__}, and would be used as a plain array; "
-                "pass one."
+                "pass a plain array."
             )
         if x.dtype == object:
             return self.visit_objects(x, path, static_floats)

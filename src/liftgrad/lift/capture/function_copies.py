@@ -27,11 +27,11 @@ class FunctionCopies:
         self._originals = discovery.copied
         self._cells: dict[int, types.CellType] = {}
         self._globals: dict[int, dict[str, Any]] = {}
-        self._copies = {number: self._copy(f) for number, f in self._originals.items()}
+        self._copies = {key: self._copy(f) for key, f in self._originals.items()}
         self._replace(
             {
                 **self._copies,
-                **{alias: self._copies[number] for alias, number in discovery.aliases.items()},
+                **{alias: self._copies[key] for alias, key in discovery.aliases.items()},
                 **{id(original): other for original, other in stand_ins.items()},
             }
         )
@@ -61,7 +61,7 @@ class FunctionCopies:
             )
         }
         return [
-            *((names[number], cell) for number, cell in self._cells.items()),
+            *((names[key], cell) for key, cell in self._cells.items()),
             *(("", namespace) for namespace in self._globals.values()),
             *(("", vars(function)) for function in self._copies.values()),
         ]

@@ -66,7 +66,7 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
         traced = TracedArray(tape, group, of_group.shape, of_group.dtype)
         return traced if of_group.ndim else traced[()]
 
-    def numbers(group: int, first: int, count: int) -> list[Any]:
+    def stand_ins(group: int, first: int, count: int) -> list[Any]:
         if flat.groups[group].kind == "parameter":
             return [TracedValue(tape, i) for i in tape.leaves(group, first, count)]
         return [TracedNumber(tape, i, float) for i in tape.leaves(group, first, count)]
@@ -75,7 +75,7 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
     try:
         values = [v for g in flat.groups if g.kind == "parameter" for v in g.values]
         know_attributes({Value, *map(type, values)})
-        traced, copies = substitute(arguments, numbers, array)
+        traced, copies = substitute(arguments, stand_ins, array)
         unchanged = Copies(copies)
         result = _run(function, traced, tape, flat)
         unchanged.check()
@@ -133,8 +133,9 @@ def _run(function: Traceable, arguments: dict[str, Any], tape: Tape, flat: FlatA
             unknown = re.match(r"'Value' object has no attribute '\w+'", str(error))
             if isinstance(error, AttributeError) and unknown:
                 raise TraceError(
-                    f"{line_of(error)}: {unknown[0]} in a lifted function, which knows what all "
-                    "Values have; pass other things as arguments, and keep them in variables."
+                    f"{line_of(error)}: {unknown[0]} in a lifted function, where Values have only "
+                    "the attributes that all Values have; pass others as arguments, and keep them "
+                    "in variables."
                 ) from None
             raise
     if refusals:

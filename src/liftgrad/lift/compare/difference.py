@@ -17,7 +17,9 @@ from liftgrad.lift.user_code import line_of
 FAILURES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
 """The errors of code that meets what it does not expect."""
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
-"""The relative error that counts as rounding without a closer look."""
+"""The relative error of a result that counts as rounding without a closer look."""
+GRADIENT_TOLERANCE = {"float64": 1e-6, "float32": 1.0}
+"""The error of a gradient that does, relative to its largest element."""
 
 
 def difference(
@@ -58,7 +60,9 @@ def difference(
         a, b = eager.gradient, lifted.gradient
         largest = max((abs(x) for x in a if math.isfinite(x)), default=0.0)
         alike = all(
-            abs(x - y) <= 1e3 * tolerance * largest or not math.isfinite(x) or not math.isfinite(y)
+            abs(x - y) <= GRADIENT_TOLERANCE[dtype] * largest
+            or not math.isfinite(x)
+            or not math.isfinite(y)
             for x, y in zip(a, b, strict=True)
         )
     reason = "" if alike else explain(eager, lifted)
@@ -86,10 +90,10 @@ def failed_by_lifting(
         return ""
     what = str(error).rstrip(".")
     return (
-        f"{line}: {type(error).__name__}{': ' if what else ''}{what}, though not if the "
-        "function is not lifted. Lifted, it runs on copies of its objects and on numbers that are "
-        "not known yet; write this line with operators and functions of liftgrad.functional, or "
-        "compute it before the call and pass it."
+        f"{line}: {type(error).__name__}{': ' if what else ''}{what}, but only if the function is "
+        "lifted: it then runs on copies of its objects and on numbers that are not known yet; "
+        "write this line with operators and functions of liftgrad.functional, or compute it "
+        "before the call and pass it."
     )
 
 
@@ -114,7 +118,7 @@ def _shown(results: list[Any]) -> str:
 
 
 _BY_IDENTITY = (
-    "tells Values apart by id() or by a set or dict that another module or class holds, and finds "
-    "others when it is lifted, where stand-ins take their places; ask `p in those`, of a set that "
-    "is an argument, or in a variable of the function's own module."
+    "tells Values apart by id() or by a set or dict that another module or class holds, which "
+    "fails when it is lifted, where stand-ins take their places; ask `p in those` of a set that "
+    "is an argument, or a variable of the function's own module."
 )

@@ -8,18 +8,21 @@ they computed.
 
 import math
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
 from liftgrad.engine import Value
+from liftgrad.lift.compare.difference import GRADIENT_TOLERANCE
 from liftgrad.lift.compare.eager_arithmetic import (
+    Apply,
     computed_eagerly,
     each,
     leaf_numbers,
     on_floats,
     on_values,
     shaken,
+    with_shaken_derivatives,
 )
 from liftgrad.lift.compare.eager_run import Outcome
 from liftgrad.lift.pipeline import Built
@@ -29,7 +32,9 @@ from liftgrad.lift.user_code import is_users_file, user_line
 
 _JITTER = {"float64": 1e-10, "float32": 1e-3}
 """Relative changes of operands, far above rounding, so that results change by more than that."""
-_SEEDS = 3
+_SEEDS = 5
+_EXACT = 1e-9
+"""The relative error of a gradient in float64 whose terms do not cancel."""
 
 
 def where_they_diverge(
@@ -54,9 +59,13 @@ def where_they_diverge(
     built: list[Built] = []
     traced_lines = _lines(lambda: built.append(trace()))
     numbers = computed_eagerly(tape, leaf_numbers(tape), on_floats)
-    same = _same(_results(tape, built[0], numbers), eager.results)
-    if same and _is_gradient(tape, eager, run, _JITTER[dtype]):
-        return "" if _is_rounding(tape, built[0], eager, lifted, dtype) else _MISCOMPILED
+    if _same(_results(tape, built[0], numbers), eager.results):
+        exact = _gradient(tape, eager, on_values)
+        spread = _spread_of_gradient(tape, exact, eager, run, _JITTER[dtype])
+        if _is_gradient(exact, eager, spread, _EXACT):
+            right = _is_gradient(lifted.gradient, eager, spread, GRADIENT_TOLERANCE[dtype])
+            right = right and _is_rounding(tape, built[0], eager, lifted, dtype)
+            return "" if right else _MISCOMPILED
     eager_lines = _lines(lambda: run(0.0, 0))
     for i, (a, b) in enumerate(zip(eager_lines, traced_lines, strict=False)):
         if a != b and i:
@@ -73,8 +82,8 @@ def where_they_diverge(
 
 
 _ADVICE = (
-    "A lifted function runs once, on numbers that are not known then, for many calls; pass what "
-    "its way depends on as an int, str or bool, or choose with where(condition, a, b)."
+    "A lifted function runs once for many calls, on numbers that are not known yet; pass what its "
+    "branches depend on as an int, str or bool, or choose with where(condition, a, b)."
 )
 _MISCOMPILED = (
     "the recorded program is right and its machine code is not, which is a fault of liftgrad's; "
@@ -102,7 +111,9 @@ def _is_rounding(tape: Tape, built: Built, eager: Outcome, lifted: Outcome, dtyp
     """Return whether results differ by no more than small changes of operands change them."""
     nearby = [
         _results(
-            tape, built, computed_eagerly(tape, leaf_numbers(tape), shaken(_JITTER[dtype], seed))
+            tape,
+            built,
+            computed_eagerly(tape, leaf_numbers(tape), shaken(_JITTER[dtype], seed)),
         )
         for seed in range(_SEEDS)
     ]
@@ -116,33 +127,45 @@ def _is_rounding(tape: Tape, built: Built, eager: Outcome, lifted: Outcome, dtyp
 
 
 def _is_gradient(
-    tape: Tape, eager: Outcome, run: Callable[[float, int], Outcome], jitter: float
+    gradient: list[float], eager: Outcome, spread: list[float], tolerance: float
 ) -> bool:
-    """Return whether a tape has the function's gradient, but for rounding, if it was taken.
+    """Return whether a gradient is the function's own but for rounding, if that was taken."""
+    largest = max((abs(x) for x in eager.gradient if math.isfinite(x)), default=0.0)
+    return all(
+        abs(x - y) <= max(tolerance * largest, 100.0 * most)
+        for x, y, most in zip(eager.gradient, gradient, spread, strict=True)
+        if all(map(math.isfinite, (x, y, most)))
+    )
 
-    The tape's is taken by the eager engine. Terms that cancel do so exactly on a tape, where equal
-    operations are one; so the function's gradient may differ by as much as small changes of the
-    parameters change it.
+
+def _spread_of_gradient(
+    tape: Tape,
+    exact: list[float],
+    eager: Outcome,
+    run: Callable[[float, int], Outcome],
+    jitter: float,
+) -> list[float]:
+    """Return by how much small changes of parameters, or of derivatives, change the gradient.
+
+    Both are needed. Terms that cancel may do so exactly on a tape, where equal operations are one;
+    and those of a softmax cancel whatever its parameters are.
     """
-    if eager.gradients is None:
-        return True
-    own, exact = eager.gradient, _gradient(tape, eager.gradients)
-    nearby = [run(jitter, seed).gradient for seed in range(_SEEDS)]
-    largest = max((abs(x) for x in own if math.isfinite(x)), default=0.0)
-    for a, b, *others in zip(own, exact, *nearby, strict=True):
-        if all(map(math.isfinite, (a, b, *others))):
-            spread = max(abs(x - a) for x in others)
-            if abs(a - b) > max(1e-9 * largest, 100.0 * spread):
-                return False
-    return True
+    spread = [0.0] * len(exact)
+    for seed in range(_SEEDS if exact else 0):
+        nearby = _gradient(tape, eager, with_shaken_derivatives(jitter, seed))
+        for own, other in ((eager.gradient, run(jitter, seed).gradient), (exact, nearby)):
+            changes = [abs(x - y) for x, y in zip(own, other, strict=True)]
+            spread = list(map(max, spread, changes))
+    return spread
 
 
-def _gradient(tape: Tape, groups: Collection[int]) -> list[float]:
-    """Return the gradient of a tape's one result by the leaves of these groups."""
+def _gradient(tape: Tape, eager: Outcome, apply: Apply) -> list[float]:
+    """Return the gradient of a tape's one result by the parameters of the eager one, if taken."""
+    groups = list(eager.gradients or ())
     leaves = leaf_numbers(tape)
     for i in groups:
         leaves[i] = list(map(Value, leaves[i]))
-    result = computed_eagerly(tape, leaves, on_values)[tape.outputs[0]]
+    result = computed_eagerly(tape, leaves, apply)[tape.outputs[0]] if groups else None
     if isinstance(result, Value):
         result.backward()
     return [v.grad for i in groups for v in leaves[i]]

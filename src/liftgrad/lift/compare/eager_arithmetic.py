@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from liftgrad import ops
+from liftgrad.engine import Value
 from liftgrad.lift.trace.evaluation import evaluate, leaf_arrays
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.numbers import plain
@@ -58,18 +59,6 @@ def on_floats(operation: Operation, operands: Sequence[Any]) -> Any:
     return operation.forward(*operands)
 
 
-def shaken(jitter: float, seed: int) -> Apply:
-    """Return an `apply` for floats whose operands are off by up to a relative jitter."""
-    uniform = random.Random(seed).uniform
-
-    def apply(operation: Operation, operands: Sequence[Any]) -> Any:
-        if operation in ops.CONDITIONS or operation is ops.from_index:
-            return operation.forward(*operands)
-        return operation.forward(*[x * (1.0 + uniform(-jitter, jitter)) for x in operands])
-
-    return apply
-
-
 def on_values(operation: Operation, operands: Sequence[Any]) -> Any:
     """Compute an operation on Values; conditions compare their numbers."""
     if operation in ops.CONDITIONS:
@@ -77,6 +66,34 @@ def on_values(operation: Operation, operands: Sequence[Any]) -> Any:
     if operation is ops.select:
         return ops.where(bool(operands[0]), *operands[1:])
     return operation(*operands)
+
+
+def shaken(jitter: float, seed: int) -> Apply:
+    """Return an `apply` for floats whose operands are off by up to a relative jitter."""
+    uniform = random.Random(seed).uniform
+
+    def apply(operation: Operation, operands: Sequence[Any]) -> Any:
+        if operation in ops.CONDITIONS or operation is ops.from_index:
+            return on_floats(operation, operands)
+        return on_floats(operation, [x * (1.0 + uniform(-jitter, jitter)) for x in operands])
+
+    return apply
+
+
+def with_shaken_derivatives(jitter: float, seed: int) -> Apply:
+    """Return an `apply` for Values whose derivatives are off by up to a relative jitter."""
+    uniform = random.Random(seed).uniform
+
+    def apply(operation: Operation, operands: Sequence[Any]) -> Any:
+        return on_values(
+            operation,
+            [
+                x + uniform(-jitter, jitter) * (x - x.data) if isinstance(x, Value) else x
+                for x in operands
+            ],
+        )
+
+    return apply
 
 
 def leaf_numbers(tape: Tape) -> list[Any]:

@@ -35,7 +35,8 @@ def is_compared(
     if variable not in ("", "0", "1"):
         raise LiftError(
             f"LIFTGRAD_CHECK={variable!r}: set it to 1 to compare all lifted programs with the "
-            "eager engine, to 0 for none, or not at all for those that are quick to compare."
+            "eager engine, to 0 to compare none, or leave it unset to compare those that are "
+            "quick to compare."
         )
     wanted = check if check is not None else {"0": False, "1": True}.get(variable)
     is_mixed = any(built.batched_outputs) and built.outputs + len(built.fixed) > 1

@@ -95,7 +95,7 @@ def reduced(kind: str, indices: str, body: Text) -> Text:
 def applied(operation: Operation, operands: Sequence[Text]) -> Text:
     """Return an operation's text."""
     notation, binds = operation.notation, operation.precedence
-    if notation == "{0}":
+    if notation == "{0}" or operation.parameter == 1.0:  # x¹, of the derivative of x², is x
         return operands[0]
     if operation is ops.multiply and _same(*operands):
         return Text(f"{operands[0].within(_POWER + 1)}²", _POWER)

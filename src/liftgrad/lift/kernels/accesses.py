@@ -64,14 +64,11 @@ class Accesses:
 
     def shifts(self, access: Access, point: Point) -> Point:
         """Return the part of a point on which an access depends."""
-        inner = () if access.index is None else self.shifts(access.index, point)
-        steps = self.strides.steps(access)
-        own = tuple(
-            (d, s)
-            for d, s in point
-            if d in steps or (d[0] == "sample" and self.strides.batched(access))
-        )
-        return tuple(sorted({*own, *inner}))
+        steps, batched = self.strides.steps(access), self.strides.batched(access)
+        own = [x for x in point if x[0] in steps or (batched and x[0][0] == "sample")]
+        if access.index is not None:
+            own = [*{*own, *self.shifts(access.index, point)}]
+        return tuple(sorted(own)) if len(own) > 1 else tuple(own)
 
     def _element(self, access: Access) -> Element:
         return "index" if self.buffers[access.buffer].role == "index" else "number"

@@ -24,9 +24,11 @@ def reduced(
     if vector is None and loops.vectors is not None:
         inner = vector_of(reduce, accesses.strides, block.width)
 
+    read = list(loads(reduce.body))
+
     def relevant(point: Point) -> Point:
         """Return the part of a point on which the body depends."""
-        shifts = {s for access in loads(reduce.body) for s in accesses.shifts(access, point)}
+        shifts = {s for access in read for s in accesses.shifts(access, point)}
         return tuple(sorted(shifts))
 
     loops.extents.update(along)
@@ -105,22 +107,21 @@ class _Reduction:
         """Return the accumulators with the body's values at the points added."""
         block, write, vectors = self.loops.block, self.loops.write, self.loops.vectors
         block.memo = dict(self.known)
-        body = self.reduce.body
         # Along the rows, lanes that are switched off are never stored: no need to clear them.
         along_rows = block.vector is None or block.vector[0] == "row"
         summed = not along_rows and block.vector != ("sample", 0)
         masks = [block.mask(point) if summed else None for point in points]
-        product = isinstance(body, Apply) and body.operation is ops.multiply
-        if self.reduce.kind == "sum" and product and not any(masks):
-            assert isinstance(body, Apply)
+        body = self.reduce.body
+        sums = self.reduce.kind == "sum" and not any(masks)
+        if sums and isinstance(body, Apply) and body.operation is ops.multiply:
             a, b = (self.evaluate(x, points) for x in body.operands)
             # Contraction is confined to sums: elsewhere x*x - x*x must stay zero.
             return [
-                write.multiply_add(x, y, sum_, block.lanes)
-                for x, y, sum_ in zip(a, b, before, strict=True)
+                write.multiply_add(x, y, accumulator, block.lanes)
+                for x, y, accumulator in zip(a, b, before, strict=True)
             ]
-        values = self.evaluate(body, points)
         results = []
+        values = self.evaluate(body, points)
         for mask, value, accumulator in zip(masks, values, before, strict=True):
             kept = value
             if mask is not None:

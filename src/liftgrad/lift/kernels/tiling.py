@@ -39,14 +39,19 @@ class Strides:
 
     def __init__(self, nest: Nest, buffers: Sequence[Buffer]) -> None:
         self.nest, self.buffers = nest, buffers
+        self._steps: dict[int, dict[Dimension, int]] = {}
+        """By the identities of the nest's accesses, each of which is asked for many times."""
 
     def steps(self, access: Access) -> dict[Dimension, int]:
         """Return the access's stride along each dimension on which it depends."""
-        rows = len(self.nest.extents)
-        named: dict[Dimension, int] = {}
-        for d, stride in enumerate(access.strides):
-            if stride:
-                named[("row", d) if d < rows else ("reduced", d - rows)] = stride
+        named = self._steps.get(id(access))
+        if named is None:
+            rows = len(self.nest.extents)
+            named = self._steps[id(access)] = {
+                ("row", d) if d < rows else ("reduced", d - rows): stride
+                for d, stride in enumerate(access.strides)
+                if stride
+            }
         return named
 
     def batched(self, access: Access) -> bool:

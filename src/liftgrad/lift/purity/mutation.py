@@ -119,7 +119,7 @@ class Originals:
             raise TraceError(
                 f"{line}: step() or zero_grad() of an optimiser, or another change of "
                 f"{self.changed}, in a lifted function, which runs once for many calls; call them "
-                "outside of it, or let a Trainer do it."
+                "outside of it, or use a Trainer."
             )
         raise _changed(line, self.changed)
 

@@ -25,7 +25,7 @@ from liftgrad.errors import TraceError
 from liftgrad.lift.purity.mentions import Mentions
 from liftgrad.lift.purity.random_generators import RandomGenerators, draws
 from liftgrad.lift.purity.reachable import Named
-from liftgrad.lift.user_code import is_users_module
+from liftgrad.lift.user_code import frames, is_users_module
 
 
 def _reads(what: str) -> str:
@@ -210,16 +210,15 @@ class OutsideReads:
         return _FILE if name in _READS and isinstance(owner, io.IOBase) else None
 
 
-def _user_of(frame: types.FrameType | None, what: str) -> types.FrameType | None:
+def _user_of(innermost: types.FrameType, what: str) -> types.FrameType | None:
     """Return the frame of the user's code on whose behalf something is read, or None."""
-    while frame is not None:
+    for frame in frames(innermost):
         space = frame.f_globals
-        if is_users_module(space) and frame.f_code.co_name != "<module>":
+        if is_users_module(space) and frame.f_code.co_name != "<module>":  # which an import runs
             return frame
         module = str(space.get("__name__")).partition(".")[0]
         if module in _ASIDE or (what in _DIRECTLY and module not in _HELPERS):
             return None
-        frame = frame.f_back
     return None
 
 

@@ -367,11 +367,7 @@ def samples_of(groups: list[LeafGroup], batched: set[int]) -> int:
 
 def checked_numbers(group: LeafGroup, number: int, built: Built) -> NDArray[Any]:
     """Return a leaf group's numbers, of shape (size,) or (size, samples), indices in range."""
-    if number in built.batched_groups:
-        assert group.array is not None
-        numbers = group.array.reshape(len(group.array), math.prod(group.array.shape[1:])).T
-    else:
-        numbers = group.numbers()
+    numbers = group.numbers_by_sample() if number in built.batched_groups else group.numbers()
     if group.kind == "index":
         extents = built.index_bounds.get(number)
         if extents is not None:

@@ -63,7 +63,7 @@ class ValueAttributes(TracedScalar):
     def label(self) -> str:
         """Refused; it may be set, but no picture shows it."""
         raise refused(
-            "the label of a Value is read in a lifted function, which would keep what it is now "
+            "the label of a Value is read in a lifted function, which would keep the present text "
             "for all calls; pass the text as an argument."
         )
 
@@ -74,8 +74,8 @@ class ValueAttributes(TracedScalar):
     @property
     def __dict__(self) -> Any:  # type: ignore[override]
         raise refused(
-            "the attributes of a Value are read in a lifted function, which would keep what they "
-            "are now for all calls; pass them as arguments."
+            "the attributes of a Value are read in a lifted function, which would keep their "
+            "present values for all calls; pass them as arguments."
         )
 
     def backward(self, **_: Any) -> None:
@@ -120,7 +120,7 @@ class NumberAttributes(TracedScalar):
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
-        raise refused("the class of a traced number is set; write the number as it shall be.")
+        raise refused("the class of a traced number is set; make another number instead.")
 
     @property
     def _prev(self) -> tuple[Any, ...]:
@@ -197,7 +197,7 @@ def _no_graph(name: str) -> property:
 
 _GRADIENT = (
     "backward() or .grad in a lifted function, whose gradient is taken outside of it; return the "
-    "loss, and call backward() and the optimiser's step() on what the call returns."
+    "loss, call backward() on what the call returns, and then the optimiser's step()."
 )
 _ATTRIBUTES = {name for c in Value.__mro__ for name in vars(c)}
 """What Values have by themselves."""

@@ -46,7 +46,7 @@ class TracedIndex(Operators):
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
-        raise refused("the class of an integer is set; write the number as it shall be.")
+        raise refused("the class of an integer is set; make another number instead.")
 
     def _number(self) -> TracedNumber:
         node = self._tape.record((ops.from_index, self._index))

@@ -44,7 +44,7 @@ class Logic:
 
     @__class__.setter
     def __class__(self, _: Any) -> None:
-        raise refused("the class of a condition is set; write the condition as it shall be.")
+        raise refused("the class of a condition is set; make another condition instead.")
 
     def _logical(self, operation: Operation, *others: "Logic") -> Self:
         for other in others:

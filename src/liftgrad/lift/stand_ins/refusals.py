@@ -1,6 +1,7 @@
 """Refusals: special methods that stand-ins refuse, each with a sentence that says what to do."""
 
 import dis
+import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -35,7 +36,7 @@ def refuse_branch() -> NoReturn:
 
 def _names_on_the_line() -> set[Any]:
     """Return the globals that the user's current line mentions."""
-    frame = next((frame for frame in frames() if is_users_file(frame.f_code.co_filename)), None)
+    frame = next((f for f in frames(sys._getframe()) if is_users_file(f.f_code.co_filename)), None)
     if frame is None:
         return set()
     return {
@@ -65,8 +66,8 @@ CONVERSIONS = ("float", "int", "index", "complex", "round", "trunc", "floor", "c
 TEXT = ("str", "repr", "format", "bytes")
 PICKLING = ("reduce", "reduce_ex", "getstate")
 AS_TEXT = (
-    "a traced value is made text, in a print, an f-string or str(), and has no number while the "
-    "program is being recorded; return it and print what the call returns."
+    "a traced value is converted to text, in a print, an f-string or str(), and has no number "
+    "while the program is being recorded; return it and print what the call returns."
 )
 AS_PICKLE = (
     "a traced value is copied or pickled, and has no number while the program is being recorded; "

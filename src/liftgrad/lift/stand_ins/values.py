@@ -126,14 +126,14 @@ class TracedArithmetic(TracedScalar):
     def __ge__(self, other: Any) -> Any:
         return self._compare(ops.less_equal, other, self)
 
-    def _part_for(self, operand: Any, part: Any) -> Any:
-        """Return what an operand's adjoint gets by this result: for each sample, `part`.
+    def _term_for(self, operand: Any, term: Any) -> Any:
+        """Return the term that this adds to the adjoint of an operand; for each sample, `term`.
 
         An operand that all samples share gets the total. Within vmap there is one sample.
         """
         tape = self._tape
         alone = not tape.batched or tape.mapping or not tape.depends_on_batch(self._index)
-        return part if alone or differs(tape, operand) else total_over_batch(part, tape)
+        return term if alone or differs(tape, operand) else total_over_batch(term, tape)
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""

@@ -114,8 +114,8 @@ def _common_length(over: Sequence[Any]) -> int:
     for x in over:
         if not hasattr(x, "__len__"):
             raise TypeError(
-                f"vmap maps over lists and arrays, and this is {kind_of(x)}; name what is the "
-                "same for all samples with None in in_axes."
+                f"vmap maps over lists and arrays, and this is {kind_of(x)}; give None in in_axes "
+                "for what is the same for all samples."
             )
     if not over:
         raise ValueError("vmap needs an argument to map over; pass a list or an array.")

@@ -78,8 +78,7 @@ def batch_size(tape: Tape) -> int:
 
 def leaf_arrays(tape: Tape) -> list[NDArray[Any]]:
     """Return the numbers of the arguments' leaf groups, of shape (size,), or (size, samples)."""
-    result = []
-    for i, group in enumerate(tape.given):
-        numbers = group.numbers()
-        result.append(numbers.reshape(batch_size(tape), -1).T if i in tape.batched else numbers)
-    return result
+    return [
+        group.numbers_by_sample() if i in tape.batched else group.numbers()
+        for i, group in enumerate(tape.given)
+    ]

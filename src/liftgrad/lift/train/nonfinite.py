@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafGroup
+from liftgrad.lift.run.array_arithmetic import ArrayArithmetic
 from liftgrad.lift.run.drawing import drawing
-from liftgrad.lift.run.numpy_executor import ArrayArithmetic
 from liftgrad.lift.source import Source
 from liftgrad.lift.trace.evaluation import batch_size, evaluate, leaf_arrays
 from liftgrad.lift.trace.lined_tape import LinedTape
@@ -25,7 +25,7 @@ from liftgrad.lift.trace.tape import Tape
 Array = NDArray[Any]
 
 
-def explain(
+def first_nonfinite(
     source: Source,
     arguments: dict[str, Any],
     flat: FlatArguments,

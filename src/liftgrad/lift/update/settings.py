@@ -3,6 +3,7 @@
 from typing import Any
 
 from liftgrad.optim import Optimizer
+from liftgrad.optim.optimizer import NO_SETTINGS
 
 
 class Settings:
@@ -54,9 +55,6 @@ def baked(optimizer: Optimizer) -> list[Any] | None:
     if any(not type(rule).__module__.startswith("liftgrad.") for rule in [optimizer, *rules]):
         return None
     return [
-        (type(rule), {name: x for name, x in vars(rule).items() if name not in _NOT_BAKED})
+        (type(rule), {name: x for name, x in vars(rule).items() if name not in NO_SETTINGS})
         for rule in rules
     ]
-
-
-_NOT_BAKED = ("params", "lr", "steps", "state", "_parts")

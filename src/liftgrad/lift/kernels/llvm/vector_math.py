@@ -287,5 +287,5 @@ for _operation in OPERATIONS.values():
         if _placeholder[0].startswith("@") and _placeholder[1] not in FUNCTIONS:
             raise LiftError(
                 f"the entry of the operation {_operation.name!r} calls {_placeholder[0]}, which is "
-                "no function of vector mathematics; write it in lift/kernels/vector_math.py."
+                "no function of vector mathematics; write it in lift/kernels/llvm/vector_math.py."
             )
