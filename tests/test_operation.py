@@ -27,7 +27,7 @@ from liftgrad import (
     value_and_grad,
     vmap,
 )
-from liftgrad.errors import GradcheckError, NonFiniteLossError, TraceError
+from liftgrad.errors import GradcheckError, LiftError, NonFiniteLossError, TraceError
 from liftgrad.functional import mean, sqrt, where
 from liftgrad.ops import Operation
 
@@ -286,6 +286,14 @@ def test_instructions_of_ones_own(backend):
     assert [y.data for y in results] == pytest.approx(expected, rel=1e-14)
     sum(results).backward()
     assert [v.grad for v in x] == pytest.approx([-math.exp(v.data) for v in x], rel=1e-14)
+
+
+def test_instructions_that_llvm_does_not_know():
+    """Instructions that LLVM does not take are refused in a sentence that shows the line."""
+    f = operation(math.atan, lambda y, x: 1 / (1 + x * x), llvm="call {T} @llvm.no.{t}({T} {0})")
+    said = r"\(unknown intrinsic 'llvm.no.f64': .*call double @llvm.no.f64.*\); correct its"
+    with pytest.raises(LiftError, match=said):
+        lift(lambda x: f(x) * 2.0)(Value(0.5))
 
 
 class Layer(nn.Module):
