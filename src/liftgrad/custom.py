@@ -73,8 +73,8 @@ def operation(
         derivative: a function `(y, *operands)` of the result and the operands, to the derivative
             by the operand, or to a tuple of those by each.
         name: by which it prints; by default that of `forward`.
-        llvm: LLVM instructions that compute it, one by one, in the templates of `liftgrad.ops`:
-            `"call {T} @llvm.floor.{t}({T} {0})"`.
+        llvm: LLVM instructions that compute it, one by one; `liftgrad.entries` says what
+            stands in their braces: `"call {T} @llvm.floor.{t}({T} {0})"`.
 
     Raises:
         TypeError: if one of them is not a function, or they do not fit each other.
