@@ -8,7 +8,7 @@ from operator import attrgetter
 from pickle import PicklingError
 from typing import Any, overload
 
-from liftgrad.composition import OnFloats, as_tuple, not_composed
+from liftgrad.composition import INSTRUCTIONS, OnFloats, as_tuple, not_composed
 from liftgrad.entries import OPERATIONS, Adjoints, Operation, is_name, template_complaints
 from liftgrad.errors import TraceError
 from liftgrad.numbers import kind_of
@@ -113,7 +113,7 @@ def _made(
         )
     made = Operation(
         name,
-        OnFloats(forward, f"the operation {name!r}", arity),
+        OnFloats(forward, f"the operation {name!r}", arity, instead=INSTRUCTIONS),
         pullback,
         f"{name}({', '.join(f'{{{i}}}' for i in range(arity))})",
         name,
