@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from liftgrad import ops
-from liftgrad.numbers import kind_of, to_float
+from liftgrad.numbers import kind_of, to_scalar
 from liftgrad.ops import (
     cos,
     erf,
@@ -98,7 +98,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     >>> leaky_relu(2.0), leaky_relu(-2.0, negative_slope=0.5)
     (2.0, -1.0)
     """
-    x = _scalar(x)
+    x = to_scalar(x)
     return where(x > 0.0, x, x * negative_slope)
 
 
@@ -108,7 +108,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     >>> elu(2.0), round(elu(-1.0), 4)
     (2.0, -0.6321)
     """
-    x = _scalar(x)
+    x = to_scalar(x)
     return where(x > 0.0, x, expm1(x) * alpha)
 
 
@@ -118,7 +118,7 @@ def gelu(x: Any) -> Any:
     >>> gelu(0.0), round(gelu(1.0), 4)
     (0.0, 0.8413)
     """
-    x = _scalar(x)
+    x = to_scalar(x)
     return x * ((erf(x * math.sqrt(0.5)) + 1.0) * 0.5)
 
 
@@ -128,7 +128,7 @@ def silu(x: Any) -> Any:
     >>> silu(0.0), round(silu(1.0), 4)
     (0.0, 0.7311)
     """
-    x = _scalar(x)
+    x = to_scalar(x)
     return x * sigmoid(x)
 
 
@@ -316,7 +316,7 @@ def _shift(x: Sequence[Any]) -> Any:
 def _some(terms: Iterable[Any], name: str) -> list[Any]:
     if not hasattr(terms, "__iter__"):
         _check_lists(name, terms)
-    listed = [_scalar(term) for term in terms]
+    listed = [to_scalar(term) for term in terms]
     if not listed:
         raise ValueError(f"{name} of no numbers is undefined; pass at least one.")
     return listed
@@ -329,8 +329,3 @@ def _check_lists(name: str, *given: Any) -> None:
             raise TypeError(
                 f"{name} takes numbers in a list, and this is {kind_of(x)}; pass a list, as [x]."
             ) from None
-
-
-def _scalar(x: Any) -> Any:
-    """Return a Value or traced value unchanged, and a plain number as a float."""
-    return x if hasattr(x, "_apply") else to_float(x)

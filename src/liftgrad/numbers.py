@@ -36,6 +36,15 @@ def plain(x: Any) -> float:
     return float(x.data if hasattr(x, "_apply") else x)
 
 
+def to_scalar(x: Any) -> Any:
+    """Return a Value or traced value unchanged, and any other number as a float.
+
+    >>> to_scalar(2)
+    2.0
+    """
+    return x if hasattr(x, "_apply") else to_float(x)
+
+
 def is_number(x: Any) -> bool:
     """Return whether `x` is one real number.
 

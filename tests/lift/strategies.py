@@ -37,18 +37,10 @@ HARSH = (
 )
 BINARY = (
     *("{0} + {1}", "{0} - {1}", "{0} * {1}", "{0} / ({1} * {1} + 0.5)", "maximum({0}, {1})"),
-    *(
-        "minimum({0}, {1})",
-        "where({0} < {1}, {0}, {1} * 0.5)",
-        "detach({0}) * {1}",
-        "{0} + {1} * c",
-    ),
+    *("minimum({0}, {1})", "where({0} < {1}, {0}, {1} * 0.5)", "detach({0}) * {1}"),
+    *("{0} + {1} * c", "where(({0} <= {1}) & ({1} > -0.5), {1}, {0} * {1})"),
     *("(abs({0}) + 0.5) ** tanh({1})", "tanh({0} * {1} + 0.1)", "{0} * sigmoid({1})"),
-    *(
-        "where(({0} <= {1}) & ({1} > -0.5), {1}, {0} * {1})",
-        "relu({0} - {1})",
-        "exp(-{0} * {0}) * {1}",
-    ),
+    *("relu({0} - {1})", "exp(-{0} * {0}) * {1}"),
     *("where(invert(({0} >= {1}) | ({1} != 0.0)), sin({0}), {0} + {1})", "({0} - {1}) ** 2"),
     "rotated({0}, {1})",
 )
@@ -111,7 +103,7 @@ def first_list(p: Any) -> list[Any]:
 
 
 def tied(p: Any, ties: Iterable[tuple[int, int]]) -> Any:
-    """Let some places of its first list hold what others do; return it."""
+    """Make some elements of its first list the same objects as others; return it."""
     first = first_list(p)
     for i, j in ties:
         first[j] = first[i]
@@ -235,7 +227,7 @@ class _Writer:
 
     # --- positions ---------------------------------------------------------------------------
 
-    def place(self, n: int, m: int) -> str:
+    def position(self, n: int, m: int) -> str:
         """Return a position below n for each i in range(m)."""
         options = []
         if m <= n:
@@ -252,7 +244,7 @@ class _Writer:
             return options[choice]
         return f"{[self.integer(0, n - 1) for _ in range(min(m, 9))]}[i % {min(m, 9)}]"
 
-    def place2(self, n: int, m: int, most: int) -> str:
+    def position2(self, n: int, m: int, most: int) -> str:
         """Return a position below n for each i in range(m) and j in range(most)."""
         options = [f"({self.integer(0, n)} * i + {self.integer(1, n)} * j) % {n}"]
         if m * most <= n:
@@ -267,9 +259,9 @@ class _Writer:
             options += ["2 * i + j"]
         return self.pick(options)
 
-    def element(self, places: Callable[[int], str]) -> str:
+    def element(self, position: Callable[[int], str]) -> str:
         name, length = self.vector()
-        return f"{name}[{places(length)}]"
+        return f"{name}[{position(length)}]"
 
     def unary(self, operand: str) -> str:
         templates = HARSH if self.harsh and self.integer(0, 4) == 0 else UNARY
@@ -282,26 +274,15 @@ class _Writer:
     # --- statements --------------------------------------------------------------------------
 
     def statement(self) -> None:
-        self.pick(
-            (
-                self.map,
-                self.map,
-                self.outer,
-                self.sums,
-                self.sums,
-                self.sums,
-                self.softmax,
-                self.scan,
-                self.windows,
-            )
-        )()
+        sums = self.sums, self.sums, self.sums
+        self.pick((self.map, self.map, self.outer, *sums, self.softmax, self.scan, self.windows))()
 
     def map(self) -> None:
         m = self.size()
-        text = self.element(lambda n: self.place(n, m))
+        text = self.element(lambda n: self.position(n, m))
         for _ in range(self.integer(1, 3)):
             if self.integer(0, 1):
-                text = self.binary(text, self.element(lambda n: self.place(n, m)))
+                text = self.binary(text, self.element(lambda n: self.position(n, m)))
             else:
                 text = self.unary(text)
             if len(text) > 120:
@@ -336,21 +317,23 @@ class _Writer:
     def sums(self) -> None:
         m = self.size()
         count, most = self.run_length(m)
-        text = self.element(lambda n: self.place2(n, m, most))
+        text = self.element(lambda n: self.position2(n, m, most))
         for _ in range(self.integer(0, 2)):
             if self.integer(0, 2):
-                text = self.binary(text, self.element(lambda n: self.place2(n, m, most)))
+                text = self.binary(text, self.element(lambda n: self.position2(n, m, most)))
             else:
                 text = self.unary(text)
             if len(text) > 120:
                 break
         reducer = self.pick(REDUCERS)
         if self.integer(0, 5) == 0:
-            others = f"[{self.element(lambda n: self.place2(n, m, most))} for j in range({count})]"
-            start = f", {self.element(lambda n: self.place(n, m))}" if self.integer(0, 1) else ""
+            others = (
+                f"[{self.element(lambda n: self.position2(n, m, most))} for j in range({count})]"
+            )
+            start = f", {self.element(lambda n: self.position(n, m))}" if self.integer(0, 1) else ""
             row = f"dot([{text} for j in range({count})], {others}{start})"
         else:
-            first = self.element(lambda n: self.place(n, m))
+            first = self.element(lambda n: self.position(n, m))
             row = reducer.format(f"[{text} for j in range({count})]", first=first)
         if self.integer(0, 2) == 0:
             row = self.unary(row) if len(row) < 80 else f"tanh({row})"
@@ -360,7 +343,7 @@ class _Writer:
         m = min(self.size(), 12)
         most = self.integer(1, 6)
         function = self.pick(("softmax", "softmax", "log_softmax"))
-        text = self.element(lambda n: self.place2(n, m, most))
+        text = self.element(lambda n: self.position2(n, m, most))
         row = f"{function}([{text} for j in range({most})])"
         self.let(f"[e for i in range({m}) for e in {row}]", m * most)
 
@@ -394,15 +377,15 @@ class _Writer:
         """Reads at run-time indices: `index` names a vector of `count` of them, or just one."""
         name, n = self.vector()
         m = 1 if one else self.size()
-        at = index if one else f"{index}[{self.place(count, m)}]"
+        at = index if one else f"{index}[{self.position(count, m)}]"
         kind = self.integer(0, 4)
         if kind == 0:
             text = self.binary(
-                f"{name}[{self.place(n, m)}]",
-                f"({self.element(lambda n: self.place(n, m))} * {at})",
+                f"{name}[{self.position(n, m)}]",
+                f"({self.element(lambda n: self.position(n, m))} * {at})",
             )
         elif kind == 1:
-            a, b = (self.element(lambda n: self.place(n, m)) for _ in range(2))
+            a, b = (self.element(lambda n: self.position(n, m)) for _ in range(2))
             sign = self.pick(("==", "<", ">=", "!="))
             text = f"where({at} {sign} {self.integer(0, extent)}, {a}, {b})"
         elif n < extent:
@@ -415,8 +398,8 @@ class _Writer:
             self.let(f"[e for i in range({m}) for e in take({rows}, {at})]", m * width)
             return
         else:
-            shift = self.place(n - extent + 1, m)
-            factor = self.element(lambda n: self.place(n, m))
+            shift = self.position(n - extent + 1, m)
+            factor = self.element(lambda n: self.position(n, m))
             text = f"take({name}[{shift} : {shift} + {extent}], {at}) * {factor}"
         self.let(f"[{text} for i in range({m})]", m)
 

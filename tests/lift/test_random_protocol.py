@@ -124,7 +124,7 @@ STATEMENTS = [
 
 
 def attempt(get):
-    """What a program does that does not want to know."""
+    """Return what a call gives, or 10.0 if it raises: refusals are swallowed, too."""
     try:
         return get()
     except Exception:  # noqa: BLE001

@@ -90,7 +90,7 @@ def test_results_for_each_sample_are_arrays(backend):
     ids=["model", "list", "namespace"],
 )
 def test_a_result_that_would_hide_traced_values_is_refused(function):
-    """A list of Values is none; a model is."""
+    """A list of Values hides none of them; a model would."""
     model = nn.Neuron(2)
     if function(model) == [model.w]:
         assert lift(function)(model) == [[w.data for w in model.w]]

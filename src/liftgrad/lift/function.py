@@ -1,4 +1,4 @@
-"""lift: the decorator, and what a lifted function returns."""
+"""Function: what the decorator `lift` returns, which is called and differentiated."""
 
 import functools
 import types

@@ -15,7 +15,7 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 def hide_own_frames(error: Exception) -> None:
-    """Cut those of our frames out of an error's traceback that tell the user nothing.
+    """Remove from an error's traceback those of our frames that tell the user nothing.
 
     Refusals keep none: the message says everything. Errors in the user's code, or in ours that it
     called, keep the last one. Others may be a fault of ours, and keep all.

@@ -10,12 +10,11 @@ from liftgrad.losses.reduction import (
     Reduction,
     check_reduction,
     is_scalar,
-    number,
     pairs,
     reduced,
     share,
 )
-from liftgrad.numbers import as_python, is_number, is_whole
+from liftgrad.numbers import as_python, is_number, is_whole, to_scalar
 from liftgrad.ops import divide
 from liftgrad.protocols import has_operators, is_index
 
@@ -230,7 +229,7 @@ def _weights(name: str, weight: Any) -> list[Any] | None:
     named = isinstance(weight, str | bytes | Mapping | AbstractSet)
     if named or is_scalar(weight) or not hasattr(weight, "__iter__"):
         raise TypeError(f"{name} takes a weight for each class, as a list; got weight={weight!r}.")
-    return [number(x) for x in weight]
+    return [to_scalar(x) for x in weight]
 
 
 def _row(name: str, row: Any) -> list[Any]:
@@ -239,4 +238,4 @@ def _row(name: str, row: Any) -> list[Any]:
             f"{name} takes a row of numbers for each target, one for each class, and this is one "
             "number; pass the outputs of all classes."
         )
-    return [number(x) for x in row]
+    return [to_scalar(x) for x in row]

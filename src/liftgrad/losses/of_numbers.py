@@ -9,12 +9,11 @@ from liftgrad.losses.reduction import (
     Reduction,
     check_reduction,
     is_scalar,
-    number,
     pairs,
     reduced,
     share,
 )
-from liftgrad.numbers import as_python, is_number
+from liftgrad.numbers import as_python, is_number, to_scalar
 
 
 def mse_loss(predictions: Any, targets: Any, reduction: Reduction = "mean") -> Any:
@@ -157,7 +156,7 @@ def _each_weighted(name: str, a: Any, b: Any, weights: Any) -> Any:
                 f"{name} takes one pos_weight, or one for each score of a row, and this is a list "
                 "for one score; pass a number."
             )
-        return _binary_cross_entropy(number(a), number(b), number(weights))
+        return _binary_cross_entropy(to_scalar(a), to_scalar(b), to_scalar(weights))
     rows = pairs(name, "score", a, b)
     of_rows = list(weights) if _depth(weights) == _depth(a) else [weights] * len(rows)
     if len(of_rows) != len(rows):
@@ -185,5 +184,5 @@ def _of_numbers(
 def _each(name: str, rule: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
     """Return the rule's results in the shape of `a` and `b`."""
     if is_scalar(a) and is_scalar(b):
-        return rule(number(a), number(b))
+        return rule(to_scalar(a), to_scalar(b))
     return [_each(name, rule, x, y) for x, y in pairs(name, "score", a, b)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from liftgrad.functional import mean, total, where
-from liftgrad.numbers import is_number, kind_of, to_float
+from liftgrad.numbers import is_number, kind_of
 from liftgrad.protocols import has_operators
 
 Reduction = Literal["mean", "sum", "none"]
@@ -77,8 +77,3 @@ def flattened(losses: list[Any]) -> Iterator[Any]:
 def is_scalar(x: Any) -> bool:
     """Return whether it is one number: plain, a Value or traced."""
     return has_operators(x) or is_number(x)
-
-
-def number(x: Any) -> Any:
-    """Return a Value or traced value unchanged, and any other number as a float."""
-    return x if hasattr(x, "_apply") else to_float(x)

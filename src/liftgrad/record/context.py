@@ -22,7 +22,7 @@ _blocks = 0
 def recording() -> Iterator[None]:
     """Return a context in which operations on Values are recorded and computed in bulk.
 
-    Programs run unchanged, with branches on data, numbers read half-way, and a graph that differs
+    Programs run unchanged, with branches on data, numbers read midway, and a graph that differs
     each time. They give the numbers that they give without it, up to the rounding of exp, log and
     the like. Operations compute nothing; when a number is asked for (`data`, a comparison,
     `backward()`), all that was recorded is computed in one native call. Results stay usable after

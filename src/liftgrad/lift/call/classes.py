@@ -66,7 +66,7 @@ def is_collection(cls: Any) -> bool:
 
 @lru_cache(maxsize=1024)
 def is_iterator(cls: Any) -> bool:
-    """Return whether items taken from an instance are gone; a file, also written to, is none."""
+    """Return whether iterating consumes an instance; files, which are written to, do not count."""
     return hasattr(cls, "__next__") and not issubclass(cls, io.IOBase)
 
 

@@ -30,7 +30,7 @@ class FlatArguments:
     def with_rows(
         self, chosen: Callable[[NDArray[Any]], NDArray[Any]], rows: int
     ) -> "FlatArguments":
-        """Return the same with `chosen(array)` in place of each array of that many rows."""
+        """Return these with `chosen(array)` in place of each array of that many rows."""
         groups = [
             replace(group, array=chosen(group.array))
             if group.array is not None and has_rows(group.array, rows)

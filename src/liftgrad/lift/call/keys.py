@@ -25,7 +25,7 @@ Key = tuple[Any, ...]
 
 @dataclass(slots=True, frozen=True)
 class LeafPosition:
-    """A leaf, by its group and its position in that."""
+    """A leaf: its group, and its position in the group."""
 
     group: int
     position: int

@@ -1,4 +1,4 @@
-"""Visitor: goes through arguments, writes down what they consist of, and copies them."""
+"""Visitor: walks through arguments, collects their numbers and their key, and copies them."""
 
 import copy
 import types
@@ -133,7 +133,7 @@ class Visitor:
         return self.stand_in(index, len(group.values) - 1) if self.leaves else None
 
     def visit_array(self, x: NDArray[Any], path: str, static_floats: bool) -> Any:
-        """Visit an array of whatever type."""
+        """Visit an array of any dtype."""
         if isinstance(x, np.ma.MaskedArray | np.matrix):
             raise LiftError(
                 f"the argument {path} is a {type(x).__name__}, and would be used as a plain array; "

@@ -53,7 +53,7 @@ class Default:
         return Default.value, self
 
     def identity(self) -> tuple[Any, ...]:
-        """Return what distinguishes it from others."""
+        """Return what distinguishes this default from other bindings."""
         return id(self.function), self.parameter
 
 

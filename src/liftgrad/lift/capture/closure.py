@@ -1,4 +1,4 @@
-"""Closure: what a function finds outside of its arguments, which counts as arguments all the same.
+"""Closure: what a function finds outside of its arguments, which counts as arguments, too.
 
 Modules, Values, numbers and containers that a function (or a function it calls, if defined in the
 same module) knows from its closure or its module's globals are looked up at every call, so that
@@ -81,7 +81,7 @@ class Closure:
         return found
 
     def add_code(self, classes: Iterable[type], opaque: Iterable[tuple[str, Any]]) -> bool:
-        """Take code of the user's into account that comes with arguments; return if some is new.
+        """Note the user's code among the arguments; return whether some of it is new.
 
         Args:
             classes: of the objects among the arguments.
@@ -213,7 +213,7 @@ class Closure:
         return values, code
 
     def _known_beside(self, values: Mapping[str, Any]) -> list[Named]:
-        """Return the variables, and what they stand for, of which the copies have no copy."""
+        """Return the variables that are not copied, and what they stand for."""
         bindings = list(self.found.static.items())
         # Functions that are not copied see the originals of what the copies have copies of.
         shared = len(self.found.code) > len(self.found.copied)
@@ -231,7 +231,7 @@ _DATA = (Value, Module, list, tuple, dict, set, frozenset, float, int, str, byte
 
 @lru_cache(maxsize=1024)
 def _is_data(cls: Any) -> bool:
-    """Return whether instances of a class are data, which is looked into."""
+    """Return whether instances of a class are data, whose contents count as arguments."""
     return issubclass(cls, (*_DATA, np.generic)) or (
         (is_users_class(cls) or cls is types.SimpleNamespace) and has_attributes_only(cls)
     )

@@ -1,4 +1,4 @@
-"""Function copies: of the functions that are traced, with stand-ins in their variables."""
+"""Function copies: the functions that are traced, with stand-ins in their variables."""
 
 import builtins
 import types

@@ -144,7 +144,7 @@ def _run(function: Traceable, arguments: dict[str, Any], tape: Tape, flat: FlatA
 
 
 def _name_publicly(error: Exception) -> None:
-    """Call stand-ins, in messages of Python's, by what they stand for."""
+    """Name in Python's own messages what stand-ins stand for, instead of their classes."""
     if error.args and isinstance(error.args[0], str):
         message = error.args[0]
         for name, public in _PUBLIC.items():

@@ -19,7 +19,7 @@ FAILURES = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError,
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 """The relative error of a result that counts as rounding without a closer look."""
 GRADIENT_TOLERANCE = {"float64": 1e-6, "float32": 1.0}
-"""The error of a gradient that does, relative to its largest element."""
+"""The error of a gradient that counts as rounding, relative to its largest element."""
 
 
 def difference(
@@ -52,7 +52,7 @@ def difference(
             if not _are_close(own, eager.results, tolerance):
                 return _BY_IDENTITY
     except ArithmeticError:
-        return ""  # raised by Python's numbers, where ours go on with infinity, as IEEE 754 has it
+        return ""  # Python's numbers raise it where Values follow IEEE 754
     what, a, b = "", eager.results, lifted.results
     alike = _are_close(a, b, tolerance)
     if alike and eager.gradients is not None and lifted.gradients is not None:

@@ -200,7 +200,7 @@ def _elements(
 
 
 def _without_fills(found: list[Line], sizes: dict[int, int]) -> list[Line]:
-    """Drop initial values to which every element has one thing added, or compared, just once."""
+    """Drop initial values where each element is then added to, or compared with, just once."""
     result = []
     for i, line in enumerate(found):
         if isinstance(line.body, Number) and line.body.value in (0.0, -np.inf):

@@ -1,7 +1,7 @@
 """Rules of nests: the invariants of a program of loop nests.
 
-Nests are gone through in order with a record of which elements of each buffer have a number, so
-that it is known of every access, for all steps of its loops, whether it may read or write there.
+Nests are checked in order, with a record of which elements of each buffer have been set, so that
+each access is checked at every step of its loops.
 """
 
 from collections import Counter
@@ -68,14 +68,14 @@ def _problems_of_buffer(buffer: Buffer) -> Iterator[str]:
 
 
 class _State:
-    """Which elements of a program's buffers have a number after the nests so far."""
+    """Which elements of a program's buffers are set after the nests so far."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.known: list[Mask] = [
             np.full(buffer.size, buffer.role != "temporary") for buffer in program.buffers
         ]
-        """The elements that have a number."""
+        """The elements that are set."""
         self.written = [np.zeros(buffer.size, bool) for buffer in program.buffers]
         """Those of them that a nest has written."""
 
@@ -85,7 +85,7 @@ class _State:
         return self.program.buffers[access.buffer].name if exists else f"buffer {access.buffer}"
 
     def problems_of_nest(self, nest: Nest) -> Iterator[str]:
-        """Yield what is wrong with a nest; after the last problem, note what it writes."""
+        """Yield what is wrong with a nest; then mark as set what it writes."""
         if any(extent < 1 for extent in nest.extents):
             yield f"its extents are {nest.extents}"
         yield from self.problems_of_access(nest.out, nest.extents)
@@ -122,7 +122,7 @@ class _State:
         self.known[nest.out.buffer][positions] = True
 
     def problems_of_access(self, access: Access, extents: tuple[int, ...]) -> Iterator[str]:
-        """Yield what is wrong with an access, on whichever side."""
+        """Yield what is wrong with an access, whether it reads or writes."""
         if not 0 <= access.buffer < len(self.program.buffers):
             yield f"buffer {access.buffer} does not exist"
         name, buffer = self.name(access), self.program.buffers[access.buffer]

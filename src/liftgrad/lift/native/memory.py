@@ -90,7 +90,7 @@ class Instance:
         """For each nest the address of its kernel and that of the kernel's arguments."""
 
     def plan(self, nests: Sequence[int], *, brief: bool = False) -> "Plan":
-        """Return what runs some nests, which may be known to be brief."""
+        """Return a plan that runs some nests; brief ones run without releasing the GIL."""
         return Plan(self.native.code, self.calls[list(nests)].tolist(), brief=brief)
 
     def set(self, group: int, numbers: Array) -> None:
@@ -137,7 +137,7 @@ class Instance:
         return np.lib.stride_tricks.as_strided(array[first:], shape, strides)
 
     def sums(self, pairs: Sequence[tuple[Array, Array]]) -> "Plan":
-        """Return what adds to the first array of each pair the second."""
+        """Return a plan that adds each pair's second array to its first."""
         code = self.native.code
         address = code.addresses[f"add{8 * pairs[0][0].itemsize}"]
         arguments = [np.array([a.ctypes.data, b.ctypes.data, len(a)], np.uint64) for a, b in pairs]

@@ -122,7 +122,7 @@ def make(path: Path) -> None:
 
 
 def _is_own(status: os.stat_result) -> bool:
-    """Whether it is a file that the user made and nobody else can have written."""
+    """Whether the user made the file and nobody else can have written it."""
     if not stat.S_ISREG(status.st_mode):
         return False
     # By a hard link, a stranger could give a name here to a file that the user downloaded.

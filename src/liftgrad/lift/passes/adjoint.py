@@ -90,22 +90,22 @@ def adjoint(
         if seed is not None and output.group in active:
             condition = seed_condition(builder, seed) if several else None
             _add_term(builder, terms, output, seed, condition)
-    for number in sorted(active, reverse=True):
-        if number not in terms or isinstance(builder.groups[number], Leaf):
+    for i in sorted(active, reverse=True):
+        if i not in terms or isinstance(builder.groups[i], Leaf):
             continue
-        of_group = terms.pop(number)
-        alive = use_condition(builder, of_group, number)
-        seed = _total(builder, of_group, number)
-        _note_role(builder, seed, number, forward)
-        _pull(builder, terms, active, number, seed, alive)
+        of_group = terms.pop(i)
+        alive = use_condition(builder, of_group, i)
+        seed = _total(builder, of_group, i)
+        _note_role(builder, seed, i, forward)
+        _pull(builder, terms, active, i, seed, alive)
     gradients = [
-        _total(builder, terms[number], number)
-        if number in terms
-        else builder.constant(0.0, builder.groups[number].size)
-        for number in wanted
+        _total(builder, terms[i], i)
+        if i in terms
+        else builder.constant(0.0, builder.groups[i].size)
+        for i in wanted
     ]
-    for number, gradient in zip(wanted, gradients, strict=True):
-        _note_role(builder, gradient, number, forward)
+    for i, gradient in zip(wanted, gradients, strict=True):
+        _note_role(builder, gradient, i, forward)
     return builder.program(), gradients
 
 
@@ -121,14 +121,14 @@ def _note_role(builder: Builder, view: View, of: int, forward: int) -> None:
 def _active(program: Rolled, wanted: Sequence[int]) -> set[int]:
     """Return the groups that depend on the wanted ones by way of operations with derivatives."""
     active = set(wanted)
-    for number, group in enumerate(program.groups):
+    for i, group in enumerate(program.groups):
         if isinstance(group, Largest) or (
             isinstance(group, Elementwise)
             and (group.operation in ops.CONDITIONS or group.operation.constant)
         ):
             continue
         if any(view.group in active for view in views(group)):
-            active.add(number)
+            active.add(i)
     return active
 
 
@@ -136,22 +136,22 @@ def _pull(
     builder: Builder,
     terms: Terms,
     active: set[int],
-    number: int,
+    i: int,
     seed: View,
     alive: View | None,
 ) -> None:
-    """Add the terms that the adjoint of group `number` gives its operands.
+    """Add the terms that the adjoint of group `i` gives its operands.
 
     Args:
         builder: takes the groups.
         terms: of the adjoints of earlier groups.
         active: the groups that have adjoints.
-        number: of the group.
+        i: the group's index.
         seed: its adjoint.
         alive: for each element whether the branch that it is in was taken; None: all were.
 
     """
-    group = builder.groups[number]
+    group = builder.groups[i]
     match group:
         case Sum(operands=operands):
             for runs in operands:
@@ -166,7 +166,7 @@ def _pull(
                     _add_term(builder, terms, operand, term, spread)
         case Elementwise(operation=operation, operands=operand_views):
             assert operation.pullback is not None
-            y = Symbol(builder, View(number, identity(group.size)))
+            y = Symbol(builder, View(i, identity(group.size)))
             x = [Symbol(builder, view) for view in operand_views]
             g = Symbol(builder, seed)
             adjoints = operation.pullback(g, y, *x)
@@ -239,12 +239,12 @@ def _add_term(
     terms.setdefault(target.group, []).append(Term(runs, conditions))
 
 
-def _total(builder: Builder, terms: list[Term], number: int) -> View:
+def _total(builder: Builder, terms: list[Term], i: int) -> View:
     """Return the sum of the terms, without a group where there is one of one element each."""
-    batched = builder.groups[number].batched
+    batched = builder.groups[i].batched
     only = terms[0].runs
     single = len(terms) == 1 and only.uniform == 1
     if single and (batched or not builder.groups[only.group].batched):
         return View(only.group, only.positions)
     total = builder.add(Sum(tuple(term.runs for term in terms), batched))
-    return View(total, identity(builder.groups[number].size))
+    return View(total, identity(builder.groups[i].size))

@@ -70,9 +70,9 @@ def table_condition(builder: Builder, take: Take, alive: View | None) -> View | 
     return condition
 
 
-def use_condition(builder: Builder, terms: list[Term], number: int) -> View | None:
+def use_condition(builder: Builder, terms: list[Term], i: int) -> View | None:
     """Return for each element whether any of its uses counts; None: all do."""
-    group = builder.groups[number]
+    group = builder.groups[i]
     if group.size == 1 and any(term.alive is None and len(term.runs.positions) for term in terms):
         return None
     certain = np.zeros(group.size, bool)
@@ -101,7 +101,7 @@ def use_condition(builder: Builder, terms: list[Term], number: int) -> View | No
             uses_of_term = condition._select(1.0, 0.0)
             counts.append(Runs(uses_of_term.view.group, identity(size), offsets))
     total = builder.add(Sum(tuple(counts), group.batched))
-    builder.roles[total] = ("#", number)
+    builder.roles[total] = ("#", i)
     uses = Symbol(builder, View(total, identity(group.size)))
     return (uses > 0.0).view
 

@@ -43,24 +43,24 @@ class Composer:
     def __init__(self, groups: Sequence[Group], kept: Sequence[bool | None]) -> None:
         self.groups, self.kept = groups, kept
 
-    def draft(self, number: int, positions: Indices) -> Draft:
+    def draft(self, i: int, positions: Indices) -> Draft:
         """Return the expression for elements of a group, which may be in memory already."""
-        group = self.groups[number]
+        group = self.groups[i]
         if isinstance(group, Constants):
             numbers = group.numbers[positions]
             first = numbers.reshape(-1)[0]
             if numbers.size == 1 or (numbers.view(np.int64) == first.view(np.int64)).all():
                 return Number(float(first))
-        if self.kept[number]:
-            load = Loads(number, positions)
+        if self.kept[i]:
+            load = Loads(i, positions)
             if is_condition(group):
                 return Applied(ops.not_equal, (load, Number(0.0)))
             return load
-        return self.computed(number, positions)
+        return self.computed(i, positions)
 
-    def computed(self, number: int, positions: Indices) -> Draft:
+    def computed(self, i: int, positions: Indices) -> Draft:
         """Return the expression that computes elements of a group from its operands."""
-        group = self.groups[number]
+        group = self.groups[i]
         match group:
             case Elementwise(operation=operation, operands=views):
                 operands = [self.draft(view.group, view.positions[positions]) for view in views]

@@ -51,18 +51,18 @@ def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> 
     for output in outputs:
         wanted[output.group] = True
         kept[output.group] = True
-    for number in range(len(groups) - 1, -1, -1):
-        group = groups[number]
-        if not wanted[number]:
+    for i in range(len(groups) - 1, -1, -1):
+        group = groups[i]
+        if not wanted[i]:
             continue
-        if kept[number] is None:
-            kept[number] = (
-                number in large
+        if kept[i] is None:
+            kept[i] = (
+                i in large
                 or _over_samples(group, groups)
-                or _keep(group, reads[number], within_reduction[number])
+                or _keep(group, reads[i], within_reduction[i])
             )
-        scale = 1.0 if kept[number] else reads[number] / max(group.size, 1)
-        inherited = within_reduction[number] and not kept[number]
+        scale = 1.0 if kept[i] else reads[i] / max(group.size, 1)
+        inherited = within_reduction[i] and not kept[i]
         reduces = isinstance(group, Sum | Largest) and not _plain(group, groups)
         for view in views(group):
             wanted[view.group] = True
@@ -116,12 +116,12 @@ def _large(groups: Sequence[Group], kept: list[bool | None]) -> set[int]:
     """Return the groups at which an expression would grow beyond bounds if nothing were kept."""
     sizes = [0] * len(groups)
     large: set[int] = set()
-    for number, group in enumerate(groups):
-        if kept[number] is None or isinstance(group, Leaf | Constants):
+    for i, group in enumerate(groups):
+        if kept[i] is None or isinstance(group, Leaf | Constants):
             continue
         own = len(group.operands) if isinstance(group, Sum | Largest) else 1
         size = own + sum(sizes[view.group] for view in views(group))
         if size > _LARGEST_EXPRESSION:
-            large.add(number)
-        sizes[number] = 0 if kept[number] or number in large else size
+            large.add(i)
+        sizes[i] = 0 if kept[i] or i in large else size
     return large

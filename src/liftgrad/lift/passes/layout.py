@@ -45,15 +45,15 @@ class Layouts:
         self.in_place: set[int] = set()
         """Groups in a leaf's buffer, whose layout is the leaf's."""
 
-    def add(self, number: int) -> None:
+    def add(self, i: int) -> None:
         """Give a group a buffer of its own."""
-        self.buffer_of[number] = len(self.buffers)
-        self.buffers.append(_buffer(number, self.groups[number]))
+        self.buffer_of[i] = len(self.buffers)
+        self.buffers.append(_buffer(i, self.groups[i]))
 
-    def add_in_place(self, number: int, leaf: int) -> None:
+    def add_in_place(self, i: int, leaf: int) -> None:
         """Give a group the buffer of a leaf."""
-        self.buffer_of[number] = self.buffer_of[leaf]
-        self.in_place.add(number)
+        self.buffer_of[i] = self.buffer_of[leaf]
+        self.in_place.add(i)
 
     def physical(self, group: int, positions: Indices) -> Indices:
         """Return the positions in memory of elements of a group."""
@@ -68,11 +68,11 @@ class Layouts:
         positions = self.physical(x.group, x.positions)
         return positions if positions.ndim == 1 else positions[:, 0]
 
-    def choose(self, number: int, out: Loads, accesses: Sequence[Loads]) -> None:
+    def choose(self, i: int, out: Loads, accesses: Sequence[Loads]) -> None:
         """Lay out what a nest uses and is still free.
 
         Args:
-            number: the group that the nest computes.
+            i: the index of the group that the nest computes.
             out: what it writes.
             accesses: what it writes, and then what it reads.
 
@@ -82,7 +82,7 @@ class Layouts:
         rows = [self.down_rows(x) for x in accesses if x.table is None]
         extents = affine.common_extents(len(out.positions), rows)
         if len(extents) < 2:
-            self._adopt(number, out, accesses)
+            self._adopt(i, out, accesses)
             return
         weights = [
             affine.strides(self.down_rows(x), extents)
@@ -90,7 +90,7 @@ class Layouts:
             if self._is_parameter(x.group)
         ]
         if not weights or any(w is None for w in weights):
-            self._adopt(number, out, accesses)
+            self._adopt(i, out, accesses)
             return
         shared = [
             d
@@ -112,8 +112,8 @@ class Layouts:
         buffer = self.buffers[self.buffer_of[group]]
         return group in self.settled or group in self.in_place or buffer.layout is not None
 
-    def _is_parameter(self, number: int) -> bool:
-        group = self.groups[number]
+    def _is_parameter(self, i: int) -> bool:
+        group = self.groups[i]
         return isinstance(group, Leaf) and group.kind == "parameter"
 
     def _permute(self, x: Loads, extents: tuple[int, ...], inner: int) -> None:
@@ -136,29 +136,29 @@ class Layouts:
         if (layout != identity(buffer.size)).any():
             self.buffers[index] = replace(buffer, layout=layout)
 
-    def _adopt(self, number: int, out: Loads, accesses: Sequence[Loads]) -> None:
+    def _adopt(self, i: int, out: Loads, accesses: Sequence[Loads]) -> None:
         """Lay an element-wise result out as its first operand of the same size is."""
-        buffer = self.buffers[self.buffer_of[number]]
-        if self._is_fixed(number) or len(out.positions) != buffer.size:
+        buffer = self.buffers[self.buffer_of[i]]
+        if self._is_fixed(i) or len(out.positions) != buffer.size:
             return
         for x in accesses:
-            if x.group == number or x.positions.ndim != 1 or x.table is not None:
+            if x.group == i or x.positions.ndim != 1 or x.table is not None:
                 continue
             other = self.buffers[self.buffer_of[x.group]]
             alike = other.layout is not None and other.size == buffer.size
             if alike and (x.positions == out.positions).all():
-                self.buffers[self.buffer_of[number]] = replace(buffer, layout=other.layout)
+                self.buffers[self.buffer_of[i]] = replace(buffer, layout=other.layout)
                 return
 
 
-def _buffer(number: int, group: Group) -> Buffer:
+def _buffer(i: int, group: Group) -> Buffer:
     match group:
         case Leaf(name=name, kind=kind):
             role: Literal["leaf", "index"] = "index" if kind == "index" else "leaf"
-            return Buffer(name, group.size, group.batched, role, number)
+            return Buffer(name, group.size, group.batched, role, i)
         case Constants():
-            return Buffer(f"c{number}", group.size, group.batched, "constant", number)
+            return Buffer(f"c{i}", group.size, group.batched, "constant", i)
         case Elementwise() | Sum() | Largest() | Take() | Put():
-            return Buffer(f"t{number}", group.size, group.batched, "temporary", number)
+            return Buffer(f"t{i}", group.size, group.batched, "temporary", i)
         case _:
             assert_never(group)

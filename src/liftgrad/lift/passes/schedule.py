@@ -101,14 +101,14 @@ class _Scheduler:
 
     def run(self, outputs: Sequence[View], assignments: Sequence[Assignment]) -> Program:
         """Return the program."""
-        for number in range(len(self.groups)):
-            if not self.kept[number]:
+        for i in range(len(self.groups)):
+            if not self.kept[i]:
                 continue
-            if number in self.in_place:
-                self.layouts.add_in_place(number, self.in_place[number])
+            if i in self.in_place:
+                self.layouts.add_in_place(i, self.in_place[i])
             else:
-                self.layouts.add(number)
-            self.compute(number)
+                self.layouts.add(i)
+            self.compute(i)
         for assignment in assignments:
             value = assignment.value
             if value.group not in self.in_place:
@@ -127,43 +127,42 @@ class _Scheduler:
         return {
             group
             for group, leaf in self.in_place.items()
-            if group in self.overtaken
-            or any(leaf in read for number, read in self.reads if number > group)
+            if group in self.overtaken or any(leaf in read for i, read in self.reads if i > group)
         }
 
-    def compute(self, number: int) -> None:
+    def compute(self, i: int) -> None:
         """Append the nests that compute a group that is kept."""
-        group = self.groups[number]
+        group = self.groups[i]
         rows = identity(group.size)
         match group:
             case Leaf() | Constants():
                 return
             case Elementwise() | Take():
-                draft = self.composer.computed(number, rows)
+                draft = self.composer.computed(i, rows)
                 if is_condition(group):
                     draft = Applied(ops.select, (draft, Number(1.0), Number(0.0)))
-                self.nest(number, rows, draft)
+                self.nest(i, rows, draft)
             case Sum():
-                self.compute_sum(number, group)
+                self.compute_sum(i, group)
             case Largest(operands=operands):
                 if all(runs.uniform for runs in operands):
-                    self.nest(number, rows, self.composer.computed(number, rows))
+                    self.nest(i, rows, self.composer.computed(i, rows))
                     return
-                self.fill(number, -np.inf)
+                self.fill(i, -np.inf)
                 for runs in operands:
                     for some, term in self.composer.runs_by_length(runs, group.batched, "max"):
-                        before = Loads(number, some)
-                        self.nest(number, some, Applied(ops.maximum, (before, term)))
+                        before = Loads(i, some)
+                        self.nest(i, some, Applied(ops.maximum, (before, term)))
             case Put(source=source, index=index, table=table):
-                self.fill(number, 0.0)
+                self.fill(i, 0.0)
                 chosen = Loads(index.group, index.positions)
-                targets = Loads(number, np.zeros(len(table), np.int64), chosen, table)
+                targets = Loads(i, np.zeros(len(table), np.int64), chosen, table)
                 term = self.composer.draft(source.group, source.positions)
-                self.nest(number, identity(len(table)), term, accumulate=True, out=targets)
+                self.nest(i, identity(len(table)), term, accumulate=True, out=targets)
             case _:
                 assert_never(group)
 
-    def compute_sum(self, number: int, group: Sum) -> None:
+    def compute_sum(self, i: int, group: Sum) -> None:
         """Append the nests of a sum: of the runs of one length together, then of the others."""
         rows = identity(group.size)
         # Sums over samples are apart from the rest, so that samples may come in portions.
@@ -176,36 +175,36 @@ class _Scheduler:
             (whole if runs.uniform and not over_samples else rest).append(runs)
         written = np.zeros(group.size, bool)
         if sampled and not whole:
-            self.fill(number, 0.0)
+            self.fill(i, 0.0)
             written[:] = True
         terms = [self.composer.run(runs, rows, group.batched) for runs in whole]
         for first in range(0, len(terms), _MOST_TERMS):
             some = added(terms[first : first + _MOST_TERMS])
-            self.nest(number, rows, some, accumulate=bool(written.any()))
+            self.nest(i, rows, some, accumulate=bool(written.any()))
             written[:] = True
         for runs in rest:
-            self.add_ragged(number, runs, written)
+            self.add_ragged(i, runs, written)
         if not written.all():
-            self.nest(number, np.nonzero(~written)[0], Number(0.0))
+            self.nest(i, np.nonzero(~written)[0], Number(0.0))
 
-    def add_ragged(self, number: int, runs: Runs, written: NDArray[np.bool_]) -> None:
+    def add_ragged(self, i: int, runs: Runs, written: NDArray[np.bool_]) -> None:
         """Append the nests that add runs of several lengths, and note which rows they write."""
-        batched = self.groups[number].batched
+        batched = self.groups[i].batched
         for rows, term in self.composer.runs_by_length(runs, batched, "sum"):
             for accumulate in (True, False):
                 chosen = written[rows] == accumulate
                 if chosen.any():
                     some = term if chosen.all() else rows_of(term, chosen)
-                    self.nest(number, rows[chosen], some, accumulate=accumulate)
+                    self.nest(i, rows[chosen], some, accumulate=accumulate)
             written[rows] = True
 
-    def fill(self, number: int, value: float) -> None:
+    def fill(self, i: int, value: float) -> None:
         """Append the nest that gives all elements of a group one number."""
-        self.nest(number, identity(self.groups[number].size), Number(value))
+        self.nest(i, identity(self.groups[i].size), Number(value))
 
     def nest(
         self,
-        number: int,
+        i: int,
         rows: Indices,
         draft: Draft,
         *,
@@ -215,35 +214,35 @@ class _Scheduler:
         """Append a nest.
 
         Args:
-            number: the group that it computes.
+            i: the index of the group that it computes.
             rows: the elements of it.
             draft: their expression.
             accumulate: whether it is added to what is there.
             out: what is written, if it is not the rows.
 
         """
-        out = out or Loads(number, rows)
+        out = out or Loads(i, rows)
         read = all_loads(draft)
         accesses = [*all_loads(out), *read]
-        self.layouts.choose(number, out, accesses)
+        self.layouts.choose(i, out, accesses)
         extents = self.fitter.extents(len(rows), accesses)
-        batched = self.groups[number].batched
+        batched = self.groups[i].batched
         if out.index is not None:
             # A scatter runs over the samples of its source, wherever it puts them.
             batched = any(self.groups[x.group].batched for x in accesses)
-        self.note_reads(number, out, read)
+        self.note_reads(i, out, read)
         self.layouts.settle(accesses)
         access = self.fitter.access(out, extents)
         body = self.fitter.expression(draft, extents)
         self.nests.append(Nest(extents, batched, access, accumulate, body))
 
-    def note_reads(self, number: int, out: Loads, loads: Sequence[Loads]) -> None:
+    def note_reads(self, i: int, out: Loads, loads: Sequence[Loads]) -> None:
         """Note what a nest reads, and whether it comes too late for that in a leaf's memory."""
-        self.reads.append((number, {x.group for x in loads}))
-        leaf = self.in_place.get(number)
+        self.reads.append((i, {x.group for x in loads}))
+        leaf = self.in_place.get(i)
         of_leaf = [x for x in loads if x.group == leaf]
-        if of_leaf and (number in self.layouts.settled or not all(_same(x, out) for x in of_leaf)):
-            self.overtaken.add(number)
+        if of_leaf and (i in self.layouts.settled or not all(_same(x, out) for x in of_leaf)):
+            self.overtaken.add(i)
 
 
 def _same(x: Loads, out: Loads) -> bool:

@@ -1,6 +1,6 @@
 """Sums: a tape's chains of additions, and its dot products, as sums of any number of terms.
 
-In all functions `inner` are the numbers of the nodes that were recorded and are no leaves.
+Throughout, `inner` lists the indices of the recorded nodes that are not leaves.
 """
 
 from collections.abc import Mapping, Sequence

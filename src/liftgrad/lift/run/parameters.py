@@ -76,7 +76,7 @@ class Store:
             for position in self.graphs:
                 gradients[position] = 0.0
         self.gradients[:] = gradients
-        # In C, since there may be very many.
+        # Loops in C, since there may be millions of values.
         for _ in map(setattr, values, repeat("__class__"), repeat(Window)):
             pass
         for _ in map(_STORE.__set__, values, repeat(self)):
@@ -162,7 +162,7 @@ class Window(Value):
         store = self._store
         if store.graphs:
             return False
-        latest = store.latest  # asked here and not in update_of, which takes its time to call
+        latest = store.latest  # checked here, since a call of update_of takes longer
         update = latest[1]() if latest is not None and latest[0]() is optimizer else None
         if update is None or not update.serves(optimizer):
             update = store.update_of(optimizer)
@@ -260,14 +260,14 @@ def _whole_store(values: list[Value], dtype: str) -> Store | None:
         store: Store = _STORE.__get__(first)
         if store.numbers.dtype != dtype or len(store.numbers) != len(values):
             return None
-        # Asked in C, and of a value only once it is known to be a window.
+        # Loops in C; a value's store is read only once all values are known to be windows.
         same = (
             set(map(type, values)) == {Window}
             and all(map(is_, map(_STORE.__get__, values), repeat(store)))
             and list(map(_POSITION.__get__, values)) == list(range(len(values)))
         )
         return store if same else None
-    # Inner values are other ones at each call.
+    # Inner values differ from call to call.
     if set(map(type, values)) == {Value} and not any(map(_OPERANDS.__get__, values)):
         return Store(values, dtype)
     return None

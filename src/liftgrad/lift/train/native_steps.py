@@ -135,7 +135,7 @@ class NativeSteps:
         return history[:done].astype(np.float64)
 
     def fetch(self, orders: Array) -> None:
-        """Read the rows of some batches out of their files; the batches then count these."""
+        """Read the rows of some batches from their files; the batches then index these rows."""
         rows = orders.flatten()
         for gather in self.gathers.values():
             gather.read(rows)
