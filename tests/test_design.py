@@ -30,7 +30,7 @@ def test_its_programs_print_what_it_says():
 
 def test_the_road_is_quoted_as_it_is():
     """The lines of `compiled` that make the program."""
-    quoted = re.search(r"(?:^    .*\n)*^    built = recover.*\n(?:^    .*\n)*", TEXT, re.MULTILINE)
+    quoted = re.search(r"(?:^    .*\n)*^ +built = recover.*\n(?:^    .*\n)*", TEXT, re.MULTILINE)
     assert quoted[0] in inspect.getsource(compiled)
 
 

@@ -114,10 +114,11 @@ def compiled(
         stats: takes the times and sizes.
 
     """
-    built = recover()
-    built = _with_gradient(built, stats, unit_seed=built.single or update is not None)
-    end = _with_update(built, update)
-    program = _scheduled(end, stats)
+    with without_collector(lambda: stats.scalar_operations):
+        built = recover()
+        built = _with_gradient(built, stats, unit_seed=built.single or update is not None)
+        end = _with_update(built, update)
+        program = _scheduled(end, stats)
     native = _kernels(program, end.rolled, dtype, backend, stats)
     return Compiled(
         built=replace(built, rolled=end.rolled),
@@ -145,7 +146,7 @@ def recovered(
 
     """
     tape = Tape(flat.groups) if tape is None else tape
-    with without_collector(tape):
+    with without_collector(lambda: len(tape.nodes)):
         with stats.stage("trace"):
             traced = trace(function, arguments, flat, tape)
         stats.traces += 1

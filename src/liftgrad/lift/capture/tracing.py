@@ -95,15 +95,20 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
 
 
 @contextmanager
-def without_collector(tape: Tape) -> Iterator[None]:
-    """Keep the garbage collector off while a tape fills with small objects that all live."""
+def without_collector(made: Callable[[], int]) -> Iterator[None]:
+    """Keep the garbage collector off while small objects are made that all live.
+
+    Args:
+        made: returns, at the end, how many there are, about.
+
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if collecting:
-            large = len(tape.nodes) > _LARGE  # moving small ones, too, would keep it from running
+            large = made() > _LARGE  # moving small ones, too, would keep it from running
             if large and gc.get_freeze_count() < _PYTHONS_OWN:  # else the user's would thaw, too
                 gc.freeze()
                 gc.unfreeze()  # into the oldest generation, past the collections of the young ones
@@ -111,7 +116,7 @@ def without_collector(tape: Tape) -> Iterator[None]:
 
 
 _LARGE = 5000
-"""Nodes of a tape that is worth keeping from the collector."""
+"""Objects that are worth keeping from the collector."""
 _PYTHONS_OWN = 1000
 """More objects than Python 3.12 has frozen when it begins, and fewer than a program would."""
 

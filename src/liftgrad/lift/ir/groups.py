@@ -49,7 +49,10 @@ class Runs:
     @property
     def uniform(self) -> int | None:
         """The length that all runs share, or None."""
-        lengths = np.diff(self.offsets)
+        offsets = self.offsets
+        if len(offsets) == 2:  # a chain has thousands of sums of one run
+            return int(offsets[1])
+        lengths = offsets[1:] - offsets[:-1]
         return int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else None
 
 

@@ -56,7 +56,11 @@ class MachineCode:
 
     def kernels(self, kernels: Sequence[Kernel]) -> list["Code"]:
         """Return the kernels' code, compiling those that are new together."""
-        keys = [hashlib.sha256(kernel.text.encode()).digest() for kernel in kernels]
+        digests = {
+            text: hashlib.sha256(text.encode()).digest()
+            for text in {kernel.text for kernel in kernels}
+        }
+        keys = [digests[kernel.text] for kernel in kernels]
         with self.lock:
             found = {key: self._known.get(key) for key in keys}
             new = {k: kernel for k, kernel in zip(keys, kernels, strict=True) if not found[k]}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.ir.nests import Buffer, Program
-from liftgrad.lift.kernels.llvm.writer import kernel
+from liftgrad.lift.kernels.llvm.writer import kernels
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.machine_code import MachineCode
 
@@ -34,7 +34,7 @@ class NativeProgram:
         self, program: Program, constants: Mapping[int, Array], code: MachineCode, dtype: str
     ) -> None:
         self.program, self.constants, self.code, self.dtype = program, constants, code, dtype
-        self.kernels = [kernel(nest, program.buffers, code.target, dtype) for nest in program.nests]
+        self.kernels = kernels(program.nests, program.buffers, code.target, dtype)
         self.loaded = code.kernels(self.kernels)
         """Keeps the kernels in memory, at their addresses."""
         self.addresses = [one.address for one in self.loaded]

@@ -43,6 +43,7 @@ from liftgrad.lift.passes.branches import (
 )
 from liftgrad.lift.passes.symbol import Symbol
 
+_ONE_RUN = np.array([0, 1], np.int64)
 Terms = dict[int, list[Term]]
 """The terms of each group's adjoint, as far as they are known."""
 
@@ -155,7 +156,7 @@ def _pull(
         case Sum(operands=operands):
             for runs in operands:
                 if runs.group in active:
-                    lengths = np.diff(runs.offsets)
+                    lengths = runs.offsets[1:] - runs.offsets[:-1]
                     term = View(seed.group, np.repeat(seed.positions, lengths))
                     spread = None
                     if alive is not None:
@@ -223,6 +224,11 @@ def _add_term(
 ) -> None:
     """Add to the adjoint of element e of `target` element e of `term`."""
     size = builder.groups[target.group].size
+    if size == len(target.positions) == 1:  # in a chain most groups are of one element
+        runs = Runs(term.group, term.positions, _ONE_RUN)
+        of_run = None if alive is None else Runs(alive.group, alive.positions, _ONE_RUN)
+        terms.setdefault(target.group, []).append(Term(runs, of_run))
+        return
     order = np.argsort(target.positions, kind="stable")
     counts = np.bincount(target.positions, minlength=size)
     offsets = np.concatenate([[0], np.cumsum(counts)])

@@ -73,6 +73,8 @@ def table_condition(builder: Builder, take: Take, alive: View | None) -> View | 
 def use_condition(builder: Builder, terms: list[Term], i: int) -> View | None:
     """Return for each element whether any of its uses counts; None: all do."""
     group = builder.groups[i]
+    if group.size == 1 and any(term.alive is None and len(term.runs.positions) for term in terms):
+        return None
     certain = np.zeros(group.size, bool)
     for term in terms:
         if term.alive is None:

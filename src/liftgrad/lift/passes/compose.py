@@ -49,7 +49,7 @@ class Composer:
         if isinstance(group, Constants):
             numbers = group.numbers[positions]
             first = numbers.reshape(-1)[0]
-            if (numbers.view(np.int64) == first.view(np.int64)).all():
+            if numbers.size == 1 or (numbers.view(np.int64) == first.view(np.int64)).all():
                 return Number(float(first))
         if self.kept[i]:
             load = Loads(i, positions)

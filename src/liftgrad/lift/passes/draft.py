@@ -1,6 +1,5 @@
 """Draft: an expression before it is fitted, whose loads are sequences of positions, not strides."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
@@ -73,19 +72,23 @@ def rows_of(draft: Draft, chosen: Indices) -> Draft:
             assert_never(draft)
 
 
-def all_loads(drafts: Iterable[Draft]) -> Iterator[Loads]:
-    """Yield the loads in some drafts, with those of indices."""
-    for draft in drafts:
-        match draft:
+def all_loads(draft: Draft) -> list[Loads]:
+    """Return the loads in a draft, with those of indices."""
+    found: list[Loads] = []
+    waiting = [draft]
+    while waiting:
+        one = waiting.pop()
+        match one:
             case Loads(index=index):
-                yield draft
+                found.append(one)
                 if index is not None:
-                    yield index
+                    found.append(index)
             case Applied(operands=operands):
-                yield from all_loads(operands)
+                waiting += operands[::-1]
             case Reduced(body=body):
-                yield from all_loads((body,))
+                waiting.append(body)
             case Number():
                 pass
             case _:
-                assert_never(draft)
+                assert_never(one)
+    return found

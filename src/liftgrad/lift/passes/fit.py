@@ -6,6 +6,7 @@ positions, never an error.
 Invariant: at each step of the loops an access has the very position that its sequence has there.
 """
 
+from collections.abc import Sequence
 from typing import assert_never
 
 import numpy as np
@@ -27,10 +28,11 @@ class Fitter:
         self.tables: list[Indices] = []
         self._table_of: dict[bytes, int] = {}
 
-    def extents(self, rows: int, out: Loads, draft: Draft) -> Extents:
+    def extents(self, rows: int, accesses: Sequence[Loads]) -> Extents:
         """Return loops over the rows that suit as many of a nest's sequences as possible."""
-        sequences = (self.layouts.down_rows(x) for x in all_loads((out, draft)))
-        return affine.common_extents(rows, sequences)
+        if rows == 1:
+            return (1,)
+        return affine.common_extents(rows, map(self.layouts.down_rows, accesses))
 
     def expression(self, draft: Draft, rows: Extents, reduced: Extents = ()) -> Expression:
         """Return a draft over these loops of rows, and of the reduction that it is in."""
@@ -42,8 +44,10 @@ class Fitter:
             case Applied(operation=operation, operands=operands):
                 return Apply(operation, tuple(self.expression(x, rows, reduced) for x in operands))
             case Reduced(kind=kind, length=length, body=body, samples=samples):
-                columns = (self._along_row(x) for x in all_loads((body,)))
-                extents = affine.common_extents(length, columns)
+                extents: Extents = (1,)
+                if length > 1:
+                    columns = map(self._along_row, all_loads(body))
+                    extents = affine.common_extents(length, columns)
                 return Reduce(kind, extents, self.expression(body, rows, extents), samples)
             case _:
                 assert_never(draft)
@@ -95,11 +99,15 @@ class Fitter:
 
 def _fit(positions: Indices, rows: Extents, reduced: Extents) -> tuple[int, tuple[int, ...]] | None:
     """Return offset and strides of positions of shape (rows,) or (rows, reduced)."""
+    if positions.size == 1:
+        return int(positions.flat[0]), (0,) * (len(rows) + len(reduced))
     if positions.ndim == 1:
         strides = affine.strides(positions, rows)
         return None if strides is None else (int(positions[0]), (*strides, *(0 for _ in reduced)))
-    down = affine.strides(positions[:, 0], rows)
     across = affine.strides(positions[0], reduced)
+    if len(positions) == 1 and across is not None:
+        return int(positions[0, 0]), (*(0 for _ in rows), *across)
+    down = affine.strides(positions[:, 0], rows)
     if down is None or across is None:
         return None
     if not (positions == positions[:, :1] + (positions[0] - positions[0, 0])).all():

@@ -7,10 +7,9 @@ Invariant: leaves, scatters and outputs are kept; no reduction is fused into ano
 same for all samples is not computed for each; and no expression grows beyond a bound.
 """
 
+import math
 from collections.abc import Sequence
 from typing import assert_never
-
-import numpy as np
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import (
@@ -45,7 +44,7 @@ def kept_groups(program: Rolled, outputs: Sequence[View]) -> list[bool | None]:
 
 def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> list[bool | None]:
     """Return what is kept in memory, if at least these groups are."""
-    reads = np.zeros(len(groups))
+    reads = [0.0] * len(groups)
     kept: list[bool | None] = [None] * len(groups)
     within_reduction = [False] * len(groups)
     wanted = [False] * len(groups)
@@ -64,17 +63,17 @@ def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> 
             )
         scale = 1.0 if kept[i] else reads[i] / max(group.size, 1)
         inherited = within_reduction[i] and not kept[i]
+        reduces = isinstance(group, Sum | Largest) and not _plain(group, groups)
         for view in views(group):
             wanted[view.group] = True
             reads[view.group] += len(view.positions) * scale
-            reduces = isinstance(group, Sum | Largest) and not _plain(group, groups)
             if inherited or reduces:
                 within_reduction[view.group] = True
             if groups[view.group].batched and not group.batched:
                 within_reduction[view.group] = True
             if group.batched and not groups[view.group].batched:
                 # Each sample would compute it again.
-                reads[view.group] = np.inf
+                reads[view.group] = math.inf
             if isinstance(group, Put | Take):
                 kept[view.group] = True
     return kept

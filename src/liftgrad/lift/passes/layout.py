@@ -27,7 +27,7 @@ from liftgrad.lift.ir.groups import (
     identity,
 )
 from liftgrad.lift.ir.nests import Buffer
-from liftgrad.lift.passes.draft import Draft, Loads, all_loads
+from liftgrad.lift.passes.draft import Loads
 
 _SHORTEST = 4
 """The least extent of a dimension that is worth being innermost."""
@@ -68,16 +68,15 @@ class Layouts:
         positions = self.physical(x.group, x.positions)
         return positions if positions.ndim == 1 else positions[:, 0]
 
-    def choose(self, i: int, out: Loads, draft: Draft) -> None:
+    def choose(self, i: int, out: Loads, accesses: Sequence[Loads]) -> None:
         """Lay out what a nest uses and is still free.
 
         Args:
             i: the index of the group that the nest computes.
             out: what it writes.
-            draft: its body.
+            accesses: what it writes, and then what it reads.
 
         """
-        accesses = list(all_loads((out, draft)))
         if out.positions.ndim != 1 or len(out.positions) < 2 or out.index is not None:
             return
         rows = [self.down_rows(x) for x in accesses if x.table is None]
@@ -105,9 +104,9 @@ class Layouts:
             if not self._is_parameter(x.group) and x.table is None:
                 self._permute(x, extents, inner)
 
-    def settle(self, groups: Iterable[int]) -> None:
-        """Note that a nest was fitted to these groups."""
-        self.settled.update(groups)
+    def settle(self, accesses: Iterable[Loads]) -> None:
+        """Note that a nest was fitted to the groups that it accesses."""
+        self.settled.update([x.group for x in accesses])
 
     def _is_fixed(self, group: int) -> bool:
         buffer = self.buffers[self.buffer_of[group]]

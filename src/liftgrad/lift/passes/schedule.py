@@ -166,10 +166,13 @@ class _Scheduler:
         """Append the nests of a sum: of the runs of one length together, then of the others."""
         rows = identity(group.size)
         # Sums over samples are apart from the rest, so that samples may come in portions.
-        sampled = [
-            runs for runs in group.operands if self.groups[runs.group].batched and not group.batched
-        ]
-        whole = [runs for runs in group.operands if runs.uniform and runs not in sampled]
+        sampled = False
+        whole: list[Runs] = []
+        rest: list[Runs] = []
+        for runs in group.operands:
+            over_samples = self.groups[runs.group].batched and not group.batched
+            sampled = sampled or over_samples
+            (whole if runs.uniform and not over_samples else rest).append(runs)
         written = np.zeros(group.size, bool)
         if sampled and not whole:
             self.fill(i, 0.0)
@@ -179,9 +182,8 @@ class _Scheduler:
             some = added(terms[first : first + _MOST_TERMS])
             self.nest(i, rows, some, accumulate=bool(written.any()))
             written[:] = True
-        for runs in group.operands:
-            if runs not in whole:
-                self.add_ragged(i, runs, written)
+        for runs in rest:
+            self.add_ragged(i, runs, written)
         if not written.all():
             self.nest(i, np.nonzero(~written)[0], Number(0.0))
 
@@ -220,21 +222,22 @@ class _Scheduler:
 
         """
         out = out or Loads(i, rows)
-        self.layouts.choose(i, out, draft)
-        extents = self.fitter.extents(len(rows), out, draft)
+        read = all_loads(draft)
+        accesses = [*all_loads(out), *read]
+        self.layouts.choose(i, out, accesses)
+        extents = self.fitter.extents(len(rows), accesses)
         batched = self.groups[i].batched
         if out.index is not None:
             # A scatter runs over the samples of its source, wherever it puts them.
-            batched = any(self.groups[x.group].batched for x in all_loads((out, draft)))
-        self.note_reads(i, out, draft)
-        self.layouts.settle(x.group for x in all_loads((out, draft)))
+            batched = any(self.groups[x.group].batched for x in accesses)
+        self.note_reads(i, out, read)
+        self.layouts.settle(accesses)
         access = self.fitter.access(out, extents)
         body = self.fitter.expression(draft, extents)
         self.nests.append(Nest(extents, batched, access, accumulate, body))
 
-    def note_reads(self, i: int, out: Loads, draft: Draft) -> None:
+    def note_reads(self, i: int, out: Loads, loads: Sequence[Loads]) -> None:
         """Note what a nest reads, and whether it comes too late for that in a leaf's memory."""
-        loads = list(all_loads((draft,)))
         self.reads.append((i, {x.group for x in loads}))
         leaf = self.in_place.get(i)
         of_leaf = [x for x in loads if x.group == leaf]

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from liftgrad.entries import PLACEHOLDER
 from liftgrad.lift.ir.nests import Buffer, Nest
 from liftgrad.lift.kernels.emitter import emit
+from liftgrad.lift.kernels.form import Form
 from liftgrad.lift.kernels.llvm import vector_math
 from liftgrad.lift.kernels.llvm.coefficients import FORMATS
 from liftgrad.lift.kernels.llvm.instructions import Instructions, literal, suffix, type_of
@@ -20,6 +22,34 @@ def kernel(nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str) ->
     writer = LLVM(dtype)
     accesses, tables = emit(nest, buffers, writer, Vectors(writer, target))
     return Kernel(_text(writer, len(accesses), len(tables)), accesses, tables, writer.functions)
+
+
+def kernels(
+    nests: Iterable[Nest], buffers: Sequence[Buffer], target: Target, dtype: str
+) -> list[Kernel]:
+    """Return the kernel of each nest; it is written once for all nests of one form."""
+    written: dict[Any, tuple[Kernel, list[int], list[int]]] = {}
+    result = []
+    for nest in nests:
+        form = Form(nest, buffers)
+        known = written.get(form.key)
+        if known is None:
+            made = kernel(nest, buffers, target, dtype)
+            result.append(made)
+            order = [form.accesses[access] for access in made.accesses]
+            written[form.key] = made, order, [form.tables[table] for table in made.tables]
+            continue
+        alike, order, order_of_tables = known
+        accesses, tables = list(form.accesses), list(form.tables)
+        result.append(
+            Kernel(
+                alike.text,
+                [accesses[i] for i in order],
+                [tables[i] for i in order_of_tables],
+                alike.functions,
+            )
+        )
+    return result
 
 
 def _text(writer: "LLVM", accesses: int, tables: int) -> str:
