@@ -27,7 +27,7 @@ from liftgrad import (
     value_and_grad,
     vmap,
 )
-from liftgrad.errors import GradcheckError, NonFiniteLossError, TraceError
+from liftgrad.errors import GradcheckError, LiftError, NonFiniteLossError, TraceError
 from liftgrad.functional import mean, sqrt, where
 from liftgrad.ops import Operation
 
@@ -288,6 +288,14 @@ def test_instructions_of_ones_own(backend):
     assert [v.grad for v in x] == pytest.approx([-math.exp(v.data) for v in x], rel=1e-14)
 
 
+def test_instructions_that_llvm_does_not_know():
+    """Instructions that LLVM does not take are refused in a sentence that shows the line."""
+    f = operation(math.atan, lambda y, x: 1 / (1 + x * x), llvm="call {T} @llvm.no.{t}({T} {0})")
+    said = r"\(unknown intrinsic 'llvm.no.f64': .*call double @llvm.no.f64.*\); correct its"
+    with pytest.raises(LiftError, match=said):
+        lift(lambda x: f(x) * 2.0)(Value(0.5))
+
+
 class Layer(nn.Module):
     """A neuron whose activation is an operation of the program's own."""
 
@@ -476,17 +484,20 @@ half_known = operation(
 
 @NATIVE_AND_NUMPY
 def test_what_cannot_be_compiled_is_refused_with_its_line(backend):
-    """The forward's, or the derivative's; eagerly both work."""
+    """The forward's, for which instructions help, or the derivative's; eagerly both work."""
     assert sine(0.5) == math.sin(0.5)
     source = Path(__file__).read_text().splitlines()
     branch = next(i for i, line in enumerate(source, 1) if "if x > 1000.0" in line)
-    said = rf"{__file__}:{branch}: the operation 'sine' cannot be compiled: there is a .*where\("
+    said = rf"{__file__}:{branch}: the operation 'sine' cannot be compiled: there is a .*as llvm="
     with pytest.raises(TraceError, match=said):
         lift(lambda x: sine(x) * 1.0, backend=backend)(0.5)
     branch = next(i for i, line in enumerate(source, 1) if line.endswith("# a branch"))
     x = Value(0.5)
     y = lift(lambda x: half_known(x) * 1.0, backend=backend)
-    said = rf"{__file__}:{branch}: the derivative of the operation 'half_known' cannot be compiled"
+    said = (
+        rf"{__file__}:{branch}: the derivative of the operation 'half_known' cannot be compiled: "
+        r".*Compose it of operators and functions of liftgrad.functional\.$"
+    )
     with pytest.raises(TraceError, match=said):
         y(x).backward()
 

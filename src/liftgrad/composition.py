@@ -26,6 +26,9 @@ from liftgrad.protocols import has_operators
 
 T = TypeVar("T")
 
+INSTRUCTIONS = ", or give it LLVM instructions, as llvm="
+"""What helps where a forward cannot be composed, and does not help for a derivative."""
+
 
 class Step(NamedTuple):
     """One operation on operands and results of earlier steps, by number, and on constants."""
@@ -83,13 +86,16 @@ def _number(x: Any) -> float:
     return x.number if isinstance(x, _Symbol) else to_float(x)
 
 
-def composition_of(function: Callable[..., Any], name: str, arity: int) -> Composition:
+def composition_of(
+    function: Callable[..., Any], name: str, arity: int, instead: str = ""
+) -> Composition:
     """Return the composition of operations that a function is.
 
     Args:
         function: returns one number, or a tuple or list of numbers.
         name: what the function is called in an error.
         arity: how many numbers it takes.
+        instead: what else than to compose it helps, for an error.
 
     Raises:
         TraceError: if the function is more than operations, with the line at which it is.
@@ -100,7 +106,7 @@ def composition_of(function: Callable[..., Any], name: str, arity: int) -> Compo
         given = function(*[_Symbol(steps, i) for i in range(arity)])
         results = tuple([_number(x) for x in as_tuple(given)])
     except Exception as error:
-        raise not_composed(function, name, error) from error
+        raise not_composed(function, name, error, instead) from error
     return Composition(tuple([step for step in steps if step is not None]), results)
 
 
@@ -115,13 +121,22 @@ class OnFloats:
         name: what the function is called in an error.
         arity: how many floats it takes.
         count: how many numbers it has to return.
+        instead: what else than to compose it helps, for an error.
 
     """
 
-    __slots__ = ("_composition", "arity", "count", "function", "name")
+    __slots__ = ("_composition", "arity", "count", "function", "instead", "name")
 
-    def __init__(self, function: Callable[..., Any], name: str, arity: int, count: int = 1) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        arity: int,
+        count: int = 1,
+        instead: str = "",
+    ) -> None:
         self.function, self.name, self.arity, self.count = function, name, arity, count
+        self.instead = instead
         self._composition: Composition | None = None
 
     def __call__(self, *operands: float) -> Any:
@@ -163,7 +178,7 @@ class OnFloats:
     def composition(self) -> Composition:
         """Return the operations that the function is composed of."""
         if self._composition is None:
-            self._composition = composition_of(self.function, self.name, self.arity)
+            self._composition = composition_of(self.function, self.name, self.arity, self.instead)
         return self._composition
 
 
@@ -185,7 +200,8 @@ def forward_of(operation: Operation) -> Composition:
 @lru_cache
 def _of_entry(operation: Operation) -> Composition:
     assert operation.arity is not None
-    return composition_of(operation.forward, f"the operation {operation.name!r}", operation.arity)
+    name = f"the operation {operation.name!r}"
+    return composition_of(operation.forward, name, operation.arity, INSTRUCTIONS)
 
 
 def as_tuple(given: Any) -> tuple[Any, ...]:
@@ -193,13 +209,15 @@ def as_tuple(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, tuple | list) else (given,)
 
 
-def not_composed(function: Callable[..., Any], name: str, error: Exception) -> TraceError:
+def not_composed(
+    function: Callable[..., Any], name: str, error: Exception, instead: str = ""
+) -> TraceError:
     """Return the error that says why a function cannot be compiled, and on which line."""
     code = getattr(function, "__code__", None)
     if code is None:
         return TraceError(
             f"{name} cannot be compiled, since {function!r} is not written in Python; compose it "
-            "of operators and functions of liftgrad.functional, or give it an LLVM template."
+            f"of operators and functions of liftgrad.functional{instead}."
         )
     line, traceback = code.co_firstlineno, error.__traceback__
     while traceback is not None:
@@ -208,5 +226,5 @@ def not_composed(function: Callable[..., Any], name: str, error: Exception) -> T
         traceback = traceback.tb_next
     return TraceError(
         f"{code.co_filename}:{line}: {name} cannot be compiled: {str(error).removesuffix('.')}. "
-        "Compose it of operators and functions of liftgrad.functional."
+        f"Compose it of operators and functions of liftgrad.functional{instead}."
     )

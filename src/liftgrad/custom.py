@@ -8,7 +8,7 @@ from operator import attrgetter
 from pickle import PicklingError
 from typing import Any, overload
 
-from liftgrad.composition import OnFloats, as_tuple, not_composed
+from liftgrad.composition import INSTRUCTIONS, OnFloats, as_tuple, not_composed
 from liftgrad.entries import OPERATIONS, Adjoints, Operation, is_name, template_complaints
 from liftgrad.errors import TraceError
 from liftgrad.numbers import kind_of
@@ -73,8 +73,8 @@ def operation(
         derivative: a function `(y, *operands)` of the result and the operands, to the derivative
             by the operand, or to a tuple of those by each.
         name: by which it prints; by default that of `forward`.
-        llvm: LLVM instructions that compute it, one by one, in the templates of `liftgrad.ops`:
-            `"call {T} @llvm.floor.{t}({T} {0})"`.
+        llvm: LLVM instructions that compute it, one by one; `liftgrad.entries` says what
+            stands in their braces: `"call {T} @llvm.floor.{t}({T} {0})"`.
 
     Raises:
         TypeError: if one of them is not a function, or they do not fit each other.
@@ -113,7 +113,7 @@ def _made(
         )
     made = Operation(
         name,
-        OnFloats(forward, f"the operation {name!r}", arity),
+        OnFloats(forward, f"the operation {name!r}", arity, instead=INSTRUCTIONS),
         pullback,
         f"{name}({', '.join(f'{{{i}}}' for i in range(arity))})",
         name,

@@ -9,6 +9,7 @@ from functools import lru_cache
 import llvmlite
 from llvmlite import binding as llvm
 
+from liftgrad.errors import LiftError
 from liftgrad.lift.kernels.llvm.target import Target, describe
 
 llvm.initialize_native_target()
@@ -41,8 +42,20 @@ def host(vector_bits: int | None = None) -> Target:
 
 
 def emit_object(text: str, target: Target) -> bytes:
-    """Compile a module to an object file."""
-    module = llvm.parse_assembly(text)
+    """Compile a module to an object file.
+
+    Raises:
+        LiftError: if LLVM does not take the text.
+
+    """
+    try:
+        module = llvm.parse_assembly(text)
+    except RuntimeError as error:
+        # The text is ours but for the templates of operations.
+        raise LiftError(
+            f"LLVM does not take the instructions of an operation ({_complaint(error)}); correct "
+            "its LLVM template, or compose the operation of others and leave the template out."
+        ) from error
     module.triple = target.triple
     module.verify()
     host = machine(target)
@@ -54,6 +67,12 @@ def emit_object(text: str, target: Target) -> bytes:
     manager = builder.getModulePassManager()
     manager.run(module, builder)
     return host.emit_object(module)  # type: ignore[no-any-return]
+
+
+def _complaint(error: RuntimeError) -> str:
+    """Return what LLVM says of a text, and the line of it that it shows."""
+    what, *shown = str(error).rpartition(" error: ")[2].splitlines()
+    return f"{what}: {shown[0].strip()}" if shown else what
 
 
 class Loaded:
