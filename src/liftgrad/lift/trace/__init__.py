@@ -6,5 +6,5 @@
                         3 (CONSTANT, 1.0)
                         4 (add, 2, 3)
 
-Operands are the numbers of earlier nodes.
+Operands are the indices of earlier nodes.
 """

@@ -39,7 +39,7 @@ def first_nonfinite(
         source: the lifted loss.
         arguments: the arguments of the failing call by name, with what the function captures.
         flat: their numbers and structure, its arrays being those of the batch.
-        rows: the numbers of the batch's samples in the whole data.
+        rows: the indices of the batch's samples in the whole data.
 
     """
     tape = LinedTape(flat.groups)
