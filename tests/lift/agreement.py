@@ -13,12 +13,11 @@ from strategies import Program, distinct, made_of
 from liftgrad import Value
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.function import lift
-from liftgrad.lift.ir.check import check_nests
 from liftgrad.lift.ir.groups import View
-from liftgrad.lift.passes.schedule import schedule
-from liftgrad.lift.pipeline import differentiated
+from liftgrad.lift.pipeline import compiled, results_and_gradients
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.results import checked_numbers, samples_of
+from liftgrad.lift.stats import Stats
 from liftgrad.numbers import plain
 from liftgrad.operators import Operators
 
@@ -130,7 +129,14 @@ class Scheduled:
         self.parameters = leaves(p)
         arguments = function.source.arguments((p, *arrays(program)), {})
         flat = flatten(arguments)
-        self.built = built = differentiated(function.source.build(arguments, flat), unit_seed=False)
+        made = compiled(
+            lambda: function.source.build(arguments, flat),
+            results_and_gradients,
+            *("float64", "numpy", Stats()),
+            unit_seed=False,
+        )
+        self.built, self.nests = made.built, made.program
+        built = self.built
         self.numbers = {
             number: np.asarray(checked_numbers(flat.groups[i], i, built))
             for i, number in built.leaf_of.items()
@@ -142,8 +148,6 @@ class Scheduled:
         assert built.seed is not None
         self.numbers[built.seed] = np.zeros(built.outputs)
         self.numbers[built.seed][scalars] = weights_of(program, len(scalars))
-        self.nests = schedule(built.rolled, [*built.rolled.outputs, *built.gradients])
-        check_nests(self.nests, after="schedule")
 
     def outcome(self, look: Callable[[View], Any]) -> Outcome:
         """Return the program's outcome, given what looks up the numbers of a view."""

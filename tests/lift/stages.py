@@ -6,11 +6,16 @@ from typing import Any
 from liftgrad import Value
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.function import lift
-from liftgrad.lift.ir.check import check_nests
 from liftgrad.lift.ir.groups import Rolled
 from liftgrad.lift.ir.nests import Program
-from liftgrad.lift.passes.schedule import schedule
-from liftgrad.lift.pipeline import differentiated
+from liftgrad.lift.pipeline import (
+    Built,
+    Ending,
+    compiled,
+    differentiated,
+    results_and_gradients,
+)
+from liftgrad.lift.stats import Stats
 
 
 def values(count: int) -> list[Value]:
@@ -29,8 +34,17 @@ def rolled(function: Any, *arguments: Any, gradient: bool = False) -> Rolled:
 
 
 def scheduled(function: Any, *arguments: Any, gradient: bool = False) -> Program:
-    """Return the loop nests that a function becomes."""
-    groups = rolled(function, *arguments, gradient=gradient)
-    program = schedule(groups, groups.outputs)
-    check_nests(program, after="schedule")
-    return program
+    """Return the loop nests that a function becomes, by all passes of the road."""
+    lifted = lift(function)
+    taken = lifted.source.arguments(arguments, {})
+    end = results_and_gradients if gradient else _results
+    return compiled(
+        lambda: lifted.source.build(taken, flatten(taken)),
+        end,
+        *("float64", "numpy", Stats()),
+        unit_seed=True,
+    ).program
+
+
+def _results(built: Built) -> Ending:
+    return Ending(built.rolled, built.rolled.outputs)

@@ -21,7 +21,7 @@ from liftgrad.lift.compare.eager_run import Outcome, numbers_in
 from liftgrad.lift.compare.policy import is_gradient_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.forks import renew_in_child
-from liftgrad.lift.pipeline import compiled
+from liftgrad.lift.pipeline import compiled, results_and_gradients
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
 from liftgrad.lift.run.last_call import LastCall
@@ -219,7 +219,9 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             self._last = found
             return found
         made = compiled(
-            lambda: source.build(arguments, flat), None, self.dtype, self.backend, self.stats
+            lambda: source.build(arguments, flat),
+            results_and_gradients,
+            *(self.dtype, self.backend, self.stats),
         )
         executable = Executable(made, self.dtype, store_update)
         if source.is_compared(made.built, flat):

@@ -9,7 +9,7 @@ A call of a lifted function takes it without the update; a training step takes a
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -85,13 +85,17 @@ class Ending:
     assignments: Sequence[Assignment] = ()
 
 
+Ending_co = TypeVar("Ending_co", bound=Ending, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Generic[Ending_co]):
     """A program at the end of the road."""
 
     built: Built
-    before_update: int
-    """How many groups come before those of the update."""
+    before_end: int
+    """How many groups come before those of the ending."""
+    end: Ending_co
     program: Program
     native: NativeProgram | None
     """None: it runs on NumPy, as groups."""
@@ -99,30 +103,34 @@ class Compiled:
 
 def compiled(
     recover: Callable[[], Built],
-    update: Callable[[Built], Ending] | None,
+    ending: Callable[[Built], Ending_co],
     dtype: str,
     backend: str,
     stats: Stats,
-) -> Compiled:
+    *,
+    unit_seed: bool | None = None,
+) -> Compiled[Ending_co]:
     """Return a program, compiled: the road from a function, or an optimiser's rule, to kernels.
 
     Args:
         recover: traces a function and rolls up what it does; see `recovered`.
-        update: appends how parameters move; None: results and gradients are what is wanted.
+        ending: appends how parameters move, or says what is read: see `results_and_gradients`.
         dtype: "float64" or "float32".
         backend: "native" or "numpy", which has no kernels.
         stats: takes the times and sizes.
+        unit_seed: whether the results' adjoints are 1; None: if there is just one result.
 
     """
     with without_collector(lambda: stats.scalar_operations):
         built = recover()
-        built = _with_gradient(built, stats, unit_seed=built.single or update is not None)
-        end = _with_update(built, update)
+        built = _with_gradient(built, stats, unit_seed=unit_seed)
+        end = _ended(built, ending)
         program = _scheduled(end, stats)
     native = _kernels(program, end.rolled, dtype, backend, stats)
     return Compiled(
         built=replace(built, rolled=end.rolled),
-        before_update=len(built.rolled.groups),
+        before_end=len(built.rolled.groups),
+        end=end,
         program=program,
         native=native,
     )
@@ -187,17 +195,20 @@ def differentiated(built: Built, *, unit_seed: bool) -> Built:
     return replace(built, rolled=rolled, seed=seed, gradients=gradients)
 
 
-def _with_gradient(built: Built, stats: Stats, *, unit_seed: bool) -> Built:
+def results_and_gradients(built: Built) -> Ending:
+    """Return what a call's program ends with."""
+    return Ending(built.rolled, [*built.rolled.outputs, *built.gradients])
+
+
+def _with_gradient(built: Built, stats: Stats, *, unit_seed: bool | None) -> Built:
     if built.gradients:
         return built
     with stats.stage("adjoint"):
-        return differentiated(built, unit_seed=unit_seed)
+        return differentiated(built, unit_seed=built.single if unit_seed is None else unit_seed)
 
 
-def _with_update(built: Built, update: Callable[[Built], Ending] | None) -> Ending:
-    if update is None:
-        return Ending(built.rolled, [*built.rolled.outputs, *built.gradients])
-    end = update(built)
+def _ended(built: Built, ending: Callable[[Built], Ending_co]) -> Ending_co:
+    end = ending(built)
     if VERIFY:
         check_groups(end.rolled, "update", end.outputs, end.assignments)
     return end

@@ -16,7 +16,7 @@ from liftgrad.lift.compare.divergence import where_they_diverge
 from liftgrad.lift.compare.eager_run import Outcome, run_eagerly
 from liftgrad.lift.compare.policy import is_compared
 from liftgrad.lift.explain.listing import Listing
-from liftgrad.lift.pipeline import Built, Compiled, recovered
+from liftgrad.lift.pipeline import Built, Compiled, Ending, recovered
 from liftgrad.lift.run.results import computed
 from liftgrad.lift.stand_ins.names import traced_builtins
 from liftgrad.lift.stats import Stats
@@ -167,7 +167,7 @@ class Source:
         """
         return flat.open_key(self._batched.get(_ranks(flat), ()))
 
-    def listing(self, made: Compiled, before_update: int | None = None) -> Listing:
+    def listing(self, made: Compiled[Ending], before_update: int | None = None) -> Listing:
         """Return a program that was compiled for this function as text.
 
         Args:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.native.memory import NativeProgram
-from liftgrad.lift.pipeline import Compiled
+from liftgrad.lift.pipeline import Compiled, Ending
 from liftgrad.lift.run.bound import Bound
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.parameters import MakeUpdate, Parameters, Store, adding, memory_of
@@ -32,7 +32,7 @@ def nobody() -> None:
 class Executable:
     """Runs a compiled program forward, and backward from given adjoints of its results."""
 
-    def __init__(self, made: Compiled, dtype: str, make_update: MakeUpdate) -> None:
+    def __init__(self, made: Compiled[Ending], dtype: str, make_update: MakeUpdate) -> None:
         self.made, self.built, self.dtype = made, made.built, dtype
         self.make_update = make_update
         self.seen: FirstNumbers | None = None

@@ -18,11 +18,11 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.forks import renew_in_child
 from liftgrad.lift.ir.groups import Builder, View
-from liftgrad.lift.pipeline import Built, Ending, compiled
+from liftgrad.lift.pipeline import Built, compiled
 from liftgrad.lift.run.parameters import Parameters
 from liftgrad.lift.source import Source
 from liftgrad.lift.update.clipping import Clipping
-from liftgrad.lift.update.rules import add_update, positions_among, positions_in
+from liftgrad.lift.update.rules import Updated, add_update, positions_among, positions_in
 from liftgrad.lift.update.settings import baked
 from liftgrad.lift.update.step_state import StepState
 from liftgrad.optim import Optimizer
@@ -61,22 +61,25 @@ class StepRecipe:
             source.compare_built(built, dict(arguments), flat)
             return built
 
-        def update(built: Built) -> Ending:
+        def ending(built: Built) -> Updated:
             builder = Builder(built.rolled)
             leaves = [built.leaf_of[i] for i in built.parameter_groups]
             parameters = [flat.groups[i].values for i in built.parameter_groups]
             gradients = clipping.apply(
                 builder, built.gradients, _held(optimizer, parameters, built)
             )
-            self.update = add_update(
+            update = add_update(
                 builder,
                 optimizer,
                 dict(zip(leaves, parameters, strict=True)),
                 dict(zip(leaves, gradients, strict=True)),
             )
-            return Ending(builder.program(), built.rolled.outputs, self.update.assignments)
+            outputs = built.rolled.outputs
+            return Updated(builder.program(), outputs, update.assignments, update=update)
 
-        self.made = compiled(build, update, source.dtype, source.backend, source.stats)
+        self.made = compiled(
+            build, ending, source.dtype, source.backend, source.stats, unit_seed=True
+        )
         self.built = self.made.built
         (self.loss,) = self.built.rolled.outputs
         self.settings = baked(optimizer)
@@ -96,7 +99,7 @@ class StepRecipe:
             built.leaf_of[i]: Parameters(flat.groups[i].values, dtype)
             for i in built.parameter_groups
         }
-        return StepState(self.update, optimizer, parameters, dtype)
+        return StepState(self.made.end.update, optimizer, parameters, dtype)
 
 
 class _Recipes:

@@ -149,7 +149,7 @@ class Training:
     def listing(self) -> Listing:
         """Return the program of a step, on the largest batches, as text."""
         made = self.programs[max(self.programs)].recipe.made
-        return self.source.listing(made, made.before_update)
+        return self.source.listing(made, made.before_end)
 
     def _program(self, size: int) -> StepProgram:
         program = self.programs.get(size)

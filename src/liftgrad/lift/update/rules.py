@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import Assignment, Builder, Leaf, View, identity
 from liftgrad.lift.passes.symbol import Symbol
+from liftgrad.lift.pipeline import Ending
 from liftgrad.optim import Optimizer
 
 Positions = NDArray[np.int64]
@@ -27,6 +28,13 @@ class Update:
     others: int | None
     """The leaf group of the parameters that do not take part in the loss."""
     assignments: list[Assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Updated(Ending):
+    """The end of a program that moves parameters."""
+
+    update: Update = field(kw_only=True)
 
 
 def add_update(

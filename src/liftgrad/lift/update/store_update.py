@@ -5,11 +5,11 @@ from typing import Any
 from liftgrad.lift.ir.groups import Builder, Leaf, View, identity
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.memory import BRIEF, NativeProgram
-from liftgrad.lift.pipeline import Built, Ending, compiled
+from liftgrad.lift.pipeline import Built, compiled
 from liftgrad.lift.run.bound import Bound
 from liftgrad.lift.run.parameters import Store, in_order
 from liftgrad.lift.stats import Stats
-from liftgrad.lift.update.rules import Update, add_update
+from liftgrad.lift.update.rules import Update, Updated, add_update
 from liftgrad.lift.update.settings import Settings
 from liftgrad.optim import Optimizer
 
@@ -21,20 +21,19 @@ def store_update(store: Store, optimizer: Optimizer) -> "StoreUpdate | None":
     parameters = leaves.add(Leaf("parameters", size, "parameter"))
     gradients = leaves.add(Leaf("gradients", size, "parameter"))
     gradient = View(gradients, identity(size))
-    added: list[Update] = []
 
-    def update(built: Built) -> Ending:
+    def ending(built: Built) -> Updated:
         builder = Builder(built.rolled)
         values = {parameters: in_order(optimizer)}
-        added.append(add_update(builder, optimizer, values, {parameters: gradient}))
-        return Ending(builder.program(), (), added[0].assignments)
+        update = add_update(builder, optimizer, values, {parameters: gradient})
+        return Updated(builder.program(), (), update.assignments, update=update)
 
     start = Built(leaves.program(), gradients=[gradient])
-    made = compiled(lambda: start, update, dtype, "native", Stats())
+    made = compiled(lambda: start, ending, dtype, "native", Stats())
     if made.native is None:
         return None
     memory = {parameters: store.numbers, gradients: store.gradients}
-    return StoreUpdate(made.native, added[0], memory, optimizer)
+    return StoreUpdate(made.native, made.end.update, memory, optimizer)
 
 
 class StoreUpdate:
