@@ -34,7 +34,8 @@ _CONDITIONS = {
 _INTRINSICS = {
     **{name: name for name in ("fabs", "sqrt", "floor", "ceil", "trunc", "rint", "round")},
     **{name: name for name in ("copysign", "fma", "exp", "exp2", "log", "log2", "log10", "pow")},
-    **{name: name for name in ("sin", "cos", "tan", "nearbyint")},
+    **{name: name for name in ("sin", "cos", "tan", "asin", "acos", "atan", "atan2")},
+    **{name: name for name in ("sinh", "cosh", "tanh", "nearbyint")},
     "maxnum": "fmax",
     "minnum": "fmin",
     "fmuladd": "fma",
