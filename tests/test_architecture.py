@@ -27,15 +27,10 @@ OPENED_LATE = ("liftgrad.lift", "liftgrad.lift.function")
 
 @pytest.fixture(scope="module")
 def graph():
-    """Every import between modules of the package, those for type checkers among them.
-
-    Without the few that a contract ignores, too.
-    """
+    """Every import between modules of the package, those for type checkers among them."""
     graph = grimp.build_graph("liftgrad", cache_dir=None)
-    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    ignored = [x.split(" -> ") for c in config["contracts"] for x in c.get("ignore_imports", [])]
-    for importer, imported in (OPENED_LATE, *ignored):
-        graph.remove_import(importer=importer, imported=imported)
+    importer, imported = OPENED_LATE
+    graph.remove_import(importer=importer, imported=imported)
     return graph
 
 

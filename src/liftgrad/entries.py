@@ -10,12 +10,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pickle import PicklingError
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from liftgrad.numbers import to_float
-
-if TYPE_CHECKING:
-    from liftgrad.engine import Value
+from liftgrad.protocols import ScalarT
 
 Interval = tuple[float, float]
 Adjoints = tuple[Any, ...]
@@ -101,7 +99,7 @@ class Operation:
     @overload
     def __call__(self, *operands: float) -> float: ...
     @overload
-    def __call__(self, *operands: "Value") -> "Value": ...
+    def __call__(self, *operands: ScalarT) -> ScalarT: ...
     @overload
     def __call__(self, *operands: Any) -> Any: ...
     def __call__(self, *operands: Any) -> Any:

@@ -35,12 +35,10 @@ from liftgrad.ops import (
     tanh,
     where,
 )
-from liftgrad.protocols import are_results, is_drawing, is_index
+from liftgrad.protocols import ScalarT, are_results, is_drawing, is_index
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from liftgrad.engine import Value
 
     class Methods:
         """The functions of one or two numbers as methods, which `operators` makes of them."""
@@ -157,7 +155,7 @@ def dot(a: Iterable[Any], b: Iterable[Any], start: Any = None) -> Any:
 
 
 @overload
-def total(terms: "Iterable[Value]") -> "Value": ...
+def total(terms: Iterable[ScalarT]) -> ScalarT: ...
 @overload
 def total(terms: Iterable[float]) -> float: ...
 @overload
@@ -178,7 +176,7 @@ def total(terms: Iterable[Any]) -> Any:
 
 
 @overload
-def mean(terms: "Iterable[Value]") -> "Value": ...
+def mean(terms: Iterable[ScalarT]) -> ScalarT: ...
 @overload
 def mean(terms: Iterable[float]) -> float: ...
 @overload

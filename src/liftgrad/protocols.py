@@ -9,20 +9,21 @@ whether it has one of the methods below, and leave the matter to it.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
-
-if TYPE_CHECKING:
-    from liftgrad.entries import Operation
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 
 class Scalar(Protocol):
     """A number with operators: a Value, a Variable, a traced number, a symbol of the compiler."""
 
-    def _apply(self, operation: "Operation", *operands: Any) -> Any:
-        """Apply an operation to operands, of which this is one."""
+    def _apply(self, operation: Any, *operands: Any) -> Any:
+        """Apply an operation, an entry of the table, to operands, of which this is one."""
 
     def _constant(self, number: float) -> Any:
         """Return a constant of this kind, through which no gradient flows."""
+
+
+ScalarT = TypeVar("ScalarT", bound=Scalar)
+"""For type checkers: a function that is given Values returns a Value."""
 
 
 class Condition(Protocol):
