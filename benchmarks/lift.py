@@ -30,6 +30,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from eager import installed
+
 PROGRAMS = Path(__file__).parent / "programs"
 PACKAGES = {
     "jax": "jax",
@@ -291,16 +293,6 @@ def single_threaded(environment: dict[str, str]) -> dict[str, str]:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     return {**environment, **threads, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-
-
-def installed(package: str) -> bool:
-    """Tell whether a package can be measured."""
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        print(f"{package} is not installed and left out", file=sys.stderr)
-        return False
-    return True
 
 
 def disagreements(name: str, task: Task, rows: list[Result]) -> list[str]:
