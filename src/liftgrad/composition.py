@@ -225,6 +225,6 @@ def not_composed(
             line = traceback.tb_lineno
         traceback = traceback.tb_next
     return TraceError(
-        f"{code.co_filename}:{line}: {name} cannot be compiled: {str(error).removesuffix('.')}. "
-        f"Compose it of operators and functions of liftgrad.functional{instead}."
+        f"{code.co_filename}:{line}: {name} cannot be compiled: {str(error).removesuffix('.')}; "
+        f"compose it of operators and functions of liftgrad.functional{instead}."
     )

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from stages import values
 
-from liftgrad import Trainer, Value, get_num_threads, set_num_threads
+from liftgrad import Trainer, Value, functional, get_num_threads, set_num_threads
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import mean, take, total, uniform, where
 from liftgrad.lift.function import lift
@@ -515,6 +515,8 @@ async def later(x):
         (math.exp, "exp, which is not written in Python; call a function of liftgrad.functional"),
         (np.exp, "exp, which is not written in Python"),
         (Squares, "the class Squares; decorate one of its methods"),
+        (functional.exp, "the operation exp;.*: lift(lambda x: exp(x))"),
+        (functional.maximum, "the operation maximum;.*: lift(lambda *xs: maximum(*xs))"),
         (Squares(), "an object of the class Squares;.*: lift(lambda object, x: object(x))"),
         (
             Squares().method,

@@ -9,6 +9,7 @@ import numpy as np
 
 from liftgrad.nn import Module
 from liftgrad.numbers import kind_of
+from liftgrad.ops import Operation
 
 
 def why_not_liftable(x: Any) -> str | None:
@@ -45,6 +46,12 @@ def _instead(x: Any) -> str:
             return (
                 f"the method {name} of one object; write @lift above its definition in the class, "
                 f"or take the object as an argument: lift(lambda object, x: object.{name}(x))"
+            )
+        case Operation():
+            operands = "x" if x.arity == 1 else "*xs"
+            return (
+                f"the operation {x.name}; write a function that calls it: "
+                f"lift(lambda {operands}: {x.name}({operands}))"
             )
         case functools.partial():
             return "a functools.partial; lift the function, and pass all of its arguments to that"
