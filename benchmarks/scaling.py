@@ -43,7 +43,7 @@ def text(length: int) -> Task:
 
 
 def tracing(count: int) -> Task:
-    """Return the task of tracing and rolling so many operations, for each of them."""
+    """Return a task for each number of operations to trace and roll."""
     systems = [
         System("a network", "tracing_liftgrad", ("network", str(count))),
         System("a chain", "tracing_liftgrad", ("orbit", str(count))),

@@ -30,7 +30,7 @@ def scores(model: nn.MLP, X: Any) -> Any:
 
 
 def spirals(arms: int = 3, points: int = 100) -> tuple[Any, Any]:
-    """Return the points of so many spiral arms, and which arm each is on."""
+    """Return the points of a number of spiral arms, and which arm each is on."""
     noise = np.random.default_rng(0).normal(scale=0.15, size=(arms, points))
     radius = np.linspace(0.05, 1.0, points)
     angle = 4.0 * radius + 2.0 * np.pi / arms * np.arange(arms)[:, None] + noise

@@ -33,7 +33,7 @@ def orbit(state: Any, steps: int) -> Any:
 
 
 def main(task: str, operations: int) -> None:
-    """Trace and roll about so many scalar operations of a task: network, orbit or eager."""
+    """Trace and roll about this many scalar operations of a task: network, orbit or eager."""
     function: LiftedFunction[..., Any]
     arguments: tuple[Any, ...]
     if task in ("network", "eager"):

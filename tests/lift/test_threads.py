@@ -42,7 +42,7 @@ def squared(model, X, y):
 
 
 def outcome(function, model, *arguments, backward=1):
-    """Return the result's numbers, and the gradients of the model after so many backward()."""
+    """Return the result's numbers, and the model's gradients after a number of backward() calls."""
     model.zero_grad()
     result = function(model, *arguments)
     for _ in range(backward):

@@ -150,7 +150,7 @@ def trajectory(
     optimizer = getattr(torch.optim, name)(listed[:1] if joining else listed, **first)
 
     def scheduled(steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-        """Return the schedule after so many steps, of the groups that there are by then."""
+        """Return the schedule after a number of steps, of the groups that exist by then."""
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         falling = [

@@ -49,7 +49,7 @@ def read_table(
 
     Args:
         path: the file.
-        target: the column to predict, kept apart from the others in the result.
+        target: the column to predict, which the result has separately from the others.
         only: the columns to read, including the target; None: all.
         drop: columns to leave out.
         kinds: "number", "boolean", "category" or "text", by column, where the kind should not be
