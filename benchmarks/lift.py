@@ -265,7 +265,7 @@ def once(system: System, task: Task, cache: str, turn: int) -> tuple[float, floa
 
 @contextmanager
 def processors(count: int | None) -> Iterator[None]:
-    """Confine processes started meanwhile to this many processors, the only limit that JAX obeys."""
+    """Confine processes started meanwhile to these processors, the only limit that JAX obeys."""
     if count is None or not hasattr(os, "sched_setaffinity"):
         yield
         return
