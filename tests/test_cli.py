@@ -317,3 +317,20 @@ def test_what_liftgrad_does_not_have():
     """Is an AttributeError that names it."""
     with pytest.raises(AttributeError, match="module 'liftgrad' has no attribute 'tensor'"):
         _ = liftgrad.tensor
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("LIFTGRAD_CHECK", "LIFTGRAD_CHECK='maybe': set it to 1 "),
+        ("LIFTGRAD_VECTOR_BITS", "LIFTGRAD_VECTOR_BITS is 'maybe'; set it to 128, 256 or 512"),
+    ],
+)
+def test_a_variable_with_a_wrong_value_is_named(call, monkeypatch, variable, said):
+    """In one sentence, without a traceback, and no picture is left."""
+    monkeypatch.setenv(variable, "maybe")
+    ended = call("moons")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Error: {said}")
+    assert ended.stderr.count("\n") == 1
+    assert not Path("decision_boundary.png").exists()

@@ -77,7 +77,7 @@ def test_parquet_and_csv_files_read_alike(write, tmp_path):
         (
             'a,y\n1,"two\nlines"\n\n1\n',
             (
-                "line 5 of 't.csv' has 1 fields where the header has 2; correct it, or pass "
+                "line 5 of 't.csv' has 1 field where the header has 2; correct it, or pass "
                 'on_bad_rows="skip".'
             ),
         ),

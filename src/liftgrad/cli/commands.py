@@ -12,6 +12,7 @@ from liftgrad.cli.predict import predict
 from liftgrad.cli.sets import blobs, circles, digits, spirals
 from liftgrad.cli.tables import Refused
 from liftgrad.cli.train import train
+from liftgrad.errors import LiftError
 from liftgrad.version import __version__
 
 
@@ -46,6 +47,9 @@ def run(arguments: Sequence[str] | None) -> None:
     except click.ClickException as error:
         say(f"Error: {_sentence(error)}", err=True)
         status = error.exit_code
+    except LiftError as error:  # such as a variable of the environment with a wrong value
+        say(f"Error: {error}", err=True)
+        status = 1
     except click.Abort:
         say("Interrupted.", err=True)
         status = 130

@@ -289,8 +289,9 @@ class CsvFile:
                     header = header or row
                     if row and len(row) != len(header) and not self.skip:
                         more = self._others(rows, len(header))
+                        fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
                         return BrokenRowsError(
-                            f"line {line} of '{self.source}' has {len(row)} fields where the "
+                            f"line {line} of '{self.source}' has {fields} where the "
                             f"header has {len(header)}{more}; correct "
                             f'{"them" if more else "it"}, or pass on_bad_rows="skip".'
                         )
