@@ -326,11 +326,18 @@ def test_what_liftgrad_does_not_have():
         ("LIFTGRAD_VECTOR_BITS", "LIFTGRAD_VECTOR_BITS is 'maybe'; set it to 128, 256 or 512"),
     ],
 )
-def test_a_variable_with_a_wrong_value_is_named(call, monkeypatch, variable, said):
+@pytest.mark.process
+def test_a_variable_with_a_wrong_value_is_named(tmp_path, variable, said):
     """In one sentence, without a traceback, and no picture is left."""
-    monkeypatch.setenv(variable, "maybe")
-    ended = call("moons")
+    ended = subprocess.run(
+        [*COMMAND, "moons"],
+        env={**os.environ, variable: "maybe"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"Error: {said}")
     assert ended.stderr.count("\n") == 1
-    assert not Path("decision_boundary.png").exists()
+    assert list(tmp_path.iterdir()) == []
