@@ -152,6 +152,35 @@ Group = Leaf | Constants | Elementwise | Sum | Largest | Take | Put
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Loop:
+    """Groups that are computed step by step in time, not one after another.
+
+    A group of a loop has the elements of all steps, those of each step behind those of the step
+    before, and so have its index sequences.
+
+    Invariant: the loop's first groups, its heads, are sums that read other groups of the loop at
+    earlier steps only (later ones, if it runs backwards); its other groups read groups of the loop
+    at their own step, and earlier groups only. All read what they want from groups before the loop.
+    """
+
+    first: int
+    """The first of its groups."""
+    stop: int
+    """The group behind its last."""
+    offsets: tuple[Indices, ...]
+    """For each of its groups where each step's elements begin, and at the end their number."""
+    heads: int
+    """How many of its groups are heads."""
+    backwards: bool = False
+    """Whether it runs from the last step to the first."""
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return len(self.offsets[0]) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Rolled:
     """Groups in order of computation, and the views that are the function's results."""
 
@@ -162,6 +191,8 @@ class Rolled:
     of its uses that are in branches taken ("#")."""
     tables: Mapping[int, Indices] = field(default_factory=dict)
     """For conditions "this element was taken" the table of which one of each row always is."""
+    loops: Sequence[Loop] = ()
+    """In order; none is within another."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,6 +219,7 @@ class Builder:
         self.outputs = program.outputs
         self.roles = dict(program.roles)
         self.tables = dict(program.tables)
+        self.loops = list(program.loops)
 
     def add(self, group: Group) -> int:
         """Append a group and return its number."""
@@ -200,7 +232,13 @@ class Builder:
 
     def program(self) -> Rolled:
         """Return the program with all groups appended so far."""
-        return Rolled(tuple(self.groups), self.outputs, dict(self.roles), dict(self.tables))
+        return Rolled(
+            tuple(self.groups),
+            self.outputs,
+            dict(self.roles),
+            dict(self.tables),
+            tuple(self.loops),
+        )
 
 
 def views(group: Group) -> Iterator[View | Runs]:

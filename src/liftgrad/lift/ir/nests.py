@@ -95,6 +95,30 @@ class Nest:
 
 
 @dataclass(frozen=True, slots=True)
+class Timed:
+    """A nest within a loop over time."""
+
+    nest: Nest
+    first: int
+    """The first step in which it runs. In each following one it runs the next index of its
+    outermost dimension, which is time: `extents[0]` steps in all."""
+    rows: int | None = None
+    """The number of a table, if steps have different numbers of rows: it has one more element than
+    the loop has steps, and step t runs the rows from table[t] up to, not including, table[t + 1] of
+    the outermost dimension, which then is no time. `first` is 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLoop:
+    """`for t < steps:` the nests that run in step t, in order."""
+
+    steps: int
+    body: tuple[Timed, ...]
+    backwards: bool = False
+    """Whether t goes from the last step to the first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """Nests in order, the buffers they work on and the tables they look positions up in."""
 
