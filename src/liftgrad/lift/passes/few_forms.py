@@ -8,7 +8,7 @@ Invariant: what was kept in memory still is.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from liftgrad.lift.ir.groups import Constants, Elementwise, Group, Sum
 from liftgrad.lift.passes.compose import is_condition
@@ -25,14 +25,25 @@ _LOADED = -1
 
 
 def with_few_forms(
-    groups: Sequence[Group], kept: Sequence[bool | None]
+    groups: Sequence[Group], kept: Sequence[bool | None], others: Container[int]
 ) -> tuple[list[bool | None], frozenset[str]]:
-    """Return which groups are kept in memory, and the numbers that are read from there, in hex."""
+    """Return which groups are kept in memory, and the numbers that are read from there, in hex.
+
+    Args:
+        groups: the program's.
+        kept: which of them would be kept without this.
+        others: those that stay as they are.
+
+    """
     known = without_loops(groups, kept)
     alone = [
         i
         for i, group in enumerate(groups)
-        if known[i] and group.size == 1 and not group.batched and not isinstance(group, Constants)
+        if known[i]
+        and group.size == 1
+        and not group.batched
+        and not isinstance(group, Constants)
+        and i not in others
     ]
     unchanged = list(kept), frozenset[str]()
     if len(alone) <= _MOST_FORMS:
