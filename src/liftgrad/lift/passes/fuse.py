@@ -29,22 +29,28 @@ from liftgrad.lift.ir.groups import (
 
 _LARGEST_EXPRESSION = 40
 """Operations in one expression: beyond this, kernels compile slowly and spill registers."""
+Reads = list[tuple[int, int]]
+"""The groups that a group reads, and how many elements of each."""
+_SUMS = (Sum, Largest)
 _QUICK = {ops.add, ops.subtract, ops.multiply, ops.negate, ops.absolute, ops.select}
 
 
 def kept_groups(program: Rolled, outputs: Sequence[View]) -> list[bool | None]:
     """Return for each group whether it is kept in memory; None: no output depends on it."""
     large: set[int] = set()
+    reads = [[(x.group, len(x.positions)) for x in views(group)] for group in program.groups]
     while True:
-        kept = _kept(program, outputs, large)
+        kept = _kept(program, outputs, large, reads)
         # What is kept cuts expressions, and keeping more changes what else is: until all fit.
-        grown = large | _large(program.groups, kept)
+        grown = large | _large(program.groups, kept, reads)
         if grown == large:
             return kept
         large = grown
 
 
-def _kept(program: Rolled, outputs: Sequence[View], large: set[int]) -> list[bool | None]:
+def _kept(
+    program: Rolled, outputs: Sequence[View], large: set[int], all_reads: Sequence[Reads]
+) -> list[bool | None]:
     """Return what is kept in memory, if at least these groups are."""
     groups = program.groups
     loop_of = {i: loop for loop in program.loops for i in range(loop.first, loop.stop)}
@@ -64,7 +70,7 @@ def _kept(program: Rolled, outputs: Sequence[View], large: set[int]) -> list[boo
             _enter(loop, groups, wanted, kept)
         if not wanted[i]:
             continue
-        size, batched, kind = group.size, is_batched[i], group.__class__
+        batched, kind = is_batched[i], group.__class__
         if kept[i] is None:
             kept[i] = (
                 i in large
@@ -72,14 +78,13 @@ def _kept(program: Rolled, outputs: Sequence[View], large: set[int]) -> list[boo
                 or _keep(group, reads[i], within_reduction[i])
                 or (repeated[i] and not _quick(group, groups))
             )
-        scale = 1.0 if kept[i] else reads[i] / max(size, 1)
+        scale = 1.0 if kept[i] else reads[i] / max(group.size, 1)
         reduced = (within_reduction[i] and not kept[i]) or (
-            isinstance(group, Sum | Largest) and not _plain(group, groups)
+            isinstance(group, _SUMS) and not _plain(group, groups)
         )
-        for view in views(group):
-            j = view.group
+        for j, count in all_reads[i]:
             wanted[j] = True
-            reads[j] += len(view.positions) * scale
+            reads[j] += count * scale
             if reduced:
                 within_reduction[j] = True
             if is_batched[j] is not batched:
@@ -142,9 +147,10 @@ def _over_samples(group: Group, groups: Sequence[Group]) -> bool:
 
 def _plain(group: Sum | Largest, groups: Sequence[Group]) -> bool:
     """Return whether every run is one element, so that there is no loop."""
-    return all(
-        run.uniform == 1 and groups[run.group].batched == group.batched for run in group.operands
-    )
+    for run in group.operands:
+        if groups[run.group].batched != group.batched or run.uniform != 1:
+            return False
+    return True
 
 
 def _quick(group: Group, groups: Sequence[Group]) -> bool:
@@ -160,17 +166,19 @@ def _quick(group: Group, groups: Sequence[Group]) -> bool:
             assert_never(group)
 
 
-def _large(groups: Sequence[Group], kept: list[bool | None]) -> set[int]:
+def _large(
+    groups: Sequence[Group], kept: list[bool | None], all_reads: Sequence[Reads]
+) -> set[int]:
     """Return the groups at which an expression would grow beyond bounds if nothing were kept."""
     sizes = [0] * len(groups)
     large: set[int] = set()
     for i, group in enumerate(groups):
         if kept[i] is None or isinstance(group, Leaf | Constants):
             continue
-        read = views(group)
-        size = len(read) if isinstance(group, Sum | Largest) else 1
-        for view in read:
-            size += sizes[view.group]
+        reads = all_reads[i]
+        size = len(reads) if isinstance(group, _SUMS) else 1
+        for j, _ in reads:
+            size += sizes[j]
         if size > _LARGEST_EXPRESSION:
             large.add(i)
         sizes[i] = 0 if kept[i] or i in large else size
