@@ -24,6 +24,9 @@ from liftgrad.lift.ir.nests import (
     Number,
     Program,
     Reduce,
+    Timed,
+    TimeLoop,
+    at_step,
     loads,
 )
 from liftgrad.lift.ir.rules import Sort, is_sequence, named, outside, problems_of_operands
@@ -43,9 +46,16 @@ def problems_of_nests(program: Program) -> Iterator[str]:
         if not is_sequence(table):
             yield f"table {i} is no sequence of int64"
     state = _State(program)
-    for i, nest in enumerate(program.nests):
-        for problem in state.problems_of_nest(nest):
-            yield f"nest {i}, which writes {state.name(nest.out)}: {problem}"
+    for i, statement in enumerate(program.nests):
+        match statement:
+            case Nest():
+                for problem in state.problems_of_nest(statement):
+                    yield f"nest {i}, which writes {state.name(statement.out)}: {problem}"
+            case TimeLoop():
+                for problem in state.problems_of_loop(statement):
+                    yield f"nest {i}, {problem}"
+            case _:
+                assert_never(statement)
     for i in sorted(program.outputs):
         if not 0 <= i < len(program.buffers):
             yield f"output buffer {i} does not exist"
@@ -83,6 +93,38 @@ class _State:
         """Return the name of an access's buffer, whether there is one or not."""
         exists = 0 <= access.buffer < len(self.program.buffers)
         return self.program.buffers[access.buffer].name if exists else f"buffer {access.buffer}"
+
+    def problems_of_loop(self, loop: TimeLoop) -> Iterator[str]:
+        """Yield what is wrong with a loop over time; then mark as set what it writes."""
+        if loop.steps < 1:
+            yield f"a loop over time of {loop.steps} steps"
+        if len({timed.nest.batched for timed in loop.body}) > 1:
+            yield "a loop over time, of which some nests run for each sample and some do not"
+        for timed in loop.body:
+            for problem in self.problems_of_time(timed, loop.steps):
+                yield f"in which {self.name(timed.nest.out)} is written: {problem}"
+        steps = range(loop.steps)
+        for step in reversed(steps) if loop.backwards else steps:
+            for timed in loop.body:
+                nest = at_step(timed, step, self.program.tables)
+                for problem in () if nest is None else self.problems_of_nest(nest):
+                    yield f"step {step}, which writes {self.name(timed.nest.out)}: {problem}"
+
+    def problems_of_time(self, timed: Timed, steps: int) -> Iterator[str]:
+        """Yield what is wrong with the steps in which a nest of a loop runs."""
+        extents = timed.nest.extents
+        if not extents:
+            yield "it has no dimension for time"
+        elif timed.rows is None:
+            if not 0 <= timed.first <= timed.first + extents[0] <= steps:
+                yield f"it runs for {extents[0]} of {steps} steps, from step {timed.first}"
+        elif not 0 <= timed.rows < len(self.program.tables):
+            yield f"table {timed.rows} does not exist"
+        else:
+            rows = self.program.tables[timed.rows]
+            ends = len(rows) == steps + 1 and (rows[0], rows[-1]) == (0, extents[0])
+            if timed.first or not ends or (rows[1:] < rows[:-1]).any():
+                yield f"its rows are in no table of {steps} steps"
 
     def problems_of_nest(self, nest: Nest) -> Iterator[str]:
         """Yield what is wrong with a nest; then mark as set what it writes."""
