@@ -15,26 +15,12 @@ from liftgrad.lift.ir.groups import (
     Elementwise,
     Leaf,
     Loop,
-    Rolled,
     Runs,
     Sum,
     View,
     identity,
 )
-from liftgrad.lift.ir.nests import (
-    Access,
-    Apply,
-    Buffer,
-    Expression,
-    Load,
-    Nest,
-    Number,
-    Program,
-    Reduce,
-    Statement,
-    Timed,
-    TimeLoop,
-)
+from liftgrad.lift.passes.schedule import schedule
 
 STEPS = 5
 tanh = ops.OPERATIONS["tanh"]
@@ -44,23 +30,6 @@ def runs(group: int, lists: Sequence[Sequence[int]]) -> Runs:
     """Return runs of these positions."""
     offsets = np.cumsum([0, *map(len, lists)])
     return Runs(group, np.array([p for some in lists for p in some], np.int64), offsets)
-
-
-def at(group: int, offset: int, *strides: int) -> Access:
-    return Access(group, offset, strides)
-
-
-def program_of(rolled: Rolled, statements: Sequence[Statement], outputs: set[int]) -> Program:
-    """Return nests with a buffer for each group, whose numbers are those of the groups."""
-    buffers = tuple(
-        Buffer(str(i), group.size, group.batched, "temporary", i)
-        for i, group in enumerate(rolled.groups)
-    )
-    return Program(buffers, (), tuple(statements), frozenset(outputs))
-
-
-def timed(first: int, steps: int, out: Access, body: Expression, *extents: int) -> Timed:
-    return Timed(Nest((steps, *extents), False, out, False, body), first)
 
 
 class Recurrence:
@@ -103,51 +72,13 @@ class Recurrence:
         builder.roles |= {after: ("∂", state), after + 3: ("∂", z), after + 4: ("∂", before)}
         builder.roles[self.gradient.group] = ("∂", self.w)
         self.rolled = builder.program()
-        self.before, self.state, self.after = before, state, after
-
-    def nests(self) -> Program:
-        """Return the nests, of which the loops' are at home in their steps."""
-        before, state, after = self.before, self.state, self.after
-        load_w = Load(at(self.w, 0, 0))
-        product = Apply(ops.multiply, (load_w, Load(at(before, 0, 1))))
-        z = Apply(ops.add, (product, Load(at(self.xs, 0, 1))))
-        forwards = TimeLoop(
-            STEPS,
-            (
-                timed(0, 1, at(before, 0, 1), Number(0.5)),
-                timed(1, STEPS - 1, at(before, 1, 1), Load(at(state, 0, 1))),
-                timed(0, STEPS, at(state, 0, 1), Apply(tanh, (z,))),
-            ),
-        )
-        square = Apply(ops.multiply, (Load(at(state, 0, 1)),) * 2)
-        factor = Apply(ops.subtract, (Number(1.0), square))
-        backwards = TimeLoop(
-            STEPS,
-            (
-                timed(STEPS - 1, 1, at(after, STEPS - 1, 1), Number(1.0)),
-                timed(0, STEPS - 1, at(after, 0, 1), Load(at(after + 4, 1, 1))),
-                timed(
-                    *(0, STEPS, at(after + 3, 0, 1)),
-                    Apply(ops.multiply, (Load(at(after, 0, 1)), factor)),
-                ),
-                timed(
-                    *(0, STEPS, at(after + 4, 0, 1)),
-                    Apply(ops.multiply, (Load(at(after + 3, 0, 1)), load_w)),
-                ),
-            ),
-            backwards=True,
-        )
-        term = Apply(ops.multiply, (Load(at(after + 3, 0, 1)), Load(at(before, 0, 1))))
-        total = Nest((), False, at(self.gradient.group, 0), False, Reduce("sum", (STEPS,), term))
-        outputs = {state, self.gradient.group}
-        return program_of(self.rolled, [forwards, backwards, total], outputs)
 
     def text(self) -> str:
         """Return the printed program."""
         return str(
             listing(
                 "last(w, xs)",
-                self.nests(),
+                schedule(self.rolled, [self.result, self.gradient]),
                 self.rolled,
                 function="last",
                 leaves={
