@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.ir.nests import Program
+from liftgrad.lift.ir.nests import Buffer, Program
 from liftgrad.lift.kernels.llvm.writer import kernels
 from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.machine_code import MachineCode
 
 Array = NDArray[Any]
-Place = tuple[int, int, int]
-"""A buffer's address, the distance between its elements, and that distance in bytes."""
 BRIEF = 4096
 """As many elements as a simple loop handles in about a microsecond."""
 
@@ -77,15 +75,13 @@ class Instance:
         self.arrays = {b.group: a for b, a in zip(program.buffers, self.buffers, strict=True)}
         self.layouts = {b.group: b.layout for b in program.buffers}
         self._tables = [table.ctypes.data for table in program.tables]
-        places = [
-            _place(array, batched=buffer.batched)
-            for buffer, array in zip(program.buffers, self.buffers, strict=True)
-        ]
+        places = _Places(program.buffers, self.buffers)
         words: list[int] = []
         begins = []
         for kernel in native.kernels:
             begins.append(len(words))
-            words += self._words(kernel, places, samples)
+            which = [access.buffer for access in kernel.accesses]
+            words += self._words(kernel, which, places, samples)
         arguments = np.array(words, np.uint64)
         self.arguments = [arguments]
         """The kernels' arguments, one after another, and those of sums."""
@@ -169,23 +165,23 @@ class Instance:
     ) -> NDArray[np.uint64]:
         """Return the arguments of a nest's kernel, given the array behind each of its accesses."""
         kernel, buffers = self.native.kernels[nest], self.native.program.buffers
-        places = {
-            access.buffer: _place(array, batched=buffers[access.buffer].batched)
-            for access, array in zip(kernel.accesses, arrays, strict=True)
-        }
-        return np.array(self._words(kernel, places, samples), np.uint64)
+        used = [buffers[access.buffer] for access in kernel.accesses]
+        words = self._words(kernel, range(len(used)), _Places(used, arrays), samples)
+        return np.array(words, np.uint64)
 
     def _words(
-        self, kernel: Kernel, places: Sequence[Place] | Mapping[int, Place], samples: int
+        self, kernel: Kernel, which: Sequence[int], places: "_Places", samples: int
     ) -> list[int]:
-        """Return a kernel's arguments, given the place of each buffer that it accesses."""
-        words, distances = [], []
-        for access in kernel.accesses:
-            address, distance, width = places[access.buffer]
+        """Return a kernel's arguments, given which of the places each access is in."""
+        addresses, distances, widths = places.addresses, places.distances, places.widths
+        words = []
+        for access, i in zip(kernel.accesses, which, strict=True):
             # With a table, the offset is a position in the table, which the kernel adds itself.
-            words.append(address if access.table is not None else address + access.offset * width)
-            distances.append(distance)
-        return [*words, samples, *distances, *[self._tables[table] for table in kernel.tables]]
+            offset = 0 if access.table is not None else access.offset * widths[i]
+            words.append(addresses[i] + offset)
+        words.append(samples)
+        words += [distances[i] for i in which]
+        return words + [self._tables[table] for table in kernel.tables]
 
     def _allocate(self, arrays: Mapping[int, Array], without: Collection[int]) -> list[Array]:
         """Return the memory of each buffer."""
@@ -217,9 +213,21 @@ class Instance:
         return result
 
 
-def _place(array: Array, *, batched: bool) -> Place:
-    distance = array.shape[1] if batched else 1
-    return int(array.ctypes.data), distance, distance * array.itemsize
+class _Places:
+    """Where buffers are in memory."""
+
+    def __init__(self, buffers: Sequence[Buffer], arrays: Sequence[Array]) -> None:
+        self.addresses = [int(array.ctypes.data) for array in arrays]
+        self.distances = [
+            array.shape[1] if buffer.batched else 1
+            for buffer, array in zip(buffers, arrays, strict=True)
+        ]
+        """Between the elements of each, in elements."""
+        self.widths = [
+            distance * array.itemsize
+            for distance, array in zip(self.distances, arrays, strict=True)
+        ]
+        """The same in bytes."""
 
 
 class Plan:

@@ -7,6 +7,7 @@ Invariant: an expression is the one that they would make, and loads from groups 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from liftgrad import ops
@@ -22,30 +23,61 @@ Term = tuple[int, int]
 _ZERO, _ONE = Number(0.0), Number(1.0)
 
 
-def without_loops(groups: Sequence[Group], kept: Sequence[bool | None]) -> list[bool]:
-    """Return for each group whether an element is computed from memory without a loop."""
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """What of a program is in memory, and what is computed where it is used."""
+
+    kept: Sequence[bool | None]
+    """Whether each group is in memory; None: nobody wants it."""
+    without_loops: Sequence[bool]
+    """Whether an element of each group is computed from numbers in memory without a loop."""
+    loaded: frozenset[str] = frozenset()
+    """The numbers, in hex, that are read from memory instead of being written in kernels."""
+
+
+def without_loops(
+    groups: Sequence[Group], kept: Sequence[bool | None], longest: int = 1
+) -> list[bool]:
+    """Return for each group whether an element is computed from memory without a loop.
+
+    Args:
+        groups: the program's.
+        kept: whether each of them is in memory.
+        longest: how many elements a run may have whose sum takes no loop.
+
+    """
     result = [False] * len(groups)
     for i, group in enumerate(groups):
         if kept[i] is None:
             continue
         if group.__class__ is Elementwise:
-            result[i] = all(kept[v.group] or result[v.group] for v in group.operands)
+            for view in group.operands:
+                if not (kept[view.group] or result[view.group]):
+                    break
+            else:
+                result[i] = True
         elif isinstance(group, Sum | Largest):
             result[i] = all(
                 (kept[run.group] or result[run.group])
                 and (group.batched or not groups[run.group].batched)
-                and run.uniform == 1
+                and 0 < (run.uniform or 0) <= longest
                 for run in group.operands
             )
-        elif isinstance(group, Constants):
+        elif group.__class__ is Constants:
             result[i] = True
     return result
 
 
 def terms_of(group: Group, position: int) -> list[Term]:
     """Return the elements that an element is computed from, if that takes no loop."""
-    assert isinstance(group, Elementwise | Sum | Largest)
-    return [(view.group, view.positions.item(position)) for view in group.operands]
+    if isinstance(group, Elementwise):
+        return [(view.group, view.positions.item(position)) for view in group.operands]
+    assert isinstance(group, Sum | Largest)
+    return [
+        (run.group, j)
+        for run in group.operands
+        for j in run.positions[slice(*run.offsets[position : position + 2].tolist())].tolist()
+    ]
 
 
 class Elements:
@@ -53,23 +85,17 @@ class Elements:
 
     Args:
         groups: the program's.
-        kept: whether each of them is kept in memory.
+        fusion: which of them are in memory.
         layouts: their buffers.
-        loaded: the numbers that are read from memory instead of being written in kernels.
 
     """
 
-    def __init__(
-        self,
-        groups: Sequence[Group],
-        kept: Sequence[bool | None],
-        layouts: Layouts,
-        loaded: frozenset[str],
-    ) -> None:
-        self.groups, self.kept, self.layouts, self.loaded = groups, kept, layouts, loaded
+    def __init__(self, groups: Sequence[Group], fusion: Fusion, layouts: Layouts) -> None:
+        self.groups, self.layouts = groups, layouts
+        self.kept, self.without_loops = fusion.kept, fusion.without_loops
+        self.loaded = fusion.loaded
         self.loads: dict[Term, Load] = {}
         """The loads made so far: each number is read a few times."""
-        self.without_loops = without_loops(groups, kept)
         self.read: set[int] = set()
         """The groups that were loaded from, until someone clears it."""
 

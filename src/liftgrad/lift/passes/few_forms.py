@@ -10,9 +10,9 @@ Invariant: what was kept in memory still is.
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 
-from liftgrad.lift.ir.groups import Constants, Elementwise, Group, Sum
+from liftgrad.lift.ir.groups import Constants, Elementwise, Group, Sum, views
 from liftgrad.lift.passes.compose import is_condition
-from liftgrad.lift.passes.elements import MOST_TERMS, Term, terms_of, without_loops
+from liftgrad.lift.passes.elements import MOST_TERMS, Fusion, Term, terms_of, without_loops
 
 _MOST_FORMS = 256
 """Forms that a program's single elements may have before any is cut."""
@@ -20,14 +20,16 @@ _FREQUENT_FORMS, _FEW_USES = 128, 8
 """Then at most so many stay whole, if they are used more often than this."""
 _MOST_NUMBERS = 64
 """Different numbers that are written in kernels; those used most often."""
+_LONGEST_RUN = 8
+"""Elements of a run whose sum is then written out, not a loop."""
 _LOADED = -1
 """The form of an operand that is loaded."""
 
 
 def with_few_forms(
     groups: Sequence[Group], kept: Sequence[bool | None], others: Container[int]
-) -> tuple[list[bool | None], frozenset[str]]:
-    """Return which groups are kept in memory, and the numbers that are read from there, in hex.
+) -> Fusion:
+    """Return what is kept in memory so that single elements have few forms.
 
     Args:
         groups: the program's.
@@ -35,38 +37,19 @@ def with_few_forms(
         others: those that stay as they are.
 
     """
-    known = without_loops(groups, kept)
+    known = without_loops(groups, kept, _LONGEST_RUN)
     alone = [
         i
         for i, group in enumerate(groups)
-        if known[i]
-        and group.size == 1
-        and not group.batched
-        and not isinstance(group, Constants)
-        and i not in others
+        if known[i] and not group.batched and group.size == 1 and i not in others
     ]
-    unchanged = list(kept), frozenset[str]()
-    if len(alone) <= _MOST_FORMS:
-        return unchanged
-    numbers = _numbers(groups, alone)
-    loaded = frozenset(numbers) - {number for number, _ in numbers.most_common(_MOST_NUMBERS)}
-    forms = _Forms(groups, kept, known, loaded)
-    counts = Counter(form for i in alone for form in forms.of[i])
-    if len({form for i in alone if kept[i] for form in forms.of[i]}) <= _MOST_FORMS:
-        return unchanged
-    frequent = {form for form, n in counts.most_common(_FREQUENT_FORMS) if n > _FEW_USES}
-    result = list(kept)
-    for i in reversed(alone):
-        if not result[i]:
-            continue
-        for part, form in zip(_parts(groups[i]), forms.of[i], strict=True):
-            if form not in frequent:
-                for j in _inner(groups, kept, part):
-                    result[j] = True
-    for i, group in enumerate(groups):
-        if isinstance(group, Constants) and kept[i] is not None and not group.batched:
-            result[i] = result[i] or any(x.hex() in loaded for x in group.numbers.tolist())
-    return result, loaded
+    if len(alone) > _MOST_FORMS:
+        numbers = _numbers(groups, alone)
+        loaded = frozenset(numbers) - {number for number, _ in numbers.most_common(_MOST_NUMBERS)}
+        forms = _Forms(groups, kept, known, loaded)
+        if len({form for i in alone if kept[i] for form in forms.of[i]}) > _MOST_FORMS:
+            return Fusion(_cut(groups, kept, alone, forms), known, loaded)
+    return Fusion(kept, without_loops(groups, kept))
 
 
 class _Forms:
@@ -79,17 +62,18 @@ class _Forms:
         known: Sequence[bool],
         loaded: frozenset[str],
     ) -> None:
-        self.of: dict[int, list[int]] = {}
+        self.of: list[Sequence[int]] = [()] * len(groups)
         """For each group that is computed without a loop the form of each nest it would be."""
+        self.loaded = loaded
         numbers: dict[tuple[object, ...], int] = {}
         of = self.of
         for i, group in enumerate(groups):
-            if not known[i] or isinstance(group, Constants):
+            if not known[i] or group.__class__ is Constants:
                 continue
-            own = of[i] = []
-            operation = group.operation if isinstance(group, Elementwise) else type(group)
+            forms = []
+            kind = group.operation if isinstance(group, Elementwise) else type(group)
             for part in _parts(group):
-                key: list[object] = [operation]
+                key: list[object] = [kind]
                 for j, position in part:
                     operand = groups[j]
                     if operand.__class__ is Constants:
@@ -97,8 +81,30 @@ class _Forms:
                         key.append(_LOADED if number in loaded else number)
                     else:
                         key.append(_LOADED if kept[j] else of[j][0])
-                form = tuple(key)
-                own.append(numbers.setdefault(form, len(numbers)))
+                forms.append(numbers.setdefault(tuple(key), len(numbers)))
+            of[i] = forms
+
+
+def _cut(
+    groups: Sequence[Group], kept: Sequence[bool | None], alone: Sequence[int], forms: _Forms
+) -> list[bool | None]:
+    """Return what is kept so that rare forms are cut, and constants that are loaded."""
+    counts = Counter(form for i in alone for form in forms.of[i])
+    frequent = {form for form, n in counts.most_common(_FREQUENT_FORMS) if n > _FEW_USES}
+    result = list(kept)
+    for i in reversed(alone):
+        if not result[i] or frequent.issuperset(forms.of[i]):
+            continue
+        for part, form in zip(_parts(groups[i]), forms.of[i], strict=True):
+            if form not in frequent:
+                for j in _inner(groups, kept, part):
+                    result[j] = True
+    if forms.loaded:
+        for i, group in enumerate(groups):
+            if group.__class__ is Constants and kept[i] is not None:
+                hexes = map(float.hex, group.numbers.tolist())
+                result[i] = result[i] or not forms.loaded.isdisjoint(hexes)
+    return result
 
 
 def _numbers(groups: Sequence[Group], readers: Sequence[int]) -> Counter[str]:
@@ -106,15 +112,16 @@ def _numbers(groups: Sequence[Group], readers: Sequence[int]) -> Counter[str]:
     return Counter(
         group.numbers.item(position).hex()
         for i in readers
-        for j, position in terms_of(groups[i], 0)
-        if isinstance(group := groups[j], Constants)
+        for view in views(groups[i])
+        if isinstance(group := groups[view.group], Constants)
+        for position in view.positions.tolist()
     )
 
 
 def _parts(group: Group) -> list[list[Term]]:
     """Return what each nest that computes a group's first element reads."""
     terms = terms_of(group, 0)
-    if not isinstance(group, Sum) or len(terms) <= MOST_TERMS:
+    if len(terms) <= MOST_TERMS or not isinstance(group, Sum):
         return [terms]
     return [terms[first : first + MOST_TERMS] for first in range(0, len(terms), MOST_TERMS)]
 

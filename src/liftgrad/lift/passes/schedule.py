@@ -36,7 +36,7 @@ from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Expression, Nest, Number, Program, Statement, Timed, TimeLoop
 from liftgrad.lift.passes.compose import Composer, is_condition
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, added, all_loads, rows_of
-from liftgrad.lift.passes.elements import MOST_TERMS, Elements, joined
+from liftgrad.lift.passes.elements import MOST_TERMS, Elements, Fusion, joined
 from liftgrad.lift.passes.few_forms import with_few_forms
 from liftgrad.lift.passes.fit import Fitter
 from liftgrad.lift.passes.fuse import kept_groups
@@ -71,7 +71,7 @@ def schedule(
     """
     kept = kept_groups(rolled, [*outputs, *(a.value for a in assignments)])
     of_loops = {i for loop in rolled.loops for i in range(loop.first, loop.stop)}
-    kept, loaded = with_few_forms(rolled.groups, kept, of_loops)
+    fusion = with_few_forms(rolled.groups, kept, of_loops)
     in_place = {
         a.value.group: a.leaf
         for a in assignments
@@ -81,7 +81,7 @@ def schedule(
         and np.array_equal(a.positions, a.value.positions)
     }
     while True:
-        scheduler = _Scheduler(rolled, kept, loaded, in_place)
+        scheduler = _Scheduler(rolled, fusion, in_place)
         program = scheduler.run(outputs, assignments)
         late = scheduler.late()
         if not late:
@@ -92,19 +92,13 @@ def schedule(
 class _Scheduler:
     """Makes the nests of a program, some groups of which are computed in leaves' memory."""
 
-    def __init__(
-        self,
-        rolled: Rolled,
-        kept: Sequence[bool | None],
-        loaded: frozenset[str],
-        in_place: dict[int, int],
-    ) -> None:
+    def __init__(self, rolled: Rolled, fusion: Fusion, in_place: dict[int, int]) -> None:
         self.groups, self.loops = rolled.groups, rolled.loops
-        self.kept, self.in_place = kept, in_place
+        self.kept, self.in_place = fusion.kept, in_place
         self.layouts = Layouts(rolled.groups)
-        self.composer = Composer(rolled.groups, kept)
+        self.composer = Composer(rolled.groups, fusion.kept)
         self.fitter = Fitter(self.layouts)
-        self.elements = Elements(rolled.groups, kept, self.layouts, loaded)
+        self.elements = Elements(rolled.groups, fusion, self.layouts)
         self.nests: list[Statement] = []
         self.loop: Loop | None = None
         """The loop over time whose groups are computed."""
