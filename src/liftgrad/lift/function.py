@@ -21,11 +21,12 @@ from liftgrad.lift.compare.eager_run import Outcome, numbers_in
 from liftgrad.lift.compare.policy import is_gradient_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.forks import renew_in_child
-from liftgrad.lift.pipeline import compiled, results_and_gradients
+from liftgrad.lift.pipeline import Compiled, Ending, compiled, results_and_gradients
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
 from liftgrad.lift.run.last_call import LastCall
 from liftgrad.lift.run.results import Prepared, gradients_of
+from liftgrad.lift.skeletons import Skeletons
 from liftgrad.lift.source import Source
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
 from liftgrad.lift.update.store_update import store_update
@@ -102,7 +103,8 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             Executable.size, Executable.release, limit=_MEMORY, few=_FEW_PROGRAMS
         )
         self._structures = 0
-        """How many structures programs were built for."""
+        """How many structures there were programs for."""
+        self._skeletons = Skeletons()
         renew_in_child(self)
         self._warned = False
         self._last: Executable | None = None
@@ -186,6 +188,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """Begin anew, in a forked process whose parent was calling this in another thread."""
         self._programs.values.clear()
         self._structures = 0
+        self._skeletons.clear()
         self._last_call = None
         self.source.closure.find_variables()
 
@@ -204,6 +207,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 self.source.compare(arguments, flat, outcome)
         except LiftError:
             self._programs.remove(executable)
+            self._skeletons.clear()
             self._last_call = self._last = None
             raise
         if seen.done:
@@ -218,13 +222,9 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             self.stats.cache_hits += 1
             self._last = found
             return found
-        made = compiled(
-            lambda: source.build(arguments, flat),
-            results_and_gradients,
-            *(self.dtype, self.backend, self.stats),
-        )
+        made, is_new = self._made(arguments, flat)
         executable = Executable(made, self.dtype, store_update)
-        if source.is_compared(made.built, flat):
+        if (is_new or source.closure.by_identity) and source.is_compared(made.built, flat):
             executable.seen = FirstNumbers()
         self._programs.add(source.program_key(flat), executable)
         self._last = executable
@@ -232,6 +232,27 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         if not self._warned:
             self._warn_of_many()
         return executable
+
+    def _made(
+        self, arguments: dict[str, Any], flat: FlatArguments
+    ) -> tuple[Compiled[Ending], bool]:
+        """Return a program for these arguments, and whether it is new.
+
+        If not, it is another one with other constants, that does the same otherwise.
+        """
+        source = self.source
+        traced = source.trace(arguments, flat)
+        search = self._skeletons.search(traced, flat, self._structures)
+        if search.made is not None:
+            source.note_open(search.made.built, flat)
+            return search.made, False
+        made = compiled(
+            lambda: source.roll(traced, flat, search.inputs),
+            results_and_gradients,
+            *(self.dtype, self.backend, self.stats),
+        )
+        self._skeletons.add(search, made)
+        return made, True
 
     def _warn_of_many(self) -> None:
         if len(self._programs.values) < 2:

@@ -7,11 +7,12 @@ A call of a lifted function takes it without the update; a training step takes a
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafNames
@@ -26,7 +27,10 @@ from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
+from liftgrad.lift.trace.nodes import CONSTANTS_LEAF, LEAF, SAMPLES_LEAF
 from liftgrad.lift.trace.tape import Tape
+
+_NOTHING: Mapping[int, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ class Built:
     """The leaf group of the batch's size as a number."""
     draws: Sequence[Draws] = ()
     """The random numbers that each call draws."""
+    constants_leaf: int | None = None
+    """The leaf group of constants that are inputs."""
+    constants: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    """Its numbers, by that group."""
     names: dict[int, LeafNames] = field(default_factory=dict)
     """What the arguments call the numbers of the program's leaf groups."""
     averaged: bool = False
@@ -153,19 +161,58 @@ def recovered(
         tape: an empty one to record on, if the caller needs it afterwards.
 
     """
+    traced = traced_once(function, arguments, flat, stats, tape)
+    return rolled_up(traced, flat, stats)
+
+
+def traced_once(
+    function: Traceable,
+    arguments: dict[str, Any],
+    flat: FlatArguments,
+    stats: Stats,
+    tape: Tape | None = None,
+) -> Trace:
+    """Return what a function does with such arguments, which are those of `recovered`."""
     tape = Tape(flat.groups) if tape is None else tape
-    with without_collector(lambda: len(tape.nodes)):
-        with stats.stage("trace"):
-            traced = trace(function, arguments, flat, tape)
-        stats.traces += 1
-        with stats.stage("roll"):
-            leaves = _leaves(flat, tape)
-            rolled = roll(tape.nodes, leaves, traced.outputs)
+    with without_collector(lambda: len(tape.nodes)), stats.stage("trace"):
+        traced = trace(function, arguments, flat, tape)
+    stats.traces += 1
+    return traced
+
+
+def rolled_up(
+    traced: Trace, flat: FlatArguments, stats: Stats, inputs: Mapping[int, float] = _NOTHING
+) -> Built:
+    """Return what was traced as groups.
+
+    Args:
+        traced: what the function did.
+        flat: its arguments.
+        stats: takes the times and sizes.
+        inputs: the constants that become inputs, as they may be others next time: their numbers, by
+            their nodes.
+
+    """
+    tape = traced.tape
+    with without_collector(lambda: len(tape.nodes)), stats.stage("roll"):
+        leaves = _leaves(flat, tape, len(inputs))
+        nodes = list(tape.nodes)
+        for k, i in enumerate(inputs):
+            nodes[i] = LEAF, CONSTANTS_LEAF, k
+        rolled = roll(nodes, leaves, traced.outputs)
     if VERIFY:
         check_groups(rolled, after="roll")
     built = _built(traced, flat, rolled, leaves)
     stats.scalar_operations = built.scalar_operations
-    return built
+    return with_constants(built, list(inputs.values()))
+
+
+def with_constants(built: Built, numbers: Sequence[float]) -> Built:
+    """Return a program with these numbers for the constants that are inputs."""
+    group = built.constants_leaf
+    if group is None:
+        return built
+    return replace(built, constants={group: np.array(numbers, np.float64)})
 
 
 def differentiated(built: Built, *, unit_seed: bool) -> Built:
@@ -236,14 +283,14 @@ def _kernels(
     return native
 
 
-def _leaves(flat: FlatArguments, tape: Tape) -> list[Leaf]:
-    """Return the arguments' leaf groups, then the random numbers', then the batch's size."""
+def _leaves(flat: FlatArguments, tape: Tape, constants: int) -> list[Leaf]:
+    """Return the leaf groups: the arguments', random numbers, constants, and the batch's size."""
     leaves = [
         Leaf(g.name, _per_sample(g, tape, i), g.kind, i in tape.batched)
         for i, g in enumerate(flat.groups)
     ]
     leaves += [Leaf("random", d.count, "input", d.mapped > 0) for d in tape.draws]
-    return [*leaves, Leaf("samples", 1, "input")]
+    return [*leaves, Leaf("constants", constants, "input"), Leaf("samples", 1, "input")]
 
 
 def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf]) -> Built:
@@ -252,7 +299,7 @@ def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf
     leaf_of = {i: of_leaf[id(g)] for i, g in enumerate(leaves[:count]) if id(g) in of_leaf}
     draws = [
         replace(run, group=of_leaf.get(id(leaf)))
-        for run, leaf in zip(tape.draws, leaves[count:-1], strict=True)
+        for run, leaf in zip(tape.draws, leaves[count:CONSTANTS_LEAF], strict=True)
     ]
     names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(flat.groups) if i in leaf_of}
     for d in draws:
@@ -274,7 +321,8 @@ def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf
         ],
         scalar_operations=tape.operations(),
         forward=len(rolled.groups),
-        sizes=of_leaf.get(id(leaves[-1])),
+        sizes=of_leaf.get(id(leaves[SAMPLES_LEAF])),
+        constants_leaf=of_leaf.get(id(leaves[CONSTANTS_LEAF])),
         draws=draws,
         names=names,
         averaged=tape.averaged,

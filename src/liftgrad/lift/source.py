@@ -3,7 +3,7 @@
 import inspect
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from liftgrad.errors import LiftError, TraceError
@@ -11,13 +11,15 @@ from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.closure import Closure
+from liftgrad.lift.capture.tracing import Trace
 from liftgrad.lift.compare.difference import FAILURES, difference, failed_by_lifting
 from liftgrad.lift.compare.divergence import where_they_diverge
 from liftgrad.lift.compare.eager_run import Outcome, run_eagerly
 from liftgrad.lift.compare.policy import is_compared
 from liftgrad.lift.explain.listing import Listing
+from liftgrad.lift.ir.groups import Builder, Constants, Rolled
 from liftgrad.lift.ir.nests import nests_of
-from liftgrad.lift.pipeline import Built, Compiled, Ending, recovered
+from liftgrad.lift.pipeline import Built, Compiled, Ending, rolled_up, traced_once
 from liftgrad.lift.run.results import computed
 from liftgrad.lift.stand_ins.names import traced_builtins
 from liftgrad.lift.stats import Stats
@@ -148,17 +150,33 @@ class Source:
 
         Arrays have the shapes that they have in `flat`.
         """
+        return self.roll(self.trace(arguments, flat, tape), flat)
+
+    def trace(
+        self, arguments: dict[str, Any], flat: FlatArguments, tape: Tape | None = None
+    ) -> Trace:
+        """Return what the function does with arguments of this structure."""
         try:
-            built = recovered(self.run, arguments, flat, self.stats, tape)
+            return traced_once(self.run, arguments, flat, self.stats, tape)
         except FAILURES as error:
             sentence = failed_by_lifting(self._run_eagerly, arguments, flat.groups, error)
             if not sentence:
                 raise
             raise TraceError(sentence) from error
+
+    def roll(
+        self, traced: Trace, flat: FlatArguments, inputs: Mapping[int, float] | None = None
+    ) -> Built:
+        """Return what was traced as groups, with these constants as inputs; see `rolled_up`."""
+        built = rolled_up(traced, flat, self.stats, inputs or {})
+        self.note_open(built, flat)
+        return built
+
+    def note_open(self, built: Built, flat: FlatArguments) -> None:
+        """Note which arrays a program for such arguments maps over."""
         self._batched[_ranks(flat)] = built.open_groups
         if len(self._batched) > _MOST_RANKS:
             self._batched.popitem(last=False)
-        return built
 
     def program_key(self, flat: FlatArguments) -> tuple[Any, ...]:
         """Return what calls that one program can serve have in common, as far as it is known.
@@ -179,6 +197,7 @@ class Source:
         from liftgrad.lift.explain.printer import listing  # noqa: PLC0415, few runs print programs
 
         name, built, program = self.name, made.built, made.program
+        rolled = _with_numbers(built)
         leaves = dict(built.names)
         if built.seed is not None:
             count = None if built.outputs == 1 else built.outputs
@@ -193,13 +212,21 @@ class Source:
             f"{name}({', '.join(self.signature.parameters)}): {built.scalar_operations:,} scalar "
             f"operations{traced} → {nests:,} loop nests",
             program,
-            built.rolled,
+            rolled,
             function=name,
             leaves=leaves,
             results=built.rolled.outputs,
             gradients=dict(zip(differentiated, built.gradients, strict=False)),
             sections=sections,
         )
+
+
+def _with_numbers(built: Built) -> Rolled:
+    """Return a program with the constants that are inputs as constants."""
+    builder = Builder(built.rolled)
+    for group, numbers in built.constants.items():
+        builder.groups[group] = Constants(numbers)
+    return builder.program()
 
 
 def _ranks(flat: FlatArguments) -> tuple[Any, ...]:

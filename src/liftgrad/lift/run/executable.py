@@ -100,6 +100,9 @@ class NativeRun:
         self.owner: Any = nobody
         """The call whose numbers are in memory."""
         self.bound = Bound(native, samples, own, built.sizes)
+        with np.errstate(all="ignore"):  # float32 may overflow
+            for group, numbers in built.constants.items():
+                self.bound.instance.set(group, numbers)
         every = range(len(executable.made.program.nests))
         self.whole_plan = self.bound.plan(every)
         self.forward_plan = self.bound.plan(every[: executable.forward_nests])
@@ -244,6 +247,9 @@ class NumpyRun:
         self.leaves: dict[int, Array] = {}
         if self.built.sizes is not None:
             self.leaves[self.built.sizes] = np.array([samples], executable.dtype)
+        with np.errstate(all="ignore"):  # float32 may overflow
+            for group, numbers in self.built.constants.items():
+                self.feed(group, numbers)
         self.arrays: list[Array] = []
         self.scale = 1.0
         self.owner: Any = nobody
