@@ -16,9 +16,8 @@ from typing import Any, assert_never
 import numpy as np
 
 from liftgrad import Trainer, functional, gpt, lift, nn, optim, vmap
-from liftgrad.lift.ir.nests import Apply, Expression, Load, Nest, Number, Reduce
+from liftgrad.lift.ir.nests import Apply, Expression, Load, Nest, Number, Reduce, nests_of
 from liftgrad.lift.ir.text import text_of_nest
-from liftgrad.lift.kernels.llvm.writer import kernel
 from liftgrad.lift.native.memory import Instance, NativeProgram
 from liftgrad.lift.run.portions import Portions
 
@@ -40,9 +39,7 @@ def main() -> None:
         sys.exit("There is no LLVM here, and so no kernel; see the warning above.")
     native = step.native.instance.native
     if options.ir is not None:
-        program = native.program
-        nest = program.nests[options.ir]
-        print(kernel(nest, program.buffers, native.code.target, native.dtype).text)
+        print(native.kernels[options.ir].text)
         return
     portions, samples = step.native.portions, step.data.samples
     if isinstance(portions, Portions):
@@ -64,13 +61,14 @@ def report(native: NativeProgram, samples: int, original: Instance, seconds: flo
             target[...] = np.random.default_rng(0).normal(size=target.shape)
     whole = per_run(instance, range(len(program.nests)), seconds)
     rows = []
-    for number, nest in enumerate(program.nests):
+    for number, statement in enumerate(program.nests):
         took = per_run(instance, [number], seconds)
-        rows.append((took, work(nest, samples), number, nest))
+        count = sum(work(nest, samples) for nest in nests_of(statement))
+        rows.append((took, count, number, statement))
     total, operations = sum(row[0] for row in rows), sum(row[1] for row in rows)
-    for took, count, number, nest in sorted(rows, key=lambda row: -row[0]):
+    for took, count, number, statement in sorted(rows, key=lambda row: -row[0]):
         numbers = f"{took * 1e6:9.2f} µs {took / total:6.1%} {count / took / 1e9:7.1f} GFLOP/s"
-        print(f"{number:>4} {numbers}  {text_of_nest(nest, program)}")
+        print(f"{number:>4} {numbers}  {text_of_nest(statement, program)}")
     print(
         f"all together {whole * 1e6:.2f} µs, one by one {total * 1e6:.2f} µs, "
         f"{operations / 1e6:.3f} million operations, {operations / whole / 1e9:.1f} GFLOP/s, "

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -294,24 +295,65 @@ class Reader:
             if match := re.fullmatch(r"((?:table|values|numbers)\d+) = (.*)", line):
                 assert "…" not in line, "a table is cut short; take a smaller program"
                 self.tables[match[1]] = [_word_or_number(x) for x in match[2].split(", ")]
-        for line in lines:
-            if line.startswith("  "):
-                self.line(*[*re.split(r" {4,}", line.strip()), ""][:2])
+        while lines:
+            line = lines.pop(0)
+            if match := re.fullmatch(r"  for (\w+) (?:< (\d+)|from (\d+) down to 0):", line):
+                body = []
+                while lines and lines[0].startswith("    "):
+                    body.append(lines.pop(0))
+                letter, stop, last = match.groups()
+                every = range(int(stop)) if stop else range(int(last), -1, -1)
+                self.loop(letter, every, body)
+            elif line.startswith("  "):
+                self.line(*formula_and_limits(line))
 
-    def line(self, formula: str, limits: str) -> None:
-        """Carry out one line for all of its rows."""
+    def loop(self, letter: str, every: range, body: list[str]) -> None:
+        """Carry out the lines of a loop for each step in order."""
+        parts = [formula_and_limits(line) for line in body]
+        chosen = [self.steps(limits, letter, every) for _, limits in parts]
+        for step in every:
+            for (formula, limits), some in zip(parts, chosen, strict=True):
+                if step in some:
+                    self.line(formula, limits, {letter: step}, {letter: sorted(some)})
+
+    def steps(self, limits: str, letter: str, every: range) -> list[int]:
+        """Return in which steps a line of a loop is carried out."""
+        ends = re.search(rf"(?:(\d+)≤)?\b{letter}(?:≥(\d+)|<(\d+)|=(\d+))", limits)
+        listed = re.search(rf"\b{letter}∈(?:{{(.*?)}}|(table\d+))", limits)
+        if ends:
+            least, at_least, below, at = (None if x is None else int(x) for x in ends.groups())
+            if at is not None:
+                return [at]
+            stop = len(every) if below is None else below
+            return list(range(least or at_least or 0, stop))
+        if listed and listed[2]:
+            return self.tables[listed[2]]
+        if listed and "…" in listed[1]:
+            first, second, last = (int(x) for x in re.findall(r"\d+", listed[1]))
+            return list(range(first, last + 1, second - first))
+        return [int(x) for x in listed[1].split(", ")] if listed else list(every)
+
+    def line(
+        self,
+        formula: str,
+        limits: str,
+        at: Mapping[str, int] = MappingProxyType({}),
+        around: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    ) -> None:
+        """Carry out one line for all of its rows; `at`: in one step of the loop around it."""
         target, sign, body = re.fullmatch(r"(\S+) (\+?=) (.*)", formula).groups()  # type: ignore[union-attr]
-        extents = {}
-        for limit in re.findall(r"[a-z]\d*[<≤∈](?:\{.*?\}|[^,]+)", limits):
+        extents: dict[str, Any] = {x: lambda _, of=of: of for x, of in around.items()}
+        for limit in re.findall(r"[a-z]\d*[<≤∈](?:\{.*?\}|table\d+\[.*?\]|[^,]+)", limits):
             letter, kind, bound = re.fullmatch(r"([a-z]\d*)([<≤∈])(.*)", limit).groups()  # type: ignore[union-attr]
-            extents[letter] = self.extent(kind, bound)
+            if letter not in at:
+                extents[letter] = self.extent(kind, bound, extents)
         scope = Scope(self.read, extents, self.tables)
         _, name, indices = Formula(target).tree
         computed = Formula(body)
         bound = {x for over in re.findall(r"(?:Σ|max)_(\S+?)[ (]", body) for x in over.split(",")}
-        rows = [letter for letter in extents if letter not in bound]
+        rows = [letter for letter in extents if letter not in bound and letter not in at]
         results = {}
-        for letters in steps(rows, extents, {}):
+        for letters in steps(rows, extents, at):
             place = self.place(name, [evaluate(i, scope, letters) for i in indices])
             value = computed(scope, letters)
             before = results.get(place, self.numbers.get(place, 0.0)) if sign == "+=" else 0.0
@@ -319,14 +361,17 @@ class Reader:
             results[place] = before + value
         self.numbers.update(results)
 
-    def extent(self, kind: str, bound: str) -> Callable[[Mapping[str, Any]], Any]:
+    def extent(
+        self, kind: str, bound: str, around: Mapping[str, Any]
+    ) -> Callable[[Mapping[str, Any]], Any]:
         """Return the values of a letter, by the letters of the loops around it."""
         if kind == "∈":
             words = bound.strip("{}").split(", ")
             return lambda _: words
         limit = Formula(f"x[{bound}]").tree[2][0]
         more = kind == "≤"
-        return lambda letters: range(int(evaluate(limit, Scope(self.read, {}), letters)) + more)
+        scope = Scope(self.read, dict(around), self.tables)
+        return lambda letters: range(int(evaluate(limit, scope, letters)) + more)
 
     def place(self, name: str, indices: list[Any]) -> Any:
         """Return a key for a number: arguments are known by identity, whatever they are called."""
@@ -376,6 +421,11 @@ class Reader:
         for index in indices:
             found = found[index]
         return found
+
+
+def formula_and_limits(line: str) -> list[str]:
+    """Return what a line says, and how far its letters go."""
+    return [*re.split(r" {4,}", line.strip()), ""][:2]
 
 
 def _word_or_number(text: str) -> Any:

@@ -35,17 +35,26 @@ class FittedLine:
         whole = np.array_equal(written, np.arange(names.size(line.out.group, len(written))))
         self.defines = not naming.indexed and whole and line.out.index is None
         """Whether the loops of this line are the indices of what it computes."""
+        if not self.defines:
+            names.number_steps(line.out.group)
         self.touches = [t for touch in line.touches.values() for t in _with_indices(touch)]
         if not self.defines:
             self.touches = [*_with_indices(line.out), *self.touches]
         self._fitted = {id(t): self._unfitted(t) for t in self.touches}
+        self.steps = None if line.time is None else np.concatenate(line.time.steps)
+        """For each row the step of a loop over time that computes it."""
         self.rows = self._choose_rows()
         self.reduced = [self._reduction(r) for r in range(len(line.reductions))]
         for t in self.touches:
             self._fit(t)
         if self.defines:
             self._define()
-        self._mark_samples()
+        self._mark()
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the outermost loop over rows is that over time: there is more than one step."""
+        return self.steps is not None and bool((self.steps != self.steps[0]).any())
 
     def of(self, t: Touch) -> FittedTouch:
         """Return what an access of the line touches, fitted."""
@@ -132,28 +141,40 @@ class FittedLine:
         line = self.line
         sequences = [_heads(blocks) for t in self.touches for blocks in self.of(t).blocks]
         sequences += [np.repeat(n, line.rows) for n in line.lengths if len(set(n)) > 1]
+        if self.steps is not None:
+            sequences.insert(0, self.steps)
         best, fewest = None, len(sequences) + 1
         for loops in self._candidates(sequences):
             failures = sum(loops.fit(sequence) is None for sequence in sequences)
-            if failures < fewest and (loops.extents is not None or not failures):
+            may_fail = loops.extents is not None or loops.of_steps
+            if failures < fewest and (may_fail or not failures):
                 best, fewest = loops, failures
             if not fewest:
                 break
         assert best is not None
-        if not self.defines:
+        if not self.defines and self.steps is None:
             for blocks in self.of(line.out).blocks:
                 best = best.reversed_where_descending(_heads(blocks))
         return best
 
     def _candidates(self, sequences: list[Indices]) -> Iterator[Loops]:
         """Yield loops of fixed extents, and loops that count like the indices of some access."""
-        yield Loops.rectangular(row_extents([*sequences, np.arange(sum(self.line.rows))]))
+        rectangular = Loops.rectangular(row_extents([*sequences, np.arange(sum(self.line.rows))]))
+        if self.steps is not None:
+            in_time = rectangular.counting(self.steps)
+            if in_time is not None:
+                yield in_time
+            yield Loops.in_steps(self.steps)
+            return
+        yield rectangular
         for t in self.touches:
+            columns = self.of(t).reference.columns
             blocks_of_columns = self.of(t).blocks if t.index is None else []
             heads = [_heads(blocks) for blocks in blocks_of_columns]
-            loops = Loops(tuple(heads))
-            if len(heads) > 1 and loops.counts() and None not in loops.lengths():
-                yield loops
+            if len(heads) > 1:
+                loops = Loops(tuple(heads), of_steps=columns[0].time)
+                if loops.counts() and (loops.of_steps or None not in loops.lengths()):
+                    yield loops
         if len(self.line.nests) == 1:
             yield Loops.rectangular(self.line.nests[0].extents)
 
@@ -180,23 +201,33 @@ class FittedLine:
         for d, values in enumerate(self.rows.columns):
             like = known.get(d)
             samples, labels = (False, None) if like is None else (like.samples, like.labels)
-            columns.append(Column(values, samples, labels))
+            time = self._is_time(d) or (like is not None and like.time)
+            columns.append(Column(values, samples, labels, time=time))
         self.names.naming(out.group).columns = tuple(columns)
         self._fitted[id(out)] = self._unfitted(out)
         self._fit_columns(out, self.of(out))
 
-    def _mark_samples(self) -> None:
-        """Mark the indices that count samples, as others along the same loop do."""
+    def _mark(self) -> None:
+        """Mark the indices that count samples, or steps, as others along the same loop do."""
         known = self.columns()
         for t in [self.line.out, *self.touches]:
             naming, fitted = self.names.naming(t.group), self.of(t)
-            if naming.columns is not None and len(fitted.indices) == len(naming.columns):
-                naming.columns = tuple(
-                    replace(column, samples=True)
-                    if index is not None and index.loop in known and known[index.loop].samples
-                    else column
-                    for column, index in zip(naming.columns, fitted.indices, strict=True)
+            if naming.columns is None or len(fitted.indices) != len(naming.columns):
+                continue
+            naming.columns = tuple(
+                column
+                if index is None or index.loop not in known
+                else replace(
+                    column,
+                    samples=column.samples or known[index.loop].samples,
+                    time=column.time or known[index.loop].time or self._is_time(index.loop),
                 )
+                for column, index in zip(naming.columns, fitted.indices, strict=True)
+            )
+
+    def _is_time(self, loop: int) -> bool:
+        """Whether a loop over rows is that over time."""
+        return self.counts_steps and loop == 0
 
 
 def _with_indices(t: Touch) -> Iterator[Touch]:
@@ -220,4 +251,6 @@ def _step(blocks: list[Indices]) -> int | None:
 
 def _specificity(column: Column) -> int:
     """Return how much an index says about a loop: words most, a position in a group least."""
-    return 3 if column.labels else 2 if column.samples else 0 if column.flat else 1
+    if column.labels:
+        return 4
+    return 3 if column.time else 2 if column.samples else 0 if column.flat else 1

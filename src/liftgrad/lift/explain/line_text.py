@@ -16,6 +16,9 @@ from liftgrad.lift.explain.naming import Column
 from liftgrad.lift.ir.groups import Indices
 from liftgrad.lift.ir.nests import Reduce
 
+_MOST_STEPS = 8
+"""Steps that are listed in a line; more are a table."""
+
 
 class LineText:
     """The text of a line: `formula` and `extents`; `misfits` counts what fits no loops."""
@@ -23,7 +26,7 @@ class LineText:
     def __init__(self, names: Names, line: Line) -> None:
         self.names, self.line, self.misfits = names, line, 0
         self.fitted = FittedLine(names, line)
-        self.letters = letters(self.fitted, names.taken)
+        self.letters = letters(self.fitted, names)
         self.formula = self._formula()
         self.extents = ", ".join(self._extents())
 
@@ -87,15 +90,38 @@ class LineText:
                 tiles = zip(lengths, rows, strict=True)
                 columns.append(np.concatenate([np.tile(column[:n], times) for n, times in tiles]))
         values = np.concatenate([b.reshape(b.shape[0] * b.shape[1], -1) for b in blocks])
-        needed = list(range(len(columns)))
         ragged = loops.extents is None or len(set(lengths)) > 1
+        return self._tabulated(columns, values, stem, t.reduction, at, ragged=ragged)
+
+    def _tabulated(
+        self,
+        columns: Sequence[Indices],
+        values: NDArray[Any],
+        stem: str,
+        reduction: int | None = None,
+        at: str = "",
+        *,
+        ragged: bool = False,
+    ) -> str:
+        """Return values as a table, indexed by those loops on which they depend.
+
+        Args:
+            columns: the index of each loop for each of the values.
+            values: a number, or several, for each step of the loops.
+            stem: how the table's name begins.
+            reduction: the reduction whose loops are the innermost.
+            at: the last index.
+            ragged: whether all loops are needed.
+
+        """
+        needed = list(range(len(columns)))
         for d in range(0 if ragged else len(columns)):
             others = [other for other in needed if other != d]
             which, first = _distinct_steps([columns[other] for other in others], len(values))
             if (values == values[first][which]).all():
                 needed = others
         _, first = _distinct_steps([columns[d] for d in needed], len(values))
-        around = self.letters.around(t.reduction)
+        around = self.letters.around(reduction)
         inside = [around[d] for d in needed] + ([at] if at else [])
         return f"{self.names.table(values[first].reshape(-1).tolist(), stem)}[{','.join(inside)}]"
 
@@ -105,22 +131,55 @@ class LineText:
         if line.batched or any(reduce.samples for reduce in line.reductions):
             yield f"{self.names.sample}<samples"
         columns = self.fitted.columns()
+        yield from self._when()
         for d, extent in enumerate(rows.lengths()):
-            yield self._extent(self.letters.rows[d], extent, columns.get(d))
+            if d or not self.fitted.counts_steps:
+                yield self._extent(self.letters.rows[d], extent, columns.get(d), rows.longest(d))
         written: set[str] = set()
         for r, loops in enumerate(self.fitted.reduced):
             columns = self.fitted.columns(r)
-            lengths = loops.lengths()
+            lengths, longest = loops.lengths(), np.zeros(0, np.int64)
             if len(set(line.lengths[r])) > 1:
-                lengths = [rows.fit(np.repeat(line.lengths[r], line.rows))]
+                longest = np.repeat(line.lengths[r], line.rows)
+                lengths = [rows.fit(longest)]
             with_letters = zip(self.letters.reduced[r], lengths, strict=True)
             for d, (letter, extent) in enumerate(with_letters):
                 if letter not in written:
                     written.add(letter)
-                    yield self._extent(letter, extent, columns.get(d))
+                    yield self._extent(letter, extent, columns.get(d), longest)
 
-    def _extent(self, letter: str, extent: Index | None, column: Column | None) -> str:
+    def _when(self) -> Iterator[str]:
+        """Yield in which steps of its loop over time the line is computed, if not in all."""
+        if self.line.time is None or self.fitted.steps is None:
+            return
+        steps, every = np.unique(self.fitted.steps).tolist(), self.line.time.loop.steps
+        t, first, last = self.names.time, steps[0], steps[-1]
+        if len(steps) == every:
+            return
+        if first == last:
+            yield f"{t}={first}"
+        elif len(steps) == last - first + 1:
+            yield (
+                f"{t}≥{first}"
+                if last == every - 1
+                else f"{t}<{last + 1}"
+                if not first
+                else (f"{first}≤{t}<{last + 1}")
+            )
+        elif len(steps) > 3 and steps == list(range(first, last + 1, steps[1] - first)):
+            yield f"{t}∈{{{first}, {steps[1]}, …, {last}}}"
+        elif len(steps) <= _MOST_STEPS:
+            yield f"{t}∈{{{', '.join(map(str, steps))}}}"
+        else:
+            yield f"{t}∈{self.names.table(steps, 'table')}"
+
+    def _extent(
+        self, letter: str, extent: Index | None, column: Column | None, longest: Indices
+    ) -> str:
+        """Return how far a letter goes; `longest`: that number for each row."""
         labels = column.labels if column is not None else None
+        if extent is None and self.fitted.rows.of_steps:
+            return f"{letter}<{self._tabulated(self.fitted.rows.columns, longest, 'table')}"
         if extent is None or (labels and extent != Index(len(labels), (0,) * len(extent.strides))):
             self.misfits += 1
             return f"{letter}<…"

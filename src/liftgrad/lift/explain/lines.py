@@ -23,6 +23,8 @@ from liftgrad.lift.ir.nests import (
     Number,
     Program,
     Reduce,
+    Timed,
+    TimeLoop,
 )
 
 
@@ -36,6 +38,15 @@ class Touch:
     reduction: int | None = None
     """Which of the line's reductions the access is in."""
     index: "Touch | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class Time:
+    """When the nests of a line run."""
+
+    loop: TimeLoop
+    steps: list[Indices]
+    """For each nest the step in which it computes each of its rows."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +64,8 @@ class Line:
     reductions: list[Reduce]
     lengths: list[list[int]] = field(default_factory=list)
     """For each reduction its length in each nest."""
+    time: "Time | None" = None
+    """None: the nests are in no loop over time."""
 
     @property
     def rows(self) -> list[int]:
@@ -62,10 +75,12 @@ class Line:
 
 def lines(program: Program) -> list[Line]:
     """Return a program's lines, initial values merged into what follows where nothing is lost."""
-    found = [
-        _line(program, list(nests))
-        for _, nests in groupby(program.nests, lambda nest: _pattern(nest, nest.body))
-    ]
+    found = []
+    for _, alike in groupby(_in_order(program), _kind):
+        loops, nests, steps = zip(*alike, strict=True)
+        line = _line(program, list(nests))
+        line.time = None if loops[0] is None else Time(loops[0], list(steps))
+        found.append(line)
     return _without_fills(found, {b.group: b.size for b in program.buffers})
 
 
@@ -88,9 +103,40 @@ def with_nests(program: Program, line: Line, start: int, stop: int) -> Line:
     """Return a line of only the nests start, ..., stop - 1 of another."""
     result = _line(program, line.nests[start:stop])
     result.accumulate = line.accumulate
+    if line.time is not None:
+        result.time = Time(line.time.loop, line.time.steps[start:stop])
     if line.body is not line.nests[0].body:
         _keep_second_operand(result)
     return result
+
+
+def _in_order(program: Program) -> Iterator[tuple[TimeLoop | None, Nest, Indices]]:
+    """Yield a program's nests, each with the loop that it is in and the step of each row."""
+    for unit in program.nests:
+        match unit:
+            case Nest():
+                yield None, unit, np.zeros(0, np.int64)
+            case TimeLoop(body=body):
+                for timed in body:
+                    yield unit, timed.nest, _steps(program, timed)
+            case _:
+                assert_never(unit)
+
+
+def _steps(program: Program, timed: Timed) -> Indices:
+    """Return the step in which a nest computes each of its rows."""
+    extents = timed.nest.extents
+    if timed.rows is None:
+        steps = timed.first + np.arange(extents[0])
+    else:
+        each = np.diff(program.tables[timed.rows])
+        steps = np.repeat(np.arange(len(each)), each)
+    return np.repeat(steps, math.prod(extents[1:]))
+
+
+def _kind(unit: tuple[TimeLoop | None, Nest, Indices]) -> Any:
+    loop, nest, _ = unit
+    return id(loop), _pattern(nest, nest.body)
 
 
 def _pattern(nest: Nest, body: Expression) -> Any:

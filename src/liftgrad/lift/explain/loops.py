@@ -41,6 +41,12 @@ class Loops:
     columns: tuple[Indices, ...]
     extents: tuple[int, ...] | None = None
     """None: the extents depend on each other."""
+    first: int = 0
+    """What the outermost loop counts from, if the extents are fixed."""
+    step: int = 1
+    """By how much it counts."""
+    of_steps: bool = False
+    """Whether the outermost is over the steps of a loop over time, each with rows of its own."""
 
     @classmethod
     def rectangular(cls, extents: Sequence[int]) -> "Loops":
@@ -49,11 +55,36 @@ class Loops:
         grid = np.indices(extents).reshape(len(extents), math.prod(extents))
         return cls(tuple(grid), extents)
 
+    @classmethod
+    def in_steps(cls, steps: Indices) -> "Loops":
+        """Return a loop over the steps, and in it one over the rows of each step."""
+        return cls((steps, position_within(steps)), of_steps=True)
+
+    def counting(self, steps: Indices) -> "Loops | None":
+        """Return these loops of fixed extents, the outermost counting these steps, if it can.
+
+        If there is but one step, no loop counts it.
+        """
+        index = self.fit(steps)
+        if index is None or any(index.strides[1:]):
+            return None
+        first, step = index.offset, (*index.strides, 0)[0]
+        if step == 0:
+            return self if (steps == first).all() else None
+        columns = (first + step * self.columns[0], *self.columns[1:])
+        return Loops(columns, self.extents, first, step)
+
     def fit(self, sequence: Indices) -> Index | None:
         """Return the sequence as offset and strides, or None if it is not of that form."""
         if self.extents is not None:
             strides = affine.strides(sequence, self.extents)
-            return None if strides is None else Index(int(sequence[0]), strides)
+            if strides is None:
+                return None
+            outermost, rest = divmod((*strides, 0)[0], self.step)
+            if rest:
+                return None
+            strides = (outermost, *strides[1:]) if strides else ()
+            return Index(int(sequence[0]) - outermost * self.first, strides)
         design = np.stack([*self.columns, np.ones_like(sequence)], axis=1).astype(np.float64)
         solution = np.linalg.lstsq(design, sequence.astype(np.float64), rcond=None)[0]
         *steps, offset = (int(x) for x in np.rint(solution))
@@ -82,6 +113,10 @@ class Loops:
             for d, column in enumerate(self.columns)
         ]
 
+    def longest(self, d: int) -> Indices:
+        """Return for each step the extent of a loop while the loops around it stand still."""
+        return _largest(self.columns[:d], self.columns[d]) + 1
+
     def counts(self) -> bool:
         """Whether every loop counts from 0 without a gap, and no step is done twice."""
         before = 1
@@ -94,6 +129,20 @@ class Loops:
                 return False
             before = len(first)
         return before == len(self.columns[0])
+
+
+def position_within(runs: Indices) -> Indices:
+    """Return for each element of a sequence how many like it come before it.
+
+    >>> position_within(np.array([0, 0, 1, 2, 2, 2])).tolist()
+    [0, 1, 0, 0, 1, 2]
+
+    """
+    order = np.argsort(runs, kind="stable")
+    ordered = runs[order]
+    result = np.empty_like(runs)
+    result[order] = np.arange(len(runs)) - np.searchsorted(ordered, ordered)
+    return result
 
 
 def _largest(around: Sequence[Indices], column: Indices) -> Indices:

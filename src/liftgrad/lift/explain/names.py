@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from liftgrad import ops
 from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.explain.lines import Line, renaming
-from liftgrad.lift.explain.loops import Loops, row_extents
+from liftgrad.lift.explain.loops import Loops, position_within, row_extents
 from liftgrad.lift.explain.naming import Column, Naming, Paths, array_columns
+from liftgrad.lift.explain.states import states
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
@@ -65,6 +66,17 @@ class Names:
         mapped = any(group.batched for group in rolled.groups)
         if mapped:
             self.taken.add(self.sample)
+        free = (x for x in "tnmijkl" if x not in {*self.taken, self.sample})
+        self.time = next(free) if rolled.loops else ""
+        """The letter of the steps of loops over time; "": there are none."""
+        self.states = states(rolled)
+        """What heads of loops hold: they have the names of that."""
+        self._steps = {
+            loop.first + i: np.repeat(np.arange(loop.steps), np.diff(offsets))
+            for loop in rolled.loops
+            for i, offsets in enumerate(loop.offsets)
+        }
+        """The step of each element of loops' groups."""
         self._host: dict[int, int] = {}
         """For groups that are subexpressions the group that the line computes."""
         self._used: Counter[str] = Counter()
@@ -78,14 +90,43 @@ class Names:
 
     def naming(self, group: int) -> Naming:
         """Return a group's naming, with the indices of the group whose adjoint or host it is."""
+        if group in self.states and (of_state := self.of_state(group)) is not None:
+            return of_state
+        if group not in self.namings:  # a head that has a name of its own after all
+            self.namings[group] = self._of_computed(group)
         naming = self.namings[group]
         if not naming.indexed:
             of = self._host.get(group)
             if of is None:
                 of = self.rolled.roles.get(group, ("", -1))[1]
-            if of in self.namings:
+            if self._known(of):
                 naming.columns = self.naming(of).columns
         return naming
+
+    def of_state(self, head: int) -> Naming | None:
+        """Return the naming of a head that holds a state: the state's, at another step.
+
+        None: it has a name of its own, because the state's indices do not go on beyond its loop.
+        """
+        state = self.states[head]
+        if state.group not in self.namings:
+            return Naming("")  # in a dry run
+        of_group = self.naming(state.group)
+        columns = None
+        if of_group.columns is not None:
+            columns = state.columns(of_group.columns)
+            if columns is None or of_group.paths is not None:
+                return None
+        return Naming(of_group.name, of_group.sample, columns, prefix=of_group.prefix)
+
+    def number_steps(self, group: int) -> None:
+        """Let the indices of a loop's group be the step and the position in it, if none are."""
+        steps, naming = self._steps.get(group), self.naming(group)
+        if steps is not None and not naming.indexed:
+            within = position_within(steps)
+            naming.columns = (Column(steps, time=True),)
+            if within.any():
+                naming.columns += (Column(within),)
 
     def constants(self, group: int) -> NDArray[np.float64] | None:
         """Return a group's numbers, if they are written in the program."""
@@ -106,14 +147,14 @@ class Names:
     def add_line(self, line: Line, differentiated: set[int]) -> None:
         """Name the group that a line computes, and its subexpressions whose adjoint is kept."""
         group = line.out.group
-        if group not in self.namings:
+        if not self._known(group):
             self.namings[group] = self._of_computed(group)
         for x, inner in _subexpressions(self.rolled, group, line.body):
             if inner in differentiated and inner not in self.namings:
                 name = self._numbered(inner)
                 self.subexpressions[id(x)] = name
                 self._host[inner] = group
-                self.namings[inner] = Naming(name, self.namings[group].sample)
+                self.namings[inner] = Naming(name, self.naming(group).sample)
 
     def add_results(self) -> Iterator[Line]:
         """Yield lines that say which elements the results are, if no group has their name."""
@@ -164,6 +205,10 @@ class Names:
                     in_row = np.concatenate([np.arange(length) for length in each])
                     naming.columns = (*columns, Column(in_row))
 
+    def _known(self, group: int) -> bool:
+        """Whether a group has a name."""
+        return group in self.namings or group in self.states
+
     def _of_leaf(self, group: Leaf, names: LeafNames | None, *, samples: bool) -> Naming:
         sample = self.sample if group.batched else ""
         if names is None:
@@ -182,8 +227,8 @@ class Names:
         alone = sum(len(view.positions) for view in results) == len(self.results)
         if alone and results and _identity(results[0].positions, group.size):
             naming.name = self.function
-        elif of in self.namings:
-            original = self.namings[of]
+        elif self._known(of):
+            original = self.naming(of)
             naming.name, naming.paths = original.name, original.paths
             taken = {other.prefix + other.name for other in self.namings.values()}
             while role + original.prefix + original.name in taken:

@@ -9,7 +9,7 @@ they are written once the indices have letters: `model.layers.1.w[i,k]`.
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Column:
     """The words that it stands for, if it does not stand for numbers."""
     flat: bool = False
     """It counts all elements of a group."""
+    time: bool = False
+    """It counts the steps of a loop over time."""
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -175,7 +177,7 @@ class Naming:
             columns: tuple[Column, ...] = (Column(positions, flat=True),)
         else:
             columns = tuple(
-                Column(c.values[positions], c.samples, c.labels, c.flat) for c in self.columns
+                replace(column, values=column.values[positions]) for column in self.columns
             )
         return Reference(columns, self._write)
 

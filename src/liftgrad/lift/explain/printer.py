@@ -7,7 +7,9 @@ by the operation that computes it. Where the gradient refers to a subexpression 
 introduces a name for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from liftgrad.lift.call.leaves import LeafNames
@@ -17,7 +19,7 @@ from liftgrad.lift.explain.listing import Listing, PrintedLine
 from liftgrad.lift.explain.names import Names
 from liftgrad.lift.explain.origin import origin
 from liftgrad.lift.ir.groups import Constants, Leaf, Rolled, View
-from liftgrad.lift.ir.nests import Program
+from liftgrad.lift.ir.nests import Load, Program, TimeLoop
 
 _NUMBERS_IN_NOTE = 12
 
@@ -94,13 +96,17 @@ class _Writer:
         self.texts.clear()
         starts = [("", 0), *headings]
         sections: list[list[PrintedLine]] = [[] for _ in starts]
-        for line in self.lines:
-            group = line.out.group
-            in_place = isinstance(self.names.rolled.groups[group], Leaf)  # a parameter's update
-            section = len(starts) - 1
-            while section and starts[section][1] > group and not in_place:
-                section -= 1
-            sections[section] += self._printed(line, with_origin=section == 0)
+        for _, together in groupby(self.lines, lambda line: id(line.time and line.time.loop)):
+            headed = set()
+            for line in self._shown(together):
+                section = self._section(line.out.group, starts)
+                printed = self._printed(line, with_origin=section == 0)
+                if line.time is not None:
+                    if section not in headed:
+                        headed.add(section)
+                        sections[section].append(self._header(line.time.loop))
+                    printed = [replace(p, formula=f"  {p.formula}") for p in printed]
+                sections[section] += printed
         for line in self.renamings:
             gradient = self.names.namings[line.out.group].prefix == "∂"
             section = min(int(gradient), len(starts) - 1)
@@ -112,13 +118,42 @@ class _Writer:
         """Take a group's indices from a line that reads it, if those of its own line do not fit."""
         for text in self.texts:
             group = text.line.out.group
-            if not text.misfits or not text.fitted.defines:
+            if not text.misfits or not text.fitted.defines or text.line.time is not None:
                 continue
             for reader in self.texts:
                 columns = reader.fitted.indices_of(group, self.names.size(group, 0))
                 if columns is not None:
                     self.names.namings[group].columns = columns
                     break
+
+    def _section(self, group: int, starts: Sequence[tuple[str, int]]) -> int:
+        """Return which section a group's lines are in."""
+        if isinstance(self.names.rolled.groups[group], Leaf):  # a parameter's update
+            return len(starts) - 1
+        return max(section for section, (_, start) in enumerate(starts) if start <= group)
+
+    def _shown(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """Yield the lines that are printed, of a loop first what its states are before it begins.
+
+        That a head takes over a state from another step its name says already.
+        """
+        later = []
+        for line in lines:
+            state = self.names.states.get(line.out.group)
+            if state is None or self.names.of_state(line.out.group) is None:
+                later.append(line)
+            elif not (
+                isinstance(line.body, Load)
+                and line.touches[id(line.body.access)].group == state.group
+            ):
+                yield replace(line, time=None)
+        yield from later
+
+    def _header(self, loop: TimeLoop) -> PrintedLine:
+        """Return the line above those of a loop over time."""
+        t, last = self.names.time, loop.steps - 1
+        how = f"{t} from {last} down to 0" if loop.backwards else f"{t} < {loop.steps}"
+        return PrintedLine(f"for {how}:", "")
 
     def _printed(self, line: Line, *, with_origin: bool) -> list[PrintedLine]:
         """Return a line's text, or several lines if its nests do not fit common loops."""

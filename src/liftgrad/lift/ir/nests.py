@@ -7,8 +7,8 @@ over the reduction's own dimensions. What is not affine is looked up in a table 
 `text` prints a program, `check` says what is wrong with it.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
 import numpy as np
@@ -118,15 +118,107 @@ class TimeLoop:
     """Whether t goes from the last step to the first."""
 
 
+Statement = Nest | TimeLoop
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """Nests in order, the buffers they work on and the tables they look positions up in."""
 
     buffers: tuple[Buffer, ...]
     tables: tuple[NDArray[np.int64], ...]
-    nests: tuple[Nest, ...]
+    nests: tuple[Statement, ...]
     outputs: frozenset[int]
     """The buffers that hold outputs: those that are read when all nests have run."""
+
+
+def nests_of(statement: Statement) -> Iterator[Nest]:
+    """Yield the nests of a statement, in order."""
+    match statement:
+        case Nest():
+            yield statement
+        case TimeLoop(body=body):
+            for timed in body:
+                yield timed.nest
+        case _:
+            assert_never(statement)
+
+
+def at_step(timed: Timed, step: int, tables: Sequence[NDArray[np.int64]]) -> Nest | None:
+    """Return what a nest of a loop does in one step; None: it does not run then.
+
+    Args:
+        timed: the nest.
+        step: the step.
+        tables: the program's.
+
+    """
+    nest = timed.nest
+    if timed.rows is None:
+        start, stop = step - timed.first, step - timed.first + 1
+        if not 0 <= start < nest.extents[0]:
+            return None
+    else:
+        start, stop = map(int, tables[timed.rows][step : step + 2])
+        if start == stop:
+            return None
+    return replace(begun_at(nest, start), extents=(stop - start, *nest.extents[1:]))
+
+
+def begun_at(nest: Nest, start: int) -> Nest:
+    """Return a nest whose accesses at the outermost index 0 are those at `start` of another."""
+
+    def moved(access: Access) -> Access:
+        index = access.index and moved(access.index)
+        return replace(access, offset=access.offset + start * access.strides[0], index=index)
+
+    def of(expression: Expression) -> Expression:
+        match expression:
+            case Load(access=access):
+                return Load(moved(access))
+            case Apply(operands=operands):
+                return replace(expression, operands=tuple(map(of, operands)))
+            case Reduce(body=body):
+                return replace(expression, body=of(body))
+            case Number():
+                return expression
+            case _:
+                assert_never(expression)
+
+    return replace(nest, out=moved(nest.out), body=of(nest.body))
+
+
+def stores(statement: Statement) -> Iterator[Access]:
+    """Yield what a statement writes."""
+    for nest in nests_of(statement):
+        yield nest.out
+
+
+def reads(statement: Statement) -> Iterator[Access]:
+    """Yield what a statement reads."""
+    for nest in nests_of(statement):
+        yield from loads(nest.body)
+        if nest.out.index is not None:
+            yield nest.out.index
+
+
+def own_buffers(program: Program) -> dict[int, int]:
+    """Return the buffers that one statement alone uses and no output is in, by their numbers.
+
+    Each with the number of that statement. What a loop over time writes to them need not be in
+    memory, unless a later step reads it there.
+    """
+    users: dict[int, set[int]] = {}
+    for i, statement in enumerate(program.nests):
+        for access in (*stores(statement), *reads(statement)):
+            users.setdefault(access.buffer, set()).add(i)
+    return {
+        buffer: min(numbers)
+        for buffer, numbers in users.items()
+        if len(numbers) == 1
+        and program.buffers[buffer].role == "temporary"
+        and buffer not in program.outputs
+    }
 
 
 def loads(expression: Expression) -> Iterator[Access]:

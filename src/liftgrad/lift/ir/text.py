@@ -55,8 +55,13 @@ and of nests:
 
     line     = name = role[size] [laid out as position ...]        a buffer
              | tableN = position ...
-             | [for i<extent, ..., samples:] access = value        += where it accumulates
+             | nest
+             | for t<steps:                          a loop over time, its nests in the lines below
+             | for t from step to 0:                 one that runs backwards
              | return name, ...
+    nest     = [time:] [for i<extent, ..., samples:] access = value     += where it accumulates
+    time     = t<step | step≤t<step | t=step        the steps of a loop in which it runs, if not all
+             | tableN[t]≤i<tableN[t+1]              or the rows of the outermost dimension
     access   = name[place]
     place    = affine                               the position at each step of the loops
              | affine+step·access of extent         moved by an index, known at run time
@@ -86,13 +91,27 @@ from liftgrad.lift.ir.groups import (
     Take,
     View,
 )
-from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
+from liftgrad.lift.ir.nests import (
+    Access,
+    Apply,
+    Expression,
+    Load,
+    Nest,
+    Number,
+    Program,
+    Reduce,
+    Statement,
+    Timed,
+    TimeLoop,
+    begun_at,
+)
 from liftgrad.ops import Operation
 
 _SHOWN = 8
 """How many positions, rows or numbers are written out one by one."""
 _ROWS = "ijmnabcdefgh"
-_REDUCED = "kqrstuvwxyzop"
+_REDUCED = "kqrsuvwxyzop"
+_TIME = "t"
 
 
 # --- groups --------------------------------------------------------------------------------------
@@ -296,13 +315,13 @@ def text_of_nests(program: Program) -> str:
         order = "" if buffer.layout is None else f" laid out as {_sequence(buffer.layout)}"
         lines.append(f"{name} = {buffer.role}[{size}]{order}")
     lines += [f"table{i} = {_sequence(table)}" for i, table in enumerate(program.tables)]
-    lines += [_line_of_nest(nest, names) for nest in program.nests]
+    lines += [_text_of_statement(statement, names) for statement in program.nests]
     return "\n".join([*lines, f"return {', '.join(names[i] for i in sorted(program.outputs))}"])
 
 
-def text_of_nest(nest: Nest, program: Program) -> str:
-    """Return one nest of a program as text."""
-    return _line_of_nest(nest, _names_of_buffers(program))
+def text_of_nest(statement: Statement, program: Program) -> str:
+    """Return one nest of a program as text, or a loop over time: a line, and one for each nest."""
+    return _text_of_statement(statement, _names_of_buffers(program))
 
 
 def _names_of_buffers(program: Program) -> list[str]:
@@ -310,8 +329,37 @@ def _names_of_buffers(program: Program) -> list[str]:
     return [b.name if given[b.name] == 1 else f"{b.name}_{b.group}" for b in program.buffers]
 
 
-def _line_of_nest(nest: Nest, names: Sequence[str]) -> str:
-    loops, letters = _loops(nest.extents, _ROWS, samples=nest.batched)
+def _text_of_statement(statement: Statement, names: Sequence[str]) -> str:
+    match statement:
+        case Nest(extents=extents, batched=batched):
+            loops, letters = _loops(extents, _ROWS, samples=batched)
+            return _line_of_nest(statement, loops, names, letters)
+        case TimeLoop(steps=steps, body=body, backwards=backwards):
+            time = f"t from {steps - 1} to 0" if backwards else f"t<{steps}"
+            lines = [f"  {_line_of_timed(timed, steps, names)}" for timed in body]
+            return "\n".join([f"for {time}:", *lines])
+        case _:
+            assert_never(statement)
+
+
+def _line_of_timed(timed: Timed, steps: int, names: Sequence[str]) -> str:
+    """Return a nest of a loop over time, its accesses with t as the step."""
+    nest, first = timed.nest, timed.first
+    if timed.rows is not None:
+        loops, letters = _loops(nest.extents, _ROWS, samples=nest.batched)
+        table, i = f"table{timed.rows}", letters[0] or "i"
+        return f"{table}[t]≤{i}<{table}[t+1]: {_line_of_nest(nest, loops, names, letters)}"
+    last = first + nest.extents[0]
+    loops, letters = _loops(nest.extents[1:], _ROWS, samples=nest.batched)
+    line = _line_of_nest(begun_at(nest, -first), loops, names, [_TIME, *letters])
+    if (first, last) == (0, steps):
+        return line
+    if last == first + 1:
+        return f"t={first}: {line}"
+    return f"{f'{first}≤' if first else ''}t<{last}: {line}"
+
+
+def _line_of_nest(nest: Nest, loops: str, names: Sequence[str], letters: Sequence[str]) -> str:
     head = f"for {loops}: " if loops else ""
     sign = "+=" if nest.accumulate else "="
     return f"{head}{_access(nest.out, names, letters)} {sign} {_value(nest.body, names, letters)}"

@@ -1,48 +1,61 @@
-"""Stages: which nests may run portion by portion of a batch's samples, one after another.
+"""Stages: which statements may run portion by portion of a batch's samples, one after another.
 
-A stage is some nests without samples, then some over samples. Within a stage samples never meet,
-except in sums that are read in later stages only; so the nests over samples can run on a portion of
-them that fits the processor's cache, and on several portions at once.
+A stage is some statements without samples, then some over samples. Within a stage samples never
+meet, except in sums that are read in later stages only; so those over samples can run on a portion
+of them that fits the processor's cache, and on several portions at once.
 
-Invariant: each nest is in one stage, and no nest comes before one that it has to wait for.
+Invariant: each statement is in one stage, and none comes before one that it has to wait for.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from liftgrad.lift.ir.nests import Apply, Expression, Load, Nest, Number, Program, Reduce, loads
+from liftgrad.lift.ir.nests import (
+    Apply,
+    Expression,
+    Load,
+    Number,
+    Program,
+    Reduce,
+    Statement,
+    nests_of,
+    reads,
+    stores,
+)
 
 
 @dataclass(slots=True)
 class Stage:
-    """Numbers of nests, in order."""
+    """Numbers of statements, in order."""
 
     plain: list[int]
     sampled: list[int]
 
 
-def stages(program: Program, nests: Sequence[int]) -> list[Stage]:
-    """Distribute these nests over stages."""
+def stages(program: Program, statements: Sequence[int]) -> list[Stage]:
+    """Distribute these statements over stages."""
     writers: dict[int, list[tuple[int, bool]]] = {}
     readers: dict[int, list[tuple[int, bool]]] = {}
     result: list[Stage] = []
-    for i in nests:
-        nest = program.nests[i]
-        sampled = runs_over_samples(nest)
+    for i in statements:
+        statement = program.nests[i]
+        sampled = runs_over_samples(statement)
         stage = 0
-        out = nest.out.buffer
-        sources = {access.buffer for access in loads(nest.body)}
-        sources |= {nest.out.index.buffer} if nest.out.index is not None else set()
+        sources = {access.buffer for access in reads(statement)}
+        targets = {access.buffer for access in stores(statement)}
+        accumulates = all(nest.accumulate for nest in nests_of(statement))
         for buffer in sources:
             for earlier, was_sampled in writers.get(buffer, ()):
                 apart = was_sampled and not (sampled and program.buffers[buffer].batched)
                 stage = max(stage, earlier + apart)
-        for earlier, was_sampled in [*writers.get(out, ()), *readers.get(out, ())]:
+        for out in targets:
             # Portions of one sum, or of one batched buffer, may interleave; all else waits.
-            together = sampled and (nest.accumulate or program.buffers[out].batched)
-            stage = max(stage, earlier + (was_sampled and not together))
-        writers.setdefault(out, []).append((stage, sampled))
+            together = sampled and (accumulates or program.buffers[out].batched)
+            for earlier, was_sampled in [*writers.get(out, ()), *readers.get(out, ())]:
+                stage = max(stage, earlier + (was_sampled and not together))
+        for out in targets:
+            writers.setdefault(out, []).append((stage, sampled))
         for buffer in sources:
             readers.setdefault(buffer, []).append((stage, sampled))
         while len(result) <= stage:
@@ -55,9 +68,9 @@ def local_buffers(program: Program, plan: list[Stage]) -> set[int]:
     """Return the batched buffers that one stage alone uses, except outputs."""
     seen: dict[int, set[int]] = {}
     for i, stage in enumerate(plan):
-        for nest_number in [*stage.plain, *stage.sampled]:
-            nest = program.nests[nest_number]
-            for access in [*loads(nest.body), nest.out]:
+        for number in [*stage.plain, *stage.sampled]:
+            statement = program.nests[number]
+            for access in [*reads(statement), *stores(statement)]:
                 seen.setdefault(access.buffer, set()).add(i)
     return {
         buffer
@@ -69,9 +82,9 @@ def local_buffers(program: Program, plan: list[Stage]) -> set[int]:
     }
 
 
-def runs_over_samples(nest: Nest) -> bool:
-    """Return whether a nest has a loop over samples."""
-    return nest.batched or _sums_samples(nest.body)
+def runs_over_samples(statement: Statement) -> bool:
+    """Return whether a statement has a loop over samples."""
+    return any(nest.batched or _sums_samples(nest.body) for nest in nests_of(statement))
 
 
 def _sums_samples(expression: Expression) -> bool:

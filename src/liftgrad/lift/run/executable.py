@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import View
+from liftgrad.lift.ir.nests import stores
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.pipeline import Compiled, Ending
 from liftgrad.lift.run.bound import Bound
@@ -41,8 +42,11 @@ class Executable:
         self.gradients = self.built.gradients
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         program = made.program
-        groups = [program.buffers[nest.out.buffer].group for nest in program.nests]
-        self.forward_nests = sum(group < self.built.forward for group in groups)
+        groups = [
+            {program.buffers[access.buffer].group for access in stores(statement)}
+            for statement in program.nests
+        ]
+        self.forward_nests = sum(max(written) < self.built.forward for written in groups)
 
     def size(self) -> int:
         """Return roughly how many bytes it takes, by measurements of sums and networks."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.lift.ir.nests import stores
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.memory import Instance, NativeProgram
 from liftgrad.lift.passes.stages import Stage, local_buffers, stages
@@ -51,9 +52,10 @@ class Portions:
         self.sums = [
             sorted(
                 {
-                    program.nests[n].out.buffer
+                    access.buffer
                     for n in stage.sampled
-                    if not program.buffers[program.nests[n].out.buffer].batched
+                    for access in stores(program.nests[n])
+                    if not program.buffers[access.buffer].batched
                 }
             )
             for stage in plan
@@ -123,6 +125,7 @@ class _Worker:
         pairs, kept, moving, counts, targets = [], [], [], [], []
         for i in stage.sampled:
             kernel = native.kernels[i]
+            written = {access.buffer for access in stores(program.nests[i])}
             arrays = [
                 self.buffers[a.buffer] if a.buffer in owner.local else shared.buffers[a.buffer]
                 for a in kernel.accesses
@@ -136,7 +139,7 @@ class _Worker:
                 buffer = program.buffers[access.buffer]
                 if buffer.batched and access.buffer not in owner.local:
                     moving += [base + 8 * j, int(words[j]), arrays[j].itemsize]
-                if access.buffer == program.nests[i].out.buffer and not buffer.batched:
+                if access.buffer in written and not buffer.batched:
                     offset = int(words[j]) - arrays[j].ctypes.data
                     targets.append((words, j, access.buffer, offset))
         return (

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from liftgrad.entries import PLACEHOLDER
-from liftgrad.lift.ir.nests import Buffer, Nest
+from liftgrad.lift.ir.loop_error import LoopError
+from liftgrad.lift.ir.nests import Buffer, Nest, Statement, TimeLoop
 from liftgrad.lift.kernels.emitter import emit
 from liftgrad.lift.kernels.form import Form
 from liftgrad.lift.kernels.llvm import vector_math
@@ -25,12 +26,14 @@ def kernel(nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str) ->
 
 
 def kernels(
-    nests: Iterable[Nest], buffers: Sequence[Buffer], target: Target, dtype: str
+    statements: Iterable[Statement], buffers: Sequence[Buffer], target: Target, dtype: str
 ) -> list[Kernel]:
-    """Return the kernel of each nest; it is written once for all nests of one form."""
+    """Return the kernel of each statement; it is written once for all nests of one form."""
     written: dict[Any, tuple[Kernel, list[int], list[int]]] = {}
     result = []
-    for nest in nests:
+    for nest in statements:
+        if isinstance(nest, TimeLoop):
+            raise LoopError("there are no kernels for loops over time.")
         form = Form(nest, buffers)
         known = written.get(form.key)
         if known is None:
