@@ -58,9 +58,9 @@ and of nests:
              | nest
              | for t<steps [backwards]:              a loop over time, its nests in the lines below
              | return name, ...
-    nest     = [time:] [for i<extent, ..., samples:] access = value     += where it accumulates
-    time     = t<step | step≤t<step | t=step        the steps of a loop in which it runs, if not all
-             | tableN[t]≤i<tableN[t+1]              or the rows of the outermost dimension
+    nest     = [steps:] [for loop, ..., samples:] access = value        += where it accumulates
+    steps    = t<step | step≤t<step | t=step        in a loop over time: when it runs, if not always
+    loop     = i<extent | tableN[t]≤i<tableN[t+1]   by a table, where each step has other rows
     access   = name[place]
     place    = affine                               the position at each step of the loops
              | affine+step·access of extent         moved by an index, known at run time
@@ -309,9 +309,10 @@ def _line_of_timed(timed: Timed, steps: int, names: Sequence[str]) -> str:
     """Return a nest of a loop over time, its accesses with t as the step."""
     nest, first = timed.nest, timed.first
     if timed.rows is not None:
-        loops, letters = _loops(nest.extents, ROWS, samples=nest.batched)
-        table, i = f"table{timed.rows}", letters[0] or "i"
-        return f"{table}[t]≤{i}<{table}[t+1]: {_line_of_nest(nest, loops, names, letters)}"
+        inner, letters = _loops(nest.extents[1:], ROWS[1:], samples=nest.batched)
+        table, i = f"table{timed.rows}", ROWS[0]
+        loops = ", ".join([f"{table}[t]≤{i}<{table}[t+1]", *([inner] if inner else [])])
+        return _line_of_nest(nest, loops, names, [i, *letters])
     last = first + nest.extents[0]
     loops, letters = _loops(nest.extents[1:], ROWS, samples=nest.batched)
     line = _line_of_nest(begun_at(nest, -first), loops, names, [_TIME, *letters])
