@@ -94,10 +94,13 @@ class Writer(Protocol):
         step: int,
         carried: Sequence[str],
         body: Body,
-        lanes: int = 1,
+        lanes: int | Sequence[int] = 1,
         /,
     ) -> list[str]:
-        """Write a loop that carries numbers, given the initial ones; return the last ones."""
+        """Write a loop that carries numbers, given the initial ones; return the last ones.
+
+        All have the same number of lanes, or each one of its own.
+        """
 
 
 class VectorWriter(Protocol):
