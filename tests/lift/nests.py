@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 
 from liftgrad.lift.ir.groups import Constants, Rolled
-from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Nest, Number, Program, Reduce
+from liftgrad.lift.ir.nests import (
+    Access,
+    Apply,
+    Expression,
+    Load,
+    Nest,
+    Number,
+    Program,
+    Reduce,
+    TimeLoop,
+    at_step,
+)
 from liftgrad.lift.run.array_arithmetic import function_of
 
 Array = np.ndarray[Any, Any]
@@ -44,8 +55,16 @@ class Nests:
     def run(self) -> None:
         """Run all nests."""
         with np.errstate(all="ignore"):
-            for nest in self.program.nests:
-                self.nest(nest)
+            for statement in self.program.nests:
+                match statement:
+                    case Nest():
+                        self.nest(statement)
+                    case TimeLoop(body=body, steps=steps, backwards=backwards):
+                        for step in range(steps)[:: -1 if backwards else 1]:
+                            for timed in body:
+                                nest = at_step(timed, step, self.program.tables)
+                                if nest is not None:
+                                    self.nest(nest)
 
     def nest(self, nest: Nest) -> None:
         """Run one nest: first all its values, then all that it writes."""
@@ -80,8 +99,6 @@ class Nests:
         """Return the positions of an access, of shape (*extents, samples or 1)."""
         assert len(access.strides) == len(extents)
         place = np.array(access.offset)
-        if access.table is not None:
-            assert access.offset == 0
         for d, (stride, extent) in enumerate(zip(access.strides, extents, strict=True)):
             shape = [1] * len(extents)
             shape[d] = extent

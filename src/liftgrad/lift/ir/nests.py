@@ -208,6 +208,25 @@ def reads(statement: Statement) -> Iterator[Access]:
             yield nest.out.index
 
 
+def own_buffers(program: Program) -> dict[int, int]:
+    """Return the buffers that one statement alone uses and no output is in, by their numbers.
+
+    Each with the number of that statement. What a loop over time writes to them need not be in
+    memory, unless a later step reads it there.
+    """
+    users: dict[int, set[int]] = {}
+    for i, statement in enumerate(program.nests):
+        for access in (*stores(statement), *reads(statement)):
+            users.setdefault(access.buffer, set()).add(i)
+    return {
+        buffer: min(numbers)
+        for buffer, numbers in users.items()
+        if len(numbers) == 1
+        and program.buffers[buffer].role == "temporary"
+        and buffer not in program.outputs
+    }
+
+
 def loads(expression: Expression) -> Iterator[Access]:
     """Yield the accesses within an expression."""
     match expression:

@@ -94,6 +94,9 @@ class Composer:
     ) -> Iterator[tuple[Indices, Draft]]:
         """Yield the rows whose runs have one length, with the reduction of their runs."""
         lengths = np.diff(run.offsets)
+        if lengths.max() == 1 and (batched or not self.groups[run.group].batched):
+            yield np.nonzero(lengths)[0], self.draft(run.group, run.positions)
+            return
         for length in np.unique(lengths):
             if length == 0:
                 continue

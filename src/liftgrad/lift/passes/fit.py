@@ -62,7 +62,7 @@ class Fitter:
         fitted = _fit(positions, rows, reduced)
         if fitted is not None:
             return Access(buffer, *fitted)
-        return Access(buffer, 0, _steps((*rows, *reduced)), table=self._table(positions))
+        return Access(buffer, 0, _steps((*rows, *reduced)), table=self.table(positions))
 
     def _indexed(
         self, x: Loads, table: Indices, index: Access, rows: Extents, reduced: Extents
@@ -77,9 +77,7 @@ class Fitter:
         if fitted is not None and (table == heads[..., None] + step * np.arange(extent)).all():
             return Access(buffer, *fitted, index=index, step=step, extent=extent)
         steps = tuple(s * extent for s in _steps((*rows, *reduced)))
-        return Access(
-            buffer, 0, steps, table=self._table(table), index=index, step=1, extent=extent
-        )
+        return Access(buffer, 0, steps, table=self.table(table), index=index, step=1, extent=extent)
 
     def _along_row(self, x: Loads) -> Indices:
         """Return the positions in memory of the elements of a load's first row."""
@@ -87,7 +85,7 @@ class Fitter:
         first: Indices = positions[0]
         return self.layouts.physical(x.group, first)
 
-    def _table(self, positions: Indices) -> int:
+    def table(self, positions: Indices) -> int:
         """Return the number of a table of these positions."""
         flat = np.ascontiguousarray(positions.reshape(-1))
         key = flat.tobytes()

@@ -18,6 +18,7 @@ from liftgrad.lift.ir.groups import (
     Group,
     Largest,
     Leaf,
+    Loop,
     Put,
     Rolled,
     Sum,
@@ -28,13 +29,14 @@ from liftgrad.lift.ir.groups import (
 
 _LARGEST_EXPRESSION = 40
 """Operations in one expression: beyond this, kernels compile slowly and spill registers."""
+_QUICK = {ops.add, ops.subtract, ops.multiply, ops.negate, ops.absolute, ops.select}
 
 
 def kept_groups(program: Rolled, outputs: Sequence[View]) -> list[bool | None]:
     """Return for each group whether it is kept in memory; None: no output depends on it."""
     large: set[int] = set()
     while True:
-        kept = _kept(program.groups, outputs, large)
+        kept = _kept(program, outputs, large)
         # What is kept cuts expressions, and keeping more changes what else is: until all fit.
         grown = large | _large(program.groups, kept)
         if grown == large:
@@ -42,8 +44,12 @@ def kept_groups(program: Rolled, outputs: Sequence[View]) -> list[bool | None]:
         large = grown
 
 
-def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> list[bool | None]:
+def _kept(program: Rolled, outputs: Sequence[View], large: set[int]) -> list[bool | None]:
     """Return what is kept in memory, if at least these groups are."""
+    groups = program.groups
+    loop_of = {i: loop for loop in program.loops for i in range(loop.first, loop.stop)}
+    repeated = [False] * len(groups)
+    """Whether a group that is in no loop over time is read in one, if it is not kept."""
     reads = [0.0] * len(groups)
     kept: list[bool | None] = [None] * len(groups)
     within_reduction = [False] * len(groups)
@@ -52,7 +58,9 @@ def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> 
         wanted[output.group] = True
         kept[output.group] = True
     for i in range(len(groups) - 1, -1, -1):
-        group = groups[i]
+        group, loop = groups[i], loop_of.get(i)
+        if loop is not None and i == loop.stop - 1:
+            _enter(loop, groups, wanted, kept)
         if not wanted[i]:
             continue
         if kept[i] is None:
@@ -60,12 +68,18 @@ def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> 
                 i in large
                 or _over_samples(group, groups)
                 or _keep(group, reads[i], within_reduction[i])
+                or (repeated[i] and not _quick(group, groups))
             )
         scale = 1.0 if kept[i] else reads[i] / max(group.size, 1)
         inherited = within_reduction[i] and not kept[i]
         reduces = isinstance(group, Sum | Largest) and not _plain(group, groups)
         for view in views(group):
             wanted[view.group] = True
+            if loop_of.get(view.group) is not loop:
+                if view.group in loop_of:
+                    kept[view.group] = True
+                elif loop is not None or (repeated[i] and not kept[i]):
+                    repeated[view.group] = True
             reads[view.group] += len(view.positions) * scale
             if inherited or reduces:
                 within_reduction[view.group] = True
@@ -77,6 +91,23 @@ def _kept(groups: Sequence[Group], outputs: Sequence[View], large: set[int]) -> 
             if isinstance(group, Put | Take):
                 kept[view.group] = True
     return kept
+
+
+def _enter(
+    loop: Loop, groups: Sequence[Group], wanted: list[bool], kept: list[bool | None]
+) -> None:
+    """Note what is wanted of a loop, whose heads read later groups, and what they keep."""
+    waiting = [i for i in range(loop.first, loop.stop) if wanted[i]]
+    while waiting:
+        i = waiting.pop()
+        for view in views(groups[i]):
+            if not loop.first <= view.group < loop.stop:
+                continue
+            if i < loop.first + loop.heads:
+                kept[view.group] = True
+            if not wanted[view.group]:
+                wanted[view.group] = True
+                waiting.append(view.group)
 
 
 def _keep(group: Group, reads: float, within_reduction: bool) -> bool:
@@ -110,6 +141,19 @@ def _plain(group: Sum | Largest, groups: Sequence[Group]) -> bool:
     return all(
         run.uniform == 1 and groups[run.group].batched == group.batched for run in group.operands
     )
+
+
+def _quick(group: Group, groups: Sequence[Group]) -> bool:
+    """Return whether a group is as quickly computed as loaded, even if not by vectors."""
+    match group:
+        case Elementwise(operation=operation):
+            return operation in _QUICK or operation in ops.CONDITIONS
+        case Sum() | Largest():
+            return _plain(group, groups)
+        case Leaf() | Constants() | Take() | Put():
+            return True
+        case _:
+            assert_never(group)
 
 
 def _large(groups: Sequence[Group], kept: list[bool | None]) -> set[int]:

@@ -50,6 +50,11 @@ class Layouts:
         self.buffer_of[i] = len(self.buffers)
         self.buffers.append(_buffer(i, self.groups[i]))
 
+    def add_in_order(self, i: int) -> None:
+        """Give a group a buffer of its own, which keeps its elements in order."""
+        self.add(i)
+        self.settled.add(i)
+
     def add_in_place(self, i: int, leaf: int) -> None:
         """Give a group the buffer of a leaf."""
         self.buffer_of[i] = self.buffer_of[leaf]

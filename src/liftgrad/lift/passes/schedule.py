@@ -22,6 +22,7 @@ from liftgrad.lift.ir.groups import (
     Indices,
     Largest,
     Leaf,
+    Loop,
     Put,
     Rolled,
     Runs,
@@ -30,12 +31,14 @@ from liftgrad.lift.ir.groups import (
     View,
     identity,
 )
-from liftgrad.lift.ir.nests import Nest, Number, Program
+from liftgrad.lift.ir.loop_error import LoopError
+from liftgrad.lift.ir.nests import Nest, Number, Program, Statement, Timed, TimeLoop
 from liftgrad.lift.passes.compose import Composer, is_condition
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, added, all_loads, rows_of
 from liftgrad.lift.passes.fit import Fitter
 from liftgrad.lift.passes.fuse import kept_groups
 from liftgrad.lift.passes.layout import Layouts
+from liftgrad.lift.passes.over_time import RowsOverTime, timed_nests
 
 _MOST_TERMS = 16
 """Operands that one nest adds up; a gradient may be the sum of thousands of them."""
@@ -67,10 +70,12 @@ def schedule(
 
     """
     kept = kept_groups(rolled, [*outputs, *(a.value for a in assignments)])
+    of_loops = {i for loop in rolled.loops for i in range(loop.first, loop.stop)}
     in_place = {
         a.value.group: a.leaf
         for a in assignments
-        if rolled.groups[a.value.group].size == rolled.groups[a.leaf].size
+        if a.value.group not in of_loops
+        and rolled.groups[a.value.group].size == rolled.groups[a.leaf].size
         and np.array_equal(a.value.positions, identity(rolled.groups[a.leaf].size))
         and np.array_equal(a.positions, a.value.positions)
     }
@@ -89,11 +94,16 @@ class _Scheduler:
     def __init__(
         self, rolled: Rolled, kept: Sequence[bool | None], in_place: dict[int, int]
     ) -> None:
-        self.groups, self.kept, self.in_place = rolled.groups, kept, in_place
+        self.groups, self.loops = rolled.groups, rolled.loops
+        self.kept, self.in_place = kept, in_place
         self.layouts = Layouts(rolled.groups)
         self.composer = Composer(rolled.groups, kept)
         self.fitter = Fitter(self.layouts)
-        self.nests: list[Nest] = []
+        self.nests: list[Statement] = []
+        self.loop: Loop | None = None
+        """The loop over time whose groups are computed."""
+        self.timed: list[Timed] = []
+        """Its nests so far."""
         self.reads: list[tuple[int, set[int]]] = []
         """For each nest the group it computes and the groups it reads."""
         self.overtaken: set[int] = set()
@@ -101,14 +111,12 @@ class _Scheduler:
 
     def run(self, outputs: Sequence[View], assignments: Sequence[Assignment]) -> Program:
         """Return the program."""
-        for i in range(len(self.groups)):
-            if not self.kept[i]:
-                continue
-            if i in self.in_place:
-                self.layouts.add_in_place(i, self.in_place[i])
-            else:
-                self.layouts.add(i)
-            self.compute(i)
+        first = 0
+        for loop in self.loops:
+            self.compute_all(range(first, loop.first))
+            self.compute_loop(loop)
+            first = loop.stop
+        self.compute_all(range(first, len(self.groups)))
         for assignment in assignments:
             value = assignment.value
             if value.group not in self.in_place:
@@ -129,6 +137,29 @@ class _Scheduler:
             for group, leaf in self.in_place.items()
             if group in self.overtaken or any(leaf in read for i, read in self.reads if i > group)
         }
+
+    def compute_all(self, groups: range) -> None:
+        """Append the nests that compute those of some groups that are kept, one after another."""
+        for i in groups:
+            if not self.kept[i]:
+                continue
+            if i in self.in_place:
+                self.layouts.add_in_place(i, self.in_place[i])
+            else:
+                self.layouts.add(i)
+            self.compute(i)
+
+    def compute_loop(self, loop: Loop) -> None:
+        """Append the loop that computes those of its groups that are kept, step by step."""
+        kept = [i for i in range(loop.first, loop.stop) if self.kept[i]]
+        for i in kept:
+            self.layouts.add_in_order(i)  # heads read what comes later
+        self.loop, self.timed = loop, []
+        for i in kept:
+            self.compute(i)
+        if self.timed:
+            self.nests.append(TimeLoop(loop.steps, tuple(self.timed), loop.backwards))
+        self.loop = None
 
     def compute(self, i: int) -> None:
         """Append the nests that compute a group that is kept."""
@@ -153,6 +184,8 @@ class _Scheduler:
                     for some, term in self.composer.runs_by_length(runs, group.batched, "max"):
                         before = Loads(i, some)
                         self.nest(i, some, Applied(ops.maximum, (before, term)))
+            case Put() if self.loop is not None:
+                raise LoopError("a loop over time scatters numbers to run-time indices.")
             case Put(source=source, index=index, table=table):
                 self.fill(i, 0.0)
                 chosen = Loads(index.group, index.positions)
@@ -171,6 +204,8 @@ class _Scheduler:
         rest: list[Runs] = []
         for runs in group.operands:
             over_samples = self.groups[runs.group].batched and not group.batched
+            if over_samples and self.loop is not None:
+                raise LoopError("a loop over time adds up over the samples of a batch.")
             sampled = sampled or over_samples
             (whole if runs.uniform and not over_samples else rest).append(runs)
         written = np.zeros(group.size, bool)
@@ -223,6 +258,13 @@ class _Scheduler:
         """
         out = out or Loads(i, rows)
         read = all_loads(draft)
+        if self.loop is not None:
+            ends = np.searchsorted(rows, self.loop.offsets[i - self.loop.first])
+            some = RowsOverTime(out, draft, accumulate, self.groups[i].batched, ends)
+            self.note_reads(i, out, read)
+            self.layouts.settle(read)
+            self.timed += timed_nests(some, self.fitter)
+            return
         accesses = [*all_loads(out), *read]
         self.layouts.choose(i, out, accesses)
         extents = self.fitter.extents(len(rows), accesses)
