@@ -86,6 +86,28 @@ def test_the_operation_its_line_and_the_step_are_named(function, batch_size, wor
         assert word in text
 
 
+def test_of_a_loop_the_iteration_is_named():
+    """A recurrence that explodes says when; its other lines, which run as often, do not count."""
+
+    def step(x, rate):
+        return rate * x * x + 0.1  # the culprit
+
+    def loss(w, x):
+        for _ in range(20):
+            x = step(x, w[0]) + w[1]
+        return step(x, w[1])
+
+    w = [Value(1.0), Value(0.0)]
+    x, squarings = 3.0, 0
+    while math.isfinite(x):
+        x, squarings = x * x + 0.1, squarings + 1
+    trainer = Trainer(lift(loss), optim.SGD(w, lr=0.1))
+    with pytest.raises(NonFiniteLossError) as caught:
+        trainer.fit(1, w, 3.0)
+    place = f"{__file__}:{line_of(test_of_a_loop_the_iteration_is_named)}"
+    assert f"is inf ({place}, iteration {squarings} of 20)" in str(caught.value)
+
+
 def test_an_entry_of_a_table_that_is_not_taken_is_not_blamed():
     """Only numbers that the loss depends on are examined."""
     X, _ = make_data(8)

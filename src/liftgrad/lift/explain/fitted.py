@@ -146,8 +146,8 @@ class FittedLine:
         best, fewest = None, len(sequences) + 1
         for loops in self._candidates(sequences):
             failures = sum(loops.fit(sequence) is None for sequence in sequences)
-            rectangular = loops.extents is not None or self.steps is not None
-            if failures < fewest and (rectangular or not failures):
+            may_fail = loops.extents is not None or loops.of_steps
+            if failures < fewest and (may_fail or not failures):
                 best, fewest = loops, failures
             if not fewest:
                 break
@@ -161,18 +161,20 @@ class FittedLine:
         """Yield loops of fixed extents, and loops that count like the indices of some access."""
         rectangular = Loops.rectangular(row_extents([*sequences, np.arange(sum(self.line.rows))]))
         if self.steps is not None:
-            in_time = rectangular.in_time(self.steps)
+            in_time = rectangular.counting(self.steps)
             if in_time is not None:
                 yield in_time
-            yield Loops.ragged(self.steps)
+            yield Loops.in_steps(self.steps)
             return
         yield rectangular
         for t in self.touches:
+            columns = self.of(t).reference.columns
             blocks_of_columns = self.of(t).blocks if t.index is None else []
             heads = [_heads(blocks) for blocks in blocks_of_columns]
-            loops = Loops(tuple(heads))
-            if len(heads) > 1 and loops.counts() and None not in loops.lengths():
-                yield loops
+            if len(heads) > 1:
+                loops = Loops(tuple(heads), of_steps=columns[0].time)
+                if loops.counts() and (loops.of_steps or None not in loops.lengths()):
+                    yield loops
         if len(self.line.nests) == 1:
             yield Loops.rectangular(self.line.nests[0].extents)
 

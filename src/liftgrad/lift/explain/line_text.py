@@ -178,7 +178,7 @@ class LineText:
     ) -> str:
         """Return how far a letter goes; `longest`: that number for each row."""
         labels = column.labels if column is not None else None
-        if extent is None and self.line.time is not None:
+        if extent is None and self.fitted.rows.of_steps:
             return f"{letter}<{self._tabulated(self.fitted.rows.columns, longest, 'table')}"
         if extent is None or (labels and extent != Index(len(labels), (0,) * len(extent.strides))):
             self.misfits += 1

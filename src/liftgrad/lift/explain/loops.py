@@ -45,6 +45,8 @@ class Loops:
     """What the outermost loop counts from, if the extents are fixed."""
     step: int = 1
     """By how much it counts."""
+    of_steps: bool = False
+    """Whether the outermost is over the steps of a loop over time, each with rows of its own."""
 
     @classmethod
     def rectangular(cls, extents: Sequence[int]) -> "Loops":
@@ -54,12 +56,12 @@ class Loops:
         return cls(tuple(grid), extents)
 
     @classmethod
-    def ragged(cls, steps: Indices) -> "Loops":
+    def in_steps(cls, steps: Indices) -> "Loops":
         """Return a loop over the steps, and in it one over the rows of each step."""
-        return cls((steps, position_within(steps)))
+        return cls((steps, position_within(steps)), of_steps=True)
 
-    def in_time(self, steps: Indices) -> "Loops | None":
-        """Return these loops of fixed extents, the outermost counting as the steps do, if it can.
+    def counting(self, steps: Indices) -> "Loops | None":
+        """Return these loops of fixed extents, the outermost counting these steps, if it can.
 
         If there is but one step, no loop counts it.
         """

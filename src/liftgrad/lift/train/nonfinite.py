@@ -1,7 +1,7 @@
-"""Nonfinite: which operation of a loss is the first to give nan or infinity, and on which line.
+"""Nonfinite: which operation of a loss is the first to give nan or infinity, where and when.
 
 Called only once a loss or a parameter is not finite: the function is traced again, with the line of
-each operation, and the tape is evaluated node by node.
+each operation, and the tape is evaluated node by node. In a loop the iteration is told, too.
 """
 
 import math
@@ -92,13 +92,13 @@ def _cause(
         if not failing and operation in (ops.select, TAKE):
             name = "where" if operation is ops.select else "take"
             constant = f"{_at(numbers[node], sample):.6g}"
-            return f"{name}() takes the constant {constant}{row} ({tape.lines[node]})"
+            return f"{name}() takes the constant {constant}{row} ({_place(tape, node)})"
         if not failing:
             given = [] if operation is BATCH_TOTAL else [_at(numbers[i], sample) for i in operands]
             result = _at(numbers[node], sample)
             if operation is ops.dot:
                 operation, given, result = _product(given, result)
-            return f"{_called(operation, given)} is {result:.6g} ({tape.lines[node]})"
+            return f"{_called(operation, given)} is {result:.6g} ({_place(tape, node)})"
         node = failing[0]
 
 
@@ -125,8 +125,15 @@ def _derivative(tape: LinedTape, numbers: list[Any]) -> str | None:
             for derivative in derivatives:
                 if not math.isfinite(derivative):
                     what = f"the derivative of {_called(operation, given)}"
-                    return f"{what} is {derivative:.6g} ({tape.lines[node]})"
+                    return f"{what} is {derivative:.6g} ({_place(tape, node)})"
     return None
+
+
+def _place(tape: LinedTape, node: int) -> str:
+    """Return the line of a node, in a loop with the iteration, counted from 1."""
+    iteration, iterations = tape.iteration(node)
+    which = f", iteration {iteration:,} of {iterations:,}" if iterations > 1 else ""
+    return tape.lines[node] + which
 
 
 def _at(number: Any, sample: int | None) -> float:

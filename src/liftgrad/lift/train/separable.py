@@ -6,6 +6,7 @@ program. Comparing numbers would not do, since a mean over only those samples th
 is an ordinary mean as long as all of them meet it.
 """
 
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any, Literal, assert_never
 
@@ -108,10 +109,30 @@ _TOTALS = {_Dependence.COUNT, _Dependence.TOTAL}
 
 
 def _dependences(built: Built) -> list[_Dependence]:
-    found: list[_Dependence] = []
-    for i, group in enumerate(built.rolled.groups):
-        found.append(_Dependence.COUNT if i == built.sizes else _dependence(group, found))
+    groups, found = built.rolled.groups, list[_Dependence]()
+    loops = {loop.first: loop for loop in built.rolled.loops}
+    while len(found) < len(groups):
+        i = len(found)
+        if i in loops:
+            of_loop = _dependence_of_loop(groups[i : loops[i].stop], found)
+            found += [of_loop] * (loops[i].stop - i)
+        else:
+            found.append(_Dependence.COUNT if i == built.sizes else _dependence(groups[i], found))
     return found
+
+
+def _dependence_of_loop(groups: Sequence[Group], earlier: list[_Dependence]) -> _Dependence:
+    """Return how the groups of a loop, which depend on each other, all depend on the samples."""
+    of_operands = {
+        earlier[view.group]
+        for group in groups
+        for view in views(group)
+        if view.group < len(earlier)
+    }
+    if groups[0].batched:
+        separate = of_operands <= {_Dependence.SAME, _Dependence.EACH}
+        return _Dependence.EACH if separate else _Dependence.OTHER
+    return _Dependence.SAME if of_operands <= {_Dependence.SAME} else _Dependence.OTHER
 
 
 def _dependence(group: Group, earlier: list[_Dependence]) -> _Dependence:

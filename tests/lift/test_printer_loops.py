@@ -1,0 +1,122 @@
+"""Loops over time as they are printed: their lines indented, states at the step before."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from formulas import Reader
+
+from liftgrad import Value, ops
+from liftgrad.lift.call.leaves import LeafNames
+from liftgrad.lift.explain.printer import listing
+from liftgrad.lift.ir.groups import (
+    Builder,
+    Constants,
+    Elementwise,
+    Leaf,
+    Loop,
+    Runs,
+    Sum,
+    View,
+    identity,
+)
+from liftgrad.lift.passes.schedule import schedule
+
+STEPS = 5
+tanh = ops.OPERATIONS["tanh"]
+
+
+def runs(group: int, lists: Sequence[Sequence[int]]) -> Runs:
+    """Return runs of these positions."""
+    offsets = np.cumsum([0, *map(len, lists)])
+    return Runs(group, np.array([p for some in lists for p in some], np.int64), offsets)
+
+
+class Recurrence:
+    """x[t] = tanh(w·x[t-1] + xs[t]) from x[-1] = 0.5 on, and the derivative of the last by w."""
+
+    def __init__(self) -> None:
+        builder = Builder()
+        every = identity(STEPS)
+        one = np.arange(STEPS + 1)
+        self.w = builder.add(Leaf("w", 1, "parameter"))
+        self.xs = builder.add(Leaf("xs", STEPS, "input"))
+        start = builder.add(Constants(np.array([0.5])))
+        before = len(builder.groups)
+        state = before + 3
+        first = runs(start, [[0], *[[]] * (STEPS - 1)])
+        builder.add(Sum((first, runs(state, [[], *[[t] for t in range(STEPS - 1)]])), False))
+        w = View(self.w, np.zeros(STEPS, np.int64))
+        z = builder.add(Elementwise(ops.multiply, (w, View(before, every)), False))
+        z = builder.add(Elementwise(ops.add, (View(z, every), View(self.xs, every)), False))
+        builder.add(Elementwise(tanh, (View(z, every),), False))
+        builder.loops.append(Loop(before, state + 1, (one,) * 4, 1))
+        self.result = View(state, np.array([STEPS - 1]))
+        self.forward = len(builder.groups)
+        # Backwards: the state's adjoint is that of the next step's head.
+        seed = builder.add(Constants(np.array([1.0])))
+        after = len(builder.groups)
+        last = runs(seed, [*[[]] * (STEPS - 1), [0]])
+        later = runs(after + 4, [*[[t + 1] for t in range(STEPS - 1)], []])
+        builder.add(Sum((last, later), False))
+        builder.add(Elementwise(ops.multiply, (View(state, every),) * 2, False))
+        builder.add(
+            Elementwise(ops.subtract, (View(seed, every * 0), View(after + 1, every)), False)
+        )
+        builder.add(Elementwise(ops.multiply, (View(after, every), View(after + 2, every)), False))
+        builder.add(Elementwise(ops.multiply, (View(after + 3, every), w), False))
+        builder.loops.append(Loop(after, after + 5, (one,) * 5, 1, backwards=True))
+        product = View(after + 3, every), View(before, every)
+        terms = builder.add(Elementwise(ops.multiply, product, False))
+        self.gradient = View(builder.add(Sum((runs(terms, [range(STEPS)]),), False)), identity(1))
+        builder.roles |= {after: ("∂", state), after + 3: ("∂", z), after + 4: ("∂", before)}
+        builder.roles[self.gradient.group] = ("∂", self.w)
+        self.rolled = builder.program()
+
+    def text(self) -> str:
+        """Return the printed program."""
+        return str(
+            listing(
+                "last(w, xs)",
+                schedule(self.rolled, [self.result, self.gradient]),
+                self.rolled,
+                function="last",
+                leaves={
+                    self.w: LeafNames("w", [("w", None)]),
+                    self.xs: LeafNames("xs", shape=(STEPS,)),
+                },
+                results=[self.result],
+                gradients={self.w: self.gradient},
+                sections=[("gradient:", self.forward)],
+            )
+        )
+
+
+def test_a_loop_is_a_line_with_its_nests_indented():
+    """A head is the state a step before, and its first value stands before the loop."""
+    assert Recurrence().text().splitlines()[2:] == [
+        "  h1[-1] = 0.5",
+        "  for t < 5:",
+        "    h1[t] = tanh(z1 := w·h1[t-1] + xs[t])        from 5 × (product, addition, tanh)",
+        "  last = h1[4]",
+        "",
+        "gradient:",
+        "  ∂h1[4] = 1",
+        "  for t from 4 down to 0:",
+        "    ∂z1[t] = ∂h1[t]·(1 - h1[t]²)",
+        "    ∂h1[t-1] = ∂z1[t]·w",
+        "  ∂w = Σ_t ∂z1[t]·h1[t-1]                    t<5",
+    ]
+
+
+def test_it_is_carried_out_as_it_is_printed():
+    """Step by step, forwards and backwards."""
+    w, xs = Value(0.7), np.array([0.3, -0.2, 0.9, 0.0, 0.4])
+    reader = Reader({"w": w, "xs": xs})
+    reader.run(Recurrence().text())
+    x = Value(0.5)
+    for each in xs:
+        x = (w * x + each).tanh()
+    x.backward()
+    assert reader.numbers["last",] == pytest.approx(x.data, rel=1e-12)
+    assert reader.numbers["∂", id(w)] == pytest.approx(w.grad, rel=1e-12)
