@@ -61,12 +61,24 @@ class Accesses:
         if place is None or found is None:
             self.registers.miss(access.buffer, place)
             return self.from_memory(access, point, vector)
-        source, value = found
-        lane = source.lane(place)
-        if lane is None:
+        known = self.registers.known[access.buffer]
+        if place in known:
+            return known[place]
+        numbers = [self._lane(known[source], i, source) for source, i in found]
+        if place.lanes == 1:
+            return numbers[0]
+        assert self.vectors is not None
+        return self.vectors.join(numbers)
+
+    def _lane(self, value: str, i: int, place: Place) -> str:
+        """Return one of the numbers at a place."""
+        if place.lanes == 1:
             return value
         assert self.vectors is not None
-        return self.vectors.lane(value, lane, source.lanes)
+        return self.block.once(
+            ("lane", value, i),
+            lambda: self.vectors.lane(value, i, place.lanes),  # type: ignore[union-attr]
+        )
 
     def from_memory(self, access: Access, point: Point, vector: Dimension | None) -> str:
         """Return the number, or the vector along a dimension, that an access reads in memory."""

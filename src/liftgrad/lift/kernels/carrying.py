@@ -78,8 +78,10 @@ def _chain(place: Place, registers: Registers, lags: int, ahead: int) -> list[Pl
     """Return the places at the step's beginning that bring a place what an earlier step stored."""
     for lag in range(1, lags + 1):
         found = registers.find(place.later(-ahead * lag))
-        if found is not None and found[0] in registers.stored:
-            chain = [found[0].later(ahead * i) for i in range(1, lag + 1)]
+        if found is not None and all(source in registers.stored for source, _ in found):
+            sources = dict.fromkeys(source for source, _ in found)
+            chain = [x.later(ahead * i) for x in sources for i in range(1, lag + 1)]
+            between = [x.later(ahead * i) for x in sources for i in range(1, lag)]
             # What is carried through a step must be the same after it.
-            return [] if any(registers.changes(x) for x in chain[:-1]) else chain
+            return [] if any(registers.changes(x) for x in between) else chain
     return []

@@ -38,12 +38,11 @@ class Place:
         others_first, others_stop = other.range()
         return self.time != other.time or (first < others_stop and others_first < stop)
 
-    def lane(self, other: "Place") -> int | None:
-        """Return which lane of these numbers another place's single one is."""
-        if self.lanes == 1 or other.lanes > 1 or self.stride != 1 or self.time != other.time:
-            return None
-        i = other.offset - self.offset
-        return i if 0 <= i < self.count else None
+    def elements(self) -> list["Place"]:
+        """Return the places of the single numbers."""
+        return [
+            Place(self.buffer, self.time, self.offset + i * self.stride) for i in range(self.count)
+        ]
 
 
 @dataclass(slots=True)
@@ -65,12 +64,21 @@ class Registers:
     looping: bool = False
     """Whether what is written runs many times or never, so that what it stores is not known."""
 
-    def find(self, place: Place) -> tuple[Place, str] | None:
-        """Return the numbers at a place, or those among which its number is, with their place."""
-        known = self.known.get(place.buffer, {})
+    def find(self, place: Place) -> list[tuple[Place, int]] | None:
+        """Return places that are known and have the numbers at another, and which each of them.
+
+        It is the same place, or one for each number. None: not all are known.
+        """
+        known = self.known.get(place.buffer)
+        if not known:
+            return None
         if place in known:
-            return place, known[place]
-        return next((x for x in known.items() if x[0].lane(place) is not None), None)
+            return [(place, 0)]
+        having = {
+            element: (other, i) for other in known for i, element in enumerate(other.elements())
+        }
+        found = [having.get(element) for element in place.elements()]
+        return [x for x in found if x is not None] if all(found) else None
 
     def set(self, place: Place, value: str) -> None:
         """Note what is at a place."""

@@ -155,5 +155,8 @@ class VectorWriter(Protocol):
     def shuffle(self, a: str, b: str | None, take: Sequence[int], lanes: int) -> str:
         """Return some of the lanes of a, then b, which have `lanes` each."""
 
+    def join(self, numbers: Sequence[str]) -> str:
+        """Return a vector of single numbers, and whatever in the lanes behind them."""
+
     def lane(self, vector: str, i: int, lanes: int) -> str:
         """Return lane i of a vector of `lanes`."""

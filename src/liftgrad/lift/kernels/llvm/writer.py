@@ -369,6 +369,15 @@ class Vectors:
         chosen = f"{type_of('i32', len(take))} <{', '.join(f'i32 {i}' for i in take)}>"
         return self.kernel.emit(f"shufflevector {type_} {a}, {type_} {b or 'poison'}, {chosen}")
 
+    def join(self, numbers: Sequence[str]) -> str:
+        """Return a vector of single numbers, with zeros in the lanes behind them."""
+        vector = "zeroinitializer"
+        for i, number in enumerate(numbers):
+            vector = self.kernel.emit(
+                f"insertelement {self.number} {vector}, {self.kernel.scalar} {number}, i64 {i}"
+            )
+        return vector
+
     def lane(self, vector: str, i: int, lanes: int) -> str:
         """Return lane i of a vector of `lanes`."""
         return self.kernel.emit(
