@@ -7,7 +7,7 @@ from liftgrad.lift.kernels.registers import Place, Registers
 
 _MOST_LAGS = 4
 """Steps over which a number is carried on; what lies further back is read in memory."""
-_MOST_FIXED = 64
+_MOST_FIXED = 160
 """Numbers that stay the same in all steps and are read before them."""
 
 

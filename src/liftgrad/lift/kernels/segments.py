@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise, product
 from math import prod
 from typing import assert_never
 
@@ -18,6 +18,7 @@ from liftgrad.lift.ir.nests import (
     Timed,
     TimeLoop,
     begun_at,
+    stores,
     with_accesses,
 )
 from liftgrad.lift.kernels.tiling import (
@@ -29,12 +30,15 @@ from liftgrad.lift.kernels.tiling import (
     dimensions,
     rows_of,
     tiling,
+    tiling_in_loop,
     tiling_over_samples,
     vector_of,
 )
 
 _UNROLLED = 1500
 """Instructions, roughly, that a step's nests may have when they are written out."""
+_GATHERED = 96
+"""Vectors that may be gathered before the first step, such as the columns of a matrix."""
 
 
 @dataclass(slots=True, eq=False)
@@ -92,9 +96,9 @@ def segments(
         registers: how many vectors the processor holds.
 
     """
-    paces = _paces(loop)
-    nests = [_step_nest(timed, paces, buffers, width, registers) for timed in loop.body]
-    _unroll(nests, width)
+    planner = _Planner(loop, buffers, width, registers)
+    nests = [planner.step_nest(timed) for timed in loop.body]
+    planner.unroll(nests)
     ranges = [
         (x.first, x.first + x.nest.extents[0]) if x.rows is None else (0, loop.steps)
         for x in loop.body
@@ -114,59 +118,116 @@ def segments(
     return found[::-1] if loop.backwards else found
 
 
-def _paces(loop: TimeLoop) -> dict[int, int]:
-    """Return by how much each buffer's writers move on from step to step."""
-    return {
-        timed.nest.out.buffer: timed.nest.out.strides[0]
-        for timed in reversed(loop.body)
-        if timed.rows is None and timed.nest.extents[0] > 1
-    }
+class _Planner:
+    """Decides how the nests of a loop run within a step."""
 
+    def __init__(
+        self, loop: TimeLoop, buffers: Sequence[Buffer], width: int | None, registers: int
+    ) -> None:
+        self.buffers, self.width, self.registers = buffers, width, registers
+        self.paces = {
+            timed.nest.out.buffer: timed.nest.out.strides[0]
+            for timed in reversed(loop.body)
+            if timed.rows is None and timed.nest.extents[0] > 1
+        }
+        """By how much each buffer's writers move on from step to step."""
+        self.written = {access.buffer for access in stores(loop)}
+        self.gathered: set[tuple[int, int, int]] = set()
+        """The vectors that are gathered before the first step."""
 
-def _step_nest(
-    timed: Timed,
-    paces: Mapping[int, int],
-    buffers: Sequence[Buffer],
-    width: int | None,
-    registers: int,
-) -> StepNest:
-    nest, first = timed.nest, timed.first
-    if timed.rows is None and nest.extents[0] == 1:
-        # How far a nest of one step would move is of no account: like the others, so that it is
-        # seen that they read what it writes.
-        nest = with_accesses(nest, lambda access: _moving(access, paces))
-    nest = begun_at(nest, -first)
-    extents = rows_of(nest)
-    names: list[Dimension] = list(extents)
-    del extents["row", 0]
-    if timed.rows is None:
-        extents = {("row", d - 1): extent for (_, d), extent in extents.items()}
-        names = [TIME, *extents]
-    strides = Strides(names, buffers)
-    plan = Tiling(None)
-    if width is not None and nest.batched:
-        sampled = {**extents, ("sample", 0): SAMPLES}
-        plan = tiling_over_samples(nest, strides, sampled, width, registers)
-        plan.tiles.pop(("sample", 0))
-    elif width is not None:
-        plan = tiling(nest, strides, extents, width, registers)
-    return StepNest(nest, timed.rows, extents, strides, plan)
+    def step_nest(self, timed: Timed) -> StepNest:
+        """Return a nest as each step runs it."""
+        nest = timed.nest
+        if timed.rows is None and nest.extents[0] == 1:
+            # How far a nest of one step would move is of no account: like the others, so that it
+            # is seen that they read what it writes.
+            nest = with_accesses(nest, self.moving)
+        nest = begun_at(nest, -timed.first)
+        extents = rows_of(nest)
+        names: list[Dimension] = list(extents)
+        del extents["row", 0]
+        if timed.rows is None:
+            extents = {("row", d - 1): extent for (_, d), extent in extents.items()}
+            names = [TIME, *extents]
+        strides = Strides(names, self.buffers)
+        plan = self.plan(nest, extents, strides, gathering=timed.rows is None)
+        return StepNest(nest, timed.rows, extents, strides, plan)
 
+    def moving(self, access: Access) -> Access:
+        """Return an access that moves from step to step as the writers of its buffer do."""
+        if access.table is not None or access.index is not None:
+            return access
+        return replace(access, strides=(self.paces.get(access.buffer, 0), *access.strides[1:]))
 
-def _moving(access: Access, paces: Mapping[int, int]) -> Access:
-    if access.table is not None or access.index is not None:
-        return access
-    return replace(access, strides=(paces.get(access.buffer, 0), *access.strides[1:]))
+    def plan(
+        self, nest: Nest, extents: dict[Dimension, int], strides: Strides, *, gathering: bool
+    ) -> Tiling:
+        """Choose the vectors and the tiles of a nest, which may gather before the first step."""
+        if self.width is None:
+            return Tiling(None)
+        known = extents, self.width, self.registers
+        if nest.batched:
+            sampled = {**extents, ("sample", 0): SAMPLES}
+            plan = tiling_over_samples(nest, strides, sampled, self.width, self.registers)
+            plan.tiles.pop(("sample", 0))
+            return plan
+        if gathering:
+            plan = tiling_in_loop(nest, strides, *known, self.fixed)
+            gathered = self.gathered | self.gathers(nest.body, extents, strides, plan.vector)
+            if len(gathered) <= _GATHERED:
+                self.gathered = gathered
+                return plan
+        return tiling(nest, strides, *known)
 
+    def gathers(
+        self,
+        expression: Expression,
+        extents: dict[Dimension, int],
+        strides: Strides,
+        vector: Dimension | None,
+    ) -> set[tuple[int, int, int]]:
+        """Return the vectors that are gathered: buffer, first position and stride of each."""
+        match expression:
+            case Load(access=access):
+                steps = strides.steps(access)
+                if vector is None or strides.along(access, vector) in (0, 1):
+                    return set()
+                if not self.fixed(access):
+                    return set()
+                assert self.width is not None
+                along = [
+                    [step * i for i in range(0, extents[d], self.width if d == vector else 1)]
+                    for d, step in steps.items()
+                ]
+                firsts = islice(product(*along), _GATHERED + 1)
+                found = {access.offset + sum(position) for position in firsts}
+                return {(access.buffer, first, steps[vector]) for first in found}
+            case Apply(operands=operands):
+                return {g for x in operands for g in self.gathers(x, extents, strides, vector)}
+            case Reduce(body=body):
+                inner = {**extents, **dimensions(expression)}
+                return self.gathers(body, inner, strides, vector)
+            case Number():
+                return set()
+            case _:
+                assert_never(expression)
 
-def _unroll(nests: Sequence[StepNest], width: int | None) -> None:
-    """Choose the nests that are written out: the smallest, as long as the text stays short."""
-    if width is None:
-        return  # what there are vectors for otherwise is left to the compiler
-    total = 0
-    for cost, nest in sorted(((_cost(x, width), x) for x in nests), key=lambda pair: pair[0]):
-        total += cost
-        nest.unrolled = nest.rows is None and total <= _UNROLLED
+    def fixed(self, access: Access) -> bool:
+        """Return whether an access reads the same numbers in every step."""
+        known = access.table is None and access.index is None
+        return known and not access.strides[0] and access.buffer not in self.written
+
+    def unroll(self, nests: Sequence[StepNest]) -> None:
+        """Choose the nests that are written out: the smallest, as long as the text stays short."""
+        if self.width is None:
+            return  # what there are vectors for otherwise is left to the compiler
+        costs = [(_cost(x, self.width), x) for x in nests]
+        total = 0
+        for cost, nest in sorted(costs, key=lambda pair: pair[0]):
+            total += cost
+            nest.unrolled = nest.rows is None and total <= _UNROLLED
+            if not nest.unrolled:
+                nest.plan = self.plan(nest.nest, nest.extents, nest.strides, gathering=False)
 
 
 def _cost(nest: StepNest, width: int) -> int:

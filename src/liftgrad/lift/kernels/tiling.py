@@ -1,6 +1,6 @@
 """Tiling: the dimension of a nest that is cut into vectors, and the tiles around it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -77,6 +77,22 @@ def tiling(
     return _Chooser(nest, strides, extents, width, registers).plan()
 
 
+def tiling_in_loop(
+    nest: Nest,
+    strides: Strides,
+    extents: Mapping[Dimension, int],
+    width: int,
+    registers: int,
+    fixed: Callable[[Access], bool],
+) -> Tiling:
+    """Choose vectors and tiles for a nest in a loop over time.
+
+    Vectors run along rows, the better if the step before left them in registers, even where that
+    takes gathering from what is fixed, which is gathered but once.
+    """
+    return _Chooser(nest, strides, extents, width, registers, fixed).plan()
+
+
 def tiling_over_samples(
     nest: Nest, strides: Strides, extents: Mapping[Dimension, int], width: int, registers: int
 ) -> Tiling:
@@ -126,8 +142,9 @@ class _Chooser:
         extents: Mapping[Dimension, int],
         width: int,
         registers: int,
+        fixed: Callable[[Access], bool] = lambda _: False,
     ) -> None:
-        self.nest, self.strides, self.extents = nest, strides, extents
+        self.nest, self.strides, self.extents, self.fixed = nest, strides, extents, fixed
         self.width, self.many_registers = width, registers >= 32
 
     def plan(self) -> Tiling:
@@ -145,7 +162,8 @@ class _Chooser:
         contiguous = [
             d
             for d in rows
-            if along(nest.out, d) == 1 and all(along(x, d) in (0, 1) for x in accesses)
+            if along(nest.out, d) == 1
+            and all(along(x, d) in (0, 1) or self.fixed(x) for x in accesses)
         ]
         reductions = list(_reductions(nest.body))
         vector = _longest(contiguous, self.extents)
