@@ -17,8 +17,9 @@ def programs(folder):
 
 
 def test_every_example_is_run():
-    """By `test_examples.py`, at a small size."""
-    tests = (ROOT / "tests" / "test_examples.py").read_text(encoding="utf-8")
+    """By `test_examples.py` or `test_examples_over_time.py`, at a small size."""
+    files = (ROOT / "tests").glob("test_examples*.py")
+    tests = "".join(path.read_text(encoding="utf-8") for path in files)
     assert {name for name in programs("examples") if f'run("{name}"' not in tests} == set()
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "plot",
     "predict",
     "recording",
+    "scan",
     "set_num_threads",
     "value_and_grad",
     "vmap",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from liftgrad import data, plot
     from liftgrad.custom import operation
     from liftgrad.lift import lift
+    from liftgrad.lift.stand_ins.scan import scan
     from liftgrad.lift.stand_ins.vmap import vmap
     from liftgrad.lift.threads import get_num_threads, set_num_threads
     from liftgrad.record.context import recording
@@ -59,6 +61,7 @@ _NAMES_IMPORTED_AT_USE = {
     "operation": "custom",
     "predict": "trainer",
     "recording": "record.context",
+    "scan": "lift.stand_ins.scan",
     "set_num_threads": "lift.threads",
     "vmap": "lift.stand_ins.vmap",
 }

@@ -171,7 +171,7 @@ def stage_outcomes(program: Program) -> dict[str, Outcome]:
     """Return what the rolled program and its loop nests compute, by the names of the stages."""
     scheduled = Scheduled(program)
     rolled = scheduled.built.rolled
-    computed = execute(rolled.groups, scheduled.numbers)
+    computed = execute(rolled, scheduled.numbers)
     nests = Nests(scheduled.nests, rolled, scheduled.numbers)
     nests.run()
     return {

@@ -126,7 +126,7 @@ def compiled(
         built = _with_gradient(built, stats, unit_seed=unit_seed)
         end = _ended(built, ending)
         program = _scheduled(end, stats)
-    native = _kernels(program, end.rolled, dtype, backend, stats)
+        native = _kernels(program, end.rolled, dtype, backend, stats)
     return Compiled(
         built=replace(built, rolled=end.rolled),
         before_end=len(built.rolled.groups),

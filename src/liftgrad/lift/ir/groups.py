@@ -13,7 +13,7 @@ A batched group has one such array for each sample of a batch whose size is know
 Sums, and the scatter of a `Put`, that are not batched add up batched operands over the samples.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
@@ -241,20 +241,18 @@ class Builder:
         )
 
 
-def views(group: Group) -> Iterator[View | Runs]:
-    """Yield what a group reads."""
+def views(group: Group) -> Sequence[View | Runs]:
+    """Return what a group reads."""
     match group:
         case Elementwise(operands=operands):
-            yield from operands
+            return operands
         case Sum(operands=runs) | Largest(operands=runs):
-            yield from runs
+            return runs
         case Take(index=index, group=source, table=table):
-            yield index
-            yield View(source, table.reshape(-1))
+            return index, View(source, table.reshape(-1))
         case Put(source=source_view, index=index):
-            yield source_view
-            yield index
+            return source_view, index
         case Leaf() | Constants():
-            pass
+            return ()
         case _:
             assert_never(group)

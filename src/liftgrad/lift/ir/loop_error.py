@@ -1,7 +1,7 @@
-"""The error for a loop over time that a pass cannot take."""
+"""The error by which a program with loops over time goes back to its unrolled form."""
 
 from liftgrad.errors import LiftError
 
 
 class LoopError(LiftError):
-    """A pass cannot do this with a loop over time; the program without loops goes the road."""
+    """A pass cannot do something for a loop over time; the program is compiled without it."""

@@ -23,6 +23,7 @@ from liftgrad.lift.ir.groups import (
     views,
 )
 from liftgrad.lift.ir.rules import Sort, is_sequence, named, outside, problems_of_operands
+from liftgrad.lift.ir.rules_of_loops import problems_of_loops
 
 
 def problems_of_groups(
@@ -37,9 +38,14 @@ def problems_of_groups(
 
     """
     groups = program.groups
+    # A head may read whatever is in its loop.
+    heads = {
+        h: loop.stop for loop in program.loops for h in range(loop.first, loop.first + loop.heads)
+    }
     for i, group in enumerate(groups):
-        for problem in _problems_of_group(groups, i):
+        for problem in _problems_of_group(groups, i, heads.get(i, i)):
             yield f"group {i} ({_kind_of(group)}): {problem}"
+    yield from problems_of_loops(program)
     for j, output in enumerate([*program.outputs, *outputs]):
         for problem in _problems_of_result(groups, output):
             yield f"output {j}: {problem}"
@@ -92,10 +98,10 @@ def _sort(group: Group) -> Sort:
     return "index" if isinstance(group, Leaf) and group.kind == "index" else "number"
 
 
-def _problems_of_group(groups: Sequence[Group], i: int) -> Iterator[str]:
+def _problems_of_group(groups: Sequence[Group], i: int, before: int) -> Iterator[str]:
     group = groups[i]
     for j, operand in enumerate(views(group)):
-        for problem in _problems_of_operand(groups, operand, i):
+        for problem in _problems_of_operand(groups, operand, before):
             yield f"operand {j}: {problem}"
     sorts = [_sort(groups[operand.group]) for operand in views(group)]
     batched = any(groups[operand.group].batched for operand in views(group))

@@ -1,7 +1,8 @@
 """Rules of nests: the invariants of a program of loop nests.
 
-Nests are checked in order, with a record of which elements of each buffer have been set, so that
-each access is checked at every step of its loops.
+Nests are checked in order, with a record of when each element of each buffer is set, so that each
+access is checked at every step of its loops. Each nest has a moment of its own; in a loop over
+time, each nest in each step.
 """
 
 from collections import Counter
@@ -9,7 +10,6 @@ from collections.abc import Iterator
 from typing import assert_never
 
 import numpy as np
-from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.lift.ir import affine
@@ -26,12 +26,11 @@ from liftgrad.lift.ir.nests import (
     Reduce,
     Timed,
     TimeLoop,
-    at_step,
     loads,
 )
 from liftgrad.lift.ir.rules import Sort, is_sequence, named, outside, problems_of_operands
 
-Mask = NDArray[np.bool_]
+_NEVER = np.iinfo(np.int64).max
 
 
 def problems_of_nests(program: Program) -> Iterator[str]:
@@ -49,7 +48,7 @@ def problems_of_nests(program: Program) -> Iterator[str]:
     for i, statement in enumerate(program.nests):
         match statement:
             case Nest():
-                for problem in state.problems_of_nest(statement):
+                for problem in state.problems_of_single(statement):
                     yield f"nest {i}, which writes {state.name(statement.out)}: {problem}"
             case TimeLoop():
                 for problem in state.problems_of_loop(statement):
@@ -59,8 +58,8 @@ def problems_of_nests(program: Program) -> Iterator[str]:
     for i in sorted(program.outputs):
         if not 0 <= i < len(program.buffers):
             yield f"output buffer {i} does not exist"
-        elif not state.known[i].all():
-            name, missing = program.buffers[i].name, np.argmin(state.known[i])
+        elif (state.known[i] == _NEVER).any():
+            name, missing = program.buffers[i].name, np.argmax(state.known[i])
             yield f"element {missing} of the output {name} is never written"
 
 
@@ -78,16 +77,21 @@ def _problems_of_buffer(buffer: Buffer) -> Iterator[str]:
 
 
 class _State:
-    """Which elements of a program's buffers are set after the nests so far."""
+    """When the elements of a program's buffers are set, by the nests so far."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.known: list[Mask] = [
-            np.full(buffer.size, buffer.role != "temporary") for buffer in program.buffers
+        self.known = [
+            np.full(buffer.size, _NEVER if buffer.role == "temporary" else 0)
+            for buffer in program.buffers
         ]
-        """The elements that are set."""
-        self.written = [np.zeros(buffer.size, bool) for buffer in program.buffers]
-        """Those of them that a nest has written."""
+        """The moment at which each element is first set."""
+        self.written = [np.full(buffer.size, _NEVER) for buffer in program.buffers]
+        """The moment at which a nest first writes it."""
+        self.moment: Indices = np.zeros((1, 1), np.int64)
+        """The moment of the nest that is checked, for each index of a dimension that is time."""
+        self.last = 0
+        """The last moment that is taken."""
 
     def name(self, access: Access) -> str:
         """Return the name of an access's buffer, whether there is one or not."""
@@ -100,15 +104,27 @@ class _State:
             yield f"a loop over time of {loop.steps} steps"
         if len({timed.nest.batched for timed in loop.body}) > 1:
             yield "a loop over time, of which some nests run for each sample and some do not"
-        for timed in loop.body:
+        moments = []
+        for k, timed in enumerate(loop.body):
             for problem in self.problems_of_time(timed, loop.steps):
                 yield f"in which {self.name(timed.nest.out)} is written: {problem}"
-        steps = range(loop.steps)
-        for step in reversed(steps) if loop.backwards else steps:
-            for timed in loop.body:
-                nest = at_step(timed, step, self.program.tables)
-                for problem in () if nest is None else self.problems_of_nest(nest):
-                    yield f"step {step}, which writes {self.name(timed.nest.out)}: {problem}"
+            steps = self.steps(timed)
+            order = loop.steps - 1 - steps if loop.backwards else steps
+            moments.append(self.last + 1 + order[:, None] * len(loop.body) + k)
+        # What is read may be written by a later nest, in an earlier step.
+        for i in range(2 * len(loop.body)):
+            nest, self.moment = loop.body[i % len(moments)].nest, moments[i % len(moments)]
+            check = self.problems_of_writing if i < len(moments) else self.problems_of_nest
+            for problem in check(nest):
+                yield f"a loop over time, in which {self.name(nest.out)} is written: {problem}"
+        self.last += loop.steps * len(loop.body)
+
+    def steps(self, timed: Timed) -> Indices:
+        """Return the step of each index of a nest's outermost dimension."""
+        if timed.rows is None:
+            return timed.first + identity(timed.nest.extents[0])
+        rows = self.program.tables[timed.rows]
+        return np.repeat(identity(len(rows) - 1), np.diff(rows))
 
     def problems_of_time(self, timed: Timed, steps: int) -> Iterator[str]:
         """Yield what is wrong with the steps in which a nest of a loop runs."""
@@ -126,11 +142,27 @@ class _State:
             if timed.first or not ends or (rows[1:] < rows[:-1]).any():
                 yield f"its rows are in no table of {steps} steps"
 
-    def problems_of_nest(self, nest: Nest) -> Iterator[str]:
-        """Yield what is wrong with a nest; then mark as set what it writes."""
+    def problems_of_single(self, nest: Nest) -> Iterator[str]:
+        """Yield what is wrong with a nest that is in no loop; then mark as set what it writes."""
+        self.last += 1
+        self.moment = np.array([[self.last]])
+        yield from self.problems_of_writing(nest)
+        yield from self.problems_of_nest(nest)
+
+    def problems_of_writing(self, nest: Nest) -> Iterator[str]:
+        """Yield what is wrong with where a nest writes; then mark as set what it writes."""
         if any(extent < 1 for extent in nest.extents):
             yield f"its extents are {nest.extents}"
         yield from self.problems_of_access(nest.out, nest.extents)
+        positions = self.positions(nest.out, nest.extents)
+        moments = np.broadcast_to(self.moment, positions.shape)
+        if nest.out.index is None and len(np.unique(positions)) < int(np.prod(nest.extents)):
+            yield "two of its rows write the same element"
+        for when in (self.written, self.known):
+            np.minimum.at(when[nest.out.buffer], positions, moments)
+
+    def problems_of_nest(self, nest: Nest) -> Iterator[str]:
+        """Yield what else is wrong with a nest, given when what it reads is set."""
         yield from _Body(self, nest).problems()
         out = self.program.buffers[nest.out.buffer]
         if out.role in ("index", "constant"):
@@ -147,21 +179,17 @@ class _State:
         if scatters and not nest.accumulate:
             yield "it writes at run-time indices, which may meet, without accumulating"
         positions = self.positions(nest.out, nest.extents)
-        if not scatters and len(np.unique(positions)) < int(np.prod(nest.extents)):
-            yield "two of its rows write the same element"
-        written = self.written[nest.out.buffer]
-        if nest.accumulate and not written[positions].all():
-            first = positions[~written[positions]][0]
+        before = self.written[nest.out.buffer][positions] < self.moment
+        if nest.accumulate and not before.all():
+            first = positions[~before][0]
             yield f"it adds to element {first}, which no nest has written before"
         updates = any(
             access.buffer == nest.out.buffer and _same(access, nest.out)
             for access in loads(nest.body)
         )
-        if not nest.accumulate and written[positions].any() and not updates:
-            first = positions[written[positions]][0]
+        if not nest.accumulate and before.any() and not updates:
+            first = positions[before][0]
             yield f"it writes element {first}, which a nest has written before"
-        written[positions] = True
-        self.known[nest.out.buffer][positions] = True
 
     def problems_of_access(self, access: Access, extents: tuple[int, ...]) -> Iterator[str]:
         """Yield what is wrong with an access, whether it reads or writes."""
@@ -174,7 +202,7 @@ class _State:
             yield from self.problems_of_index(access.index, extents)
             if access.extent < 1:
                 yield f"the index into {name} has the extent {access.extent}"
-        places = _places(access, extents)
+        places = self.places(access, extents)
         if access.table is not None:
             if not 0 <= access.table < len(self.program.tables):
                 yield f"table {access.table} does not exist"
@@ -190,9 +218,27 @@ class _State:
         if self.program.buffers[index.buffer].role != "index":
             yield f"the index {self.name(index)} has no buffer of indices"
 
+    def places(self, access: Access, extents: tuple[int, ...]) -> Indices:
+        """Return the positions of an access, or their places in its table."""
+        time = len(self.moment)
+        if time > 1:
+            offsets, loops = access.strides[0] * identity(time), range(1, len(extents))
+        else:
+            offsets, loops = identity(1), range(len(extents))
+        moving = [d for d in loops if access.strides[d]]
+        places = affine.linear([access.strides[d] for d in moving], [extents[d] for d in moving])
+        places = access.offset + offsets[:, None] + places
+        if access.index is not None:
+            values = access.step * identity(max(access.extent, 0))
+            places = (places[..., None] + values).reshape(len(places), -1)
+        return places
+
     def positions(self, access: Access, extents: tuple[int, ...]) -> Indices:
-        """Return the positions of an access, each once for all loops over which it stays."""
-        places = _places(access, extents)
+        """Return the positions of an access, each once for all loops over which it stays.
+
+        Of shape (time, positions), if the nest is in a loop over time, else (1, positions).
+        """
+        places = self.places(access, extents)
         return places if access.table is None else self.program.tables[access.table][places]
 
 
@@ -263,23 +309,16 @@ class _Body:
         if batched and not over_samples:
             yield f"{state.name(batched[0])} has numbers for each sample, and no loop over samples"
         positions = state.positions(access, (*nest.extents, *inner))
-        known = state.known[access.buffer][positions]
+        known = state.known[access.buffer][positions] < state.moment
         if not known.all():
             yield f"element {positions[~known][0]} of {name} is read before it is written"
         if access.buffer == nest.out.buffer and not _same(access, nest.out):
-            writes = np.isin(positions, state.positions(nest.out, nest.extents))
+            size = state.program.buffers[access.buffer].size
+            written = state.positions(nest.out, nest.extents) + size * state.moment
+            writes = np.isin(positions + size * state.moment, written)
             if writes.any():
                 element = positions[writes][0]
                 yield f"element {element} of {name} is read by a row that writes another"
-
-
-def _places(access: Access, extents: tuple[int, ...]) -> Indices:
-    """Return positions, in the table if there is one, without the loops over which they stay."""
-    moving = [(s, n) for s, n in zip(access.strides, extents, strict=False) if s]
-    places = access.offset + affine.linear([s for s, _ in moving], [n for _, n in moving])
-    if access.index is not None:
-        places = (places[:, None] + access.step * identity(max(access.extent, 0))).reshape(-1)
-    return places
 
 
 def _same(access: Access, out: Access) -> bool:

@@ -36,6 +36,8 @@ The notation of groups:
              | name[size] = take(name[rows] at view)        of each row the position at an index
              | name[size] = put(view into [rows] at view)   adds to that position
              | return view, ...
+             | for t<steps:                         a loop over time: the lines below it, indented
+             | for t<steps backwards:               have the elements of all steps, in order
     size     = elements [, samples]                 how many; samples: for each sample
              | i<extent, ... [, samples]            where they are many: as loops, outermost first
     operand  = view                                 a position for each element
@@ -126,6 +128,11 @@ def text_of_groups(program: Rolled, outputs: Sequence[View] | None = None) -> st
     names = _names_of_groups(program)
     results = program.outputs if outputs is None else outputs
     lines = [_line_of_group(program, i, names) for i in range(len(program.groups))]
+    for loop in reversed(program.loops):
+        members = slice(loop.first, loop.stop)
+        order = " backwards" if loop.backwards else ""
+        indented = [f"    {line}" for line in lines[members]]
+        lines[members] = [f"for t<{loop.steps}{order}:", *indented]
     returned = ", ".join(f"{names[v.group]}[{_sequence(v.positions)}]" for v in results)
     return "\n".join([*lines, f"return {returned}"])
 

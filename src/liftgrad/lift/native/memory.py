@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.ir.nests import Buffer, Program
 from liftgrad.lift.kernels.llvm.writer import kernels
+from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.machine_code import MachineCode
 
@@ -70,28 +71,28 @@ class Instance:
     ) -> None:
         self.native, self.samples = native, samples
         program = native.program
-        self.buffers = [
-            np.zeros((b.size, 0)) if i in without else self._allocate(b, arrays)
-            for i, b in enumerate(program.buffers)
-        ]
+        self.buffers = self._allocate(arrays, without)
         self.arrays = {b.group: a for b, a in zip(program.buffers, self.buffers, strict=True)}
         self.layouts = {b.group: b.layout for b in program.buffers}
-        self.arguments = [
-            self.arguments_with(
-                i, [self.buffers[a.buffer] for a in native.kernels[i].accesses], samples
-            )
-            for i in range(len(program.nests))
-        ]
-        pairs = [
-            [address, words.ctypes.data]
-            for address, words in zip(native.addresses, self.arguments, strict=True)
-        ]
-        self.calls = np.array(pairs, np.uint64).reshape(-1, 2)
+        self._tables = [table.ctypes.data for table in program.tables]
+        places = _Places(program.buffers, self.buffers)
+        words: list[int] = []
+        begins = []
+        for kernel in native.kernels:
+            begins.append(len(words))
+            which = [access.buffer for access in kernel.accesses]
+            words += self._words(kernel, which, places, samples)
+        arguments = np.array(words, np.uint64)
+        self.arguments = [arguments]
+        """The kernels' arguments, one after another, and those of sums."""
+        self.calls = np.empty((len(begins), 2), np.uint64)
         """For each nest the address of its kernel and that of the kernel's arguments."""
+        self.calls[:, 0] = native.addresses
+        self.calls[:, 1] = np.array(begins, np.uint64) * 8 + arguments.ctypes.data
 
     def plan(self, nests: Sequence[int], *, brief: bool = False) -> "Plan":
         """Return a plan that runs some nests; brief ones run without releasing the GIL."""
-        return Plan(self.native.code, self.calls[list(nests)].tolist(), brief=brief)
+        return Plan(self.native.code, self.calls[list(nests)], brief=brief)
 
     def set(self, group: int, numbers: Array) -> None:
         """Copy a group's numbers, of shape (size,) or (size, samples), to its buffer.
@@ -163,30 +164,70 @@ class Instance:
         self, nest: int, arrays: Sequence[Array], samples: int
     ) -> NDArray[np.uint64]:
         """Return the arguments of a nest's kernel, given the array behind each of its accesses."""
-        kernel, program = self.native.kernels[nest], self.native.program
-        words, distances = [], []
-        for access, array in zip(kernel.accesses, arrays, strict=True):
-            distance = array.shape[1] if program.buffers[access.buffer].batched else 1
-            # With a table, the offset is a position in the table, which the kernel adds itself.
-            offset = 0 if access.table is not None else access.offset * distance
-            words.append(int(array.ctypes.data) + offset * array.itemsize)
-            distances.append(distance)
-        tables = [program.tables[table].ctypes.data for table in kernel.tables]
-        return np.array([*words, samples, *distances, *tables], np.uint64)
+        kernel, buffers = self.native.kernels[nest], self.native.program.buffers
+        used = [buffers[access.buffer] for access in kernel.accesses]
+        words = self._words(kernel, range(len(used)), _Places(used, arrays), samples)
+        return np.array(words, np.uint64)
 
-    def _allocate(self, buffer: Buffer, arrays: Mapping[int, Array]) -> Array:
-        if buffer.group in arrays:
-            assert buffer.layout is None
-            return arrays[buffer.group]
-        dtype = np.int64 if buffer.role == "index" else np.dtype(self.native.dtype)
-        if buffer.role == "constant":
-            constants = self.native.constants[buffer.group]
-            array = zeros(constants.shape, dtype)
-            with np.errstate(over="ignore"):
-                array[...] = constants
-            return array
-        shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
-        return zeros(shape, dtype)
+    def _words(
+        self, kernel: Kernel, which: Sequence[int], places: "_Places", samples: int
+    ) -> list[int]:
+        """Return a kernel's arguments, given which of the places each access is in."""
+        addresses, distances, widths = places.addresses, places.distances, places.widths
+        words = []
+        for access, i in zip(kernel.accesses, which, strict=True):
+            # With a table, the offset is a position in the table, which the kernel adds itself.
+            offset = 0 if access.table is not None else access.offset * widths[i]
+            words.append(addresses[i] + offset)
+        words.append(samples)
+        words += [distances[i] for i in which]
+        return words + [self._tables[table] for table in kernel.tables]
+
+    def _allocate(self, arrays: Mapping[int, Array], without: Collection[int]) -> list[Array]:
+        """Return the memory of each buffer."""
+        buffers, dtype = self.native.program.buffers, np.dtype(self.native.dtype)
+        # A chain's thousands of single numbers lie close together, not each in a line of its own.
+        single = [
+            i
+            for i, b in enumerate(buffers)
+            if b.size == 1 and b.role in ("temporary", "constant") and not b.batched
+        ]
+        together = zeros((len(single),), dtype)
+        own = {i: together[k : k + 1] for k, i in enumerate(single)}
+        result = []
+        for i, buffer in enumerate(buffers):
+            if i in without:
+                array = np.zeros((buffer.size, 0))
+            elif buffer.group in arrays:
+                assert buffer.layout is None
+                array = arrays[buffer.group]
+            elif i in own:
+                array = own[i]
+            else:
+                shape = (buffer.size, self.samples) if buffer.batched else (buffer.size,)
+                array = zeros(shape, np.int64 if buffer.role == "index" else dtype)
+            if buffer.role == "constant":
+                with np.errstate(over="ignore"):
+                    array[...] = self.native.constants[buffer.group]
+            result.append(array)
+        return result
+
+
+class _Places:
+    """Where buffers are in memory."""
+
+    def __init__(self, buffers: Sequence[Buffer], arrays: Sequence[Array]) -> None:
+        self.addresses = [int(array.ctypes.data) for array in arrays]
+        self.distances = [
+            array.shape[1] if buffer.batched else 1
+            for buffer, array in zip(buffers, arrays, strict=True)
+        ]
+        """Between the elements of each, in elements."""
+        self.widths = [
+            distance * array.itemsize
+            for distance, array in zip(self.distances, arrays, strict=True)
+        ]
+        """The same in bytes."""
 
 
 class Plan:
@@ -195,9 +236,9 @@ class Plan:
     __slots__ = ("run", "words")
 
     def __init__(
-        self, code: MachineCode, pairs: Sequence[Sequence[int]], *, brief: bool = False
+        self, code: MachineCode, pairs: Sequence[Sequence[int]] | Array, *, brief: bool = False
     ) -> None:
-        self.words = np.array([len(pairs), *[word for pair in pairs for word in pair]], np.uint64)
+        self.words = np.append(np.uint64(len(pairs)), np.array(pairs, np.uint64).reshape(-1))
         pointer = self.words.ctypes.data_as(ctypes.c_void_p)  # which keeps the words alive
         self.run: Callable[[], None] = partial(code.run_briefly if brief else code.run, pointer)
         """Runs the kernels; the GIL is released unless they are brief."""

@@ -57,12 +57,14 @@ def _kept(program: Rolled, outputs: Sequence[View], large: set[int]) -> list[boo
     for output in outputs:
         wanted[output.group] = True
         kept[output.group] = True
+    is_batched = [group.batched for group in groups]
     for i in range(len(groups) - 1, -1, -1):
         group, loop = groups[i], loop_of.get(i)
         if loop is not None and i == loop.stop - 1:
             _enter(loop, groups, wanted, kept)
         if not wanted[i]:
             continue
+        size, batched, kind = group.size, is_batched[i], group.__class__
         if kept[i] is None:
             kept[i] = (
                 i in large
@@ -70,26 +72,28 @@ def _kept(program: Rolled, outputs: Sequence[View], large: set[int]) -> list[boo
                 or _keep(group, reads[i], within_reduction[i])
                 or (repeated[i] and not _quick(group, groups))
             )
-        scale = 1.0 if kept[i] else reads[i] / max(group.size, 1)
-        inherited = within_reduction[i] and not kept[i]
-        reduces = isinstance(group, Sum | Largest) and not _plain(group, groups)
+        scale = 1.0 if kept[i] else reads[i] / max(size, 1)
+        reduced = (within_reduction[i] and not kept[i]) or (
+            isinstance(group, Sum | Largest) and not _plain(group, groups)
+        )
         for view in views(group):
-            wanted[view.group] = True
-            if loop_of.get(view.group) is not loop:
-                if view.group in loop_of:
-                    kept[view.group] = True
+            j = view.group
+            wanted[j] = True
+            reads[j] += len(view.positions) * scale
+            if reduced:
+                within_reduction[j] = True
+            if is_batched[j] is not batched:
+                if batched:
+                    reads[j] = math.inf  # each sample would compute it again
+                else:
+                    within_reduction[j] = True
+            if kind is Take or kind is Put:
+                kept[j] = True
+            if loop_of and loop_of.get(j) is not loop:
+                if j in loop_of:
+                    kept[j] = True
                 elif loop is not None or (repeated[i] and not kept[i]):
-                    repeated[view.group] = True
-            reads[view.group] += len(view.positions) * scale
-            if inherited or reduces:
-                within_reduction[view.group] = True
-            if groups[view.group].batched and not group.batched:
-                within_reduction[view.group] = True
-            if group.batched and not groups[view.group].batched:
-                # Each sample would compute it again.
-                reads[view.group] = math.inf
-            if isinstance(group, Put | Take):
-                kept[view.group] = True
+                    repeated[j] = True
     return kept
 
 
@@ -112,12 +116,12 @@ def _enter(
 
 def _keep(group: Group, reads: float, within_reduction: bool) -> bool:
     match group:
+        case Elementwise(operation=operation):
+            return reads > group.size and operation not in ops.CONDITIONS
         case Leaf() | Put():
             return True
         case Constants(numbers=numbers):
             return len(numbers) > 1
-        case Elementwise(operation=operation):
-            return operation not in ops.CONDITIONS and reads > group.size
         case Sum(operands=runs) | Largest(operands=runs):
             uniform = all(run.uniform for run in runs)
             return not uniform or within_reduction or reads > group.size
@@ -163,8 +167,10 @@ def _large(groups: Sequence[Group], kept: list[bool | None]) -> set[int]:
     for i, group in enumerate(groups):
         if kept[i] is None or isinstance(group, Leaf | Constants):
             continue
-        own = len(group.operands) if isinstance(group, Sum | Largest) else 1
-        size = own + sum(sizes[view.group] for view in views(group))
+        read = views(group)
+        size = len(read) if isinstance(group, Sum | Largest) else 1
+        for view in read:
+            size += sizes[view.group]
         if size > _LARGEST_EXPRESSION:
             large.add(i)
         sizes[i] = 0 if kept[i] or i in large else size

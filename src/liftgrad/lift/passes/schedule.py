@@ -19,6 +19,7 @@ from liftgrad.lift.ir.groups import (
     Assignment,
     Constants,
     Elementwise,
+    Group,
     Indices,
     Largest,
     Leaf,
@@ -32,16 +33,15 @@ from liftgrad.lift.ir.groups import (
     identity,
 )
 from liftgrad.lift.ir.loop_error import LoopError
-from liftgrad.lift.ir.nests import Nest, Number, Program, Statement, Timed, TimeLoop
+from liftgrad.lift.ir.nests import Expression, Nest, Number, Program, Statement, Timed, TimeLoop
 from liftgrad.lift.passes.compose import Composer, is_condition
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, added, all_loads, rows_of
+from liftgrad.lift.passes.elements import MOST_TERMS, Elements, Fusion, joined
+from liftgrad.lift.passes.few_forms import with_few_forms
 from liftgrad.lift.passes.fit import Fitter
 from liftgrad.lift.passes.fuse import kept_groups
 from liftgrad.lift.passes.layout import Layouts
 from liftgrad.lift.passes.over_time import RowsOverTime, timed_nests
-
-_MOST_TERMS = 16
-"""Operands that one nest adds up; a gradient may be the sum of thousands of them."""
 
 
 def schedule(
@@ -71,6 +71,7 @@ def schedule(
     """
     kept = kept_groups(rolled, [*outputs, *(a.value for a in assignments)])
     of_loops = {i for loop in rolled.loops for i in range(loop.first, loop.stop)}
+    fusion = with_few_forms(rolled.groups, kept, of_loops)
     in_place = {
         a.value.group: a.leaf
         for a in assignments
@@ -80,7 +81,7 @@ def schedule(
         and np.array_equal(a.positions, a.value.positions)
     }
     while True:
-        scheduler = _Scheduler(rolled, kept, in_place)
+        scheduler = _Scheduler(rolled, fusion, in_place)
         program = scheduler.run(outputs, assignments)
         late = scheduler.late()
         if not late:
@@ -91,14 +92,13 @@ def schedule(
 class _Scheduler:
     """Makes the nests of a program, some groups of which are computed in leaves' memory."""
 
-    def __init__(
-        self, rolled: Rolled, kept: Sequence[bool | None], in_place: dict[int, int]
-    ) -> None:
+    def __init__(self, rolled: Rolled, fusion: Fusion, in_place: dict[int, int]) -> None:
         self.groups, self.loops = rolled.groups, rolled.loops
-        self.kept, self.in_place = kept, in_place
+        self.kept, self.in_place = fusion.kept, in_place
         self.layouts = Layouts(rolled.groups)
-        self.composer = Composer(rolled.groups, kept)
+        self.composer = Composer(rolled.groups, fusion.kept)
         self.fitter = Fitter(self.layouts)
+        self.elements = Elements(rolled.groups, fusion, self.layouts)
         self.nests: list[Statement] = []
         self.loop: Loop | None = None
         """The loop over time whose groups are computed."""
@@ -164,6 +164,9 @@ class _Scheduler:
     def compute(self, i: int) -> None:
         """Append the nests that compute a group that is kept."""
         group = self.groups[i]
+        if self.elements.without_loops[i] and group.size == 1 and self.is_plain(i):
+            self.compute_element(i, group)
+            return
         rows = identity(group.size)
         match group:
             case Leaf() | Constants():
@@ -195,6 +198,33 @@ class _Scheduler:
             case _:
                 assert_never(group)
 
+    def is_plain(self, i: int) -> bool:
+        """Return whether a group has memory of its own, and is in no loop over time."""
+        return self.loop is None and i not in self.in_place
+
+    def compute_element(self, i: int, group: Group) -> None:
+        """Append the nests of a group of one element that is computed without a loop."""
+        if isinstance(group, Sum):
+            self.add_terms(i, 0, self.elements.terms(i, 0), accumulate=False)
+        elif not isinstance(group, Constants):
+            self.element(i, 0, self.elements.stored(i))
+
+    def add_terms(
+        self, i: int, position: int, terms: Sequence[Expression], *, accumulate: bool
+    ) -> None:
+        """Append the nests that add terms to an element."""
+        for first in range(0, len(terms), MOST_TERMS):
+            some = joined(ops.add, terms[first : first + MOST_TERMS])
+            self.element(i, position, some, accumulate=accumulate or first > 0)
+
+    def element(self, i: int, position: int, body: Expression, *, accumulate: bool = False) -> None:
+        """Append the nest that computes an element, by an expression that was made just now."""
+        if self.in_place:
+            self.reads.append((i, self.elements.read))
+            self.elements.read = set()
+        out = self.elements.access(i, position)
+        self.nests.append(Nest((1,), self.groups[i].batched, out, accumulate, body))
+
     def compute_sum(self, i: int, group: Sum) -> None:
         """Append the nests of a sum: of the runs of one length together, then of the others."""
         rows = identity(group.size)
@@ -213,14 +243,29 @@ class _Scheduler:
             self.fill(i, 0.0)
             written[:] = True
         terms = [self.composer.run(runs, rows, group.batched) for runs in whole]
-        for first in range(0, len(terms), _MOST_TERMS):
-            some = added(terms[first : first + _MOST_TERMS])
+        for first in range(0, len(terms), MOST_TERMS):
+            some = added(terms[first : first + MOST_TERMS])
             self.nest(i, rows, some, accumulate=bool(written.any()))
             written[:] = True
+        if len(rest) > MOST_TERMS and not sampled and self.is_plain(i):
+            rest = self.add_scattered(i, rest, written)
         for runs in rest:
             self.add_ragged(i, runs, written)
         if not written.all():
             self.nest(i, np.nonzero(~written)[0], Number(0.0))
+
+    def add_scattered(self, i: int, operands: list[Runs], written: NDArray[np.bool_]) -> list[Runs]:
+        """Append the nests that add runs of a few elements, row by row; return all other runs."""
+        if not self.elements.are_scattered(operands):
+            return operands
+        for row, terms in self.elements.scattered(operands).items():
+            # What is left is added one by one, which takes no kernels that others do not.
+            most, accumulate = len(terms) - len(terms) % MOST_TERMS, bool(written[row])
+            self.add_terms(i, row, terms[:most], accumulate=accumulate)
+            for j, term in enumerate(terms[most:], most):
+                self.element(i, row, term, accumulate=accumulate or j > 0)
+            written[row] = True
+        return []
 
     def add_ragged(self, i: int, runs: Runs, written: NDArray[np.bool_]) -> None:
         """Append the nests that add runs of several lengths, and note which rows they write."""

@@ -46,12 +46,18 @@ def write_out_products(
 
 
 def flatten_sums(
-    nodes: Sequence[Node], inner: Sequence[int], uses: list[int], products: Mapping[int, range]
+    nodes: Sequence[Node],
+    inner: Sequence[int],
+    uses: list[int],
+    products: Mapping[int, range],
+    *,
+    keep_zeros: bool = False,
 ) -> tuple[dict[int, list[int]], bytearray]:
     """Return the terms of each n-ary sum and a mark on the partial sums that vanish into one.
 
     A partial sum with a second user stays a number of its own. Two plain terms stay an addition,
     but `0 + x`, with which Python's sum() starts, is a sum, so that short rows are like long ones.
+    Zeros are no terms, unless they are to be kept.
     """
     chains: dict[int, list[int]] = {}
     vanished = bytearray(len(nodes))
@@ -81,5 +87,5 @@ def flatten_sums(
         node = nodes[i]
         plain = node[0] is add and len(members) == 2 and members == [node[1], node[2]]
         if len(rest) < len(members) or not plain:
-            terms[i] = rest or members[:1]
+            terms[i] = members if keep_zeros else rest or members[:1]
     return terms, vanished

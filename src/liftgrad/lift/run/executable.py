@@ -257,10 +257,8 @@ class NumpyRun:
         """Compute the results."""
         for i, parameters in self.parameters.items():
             self.feed(self.built.leaf_of[i], parameters.numbers())
-        rolled = self.built.rolled
-        self.arrays = execute(
-            rolled.groups[: self.built.forward], self.leaves, self.executable.dtype
-        )
+        built = self.built
+        self.arrays = execute(built.rolled, self.leaves, self.executable.dtype, stop=built.forward)
 
     def backward(self, seeds: Seeds) -> None:
         """Compute the gradients."""
@@ -270,7 +268,7 @@ class NumpyRun:
         else:
             self.feed(built.seed, np.array(seeds))
         self.arrays = execute(
-            built.rolled.groups, self.leaves, self.executable.dtype, self.arrays[: built.forward]
+            built.rolled, self.leaves, self.executable.dtype, self.arrays[: built.forward]
         )
 
     def numbers(self, view: View) -> Array:

@@ -6,44 +6,77 @@ from typing import assert_never
 
 import numpy as np
 
+from liftgrad import ops
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
     Group,
     Largest,
     Leaf,
+    Loop,
     Put,
+    Rolled,
     Runs,
     Sum,
     Take,
     View,
 )
+from liftgrad.lift.ir.operands import part
 from liftgrad.lift.run.array_arithmetic import Array, function_of
 
 
 def execute(
-    groups: Sequence[Group],
+    program: Rolled,
     leaves: Mapping[int, Array],
     dtype: str = "float64",
     known: Sequence[Array] = (),
+    stop: int | None = None,
 ) -> list[Array]:
     """Return the numbers of each group, of shape (size,), or (size, samples) if it is batched.
 
     Args:
-        groups: what to compute, in order.
+        program: what to compute.
         leaves: the numbers of each leaf group.
         dtype: the type to compute in.
         known: the numbers of the first groups, if they were computed before.
+        stop: the first group that is not to be computed; by default, all are.
 
     """
     arrays = list(known)
+    groups = program.groups[:stop]
     samples = next((x.shape[1] for x in leaves.values() if x.ndim == 2), 1)
+    loop_at = {loop.first: loop for loop in program.loops}
     with np.errstate(all="ignore"):
-        for i, group in enumerate(groups[len(arrays) :], len(arrays)):
-            arrays.append(
-                leaves[i] if isinstance(group, Leaf) else _evaluate(group, arrays, dtype, samples)
-            )
+        while len(arrays) < len(groups):
+            i = len(arrays)
+            group = groups[i]
+            if i in loop_at:
+                _run_loop(loop_at[i], groups, arrays, dtype, samples)
+            elif isinstance(group, Leaf):
+                arrays.append(leaves[i])
+            else:
+                arrays.append(_evaluate(group, arrays, dtype, samples))
     return arrays
+
+
+def _run_loop(
+    loop: Loop, groups: Sequence[Group], arrays: list[Array], dtype: str, samples: int
+) -> None:
+    """Compute the groups of a loop step by step, and append their numbers."""
+    members = range(loop.first, loop.stop)
+    for i in members:
+        group = groups[i]
+        shape = (group.size, samples) if group.batched else (group.size,)
+        decides = isinstance(group, Elementwise) and group.operation in ops.CONDITIONS
+        arrays.append(np.zeros(shape, bool if decides else dtype))
+    steps = range(loop.steps)
+    bounds = [offsets.tolist() for offsets in loop.offsets]
+    for t in reversed(steps) if loop.backwards else steps:
+        for i, of_group in zip(members, bounds, strict=True):
+            start, end = of_group[t], of_group[t + 1]
+            if start < end:
+                step = part(groups[i], start, end)
+                arrays[i][start:end] = _evaluate(step, arrays, dtype, samples)
 
 
 def _evaluate(group: Group, arrays: list[Array], dtype: str, samples: int) -> Array:
@@ -57,8 +90,11 @@ def _evaluate(group: Group, arrays: list[Array], dtype: str, samples: int) -> Ar
             return function_of(operation)(*operands)  # type: ignore[no-any-return]
         case Sum(operands=runs):
             result: Array = np.zeros((group.size, samples) if group.batched else group.size, dtype)
+            if sum(len(run.positions) for run in runs) <= group.size:
+                # What only one number is added up for is that number, even if it is -0.0.
+                result[sum(np.diff(run.offsets) for run in runs) == 1] = -0.0
             for run in runs:
-                sums = _reduce(run, arrays, np.add, 0.0)
+                sums = _reduce(run, arrays, np.add, -0.0)
                 if not group.batched and sums.ndim == 2:
                     sums = sums.sum(axis=1)
                 result += sums[:, None] if sums.ndim < result.ndim else sums
@@ -99,8 +135,12 @@ def _reduce(runs: Runs, arrays: list[Array], function: np.ufunc, empty: float) -
         if length == 0:
             continue
         rows = np.nonzero(lengths == length)[0]
-        elements = runs.offsets[rows][:, None] + np.arange(length)
-        result[rows] = function.reduce(numbers[elements], axis=1)
+        starts = runs.offsets[rows]
+        if length == 1:
+            result[rows] = numbers[starts]  # NumPy would add it to 0.0
+        else:
+            elements = starts[:, None] + np.arange(length)
+            result[rows] = function.reduce(numbers[elements], axis=1)
     return result
 
 

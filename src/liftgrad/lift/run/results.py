@@ -351,7 +351,7 @@ def computed(built: Built, groups: list[LeafGroup], dtype: str) -> list[float]:
         leaves = {i: x.astype(dtype) if x.dtype.kind == "f" else x for i, x in leaves.items()}
     if built.sizes is not None:
         leaves[built.sizes] = np.array([samples_of(groups, built.batched_groups)], dtype)
-    arrays = execute(built.rolled.groups[: built.forward], leaves, dtype)
+    arrays = execute(built.rolled, leaves, dtype, stop=built.forward)
     views = built.rolled.outputs
     return [float(x) for view in views for x in arrays[view.group][view.positions].ravel()]
 

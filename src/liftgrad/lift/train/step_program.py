@@ -74,7 +74,7 @@ class StepProgram:
             leaves[built.sizes] = np.array([float(self.data.samples)])
         leaves.update(state.leaves())
         leaves.update(draw())
-        arrays = execute(built.rolled.groups, leaves, self.recipe.dtype)
+        arrays = execute(built.rolled, leaves, self.recipe.dtype)
         state.assign(arrays)
         loss = self.recipe.loss
         return float(arrays[loss.group][loss.positions[0]])

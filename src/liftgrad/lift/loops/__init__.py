@@ -1,0 +1,1 @@
+"""Loops over time: how they are found in programs that do not roll up."""

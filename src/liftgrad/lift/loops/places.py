@@ -1,0 +1,167 @@
+"""Places: a tape's nodes in classes by operation and by where in the program they were recorded.
+
+Other than the classes of `passes.classes`, these do not ask what the operands are: the neighbours
+of a border, or the first step of a loop, are of the same class as all others, and nodes of a class
+may depend on each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liftgrad import ops
+from liftgrad.lift.ir.groups import Indices, Leaf
+from liftgrad.lift.passes.sums import count_uses, flatten_sums, write_out_products
+from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TABLE, TAKE, Node
+
+
+@dataclass(slots=True, eq=False)
+class Operands:
+    """What the members of a class read: for each of them a run of nodes."""
+
+    nodes: Indices
+    offsets: Indices
+
+    @property
+    def rows(self) -> Indices:
+        """The member that each of the nodes is read by."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """A class: an operation at a site, its members in the order of their recording."""
+
+    operation: Any
+    members: Indices
+    slots: list[Indices]
+    """For each operand the node that each member reads; a take's is its index."""
+    runs: Operands | None = None
+    """The terms of a sum, or what a maximum is taken of."""
+    table: Indices | None = None
+    """The nodes that a take chooses from, a row for each member."""
+    batched: bool = False
+
+    def operands(self) -> list[Indices]:
+        """Return all nodes that are read."""
+        found = list(self.slots)
+        if self.runs is not None:
+            found.append(self.runs.nodes)
+        if self.table is not None:
+            found.append(self.table.reshape(-1))
+        return found
+
+    def readers(self) -> list[Indices]:
+        """Return for each of them the index of the member that reads it."""
+        every = np.arange(len(self.members))
+        found = [every] * len(self.slots)
+        if self.runs is not None:
+            found.append(self.runs.rows)
+        if self.table is not None:
+            found.append(np.repeat(every, self.table.shape[1]))
+        return found
+
+
+@dataclass(slots=True, eq=False)
+class Places:
+    """The classes of a tape, in the order of their first members."""
+
+    places: list[Place]
+    of: NDArray[np.int64]
+    """The class of each node."""
+    leaf_positions: NDArray[np.int64]
+    """The position of a leaf node in its group."""
+    order: list[int]
+    """The nodes but for leaves and constants, operands before what they are used in."""
+
+
+def places(
+    nodes: Sequence[Node], sites: Sequence[int], leaves: Sequence[Leaf], outputs: Sequence[int]
+) -> Places:
+    """Return the classes of a tape's nodes, and of the products of its dot products.
+
+    Args:
+        nodes: a tape's.
+        sites: where each was recorded.
+        leaves: the leaf groups.
+        outputs: numbers of the nodes that are results.
+
+    """
+    every = list(nodes)
+    recorded = len(every)
+    inner = [i for i, node in enumerate(every) if node[0] is not LEAF]
+    uses = count_uses(every, inner, outputs)
+    products = write_out_products(every, inner, uses)
+    terms, vanished = flatten_sums(every, inner, uses, products, keep_zeros=True)
+    of_sums = {sites[i] for i in terms}
+    batched = bytearray(len(every))
+    members: dict[Any, list[int]] = {}
+    leaf_positions = np.zeros(len(every), np.int64)
+    order: list[int] = []
+    for i in range(recorded):
+        node = every[i]
+        operation = node[0]
+        if not uses[i] or operation is TABLE:
+            continue
+        if operation is LEAF:
+            leaf_positions[i] = node[2]
+            batched[i] = leaves[node[1]].batched
+            members.setdefault((LEAF, node[1]), []).append(i)
+            continue
+        if operation is CONSTANT:
+            members.setdefault((CONSTANT,), []).append(i)
+            continue
+        site = sites[i]
+        if operation is ops.dot:
+            for p in products[i]:
+                batched[p] = batched[every[p][1]] or batched[every[p][2]]
+                members.setdefault((ops.multiply, ~site, batched[p]), []).append(p)
+            order += products[i]
+        if operation is ops.add and site in of_sums:
+            terms.setdefault(i, [node[1], node[2]])
+        read = terms[i] if i in terms else node[1:]
+        if operation is TAKE:
+            read = node[1], *every[node[2]][1:]
+        if operation is not BATCH_TOTAL:
+            batched[i] = any(batched[a] for a in read)
+        if vanished[i]:
+            continue
+        kind = ops.total if i in terms else operation
+        key = kind, site, batched[i], len(read) if operation is TAKE else 0
+        members.setdefault(key, []).append(i)
+        order.append(i)
+    found: list[Place] = []
+    of = np.full(len(every), -1, np.int64)
+    for key, mine in members.items():  # in the order of their first members
+        of[mine] = len(found)
+        found.append(_place(key, mine, every, terms, batched=bool(batched[mine[0]])))
+    return Places(found, of, leaf_positions, order)
+
+
+def _place(
+    key: Any,
+    members: list[int],
+    nodes: Sequence[Node],
+    terms: Mapping[int, list[int]],
+    *,
+    batched: bool,
+) -> Place:
+    operation = key[0]
+    array = np.array(members, np.int64)
+    if operation is LEAF or operation is CONSTANT:
+        return Place(operation, array, [], batched=batched)
+    if operation is ops.total or operation is ops.largest:
+        lists = [terms[i] if i in terms else nodes[i][1:] for i in members]
+        offsets = np.concatenate([[0], np.cumsum([len(x) for x in lists])])
+        flat = np.fromiter(chain.from_iterable(lists), np.int64, int(offsets[-1]))
+        return Place(operation, array, [], Operands(flat, offsets), batched=batched)
+    if operation is TAKE:
+        table = np.array([nodes[nodes[i][2]][1:] for i in members], np.int64)
+        index = np.array([nodes[i][1] for i in members], np.int64)
+        return Place(operation, array, [index], table=table, batched=batched)
+    columns = np.array([nodes[i][1:] for i in members], np.int64).T
+    return Place(operation, array, list(columns), batched=batched)

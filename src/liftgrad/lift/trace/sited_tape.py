@@ -1,0 +1,51 @@
+"""Sited tape: a tape that knows where in the program each node was recorded.
+
+A site is the chain of calls that led to an operation: for each of them the code and the position in
+it. A place that comes again within a chain counts once, so that all depths of a recursion are one.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from liftgrad.lift.call.leaves import LeafGroup
+from liftgrad.lift.trace.nodes import Node
+from liftgrad.lift.trace.tape import Tape
+
+Chain = tuple[tuple[int, int], ...]
+
+
+class SitedTape(Tape):
+    """A tape that knows the site of each node, by a number."""
+
+    def __init__(self, given: Sequence[LeafGroup]) -> None:
+        super().__init__(given)
+        self.sites: list[int] = []
+        """The site at which each node was first recorded."""
+        self.root = sys._getframe(1)
+        self._number: dict[Chain, int] = {}
+        self._codes: dict[int, Any] = {}
+
+    def record(self, node: Node) -> int:
+        """Return the index of a node, and keep the site of a new one."""
+        nodes, sites = self.nodes, self.sites
+        index = self.memo.setdefault(node, len(nodes))
+        if index == len(nodes):
+            nodes.append(node)
+            new = index + 1 - len(sites)  # many leaves may have been added at once
+            sites.extend([self._site()] * new if new > 1 else (self._site(),))
+        return index
+
+    def _site(self) -> int:
+        frame, root = sys._getframe(2), self.root
+        chain = []
+        while frame is not None and frame is not root:
+            chain.append((id(frame.f_code), frame.f_lasti))
+            frame = frame.f_back  # type: ignore[assignment]
+        key = tuple(chain)
+        number = self._number.get(key)
+        if number is None:
+            folded = tuple(dict.fromkeys(chain))
+            number = self._number.setdefault(folded, len(self._number))
+            self._number[key] = number
+        return number
