@@ -1,13 +1,16 @@
 """Loops over time as they are printed: their lines indented, states at the step before."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from formulas import Reader
+from looped_programs import SAMPLES, looped_program
 
 from liftgrad import Value, ops
 from liftgrad.lift.call.leaves import LeafNames
+from liftgrad.lift.explain import printer
 from liftgrad.lift.explain.printer import listing
 from liftgrad.lift.ir.groups import (
     Builder,
@@ -21,6 +24,7 @@ from liftgrad.lift.ir.groups import (
     identity,
 )
 from liftgrad.lift.passes.schedule import schedule
+from liftgrad.lift.run.numpy_executor import execute
 
 STEPS = 5
 tanh = ops.OPERATIONS["tanh"]
@@ -90,6 +94,68 @@ class Recurrence:
                 sections=[("gradient:", self.forward)],
             )
         )
+
+
+class Random:
+    """A random program with loops, and the arguments of the function that it may come from."""
+
+    def __init__(self, seed: int) -> None:
+        self.looped = looped_program(seed)
+        self.leaves: dict[int, LeafNames] = {}
+        self.arguments: dict[str, Any] = {}
+        for i, group in enumerate(self.looped.program.groups):
+            if isinstance(group, Leaf):
+                self._argument(i, group)
+
+    def _argument(self, i: int, group: Leaf) -> None:
+        name, numbers = f"{group.name}{len(self.leaves)}", self.looped.leaves[i]
+        if group.kind == "parameter":
+            self.arguments[name] = [Value(float(x)) for x in numbers]
+            self.leaves[i] = LeafNames(name, [(name, group.size)])
+        else:
+            self.arguments[name] = numbers.T
+            self.leaves[i] = LeafNames(name, shape=numbers.T.shape)
+
+    def text(self) -> str:
+        """Return the printed program."""
+        program = self.looped.program
+        nests = schedule(program, program.outputs)
+        return str(
+            listing(
+                *("f()", nests, program),
+                function="f",
+                leaves=self.leaves,
+                results=program.outputs,
+                gradients={},
+                sections=[],
+            )
+        )
+
+    def results(self) -> dict[tuple[Any, ...], float]:
+        """Return the results by their names and indices: the sample, and which result it is."""
+        program, found, several = self.looped.program, {}, len(self.looped.program.outputs) > 1
+        arrays = execute(program, self.looped.leaves)
+        elements = [x for view in program.outputs for x in arrays[view.group][view.positions]]
+        for n, element in enumerate(elements):
+            for s, number in enumerate(np.atleast_1d(element)):
+                sample = (s,) if np.ndim(element) else ()
+                found["f", *sample, *([n] if several else [])] = number
+        return found
+
+
+MORE = [pytest.param(seed, marks=pytest.mark.thorough) for seed in range(25, 200)]
+
+
+@pytest.mark.parametrize("seed", [*range(25), *MORE])
+def test_so_is_any_program_with_loops(seed, monkeypatch):
+    """Ragged steps, lags, several states, batches and branches, in whatever order."""
+    monkeypatch.setattr(printer, "_NUMBERS_IN_NOTE", 1_000_000)
+    program = Random(seed)
+    reader = Reader(program.arguments, SAMPLES)
+    with np.errstate(all="ignore"):
+        reader.run(program.text())
+    for place, number in program.results().items():
+        assert reader.numbers[place] == pytest.approx(number, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
 def test_a_loop_is_a_line_with_its_nests_indented():

@@ -68,7 +68,8 @@ class _Finder:
     def add(self, loop: Loop, i: int) -> None:
         """Add a group if it holds a state."""
         state = self.state(loop, i)
-        if state is None:
+        # A head that others take over stays itself: x, y = y, x is a circle of heads.
+        if state is None or state.group == i or any(s.group == i for s in self.states.values()):
             return
         said = self.said_before(loop, i, state)
         if all(self.before.get(place, terms) == terms for place, terms in said.items()):
