@@ -75,10 +75,10 @@ class Recurrence:
         self.gradient = View(builder.add(Sum((runs(terms, [range(STEPS)]),), False)), identity(1))
         builder.roles |= {after: ("∂", state), after + 3: ("∂", z), after + 4: ("∂", before)}
         builder.roles[self.gradient.group] = ("∂", self.w)
-        self.rolled = builder.program()
+        self.rolled, self.state, self.sum = builder.program(), state, z
 
-    def text(self) -> str:
-        """Return the printed program."""
+    def text(self, **variables: str) -> str:
+        """Return the printed program, some of its groups being known as the user's variables."""
         return str(
             listing(
                 "last(w, xs)",
@@ -92,6 +92,7 @@ class Recurrence:
                 results=[self.result],
                 gradients={self.w: self.gradient},
                 sections=[("gradient:", self.forward)],
+                variables={getattr(self, group): name for group, name in variables.items()},
             )
         )
 
@@ -173,6 +174,16 @@ def test_a_loop_is_a_line_with_its_nests_indented():
         "    ∂h1[t-1] = ∂z1[t]·w",
         "  ∂w = Σ_t ∂z1[t]·h1[t-1]                    t<5",
     ]
+
+
+def test_groups_have_the_names_of_the_users_variables():
+    """The state first of all; a name that an argument has is numbered."""
+    text = Recurrence().text(state="h", sum="xs")
+    assert "h[-1] = 0.5" in text
+    assert "h[t] = tanh(xs1 := w·h[t-1] + xs[t])" in text
+    assert "∂h[t-1] = ∂xs1[t]·w" in text
+    text = Recurrence().text(state="h", sum="h")
+    assert "h[t] = tanh(h1 := w·h[t-1] + xs[t])" in text
 
 
 def test_it_is_carried_out_as_it_is_printed():

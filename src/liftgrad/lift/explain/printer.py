@@ -10,6 +10,7 @@ introduces a name for it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 from liftgrad.lift.call.leaves import LeafNames
@@ -35,6 +36,7 @@ def listing(
     results: Sequence[View],
     gradients: Mapping[int, View],
     sections: Sequence[tuple[str, int]],
+    variables: Mapping[int, str] = MappingProxyType({}),
 ) -> Listing:
     """Return a program's nests as text.
 
@@ -47,11 +49,12 @@ def listing(
         results: what the function returns.
         gradients: the gradients by leaf groups.
         sections: headings after the function's own part, each with the group that it begins with.
+        variables: the user's variables that groups become, as far as they are known.
 
     """
-    names = Names(rolled, leaves, function, results)
-    of_nests = lines(program)
     kept = {buffer.group for buffer in program.buffers}
+    names = Names(rolled, leaves, function, results, variables, kept)
+    of_nests = lines(program)
     differentiated = {of for group, (_, of) in rolled.roles.items() if group in kept}
     for line in of_nests:
         names.add_line(line, differentiated)

@@ -6,13 +6,17 @@ it. A place that comes again within a chain counts once, so that all depths of a
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from itertools import takewhile
+from types import CodeType
 
 from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.trace.nodes import Node
 from liftgrad.lift.trace.tape import Tape
+from liftgrad.lift.user_code import frames
 
 Chain = tuple[tuple[int, int], ...]
+Place = tuple[CodeType, int]
+"""A frame's code, and the offset of the instruction that it has come to."""
 
 
 class SitedTape(Tape):
@@ -24,7 +28,7 @@ class SitedTape(Tape):
         """The site at which each node was first recorded."""
         self.root = sys._getframe(1)
         self._number: dict[Chain, int] = {}
-        self._codes: dict[int, Any] = {}
+        self._places: dict[int, list[Place]] = {}
 
     def record(self, node: Node) -> int:
         """Return the index of a node, and keep the site of a new one."""
@@ -48,4 +52,11 @@ class SitedTape(Tape):
             folded = tuple(dict.fromkeys(chain))
             number = self._number.setdefault(folded, len(self._number))
             self._number[key] = number
+            if number not in self._places:
+                called = takewhile(lambda frame: frame is not root, frames(sys._getframe(2)))
+                self._places[number] = [(frame.f_code, frame.f_lasti) for frame in called]
         return number
+
+    def places(self, node: int) -> Sequence[Place]:
+        """Return the places of a node's chain of calls, innermost first."""
+        return self._places[self.sites[node]]
