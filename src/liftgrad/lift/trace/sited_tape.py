@@ -2,18 +2,23 @@
 
 A site is the chain of calls that led to an operation: for each of them the code and the position in
 it. A place that comes again within a chain counts once, so that all depths of a recursion are one.
+By which method an operator was called, `__add__` or `__radd__`, is no matter.
 """
 
 import sys
 from collections.abc import Sequence
 from itertools import takewhile
+from pathlib import Path
 from types import CodeType
 
+from liftgrad import operators
 from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.trace.nodes import Node
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import frames
 
+_OPERATORS = (operators.__file__, str(Path(__file__).parent.with_name("stand_ins")))
+"""The files of the operators, which stand between an operation and the line that it is in."""
 Chain = tuple[tuple[int, int], ...]
 Place = tuple[CodeType, int]
 """A frame's code, and the offset of the instruction that it has come to."""
@@ -26,7 +31,9 @@ class SitedTape(Tape):
         super().__init__(given)
         self.sites: list[int] = []
         """The site at which each node was first recorded."""
-        self.root = sys._getframe(1)
+        self._root = sys._getframe(1)
+        self._adjoint_of = -1, -1
+        """The site of the operation whose adjoint is recorded; -1: none is."""
         self._number: dict[Chain, int] = {}
         self._places: dict[int, list[Place]] = {}
 
@@ -40,9 +47,15 @@ class SitedTape(Tape):
             sites.extend([self._site()] * new if new > 1 else (self._site(),))
         return index
 
+    def pulled(self, node: int) -> None:
+        """Take notice that what is recorded next is for the adjoint of a node; -1: of none."""
+        self._adjoint_of = -1, (-1 if node < 0 else self.sites[node])
+
     def _site(self) -> int:
-        frame, root = sys._getframe(2), self.root
-        chain = []
+        frame, root = sys._getframe(2), self._root
+        while frame.f_code.co_filename.startswith(_OPERATORS):
+            frame = frame.f_back  # type: ignore[assignment]
+        chain = [self._adjoint_of]
         while frame is not None and frame is not root:
             chain.append((id(frame.f_code), frame.f_lasti))
             frame = frame.f_back  # type: ignore[assignment]
@@ -52,11 +65,11 @@ class SitedTape(Tape):
             folded = tuple(dict.fromkeys(chain))
             number = self._number.setdefault(folded, len(self._number))
             self._number[key] = number
-            if number not in self._places:
+            if number not in self._places and self._adjoint_of[1] < 0:
                 called = takewhile(lambda frame: frame is not root, frames(sys._getframe(2)))
                 self._places[number] = [(frame.f_code, frame.f_lasti) for frame in called]
         return number
 
     def places(self, node: int) -> Sequence[Place]:
-        """Return the places of a node's chain of calls, innermost first."""
-        return self._places[self.sites[node]]
+        """Return the places of a node's chain of calls, innermost first; none of a derivative's."""
+        return self._places.get(self.sites[node], ())
