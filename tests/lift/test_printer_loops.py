@@ -23,6 +23,7 @@ from liftgrad.lift.ir.groups import (
     View,
     identity,
 )
+from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.run.numpy_executor import execute
 
@@ -107,6 +108,12 @@ class Random:
         for i, group in enumerate(self.looped.program.groups):
             if isinstance(group, Leaf):
                 self._argument(i, group)
+        self.forward = len(self.looped.program.groups)
+        self.program, self.gradients = adjoint(
+            self.looped.program, self.looped.seeds, self.looped.wanted
+        )
+        self.outputs = self.program.outputs
+        self.arrays = execute(self.program, self.looped.leaves)
 
     def _argument(self, i: int, group: Leaf) -> None:
         name, numbers = f"{group.name}{len(self.leaves)}", self.looped.leaves[i]
@@ -119,29 +126,41 @@ class Random:
 
     def text(self) -> str:
         """Return the printed program."""
-        program = self.looped.program
-        nests = schedule(program, program.outputs)
+        nests = schedule(self.program, [*self.outputs, *self.gradients])
         return str(
             listing(
-                *("f()", nests, program),
+                *("f()", nests, self.program),
                 function="f",
                 leaves=self.leaves,
-                results=program.outputs,
-                gradients={},
-                sections=[],
+                results=self.outputs,
+                gradients=dict(zip(self.looped.wanted, self.gradients, strict=True)),
+                sections=[("gradient:", self.forward)],
             )
         )
 
     def results(self) -> dict[tuple[Any, ...], float]:
         """Return the results by their names and indices: the sample, and which result it is."""
-        program, found, several = self.looped.program, {}, len(self.looped.program.outputs) > 1
-        arrays = execute(program, self.looped.leaves)
-        elements = [x for view in program.outputs for x in arrays[view.group][view.positions]]
+        found: dict[tuple[Any, ...], float] = {}
+        elements = [x for view in self.outputs for x in self.numbers(view)]
         for n, element in enumerate(elements):
             for s, number in enumerate(np.atleast_1d(element)):
                 sample = (s,) if np.ndim(element) else ()
-                found["f", *sample, *([n] if several else [])] = number
+                found["f", *sample, *([n] if len(elements) > 1 else [])] = number
         return found
+
+    def derivatives(self) -> dict[tuple[Any, ...], float]:
+        """Return the gradient by the parameters."""
+        found: dict[tuple[Any, ...], float] = {}
+        for leaf, view in zip(self.looped.wanted, self.gradients, strict=True):
+            for value, number in zip(
+                self.arguments[self.leaves[leaf].name], self.numbers(view), strict=True
+            ):
+                found["∂", id(value)] = number
+        return found
+
+    def numbers(self, view: View) -> Any:
+        """Return the numbers of some elements."""
+        return self.arrays[view.group][view.positions]
 
 
 MORE = [pytest.param(seed, marks=pytest.mark.thorough) for seed in range(25, 200)]
@@ -155,8 +174,12 @@ def test_so_is_any_program_with_loops(seed, monkeypatch):
     reader = Reader(program.arguments, SAMPLES)
     with np.errstate(all="ignore"):
         reader.run(program.text())
-    for place, number in program.results().items():
-        assert reader.numbers[place] == pytest.approx(number, rel=1e-9, abs=1e-12, nan_ok=True)
+    for place, number in (program.results() | program.derivatives()).items():
+        found = reader.numbers.get(place, 0.0)
+        if np.isinf(number):  # of either sign, where the derivative at ±0 is
+            assert np.isinf(found)
+        else:
+            assert found == pytest.approx(number, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
 def test_a_loop_is_a_line_with_its_nests_indented():

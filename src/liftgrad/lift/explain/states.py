@@ -87,6 +87,8 @@ class _Finder:
         lags = (reading - (np.searchsorted(of_source, read, side="right") - 1))[inside]
         if not len(lags) or (lags != lags[0]).any() or lags[0] == 0:
             return None
+        if len(np.unique(read[inside])) < np.count_nonzero(inside):
+            return None  # several elements would have one name, and so would their adjoints
         state = State(source, int(lags[0]), read, loop.steps)
         if inside.all():
             return state
@@ -98,8 +100,7 @@ class _Finder:
             return None
         elements = np.where(inside, read % of_steps[0], -1).reshape(loop.steps, -1)
         known = elements[inside.reshape(elements.shape).all(axis=1)]
-        alike = len(known) > 0 and (known == known[0]).all()
-        return state if alike and len(np.unique(known[0])) == len(known[0]) else None
+        return state if len(known) and (known == known[0]).all() else None
 
     def read(self, loop: Loop, i: int) -> tuple[int, Indices] | None:
         """Return the one group of the loop that a sum takes its elements from, and which; -1: none.
