@@ -247,7 +247,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             source.note_open(search.made.built, flat)
             return search.made, False
         made = compiled(
-            lambda: source.roll(traced, flat, search.inputs),
+            lambda: source.roll(traced, arguments, flat, search.inputs),
             results_and_gradients,
             *(self.dtype, self.backend, self.stats),
         )

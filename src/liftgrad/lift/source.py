@@ -3,7 +3,8 @@
 import inspect
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from liftgrad.errors import LiftError, TraceError
@@ -150,27 +151,38 @@ class Source:
 
         Arrays have the shapes that they have in `flat`.
         """
-        return self.roll(self.trace(arguments, flat, tape), flat)
+        return self.roll(self.trace(arguments, flat, tape), arguments, flat)
 
     def trace(
         self, arguments: dict[str, Any], flat: FlatArguments, tape: Tape | None = None
     ) -> Trace:
         """Return what the function does with arguments of this structure."""
-        try:
+        with self._explaining(arguments, flat):
             return traced_once(self.run, arguments, flat, self.stats, tape)
+
+    def roll(
+        self,
+        traced: Trace,
+        arguments: dict[str, Any],
+        flat: FlatArguments,
+        inputs: Mapping[int, float] | None = None,
+    ) -> Built:
+        """Return what was traced as groups, with these constants as inputs; see `rolled_up`."""
+        with self._explaining(arguments, flat):
+            built = rolled_up(self.run, arguments, flat, self.stats, traced, inputs)
+        self.note_open(built, flat)
+        return built
+
+    @contextmanager
+    def _explaining(self, arguments: dict[str, Any], flat: FlatArguments) -> Iterator[None]:
+        """Explain an error that the function raises because it is traced."""
+        try:
+            yield
         except FAILURES as error:
             sentence = failed_by_lifting(self._run_eagerly, arguments, flat.groups, error)
             if not sentence:
                 raise
             raise TraceError(sentence) from error
-
-    def roll(
-        self, traced: Trace, flat: FlatArguments, inputs: Mapping[int, float] | None = None
-    ) -> Built:
-        """Return what was traced as groups, with these constants as inputs; see `rolled_up`."""
-        built = rolled_up(traced, flat, self.stats, inputs or {})
-        self.note_open(built, flat)
-        return built
 
     def note_open(self, built: Built, flat: FlatArguments) -> None:
         """Note which arrays a program for such arguments maps over."""

@@ -8,7 +8,8 @@ same for all samples is not computed for each; and no expression grows beyond a 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 from liftgrad import ops
@@ -21,39 +22,46 @@ from liftgrad.lift.ir.groups import (
     Loop,
     Put,
     Rolled,
+    Runs,
     Sum,
     Take,
     View,
+    loop_of_each,
     views,
 )
+from liftgrad.lift.passes.again import is_copy
 
 _LARGEST_EXPRESSION = 40
 """Operations in one expression: beyond this, kernels compile slowly and spill registers."""
-Reads = list[tuple[int, int]]
-"""The groups that a group reads, and how many elements of each."""
-_SUMS = (Sum, Largest)
 _QUICK = {ops.add, ops.subtract, ops.multiply, ops.negate, ops.absolute, ops.select}
 
 
-def kept_groups(program: Rolled, outputs: Sequence[View]) -> list[bool | None]:
-    """Return for each group whether it is kept in memory; None: no output depends on it."""
+def kept_groups(
+    program: Rolled, outputs: Sequence[View], again: AbstractSet[int] = frozenset()
+) -> list[bool | None]:
+    """Return for each group whether it is kept in memory; None: no output depends on it.
+
+    Args:
+        program: the groups.
+        outputs: what is read from outside.
+        again: groups of loops that are computed again where they are read outside of their loop.
+
+    """
     large: set[int] = set()
-    reads = [[(x.group, len(x.positions)) for x in views(group)] for group in program.groups]
     while True:
-        kept = _kept(program, outputs, large, reads)
+        kept = _kept(program, outputs, large, again)
         # What is kept cuts expressions, and keeping more changes what else is: until all fit.
-        grown = large | _large(program.groups, kept, reads)
+        grown = large | _large(program.groups, kept)
         if grown == large:
             return kept
         large = grown
 
 
 def _kept(
-    program: Rolled, outputs: Sequence[View], large: set[int], all_reads: Sequence[Reads]
+    program: Rolled, outputs: Sequence[View], large: set[int], again: AbstractSet[int]
 ) -> list[bool | None]:
     """Return what is kept in memory, if at least these groups are."""
-    groups = program.groups
-    loop_of = {i: loop for loop in program.loops for i in range(loop.first, loop.stop)}
+    groups, loop_of = program.groups, loop_of_each(program)
     repeated = [False] * len(groups)
     """Whether a group that is in no loop over time is read in one, if it is not kept."""
     reads = [0.0] * len(groups)
@@ -70,21 +78,25 @@ def _kept(
             _enter(loop, groups, wanted, kept)
         if not wanted[i]:
             continue
-        batched, kind = is_batched[i], group.__class__
+        size, batched, kind = group.size, is_batched[i], group.__class__
         if kept[i] is None:
             kept[i] = (
                 i in large
                 or _over_samples(group, groups)
                 or _keep(group, reads[i], within_reduction[i])
                 or (repeated[i] and not _quick(group, groups))
-            )
-        scale = 1.0 if kept[i] else reads[i] / max(group.size, 1)
+            ) and not (loop is not None and i < loop.first + loop.heads and is_copy(group))
+        scale = 1.0 if kept[i] else reads[i] / max(size, 1)
         reduced = (within_reduction[i] and not kept[i]) or (
-            isinstance(group, _SUMS) and not _plain(group, groups)
+            isinstance(group, Sum | Largest) and not _plain(group, groups)
         )
-        for j, count in all_reads[i]:
+        read = views(group)
+        if again and kind is not Take and kind is not Put:
+            read = list(_from_outside(read, loop, groups, loop_of, again))
+        for view in read:
+            j = view.group
             wanted[j] = True
-            reads[j] += count * scale
+            reads[j] += len(view.positions) * scale
             if reduced:
                 within_reduction[j] = True
             if is_batched[j] is not batched:
@@ -100,6 +112,22 @@ def _kept(
                 elif loop is not None or (repeated[i] and not kept[i]):
                     repeated[j] = True
     return kept
+
+
+def _from_outside(
+    read: Iterable[View | Runs],
+    loop: Loop | None,
+    groups: Sequence[Group],
+    loop_of: Mapping[int, Loop],
+    again: AbstractSet[int],
+) -> Iterator[View | Runs]:
+    """Yield what is read, for what is computed again what that reads, as often."""
+    for view in read:
+        if view.group not in again or loop_of[view.group] is loop:
+            yield view
+            continue
+        operands = [View(x.group, view.positions) for x in views(groups[view.group])]
+        yield from _from_outside(operands, loop, groups, loop_of, again)
 
 
 def _enter(
@@ -147,10 +175,9 @@ def _over_samples(group: Group, groups: Sequence[Group]) -> bool:
 
 def _plain(group: Sum | Largest, groups: Sequence[Group]) -> bool:
     """Return whether every run is one element, so that there is no loop."""
-    for run in group.operands:
-        if groups[run.group].batched != group.batched or run.uniform != 1:
-            return False
-    return True
+    return all(
+        run.uniform == 1 and groups[run.group].batched == group.batched for run in group.operands
+    )
 
 
 def _quick(group: Group, groups: Sequence[Group]) -> bool:
@@ -166,19 +193,17 @@ def _quick(group: Group, groups: Sequence[Group]) -> bool:
             assert_never(group)
 
 
-def _large(
-    groups: Sequence[Group], kept: list[bool | None], all_reads: Sequence[Reads]
-) -> set[int]:
+def _large(groups: Sequence[Group], kept: list[bool | None]) -> set[int]:
     """Return the groups at which an expression would grow beyond bounds if nothing were kept."""
     sizes = [0] * len(groups)
     large: set[int] = set()
     for i, group in enumerate(groups):
         if kept[i] is None or isinstance(group, Leaf | Constants):
             continue
-        reads = all_reads[i]
-        size = len(reads) if isinstance(group, _SUMS) else 1
-        for j, _ in reads:
-            size += sizes[j]
+        read = views(group)
+        size = len(read) if isinstance(group, Sum | Largest) else 1
+        for view in read:
+            size += sizes[view.group]
         if size > _LARGEST_EXPRESSION:
             large.add(i)
         sizes[i] = 0 if kept[i] or i in large else size
