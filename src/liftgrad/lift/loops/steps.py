@@ -12,6 +12,7 @@ import numpy as np
 
 from liftgrad.lift.ir.components import components
 from liftgrad.lift.ir.groups import Indices
+from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.loops.places import Place, Places
 
 _MOST_STAGES, _MOST_CLASSES = 64, 600
@@ -63,7 +64,7 @@ def _loops(places: Places) -> Indices:
         if len(component) == 1 and component[0] not in depends[component[0]]:
             continue
         if len({places.places[c].batched for c in component}) > 1:
-            continue
+            raise LoopError("some of a loop is for each sample, and some for all of them")
         loop_of[component] = count
         count += 1
     return loop_of
