@@ -4,7 +4,7 @@ Invariant: the program computes each of the tape's outputs by the operations tha
 only how sums are grouped may differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from liftgrad.lift.ir.operands import reading
 from liftgrad.lift.loops.make import Made, Maker
 from liftgrad.lift.loops.places import places
 from liftgrad.lift.loops.steps import steps
-from liftgrad.lift.trace.nodes import Node
+from liftgrad.lift.trace.nodes import CONSTANT, LEAF, Node
 
 
 def find_loops(
@@ -39,10 +39,16 @@ def find_loops(
     except LoopError:
         return None
     of, positions = found.places.of, maker.positions
-    return _in_order(made, [View(int(of[i]), positions[[i]]) for i in outputs])
+    results = [View(int(of[i]), positions[[i]]) for i in outputs]
+    origins = {
+        c: int(place.members[0])
+        for c, place in enumerate(found.places.places)
+        if place.operation not in (LEAF, CONSTANT) and place.members[0] < len(nodes)
+    }
+    return _in_order(made, results, origins)
 
 
-def _in_order(made: Sequence[Made], outputs: Sequence[View]) -> Rolled:
+def _in_order(made: Sequence[Made], outputs: Sequence[View], origins: Mapping[int, int]) -> Rolled:
     """Return the program of groups, each behind what it reads, but for heads."""
     depends = [[view.group for view in views(one.group)] for one in made]
     order: list[int] = []
@@ -55,7 +61,12 @@ def _in_order(made: Sequence[Made], outputs: Sequence[View]) -> Rolled:
     place = {old: new for new, old in enumerate(order)}
     groups = [reading(made[i].group, lambda g, p: (place[g], p)) for i in order]
     moved = [View(place[v.group], v.positions) for v in outputs]
-    return Rolled(tuple(groups), tuple(moved), loops=tuple(loops))
+    return Rolled(
+        tuple(groups),
+        tuple(moved),
+        loops=tuple(loops),
+        origins={place[i]: node for i, node in origins.items()},
+    )
 
 
 def _loop(made: Sequence[Made], first: int) -> Loop:

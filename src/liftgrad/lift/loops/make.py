@@ -28,7 +28,6 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.loops.gather import Gathered, gather
-from liftgrad.lift.loops.places import Place
 from liftgrad.lift.loops.reads import Read, reads_of
 from liftgrad.lift.loops.steps import Steps
 from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TAKE, Node, number_of
@@ -238,7 +237,7 @@ class Maker:
         if g >= len(self.places):
             group = self.added[g - len(self.places)].group
             return "condition" if isinstance(group, Elementwise) else "number"
-        place: Place = self.places[g]
+        place = self.places[g]
         if place.operation in ops.CONDITIONS:
             return "condition"
         if place.operation is LEAF:

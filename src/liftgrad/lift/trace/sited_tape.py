@@ -7,6 +7,7 @@ was called, `__add__` or `__radd__`, is no matter.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import CodeType
 
 from liftgrad import entries, operators, variable
 from liftgrad.lift.call.leaves import LeafGroup
@@ -19,10 +20,14 @@ _OPERATORS = frozenset(
         operators.__file__,
         entries.__file__,
         variable.__file__,
+        *map(str, Path(__file__).parent.glob("*.py")),
         *map(str, Path(__file__).parent.with_name("stand_ins").glob("*.py")),
     }
 )
 """The files of the operators, which stand between an operation and the line that it is in."""
+
+Place = tuple[CodeType, int]
+"""A frame's code, and the offset of the instruction that it has come to."""
 
 
 class SitedTape(Tape):
@@ -57,6 +62,24 @@ class SitedTape(Tape):
     def pulled(self, node: int) -> None:
         """Take notice that what is recorded next is for the adjoint of a node; -1: of none."""
         self._adjoint_of = None if node < 0 else self._sites[node]
+
+    def places(self, node: int) -> Sequence[Place]:
+        """Return the places of a node's chain of calls, innermost first; none of a derivative's."""
+        if node >= len(self._sites):
+            return ()
+        calls = self._chains.calls[self._sites[node]]
+        places = [(code, position) for code, position in calls[::-1] if code is not None]
+        return places if len(places) == len(calls) else ()
+
+    def alike(self, node: int) -> list[int]:
+        """Return the nodes of a node's operation that were recorded at its site."""
+        operation, sites = self.nodes[node][0], self._sites
+        site = sites[node] if node < len(sites) else None
+        return [
+            i
+            for i, (one, other) in enumerate(zip(self.nodes, sites, strict=False))
+            if other == site and one[0] is operation
+        ]
 
     @property
     def sites(self) -> list[int]:
