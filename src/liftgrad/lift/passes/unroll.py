@@ -84,7 +84,7 @@ class _Unrolling:
                 start, stop = int(offsets[t]), int(offsets[t + 1])
                 if start == stop:
                     continue
-                group = part(self.program.groups[i], start, stop)
+                group = part(self.program.groups[i], slice(start, stop))
                 if i < loop.first + loop.heads:
                     assert isinstance(group, Sum)
                     runs = [r for whole in group.operands for r in self.split(whole, loop)]
