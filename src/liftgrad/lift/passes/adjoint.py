@@ -13,7 +13,7 @@ Invariant: the program's own groups stay as they are, at the head of the result;
 gradient follow them, and `roles` says of which group they are the adjoint.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,8 +90,8 @@ def _adjoint(
     active = _active(program, wanted)
     terms: Terms = {}
     several = sum(seed is not None for seed in seeds) > 1
-    for output, seed in zip(program.outputs, seeds, strict=True):
-        if seed is not None and output.group in active:
+    for output, seed in _seeded(program, seeds):
+        if output.group in active:
             condition = seed_condition(builder, seed) if several else None
             add_term(builder, terms, output, seed, condition)
     loops = Backwards(builder, terms, active, foreseen)
@@ -122,6 +122,33 @@ def _adjoint(
     if program.loops:
         gradients = loops.put_in_order(forward, gradients)
     return builder.program(), gradients
+
+
+def _seeded(program: Rolled, seeds: Sequence[View | None]) -> list[tuple[View, View]]:
+    """Return the results that have a seed, each with its own.
+
+    A Hessian of a loop has very many: those of the same groups become one.
+    """
+    pairs = [
+        (output, seed)
+        for output, seed in zip(program.outputs, seeds, strict=True)
+        if seed is not None
+    ]
+    if not program.loops:
+        return pairs
+    together: dict[tuple[int, int], list[tuple[View, View]]] = {}
+    for output, seed in pairs:
+        together.setdefault((output.group, seed.group), []).append((output, seed))
+    return [
+        (_joined(output for output, _ in some), _joined(seed for _, seed in some))
+        for some in together.values()
+    ]
+
+
+def _joined(views: Iterable[View]) -> View:
+    """Return views of one group as one."""
+    every = list(views)
+    return View(every[0].group, np.concatenate([view.positions for view in every]))
 
 
 def _alive(
