@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from looped_programs import Looped, looped_program
+from unrolling import unrolled
 
 from liftgrad import ops
 from liftgrad.lift.ir.check import check_groups
@@ -23,7 +24,6 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.text import text_of_groups
 from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.unroll import unrolled
 from liftgrad.lift.run.numpy_executor import execute
 
 

@@ -1,7 +1,7 @@
-"""Unroll: a program with loops over time as one without, in which each step has its own groups.
+"""A program with loops over time as one without, in which each step has groups of its own.
 
-Invariant: the program computes the same numbers by the same operations. What is read of a loop from
-outside is gathered in one group behind it.
+It computes the same numbers by the same operations. What is read of a loop from outside is gathered
+in one group behind it.
 """
 
 from collections.abc import Iterator
