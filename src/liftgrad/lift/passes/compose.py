@@ -30,6 +30,8 @@ from liftgrad.lift.ir.nests import Number
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added
 
 Kind = Literal["sum", "max"]
+EVERY = slice(None)
+"""All elements of a group, in order."""
 
 
 class Composer:
@@ -64,7 +66,7 @@ class Composer:
             return load
         return self.computed(i, positions)
 
-    def computed(self, i: int, positions: Indices) -> Draft:
+    def computed(self, i: int, positions: Indices | slice = EVERY) -> Draft:
         """Return the expression that computes elements of a group from its operands."""
         group = self.groups[i]
         match group:
@@ -81,13 +83,13 @@ class Composer:
                 return result
             case Take(index=index, group=source, table=table):
                 chosen = Loads(index.group, index.positions[positions])
-                return Loads(source, np.zeros_like(positions), chosen, table[positions])
+                return Loads(source, np.zeros_like(chosen.positions), chosen, table[positions])
             case Leaf() | Constants() | Put():
                 raise AssertionError(group)  # is always in memory, or a number
             case _:
                 assert_never(group)
 
-    def run(self, run: Runs, rows: Indices, batched: bool, kind: Kind = "sum") -> Draft:
+    def run(self, run: Runs, rows: Indices | slice, batched: bool, kind: Kind = "sum") -> Draft:
         """Return the reduction of the runs, all of one length, of these rows."""
         length = run.uniform
         assert length is not None

@@ -44,6 +44,19 @@ class RowsOverTime:
         return replace(self, out=out, body=rows_of(self.body, chosen), ends=ends)
 
 
+def starts_among(rows: Indices, offsets: Indices) -> Indices:
+    """Return where each step's rows begin, and at the end their number.
+
+    Args:
+        rows: the rows, in ascending order.
+        offsets: where each step's elements begin among all, of which rows are some.
+
+    """
+    if rows[-1] - rows[0] == len(rows) - 1:  # without a gap, and quicker for it
+        return (offsets - rows[0]).clip(0, len(rows))
+    return np.searchsorted(rows, offsets)
+
+
 def timed_nests(rows: RowsOverTime, fitter: Fitter) -> Iterator[Timed]:
     """Yield the nests that compute rows of a loop, each in its step."""
     counts = np.diff(rows.ends)
@@ -68,7 +81,12 @@ def _between(rows: RowsOverTime, first: int, stop: int) -> RowsOverTime:
 def _nests_of_stretch(rows: RowsOverTime, first: int, fitter: Fitter) -> Iterator[Timed]:
     """Yield the nests of steps that have as many rows each."""
     each = int(rows.ends[1])
-    grids = _grids(rows, fitter)
+    sequences = [fitter.layouts.down_rows(x) for x in (rows.out, *all_loads(rows.body))]
+    grids = [sequence.reshape(-1, each) for sequence in sequences]
+    extents = _extents(grids)
+    if all(fitter.strides(sequence, extents) is not None for sequence in sequences):
+        yield Timed(_nest(rows, extents, fitter), first)
+        return
     for begin, end in pairwise(_cuts_in_time(grids)):
         some = _between(rows, begin, end)
         for start, stop in pairwise(_cuts_in_rows([grid[begin:end] for grid in grids])):
@@ -76,15 +94,8 @@ def _nests_of_stretch(rows: RowsOverTime, first: int, fitter: Fitter) -> Iterato
             if stop - start < each:
                 chosen = identity((end - begin) * each).reshape(-1, each)[:, start:stop]
                 few = some.some(chosen.reshape(-1), identity(end - begin + 1) * (stop - start))
-            extents = _extents(_grids(few, fitter))
+            extents = _extents([grid[begin:end, start:stop] for grid in grids])
             yield Timed(_nest(few, extents, fitter), first + begin)
-
-
-def _grids(rows: RowsOverTime, fitter: Fitter) -> list[Indices]:
-    """Return the positions of each access, of the first element that it reads, by step and row."""
-    shape = len(rows.ends) - 1, int(rows.ends[1])
-    accesses = [rows.out, *all_loads(rows.body)]
-    return [fitter.layouts.down_rows(x).reshape(shape) for x in accesses]
 
 
 def _extents(grids: Sequence[Indices]) -> tuple[int, ...]:

@@ -36,14 +36,14 @@ from liftgrad.lift.ir.groups import (
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Expression, Nest, Number, Program, Statement, Timed, TimeLoop
 from liftgrad.lift.passes.again import computed_again
-from liftgrad.lift.passes.compose import Composer, is_condition
+from liftgrad.lift.passes.compose import EVERY, Composer, is_condition
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, added, all_loads, rows_of
 from liftgrad.lift.passes.elements import MOST_TERMS, Elements, Fusion, joined
 from liftgrad.lift.passes.few_forms import with_few_forms
 from liftgrad.lift.passes.fit import Fitter
 from liftgrad.lift.passes.fuse import kept_groups
 from liftgrad.lift.passes.layout import Layouts
-from liftgrad.lift.passes.over_time import RowsOverTime, timed_nests
+from liftgrad.lift.passes.over_time import RowsOverTime, starts_among, timed_nests
 
 
 def schedule(
@@ -179,7 +179,7 @@ class _Scheduler:
             case Leaf() | Constants():
                 return
             case Elementwise() | Take():
-                draft = self.composer.computed(i, rows)
+                draft = self.composer.computed(i)
                 if is_condition(group):
                     draft = Applied(ops.select, (draft, Number(1.0), Number(0.0)))
                 self.nest(i, rows, draft)
@@ -187,7 +187,7 @@ class _Scheduler:
                 self.compute_sum(i, group)
             case Largest(operands=operands):
                 if all(runs.uniform for runs in operands):
-                    self.nest(i, rows, self.composer.computed(i, rows))
+                    self.nest(i, rows, self.composer.computed(i))
                     return
                 self.fill(i, -np.inf)
                 for runs in operands:
@@ -249,7 +249,7 @@ class _Scheduler:
         if sampled and not whole:
             self.fill(i, 0.0)
             written[:] = True
-        terms = [self.composer.run(runs, rows, group.batched) for runs in whole]
+        terms = [self.composer.run(runs, EVERY, group.batched) for runs in whole]
         for first in range(0, len(terms), MOST_TERMS):
             some = added(terms[first : first + MOST_TERMS])
             self.nest(i, rows, some, accumulate=bool(written.any()))
@@ -280,8 +280,10 @@ class _Scheduler:
         for rows, term in self.composer.runs_by_length(runs, batched, "sum"):
             for accumulate in (True, False):
                 chosen = written[rows] == accumulate
-                if chosen.any():
-                    some = term if chosen.all() else rows_of(term, chosen)
+                if chosen.all():
+                    self.nest(i, rows, term, accumulate=accumulate)
+                elif chosen.any():
+                    some = rows_of(term, chosen)
                     self.nest(i, rows[chosen], some, accumulate=accumulate)
             written[rows] = True
 
@@ -311,7 +313,7 @@ class _Scheduler:
         out = out or Loads(i, rows)
         read = all_loads(draft)
         if self.loop is not None:
-            ends = np.searchsorted(rows, self.loop.offsets[i - self.loop.first])
+            ends = starts_among(rows, self.loop.offsets[i - self.loop.first])
             some = RowsOverTime(out, draft, accumulate, self.groups[i].batched, ends)
             self.note_reads(i, out, read)
             self.layouts.settle(read)
