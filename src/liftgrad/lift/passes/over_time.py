@@ -53,7 +53,8 @@ def starts_among(rows: Indices, offsets: Indices) -> Indices:
 
     """
     if rows[-1] - rows[0] == len(rows) - 1:  # without a gap, and quicker for it
-        return np.clip(offsets - rows[0], 0, len(rows))
+        starts: Indices = np.clip(offsets - rows[0], 0, len(rows))
+        return starts
     return np.searchsorted(rows, offsets)
 
 
