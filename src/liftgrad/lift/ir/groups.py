@@ -196,6 +196,8 @@ class Rolled:
     """For conditions "this element was taken" the table of which one of each row always is."""
     loops: Sequence[Loop] = ()
     """In order; none is within another."""
+    origins: Mapping[int, int] = field(default_factory=dict)
+    """For groups of operations at one place in the user's program a node of the tape from there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

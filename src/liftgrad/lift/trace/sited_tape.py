@@ -1,18 +1,17 @@
 """Sited tape: a tape that knows where in the program each node was recorded.
 
-A site is the chain of calls that led to an operation: for each of them the code and the position in
-it. By which method an operator was called, `__add__` or `__radd__`, is no matter. A function that
-calls itself counts once, with the place that it came to last, and so does a place that comes again
-further in: all depths of a recursion are one.
+A site is the chain of calls that led to an operation (see `chains`). By which method an operator
+was called, `__add__` or `__radd__`, is no matter.
 """
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
 
-from liftgrad import entries, operators
+from liftgrad import entries, operators, variable
 from liftgrad.lift.call.leaves import LeafGroup
+from liftgrad.lift.trace.chains import Chains
 from liftgrad.lift.trace.nodes import Node
 from liftgrad.lift.trace.tape import Tape
 
@@ -20,14 +19,14 @@ _OPERATORS = frozenset(
     {
         operators.__file__,
         entries.__file__,
+        variable.__file__,
         *map(str, Path(__file__).parent.with_name("stand_ins").glob("*.py")),
     }
 )
 """The files of the operators, which stand between an operation and the line that it is in."""
-_NOWHERE = 0
-"""The chain of no calls."""
-Call = tuple[CodeType | None, int]
-"""A code and the position in it; for what is recorded of a derivative, None and a site."""
+
+Place = tuple[CodeType, int]
+"""A frame's code, and the offset of the instruction that it has come to."""
 
 
 class SitedTape(Tape):
@@ -36,9 +35,10 @@ class SitedTape(Tape):
     def __init__(self, given: Sequence[LeafGroup]) -> None:
         super().__init__(given)
         self._sites: list[int] = []
+        """The chain of each node."""
         self._adjoint_of: int | None = None
-        """The site of the operation whose adjoint is recorded."""
-        self._chains = _Chains(sys._getframe(1))
+        """The chain of the operation whose adjoint is recorded."""
+        self._chains = Chains(sys._getframe(1))
 
     def record(self, node: Node) -> int:
         """Return the index of a node, and keep the site of a new one."""
@@ -51,10 +51,10 @@ class SitedTape(Tape):
                 frame = frame.f_back  # type: ignore[assignment]
             site = self._chains.of(frame)
             if self._adjoint_of is not None:
-                site = self._chains.entered(site, None, self._adjoint_of)
+                site = self._chains.pulled(site, self._adjoint_of)
             sites = self._sites
             if len(sites) < index:  # many leaves may have been added at once
-                sites.extend([_NOWHERE] * (index - len(sites)))
+                sites.extend([0] * (index - len(sites)))
             sites.append(site)
         return index
 
@@ -62,90 +62,31 @@ class SitedTape(Tape):
         """Take notice that what is recorded next is for the adjoint of a node; -1: of none."""
         self._adjoint_of = None if node < 0 else self._sites[node]
 
+    def places(self, node: int) -> Sequence[Place]:
+        """Return the places of a node's chain of calls, innermost first; none of a derivative's."""
+        if node >= len(self._sites):
+            return ()
+        calls = self._chains.calls[self._sites[node]]
+        places = [(code, position) for code, position in calls[::-1] if code is not None]
+        return places if len(places) == len(calls) else ()
+
+    def alike(self, node: int) -> list[int]:
+        """Return the nodes of a node's operation that were recorded at its site."""
+        operation, sites = self.nodes[node][0], self._sites
+        site = sites[node] if node < len(sites) else None
+        return [
+            i
+            for i, (one, other) in enumerate(zip(self.nodes, sites, strict=False))
+            if other == site and one[0] is operation
+        ]
+
     @property
     def sites(self) -> list[int]:
-        """Return the site at which each node was first recorded, when all have been."""
+        """The site at which each node was first recorded, when all have been.
+
+        Sites are numbered in the order of the program.
+        """
         self._chains.forget()
-        return self._sites + [_NOWHERE] * (len(self.nodes) - len(self._sites))
-
-
-class _Chains:
-    """Chains of calls, by number.
-
-    Most operations are in the same call as the one before, in one that its caller makes, or in the
-    caller. So the frames that led to the last operation are kept, and those that are still the same
-    need not be looked at again.
-
-    Args:
-        root: the frame that the chains begin within.
-
-    """
-
-    def __init__(self, root: FrameType) -> None:
-        self.root = root
-        self.frames: list[FrameType] = []
-        """Those of the last operation, outermost first."""
-        self.before: list[int] = []
-        """For each of these frames the chain that led to it."""
-        self.calls: list[tuple[Call, ...]] = [()]
-        """The calls of each chain."""
-        self.numbers: dict[tuple[Call, ...], int] = {(): _NOWHERE}
-        self.longer: dict[tuple[int, CodeType | None, int], int] = {}
-        """The chain that a call makes of a chain."""
-
-    def of(self, frame: FrameType) -> int:
-        """Return the chain that has come to the present position in a frame."""
-        frames, before = self.frames, self.before
-        caller = frame.f_back
-        if len(frames) > 1 and caller is frames[-2]:
-            # A generator may have been resumed from elsewhere in its caller: that counts anew.
-            frames[-1] = frame
-            before[-1] = self.entered(before[-2], caller.f_code, caller.f_lasti)
-        elif frames and caller is frames[-1]:
-            frames.append(frame)
-            before.append(self.entered(before[-1], caller.f_code, caller.f_lasti))
-        elif len(frames) > 2 and caller is frames[-3]:
-            frames.pop()
-            before.pop()
-            frames[-1] = frame
-            before[-1] = self.entered(before[-2], caller.f_code, caller.f_lasti)
-        else:
-            self.follow(frame)
-        return self.entered(before[-1], frame.f_code, frame.f_lasti)
-
-    def follow(self, frame: FrameType) -> None:
-        """Take notice of all the frames that led to an operation."""
-        frames, before = self.frames, self.before
-        frames.clear()
-        before.clear()
-        outer: FrameType | None = frame
-        while outer is not None and outer is not self.root:
-            frames.append(outer)
-            outer = outer.f_back
-        frames.reverse()
-        chain = _NOWHERE
-        for one in frames:
-            before.append(chain)
-            chain = self.entered(chain, one.f_code, one.f_lasti)
-
-    def entered(self, chain: int, code: CodeType | None, position: int) -> int:
-        """Return the chain that a call makes of a chain."""
-        key = chain, code, position
-        number = self.longer.get(key)
-        if number is None:
-            calls, call = self.calls[chain], (code, position)
-            if call in calls:
-                calls = calls[: calls.index(call)]
-            elif calls and code is not None and calls[-1][0] is code:
-                calls = calls[:-1]
-            calls = (*calls, call)
-            number = self.numbers.setdefault(calls, len(self.calls))
-            if number == len(self.calls):
-                self.calls.append(calls)
-            self.longer[key] = number
-        return number
-
-    def forget(self) -> None:
-        """Let go of the frames, and with them of all that their variables hold."""
-        self.frames.clear()
-        self.before.clear()
+        ranks = self._chains.ranks()
+        found = [ranks[chain] for chain in self._sites]
+        return found + [0] * (len(self.nodes) - len(found))
