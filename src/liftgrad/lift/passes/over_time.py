@@ -3,7 +3,7 @@
 A group of a loop has the elements of all steps, so a draft has rows of all steps. Where each step
 has as many of them, time is a dimension of a nest like any other; so a stretch of steps in which
 that is so is a nest. First and last steps, and first and last rows of all steps, are nests of their
-own where the rest is affine without them. Where the number of rows changes often, a table says
+own where the rest is affine without them. Where the number of rows changes in between, a table says
 where each step's rows begin.
 
 Invariant: each row is computed once, in its own step.
@@ -21,8 +21,10 @@ from liftgrad.lift.ir.nests import Nest, Timed
 from liftgrad.lift.passes.draft import Draft, Loads, all_loads, rows_of
 from liftgrad.lift.passes.fit import Fitter
 
+_ENDS = 2
+"""First steps, and last ones, that may have another number of rows than the rest."""
 _MOST_PARTS = 3
-"""Nests that rows are cut into before they get a table: a beginning, a middle and an end."""
+"""Nests that the rows of a step are cut into: a beginning, a middle and an end."""
 _FEW_ROWS = 4
 """Rows of a step that may be nests of their own: a table would take as long to read."""
 
@@ -62,12 +64,11 @@ def timed_nests(rows: RowsOverTime, fitter: Fitter) -> Iterator[Timed]:
     """Yield the nests that compute rows of a loop, each in its step."""
     counts = np.diff(rows.ends)
     edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), len(counts)]
-    stretches = [(a, b) for a, b in pairwise(edges) if counts[a]]
-    if len(stretches) > _MOST_PARTS:
+    if any(_ENDS < edge < len(counts) - _ENDS for edge in edges):
         extents = (int(rows.ends[-1]),)
         yield Timed(_nest(rows, extents, fitter), 0, fitter.table(rows.ends))
         return
-    for first, stop in stretches:
+    for first, stop in [(a, b) for a, b in pairwise(edges) if counts[a]]:
         yield from _nests_of_stretch(_between(rows, first, stop), first, fitter)
 
 

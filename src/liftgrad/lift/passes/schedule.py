@@ -8,7 +8,7 @@ Invariant: nests compute the groups that are kept, in order, so that what a nest
 by those before it; and a leaf that is assigned keeps its old numbers until all who read them have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 import numpy as np
@@ -36,7 +36,7 @@ from liftgrad.lift.ir.groups import (
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Expression, Nest, Number, Program, Statement, Timed, TimeLoop
 from liftgrad.lift.passes.again import computed_again
-from liftgrad.lift.passes.compose import EVERY, Composer, is_condition
+from liftgrad.lift.passes.compose import EVERY, Composer, Kind, is_condition
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, added, all_loads, rows_of
 from liftgrad.lift.passes.elements import MOST_TERMS, Elements, Fusion, joined
 from liftgrad.lift.passes.few_forms import with_few_forms
@@ -44,6 +44,9 @@ from liftgrad.lift.passes.fit import Fitter
 from liftgrad.lift.passes.fuse import kept_groups
 from liftgrad.lift.passes.layout import Layouts
 from liftgrad.lift.passes.over_time import RowsOverTime, starts_among, timed_nests
+
+_MOST_LENGTHS = 4
+"""Different lengths of runs in a loop over time that have nests of their own."""
 
 
 def schedule(
@@ -191,7 +194,7 @@ class _Scheduler:
                     return
                 self.fill(i, -np.inf)
                 for runs in operands:
-                    for some, term in self.composer.runs_by_length(runs, group.batched, "max"):
+                    for some, term in self.runs(runs, group.batched, "max"):
                         before = Loads(i, some)
                         self.nest(i, some, Applied(ops.maximum, (before, term)))
             case Put() if self.loop is not None:
@@ -258,8 +261,7 @@ class _Scheduler:
             rest = self.add_scattered(i, rest, written)
         for runs in rest:
             self.add_ragged(i, runs, written)
-        if not written.all():
-            self.nest(i, np.nonzero(~written)[0], Number(0.0))
+        self.fill_rest(i, written, np.ones(group.size, bool))
 
     def add_scattered(self, i: int, operands: list[Runs], written: NDArray[np.bool_]) -> list[Runs]:
         """Append the nests that add runs of a few elements, row by row; return all other runs."""
@@ -277,7 +279,9 @@ class _Scheduler:
     def add_ragged(self, i: int, runs: Runs, written: NDArray[np.bool_]) -> None:
         """Append the nests that add runs of several lengths, and note which rows they write."""
         batched = self.groups[i].batched
-        for rows, term in self.composer.runs_by_length(runs, batched, "sum"):
+        if self.in_pieces(runs):
+            self.fill_rest(i, written, np.diff(runs.offsets) > 0)
+        for rows, term in self.runs(runs, batched, "sum"):
             for accumulate in (True, False):
                 chosen = written[rows] == accumulate
                 if chosen.all():
@@ -286,6 +290,27 @@ class _Scheduler:
                     some = rows_of(term, chosen)
                     self.nest(i, rows[chosen], some, accumulate=accumulate)
             written[rows] = True
+
+    def in_pieces(self, runs: Runs) -> bool:
+        """Return whether runs have so many lengths that they are reduced piece by piece.
+
+        In a loop over time they are often as long as there were steps so far.
+        """
+        if self.loop is None:
+            return False
+        return len(np.unique(np.diff(runs.offsets))) > _MOST_LENGTHS
+
+    def runs(self, runs: Runs, batched: bool, kind: Kind) -> Iterator[tuple[Indices, Draft]]:
+        """Yield rows with the reduction of their runs, or of pieces of these."""
+        by = self.composer.runs_in_pieces if self.in_pieces(runs) else self.composer.runs_by_length
+        return by(runs, batched, kind)
+
+    def fill_rest(self, i: int, written: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> None:
+        """Append the nest that makes wanted rows zero that were not written."""
+        rest = wanted & ~written
+        if rest.any():
+            self.nest(i, np.nonzero(rest)[0], Number(0.0))
+            written[rest] = True
 
     def fill(self, i: int, value: float) -> None:
         """Append the nest that gives all elements of a group one number."""
