@@ -256,6 +256,22 @@ def test_a_first_step_that_reads_elsewhere_is_a_nest_of_its_own():
     ]
 
 
+@pytest.mark.parametrize(
+    ("positions", "line"),
+    [
+        ([4, 0, 1, 2, 3], "t6[0] = add(t5[4], sum[k<4](t5[k]))"),
+        ([1, 2, 3, 4, 0], "t6[0] = add(t5[0], sum[k<4](t5[k+1]))"),
+        ([4, 0, 3, 1, 2], "t6[0] = sum[k<5](t5[table0[k]])"),
+    ],
+)
+def test_a_sum_over_all_steps_has_an_irregular_end_apart(positions, line):
+    """The others are affine then; if they are not, all are looked up."""
+    builder, _, state = decay()
+    runs = Runs(state, np.array(positions), np.array([0, STEPS]))
+    builder.add(Sum((runs,), batched=False))
+    assert lines(builder, state, state + 1)[-2] == line
+
+
 def test_a_parameter_becomes_the_state_that_a_loop_ends_with():
     """Which is copied when the loop has run: it is no whole group."""
     builder, _, state = decay()

@@ -44,6 +44,7 @@ from liftgrad.lift.passes.fit import Fitter
 from liftgrad.lift.passes.fuse import kept_groups
 from liftgrad.lift.passes.layout import Layouts
 from liftgrad.lift.passes.over_time import RowsOverTime, starts_among, timed_nests
+from liftgrad.lift.passes.peel import peeled
 
 _MOST_LENGTHS = 4
 """Different lengths of runs in a loop over time that have nests of their own."""
@@ -336,6 +337,8 @@ class _Scheduler:
 
         """
         out = out or Loads(i, rows)
+        if self.loops:
+            draft = peeled(draft, self.layouts)
         read = all_loads(draft)
         if self.loop is not None:
             ends = starts_among(rows, self.loop.offsets[i - self.loop.first])
