@@ -243,6 +243,11 @@ class Builder:
         )
 
 
+def loop_of_each(program: Rolled) -> dict[int, Loop]:
+    """Return the loop over time of each group that is in one."""
+    return {i: loop for loop in program.loops for i in range(loop.first, loop.stop)}
+
+
 def views(group: Group) -> Sequence[View | Runs]:
     """Return what a group reads."""
     match group:

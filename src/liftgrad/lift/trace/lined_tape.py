@@ -27,10 +27,5 @@ class LinedTape(SitedTape):
 
         Nodes that are equal are one: an iteration that computes nothing new does not count.
         """
-        operation, site = self.nodes[node][0], self.sites[node]
-        alike = [
-            i
-            for i, (other, *_) in enumerate(self.nodes)
-            if other is operation and self.sites[i] == site
-        ]
+        alike = self.alike(node)
         return alike.index(node) + 1, len(alike)
