@@ -132,6 +132,10 @@ class Names:
                 return None
         return Naming(of_group.name, of_group.sample, columns, prefix=of_group.prefix)
 
+    def knows_steps(self, group: int) -> bool:
+        """Whether it is known which of a group's indices is the step: it is in a loop."""
+        return group in self._steps
+
     def number_steps(self, group: int) -> None:
         """Let the indices of a loop's group be the step and the position in it, if none are."""
         steps, naming = self._steps.get(group), self.naming(group)

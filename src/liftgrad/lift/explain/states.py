@@ -42,8 +42,11 @@ class State:
     def columns(self, of_group: tuple[Column, ...]) -> tuple[Column, ...] | None:
         """Return the indices of the elements from those of the other group.
 
-        They go on before the first step, and after the last: None if they do not do so evenly.
+        They go on before the first step, and after the last: None if they do not do so evenly, or
+        if none of them is the step.
         """
+        if not any(column.time for column in of_group):
+            return None
         result = []
         alike = self.source.within == self.read.within[0]
         first, last = self.source.steps[alike][[0, -1]]
