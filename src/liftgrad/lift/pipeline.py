@@ -194,7 +194,7 @@ def recovered(
 
 _CHAIN = 128
 """Groups, of which fewer compile quickly as they are."""
-_ROLLED = 100
+_ROLLED = 200
 """Operations to a group, from which on a program counts as rolled up."""
 
 
