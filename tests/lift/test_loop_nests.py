@@ -1,6 +1,9 @@
 """Loops over time as nests: what a loop of groups becomes, and that it computes the same."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from looped_programs import looped_program
