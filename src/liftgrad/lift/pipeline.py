@@ -30,7 +30,7 @@ from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
 from liftgrad.lift.trace.nodes import CONSTANTS_LEAF, LEAF, SAMPLES_LEAF, Node
-from liftgrad.lift.trace.sited_tape import SitedTape
+from liftgrad.lift.trace.sited_tape import Place, SitedTape
 from liftgrad.lift.trace.tape import Tape
 
 
@@ -80,6 +80,8 @@ class Built:
     """Whether the function returns just one Value."""
     unrolled: "Callable[[], Built] | None" = None
     """If it has loops over time, returns the same without."""
+    places: Mapping[int, Sequence[Place]] = field(default_factory=dict)
+    """Where in the user's program a group's operations are, as far as it is known."""
 
     @property
     def outputs(self) -> int:
@@ -226,10 +228,11 @@ def rolled_up(
             looped = _looped(function, arguments, flat, traced, leaves, inputs)
     if looped is None:
         return built
+    program, places = looped
     if VERIFY:
-        check_groups(looped, after="loops")
-    looping = with_constants(_built(traced, flat, looped, leaves), list(inputs.values()))
-    return replace(looping, unrolled=lambda: built)
+        check_groups(program, after="loops")
+    looping = with_constants(_built(traced, flat, program, leaves), list(inputs.values()))
+    return replace(looping, unrolled=lambda: built, places=places)
 
 
 def _with_inputs(tape: Tape, inputs: Mapping[int, float]) -> list[Node]:
@@ -267,8 +270,8 @@ def _looped(
     traced: Trace,
     leaves: list[Leaf],
     inputs: Mapping[int, float],
-) -> Rolled | None:
-    """Return a program with its loops over time, if it has some.
+) -> tuple[Rolled, dict[int, Sequence[Place]]] | None:
+    """Return a program with its loops over time, if it has some, and the places of its groups.
 
     It is traced once more, on a tape that knows where in the user's program each operation is.
     """
@@ -276,7 +279,10 @@ def _looped(
     trace(function, arguments, flat, tape)
     if tape.nodes != traced.tape.nodes:
         return None  # the function does not do the same each time
-    return find_loops(_with_inputs(tape, inputs), tape.sites, leaves, traced.outputs)
+    found = find_loops(_with_inputs(tape, inputs), tape.sites, leaves, traced.outputs)
+    if found is None:
+        return None
+    return found, {group: tape.places(node) for group, node in found.origins.items()}
 
 
 def differentiated(built: Built, *, unit_seed: bool) -> Built:
