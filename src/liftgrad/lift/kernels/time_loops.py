@@ -28,8 +28,6 @@ from liftgrad.lift.kernels.writer import VectorWriter, Writer
 W = TypeVar("W", bound=Writer)
 _SAMPLES: Dimension = ("sample", 0)
 _LANES: Dimension = ("row", 0)
-_MOST_NESTS = 300
-"""Nests of all segments, beyond which LLVM takes longer than for the unrolled program."""
 
 
 def kept_after(loop: TimeLoop, program: Program) -> set[int]:
@@ -55,8 +53,7 @@ def emit_loop(
         writers: makes a writer of single numbers and loops, and one of vectors if there is one.
 
     Raises:
-        LoopError: if samples meet in the loop, only some of its nests run over samples, or hardly
-            two steps are alike.
+        LoopError: if samples meet in the loop, or only some of its nests run over samples.
 
     """
     batched = {nest.batched for nest in nests_of(loop)}
@@ -65,8 +62,6 @@ def emit_loop(
     _, vectors = writers()
     width, registers = (None, 0) if vectors is None else (vectors.width, vectors.registers)
     cut = segments(loop, buffers, width, registers)
-    if sum(len(segment.nests) for segment in cut) > _MOST_NESTS:
-        raise LoopError("a loop over time has steps of too many kinds.")
     ahead = -1 if loop.backwards else 1
 
     # What is kept in registers is found by writing each step once for nobody.
