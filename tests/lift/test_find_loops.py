@@ -8,7 +8,7 @@ from recurrences import recurrence
 from stages import values
 
 from liftgrad.derivatives import grad
-from liftgrad.functional import logsumexp, sin, total, where
+from liftgrad.functional import dot, logsumexp, sin, tanh, total, where
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.capture.tracing import trace
 from liftgrad.lift.function import lift
@@ -318,6 +318,23 @@ def test_a_loop_for_each_sample():
     program = looped(mapped, values(2), np.ones((4, 1)))
     (loop,) = program.loops
     assert all(g.batched for g in program.groups[loop.first : loop.stop])
+
+
+def test_the_first_step_for_each_sample_is_like_the_others():
+    """Though its state is zero for all of them, and its products with it are no samples'."""
+
+    def mapped(W, X):
+        def last(x):
+            h = [0.0, 0.0]
+            for a in x:
+                h = [tanh(dot(row, h, start=a)) for row in W]
+            return sum(h)
+
+        return total(vmap(last)(X))
+
+    program = looped(mapped, [values(2), values(2)], np.ones((4, 12)))
+    assert [loop[1:] for loop in sizes(program)] == [(1, 12)]
+    assert are_uniform(program)
 
 
 def test_a_condition_of_an_earlier_step_decides():

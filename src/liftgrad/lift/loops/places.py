@@ -19,6 +19,8 @@ from liftgrad.lift.ir.groups import Indices, Leaf
 from liftgrad.lift.passes.sums import count_uses, flatten_sums, write_out_products
 from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TABLE, TAKE, Node
 
+_FEW = 4
+"""How many times as many nodes make those that are left a recurrence's beginning."""
 Key = tuple[int, int, Any, int]
 """The site of a class, its place among those there, its operation, and whether it is batched."""
 
@@ -81,6 +83,32 @@ class Places:
     """The position of a leaf node in its group."""
     order: list[int]
     """The nodes but for leaves and constants, operands before what they are used in."""
+    varies: NDArray[np.bool_]
+    """Which nodes differ from sample to sample."""
+
+    def replaced(self, places: list[Place]) -> "Places":
+        """Return the nodes in other classes."""
+        of = np.full_like(self.of, -1)
+        for c, place in enumerate(places):
+            of[place.members] = c
+        found = Places(places, of, self.leaf_positions, self.order, self.varies)
+        found.settle()
+        return found
+
+    def settle(self) -> None:
+        """Let only those classes be batched that read what is."""
+        unsure = []
+        for place in self.places:
+            if place.batched and not self.varies[place.members].any():
+                place.batched = False
+                unsure.append(place)
+        changed = True
+        while changed:
+            changed = False
+            for place in unsure:
+                read = np.unique(self.of[np.concatenate(place.operands())]).tolist()
+                if not place.batched and any(self.places[c].batched for c in read):
+                    place.batched = changed = True
 
 
 def places(
@@ -103,6 +131,9 @@ def places(
     terms, vanished = flatten_sums(every, inner, uses, products, keep_zeros=True)
     of_sums = {sites[i] for i in terms}
     batched = _batched(every, leaves)
+    varies = np.frombuffer(bytes(batched), np.bool_)
+    if varies.any():
+        _batch_beginnings(nodes, sites, outputs, products, batched)
     members: dict[Key, list[int]] = defaultdict(list)
     leaf_positions = np.zeros(len(every), np.int64)
     for i, node in enumerate(nodes):
@@ -139,7 +170,7 @@ def places(
     for key, mine in sorted(members.items(), key=lambda item: item[0][:2]):
         of[mine] = len(found)
         found.append(_place(key, mine, every, terms))
-    return Places(found, of, leaf_positions, order)
+    return Places(found, of, leaf_positions, order, varies)
 
 
 def _batched(nodes: Sequence[Node], leaves: Sequence[Leaf]) -> bytearray:
@@ -152,6 +183,43 @@ def _batched(nodes: Sequence[Node], leaves: Sequence[Leaf]) -> bytearray:
             elif node[0] is not CONSTANT and node[0] is not BATCH_TOTAL:
                 batched[i] = any(map(batched.__getitem__, node[1:]))
     return batched
+
+
+def _batch_beginnings(
+    nodes: Sequence[Node],
+    sites: Sequence[int],
+    outputs: Sequence[int],
+    products: Mapping[int, range],
+    batched: bytearray,
+) -> None:
+    """Take the first steps of a recurrence for batched if the others are.
+
+    They may compute with initial numbers that are the same for all samples. So do nodes of which
+    there are many more at the same place that are batched, if all that reads them is batched.
+    """
+    kinds = [(node[0], site) for node, site in zip(nodes, sites, strict=True)]
+    shares: dict[Any, list[int]] = defaultdict(lambda: [0, 0])
+    for i, kind in enumerate(kinds):
+        shares[kind][batched[i]] += 1
+        for p in products.get(i, ()):
+            shares[sites[i]][batched[p]] += 1
+    beginnings = {kind for kind, (plain, many) in shares.items() if _FEW * plain <= many}
+    read_plainly = bytearray(len(nodes))
+    for i in outputs:
+        read_plainly[i] = 1
+    for i in range(len(nodes) - 1, -1, -1):
+        node = nodes[i]
+        if node[0] is LEAF or node[0] is CONSTANT:
+            continue
+        if not batched[i]:
+            if kinds[i] in beginnings and not read_plainly[i]:
+                batched[i] = 1
+            else:
+                for a in node[1:]:
+                    read_plainly[a] = 1
+        if batched[i] and sites[i] in beginnings:
+            for p in products.get(i, ()):
+                batched[p] = 1
 
 
 def _keep_states(

@@ -149,7 +149,7 @@ def _apart(places: Places, loop_of: Indices, step: Indices) -> Places | None:
                 result.append(_some(place, np.nonzero(chosen)[0]))
                 place = _some(place, np.nonzero(~chosen)[0])  # noqa: PLW2901
         result.append(place)
-    return _renumbered(places, result) if len(result) > len(places.places) else None
+    return places.replaced(result) if len(result) > len(places.places) else None
 
 
 def _kinds(place: Place, places: Places) -> Indices:
@@ -161,14 +161,6 @@ def _kinds(place: Place, places: Places) -> Indices:
         codes = pairs % count * 1_000_003 + 1  # a class counts once, in whatever order
         kinds = kinds * 31 + np.bincount(pairs // count, codes, len(kinds)).astype(np.int64)
     return kinds
-
-
-def _renumbered(places: Places, result: list[Place]) -> Places:
-    """Return the nodes in other classes."""
-    of = np.full_like(places.of, -1)
-    for c, place in enumerate(result):
-        of[place.members] = c
-    return Places(result, of, places.leaf_positions, places.order)
 
 
 def _staged(found: Steps, loop: int) -> Steps:
@@ -200,7 +192,7 @@ def _staged(found: Steps, loop: int) -> Steps:
             loop_of.append(int(found.loop_of[c]))
     for c in classes:
         step[places.places[c].members] //= period
-    return Steps(_renumbered(places, split), np.array(loop_of), step, found.count)
+    return Steps(places.replaced(split), np.array(loop_of), step, found.count)
 
 
 def _period(counts: Indices) -> int:
