@@ -19,6 +19,7 @@ from liftgrad.lift.call.leaves import LeafKind
 from liftgrad.lift.purity.mutation import Copies
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.attributes import know_attributes
+from liftgrad.lift.stand_ins.scan_once import recording_scans
 from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
 from liftgrad.lift.stand_ins.vmap import Batch
 from liftgrad.lift.trace.tape import Tape
@@ -72,6 +73,7 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
         return [TracedNumber(tape, i, float) for i in tape.leaves(group, first, count)]
 
     tracing.depth += 1
+    outer, recording_scans.tape = recording_scans.tape, tape
     try:
         values = [v for g in flat.groups if g.kind == "parameter" for v in g.values]
         know_attributes({Value, *map(type, values)})
@@ -92,6 +94,7 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
         return found
     finally:
         tracing.depth -= 1
+        recording_scans.tape = outer
 
 
 @contextmanager
