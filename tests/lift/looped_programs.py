@@ -23,6 +23,7 @@ from liftgrad.lift.ir.groups import (
     Sum,
     Take,
     View,
+    views,
 )
 
 SAMPLES = 3
@@ -58,6 +59,8 @@ class _Random:
         self.builder = Builder()
         self.leaves: dict[int, np.ndarray] = {}
         self.branches = branches
+        self.moving: set[int] = set()
+        """Groups that may depend on the parameters: they are read more often."""
         # Of the loop that is being made: its groups, and how many elements they have in each step.
         self.widths: dict[int, list[int]] = {}
 
@@ -66,6 +69,7 @@ class _Random:
         rng, batch = self.rng, self.rng.random() < 0.4
         wanted = [self.leaf("p", rng.randrange(2, 6), "parameter")]
         wanted += [self.leaf("q", rng.randrange(1, 4), "parameter")]
+        self.moving.update(wanted)
         self.leaf("x", rng.randrange(2, 9), "input", batched=batch)
         self.builder.add(Constants(np.array([0.5, -1.0, 2.0])))
         if self.branches:
@@ -92,7 +96,7 @@ class _Random:
 
     def result(self, group: int) -> None:
         """Make the sum of some of a group's elements a result, or those of a group before."""
-        while not self.is_number(group):
+        while group not in self.moving:
             group -= 1
         size = self.builder.groups[group].size
         positions = np.arange(size) if self.rng.random() < 0.5 else np.array([size - 1])
@@ -126,6 +130,7 @@ class _Random:
         for i in range(heads):
             self.widths[first + i] = widths[i]
             builder.add(Leaf("later", sum(widths[i]), "input", batched))
+            self.moving.add(first + i)
         for of_group in widths[heads:]:
             if len(builder.groups) == first + count:
                 break
@@ -217,6 +222,8 @@ class _Random:
             first = min(self.widths)
             group.batched = group.batched or self.builder.groups[first].batched
         number = self.builder.add(group)
+        if any(view.group in self.moving for view in views(group)) and self.is_number(number):
+            self.moving.add(number)
         if self.widths:
             self.widths[number] = widths
 
@@ -259,7 +266,9 @@ class _Random:
             for i, group in enumerate(groups)
             if i not in self.widths and self.is_number(i) and (batched or not group.batched)
         ]
-        return self.rng.choice(every[-5:] if self.rng.random() < 0.5 else every)
+        moving = [i for i in every if i in self.moving]
+        some = moving if moving and self.rng.random() < 0.7 else every
+        return self.rng.choice(some[-5:] if self.rng.random() < 0.5 else some)
 
     def operand(self, widths: list[int], batched: bool, *, first: bool = False) -> View:
         """Return a view with some positions for each step.

@@ -6,46 +6,31 @@ the operand's index sequence turned around. No scatter is needed, and since the 
 program again, derivatives of derivatives are, too.
 
 Adjoints that went through a `where` come with a condition, which selects zero after each rule in a
-branch that was not taken (`branches`).
+branch that was not taken (`branches`). The adjoint of a loop over time is a loop that runs the
+other way (`backwards`).
 
 Invariant: the program's own groups stay as they are, at the head of the result; the groups of the
 gradient follow them, and `roles` says of which group they are the adjoint.
 """
 
-from collections.abc import Sequence
-from typing import assert_never
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import (
     Builder,
-    Constants,
     Elementwise,
-    Group,
     Largest,
     Leaf,
-    Put,
     Rolled,
-    Runs,
-    Sum,
-    Take,
     View,
     identity,
     views,
 )
-from liftgrad.lift.passes.branches import (
-    Term,
-    operand_conditions,
-    seed_condition,
-    table_condition,
-    use_condition,
-)
-from liftgrad.lift.passes.symbol import Symbol
-
-_ONE_RUN = np.array([0, 1], np.int64)
-Terms = dict[int, list[Term]]
-"""The terms of each group's adjoint, as far as they are known."""
+from liftgrad.lift.passes.backwards import Backwards
+from liftgrad.lift.passes.branches import seed_condition, use_condition
+from liftgrad.lift.passes.pull import Terms, add_term, pull, total
 
 
 def adjoint(
@@ -81,6 +66,32 @@ def adjoint(
     return t4[0 1]
 
     """
+    conditional: set[int] = set()
+    while True:
+        longer, gradients, missed = _adjoint(program, seeds, wanted, conditional)
+        if not missed:
+            return longer, gradients
+        conditional |= missed
+
+
+def _adjoint(
+    program: Rolled,
+    seeds: Sequence[View | None],
+    wanted: Sequence[int],
+    conditional: Collection[int],
+) -> tuple[Rolled, list[View], set[int]]:
+    """Return the program with the gradient, and the adjoints, if one knew the conditions.
+
+    The adjoints that go from step to step in a loop are read before they are made, and so are their
+    conditions: the heads that turn out to need one that was not foreseen are returned as well.
+
+    Args:
+        program: as for `adjoint`.
+        seeds: as for `adjoint`.
+        wanted: as for `adjoint`.
+        conditional: the heads of loops whose adjoints come with a condition.
+
+    """
     builder = Builder(program)
     forward = len(program.groups)
     active = _active(program, wanted)
@@ -89,24 +100,30 @@ def adjoint(
     for output, seed in zip(program.outputs, seeds, strict=True):
         if seed is not None and output.group in active:
             condition = seed_condition(builder, seed) if several else None
-            _add_term(builder, terms, output, seed, condition)
-    for i in sorted(active, reverse=True):
-        if i not in terms or isinstance(builder.groups[i], Leaf):
+            add_term(builder, terms, output, seed, condition)
+    loops = Backwards(builder, terms, active, conditional)
+    for i in range(forward - 1, -1, -1):
+        if i in loops.ends:
+            loops.enter(loops.ends[i])
+        if i not in terms or i not in active or isinstance(builder.groups[i], Leaf):
             continue
         of_group = terms.pop(i)
         alive = use_condition(builder, of_group, i)
-        seed = _total(builder, of_group, i)
+        seed = total(builder, of_group, i)
         _note_role(builder, seed, i, forward)
-        _pull(builder, terms, active, i, seed, alive)
+        if i in loops.heads:
+            loops.meet(i, seed, alive)
+        else:
+            pull(builder, terms, active, i, seed, alive)
     gradients = [
-        _total(builder, terms[i], i)
-        if i in terms
-        else builder.constant(0.0, builder.groups[i].size)
+        total(builder, terms[i], i) if i in terms else builder.constant(0.0, builder.groups[i].size)
         for i in wanted
     ]
     for i, gradient in zip(wanted, gradients, strict=True):
         _note_role(builder, gradient, i, forward)
-    return builder.program(), gradients
+    if program.loops:
+        gradients = loops.put_in_order(forward, gradients)
+    return builder.program(), gradients, loops.missed
 
 
 def _note_role(builder: Builder, view: View, of: int, forward: int) -> None:
@@ -121,130 +138,17 @@ def _note_role(builder: Builder, view: View, of: int, forward: int) -> None:
 def _active(program: Rolled, wanted: Sequence[int]) -> set[int]:
     """Return the groups that depend on the wanted ones by way of operations with derivatives."""
     active = set(wanted)
-    for i, group in enumerate(program.groups):
-        if isinstance(group, Largest) or (
-            isinstance(group, Elementwise)
-            and (group.operation in ops.CONDITIONS or group.operation.constant)
-        ):
-            continue
-        if any(view.group in active for view in views(group)):
-            active.add(i)
+    before = -1
+    while before < len(active):
+        before = len(active)
+        for i, group in enumerate(program.groups):
+            if isinstance(group, Largest) or (
+                isinstance(group, Elementwise)
+                and (group.operation in ops.CONDITIONS or group.operation.constant)
+            ):
+                continue
+            if any(view.group in active for view in views(group)):
+                active.add(i)
+        if not program.loops:  # only heads of loops read later groups
+            break
     return active
-
-
-def _pull(
-    builder: Builder,
-    terms: Terms,
-    active: set[int],
-    i: int,
-    seed: View,
-    alive: View | None,
-) -> None:
-    """Add the terms that the adjoint of group `i` gives its operands.
-
-    Args:
-        builder: takes the groups.
-        terms: of the adjoints of earlier groups.
-        active: the groups that have adjoints.
-        i: the group's index.
-        seed: its adjoint.
-        alive: for each element whether the branch that it is in was taken; None: all were.
-
-    """
-    group = builder.groups[i]
-    match group:
-        case Sum(operands=operands):
-            for runs in operands:
-                if runs.group in active:
-                    lengths = runs.offsets[1:] - runs.offsets[:-1]
-                    term = View(seed.group, np.repeat(seed.positions, lengths))
-                    spread = None
-                    if alive is not None:
-                        spread = View(alive.group, np.repeat(alive.positions, lengths))
-                    operand = View(runs.group, runs.positions)
-                    term = _for_samples(builder, term, group, operand)
-                    _add_term(builder, terms, operand, term, spread)
-        case Elementwise(operation=operation, operands=operand_views):
-            assert operation.pullback is not None
-            y = Symbol(builder, View(i, identity(group.size)))
-            x = [Symbol(builder, view) for view in operand_views]
-            g = Symbol(builder, seed)
-            adjoints = operation.pullback(g, y, *x)
-            condition_of_all = None if alive is None else Symbol(builder, alive)
-            conditions = operand_conditions(operation, x, condition_of_all)
-            for operand, result, condition in zip(operand_views, adjoints, conditions, strict=True):
-                if operand.group not in active:
-                    continue
-                # A rule may answer with a plain zero, as that of x**0 does. It goes on like any
-                # other number: an infinite derivative further down makes nan of it.
-                masked = result if isinstance(result, Symbol) else g._constant(result)
-                if condition is not None and alive is not None and operation not in ops.LINEAR:
-                    masked = condition._select(masked, 0.0)
-                term = _for_samples(builder, masked.view, group, operand)
-                of_term = None if condition is None else condition.view
-                _add_term(builder, terms, operand, term, of_term)
-        case Take(index=index, group=source, table=table):
-            size = builder.groups[source].size
-            batched = builder.groups[source].batched
-            elements = identity(size)
-            put = builder.add(Put(seed, index, table, size, batched))
-            builder.roles[put] = ("∂′", source)
-            taken = table_condition(builder, group, alive)
-            _add_term(builder, terms, View(source, elements), View(put, elements), taken)
-        case Put(source=source_view, index=index, table=table):
-            batched = builder.groups[index.group].batched or builder.groups[seed.group].batched
-            read = builder.add(Take(index, seed.group, seed.positions[table], batched))
-            _add_term(builder, terms, source_view, View(read, identity(len(table))), None)
-        case Leaf() | Constants() | Largest():
-            raise AssertionError(group)  # has no derivative
-        case _:
-            assert_never(group)
-
-
-def _for_samples(builder: Builder, term: View, group: Group, operand: View) -> View:
-    """Return an operand's term of an adjoint such that a sum over the samples counts each of them.
-
-    The adjoint of a total over the samples is one number for all of them; an operand of a batched
-    group that is no different from sample to sample gets it as often as there are samples.
-    """
-    groups = builder.groups
-    if not group.batched or groups[operand.group].batched or groups[term.group].batched:
-        return term
-    size = len(term.positions)
-    run = Runs(term.group, term.positions, np.arange(size + 1))
-    return View(builder.add(Sum((run,), batched=True)), identity(size))
-
-
-def _add_term(
-    builder: Builder,
-    terms: Terms,
-    target: View,
-    term: View,
-    alive: View | None,
-) -> None:
-    """Add to the adjoint of element e of `target` element e of `term`."""
-    size = builder.groups[target.group].size
-    if size == len(target.positions) == 1:  # in a chain most groups are of one element
-        runs = Runs(term.group, term.positions, _ONE_RUN)
-        of_run = None if alive is None else Runs(alive.group, alive.positions, _ONE_RUN)
-        terms.setdefault(target.group, []).append(Term(runs, of_run))
-        return
-    order = np.argsort(target.positions, kind="stable")
-    counts = np.bincount(target.positions, minlength=size)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    runs = Runs(term.group, term.positions[order], offsets)
-    conditions = None
-    if alive is not None:
-        conditions = Runs(alive.group, alive.positions[order], offsets)
-    terms.setdefault(target.group, []).append(Term(runs, conditions))
-
-
-def _total(builder: Builder, terms: list[Term], i: int) -> View:
-    """Return the sum of the terms, without a group where there is one of one element each."""
-    batched = builder.groups[i].batched
-    only = terms[0].runs
-    single = len(terms) == 1 and only.uniform == 1
-    if single and (batched or not builder.groups[only.group].batched):
-        return View(only.group, only.positions)
-    total = builder.add(Sum(tuple(term.runs for term in terms), batched))
-    return View(total, identity(builder.groups[i].size))

@@ -9,6 +9,7 @@ Where it is known that an element counts anyway, as the normaliser of a softmax 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import (
@@ -34,6 +35,13 @@ class Term:
     runs: Runs
     alive: Runs | None
     """For each element of the runs a condition: whether the branch that it comes from was taken."""
+    used: NDArray[np.bool_] | None = None
+    """The elements that it is really a term for, where there is one run for each element and no
+    condition; the others are given zero."""
+
+    def certain(self) -> NDArray[np.bool_]:
+        """Return the elements that it is a term for, if there is no condition."""
+        return np.diff(self.runs.offsets) > 0 if self.used is None else self.used
 
 
 def seed_condition(builder: Builder, seed: View) -> View | None:
@@ -73,12 +81,14 @@ def table_condition(builder: Builder, take: Take, alive: View | None) -> View | 
 def use_condition(builder: Builder, terms: list[Term], i: int) -> View | None:
     """Return for each element whether any of its uses counts; None: all do."""
     group = builder.groups[i]
-    if group.size == 1 and any(term.alive is None and len(term.runs.positions) for term in terms):
+    if group.size == 1 and any(
+        term.alive is None and term.used is None and len(term.runs.positions) for term in terms
+    ):
         return None
     certain = np.zeros(group.size, bool)
     for term in terms:
         if term.alive is None:
-            certain |= np.diff(term.runs.offsets) > 0
+            certain |= term.certain()
         elif term.alive.group in builder.tables:
             certain |= _covering(term.alive, builder.tables[term.alive.group])
     if certain.all():
@@ -93,7 +103,10 @@ def use_condition(builder: Builder, terms: list[Term], i: int) -> View | None:
     counts = []
     for term in terms:
         offsets, size = term.runs.offsets, len(term.runs.positions)
-        if term.alive is None:
+        if term.used is not None:
+            ones = builder.add(Constants(term.used.astype(float)))
+            counts.append(Runs(ones, identity(group.size), offsets))
+        elif term.alive is None:
             one = builder.constant(1.0, size)
             counts.append(Runs(one.group, one.positions, offsets))
         elif size:

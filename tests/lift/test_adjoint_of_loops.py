@@ -1,0 +1,117 @@
+"""The adjoint of a loop over time: a loop that runs the other way, made once for all steps."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from looped_programs import Looped, looped_program
+
+from liftgrad import ops
+from liftgrad.lift.ir.check import check_groups
+from liftgrad.lift.ir.groups import (
+    Builder,
+    Elementwise,
+    Leaf,
+    Loop,
+    Rolled,
+    Runs,
+    Sum,
+    View,
+    identity,
+)
+from liftgrad.lift.ir.text import text_of_groups
+from liftgrad.lift.passes.adjoint import adjoint
+from liftgrad.lift.passes.unroll import unrolled
+from liftgrad.lift.run.numpy_executor import execute
+
+
+def without_loops(looped: Looped) -> Looped:
+    """Return the same program with the groups of each step."""
+    count = len(looped.program.outputs)
+    seeds = [seed for seed in looped.seeds if seed is not None]
+    flat = unrolled(replace(looped.program, outputs=[*looped.program.outputs, *seeds]))
+    leaves = [i for i, group in enumerate(flat.groups) if isinstance(group, Leaf)]
+    place = dict(zip(sorted(looped.leaves), leaves, strict=True))
+    return Looped(
+        replace(flat, outputs=flat.outputs[:count]),
+        flat.outputs[count:],
+        [place[i] for i in looped.wanted],
+        {place[i]: numbers for i, numbers in looped.leaves.items()},
+    )
+
+
+def differentiated(looped: Looped) -> Looped:
+    """Return the program whose results are the gradient."""
+    longer, gradients = adjoint(looped.program, looped.seeds, looped.wanted)
+    check_groups(longer, "adjoint", gradients)
+    return replace(looped, program=replace(longer, outputs=gradients))
+
+
+def numbers(looped: Looped) -> list[np.ndarray]:
+    """Return the numbers of the results."""
+    arrays = execute(looped.program, looped.leaves)
+    return [arrays[view.group][view.positions] for view in looped.program.outputs]
+
+
+def same(looped: Looped, flat: Looped) -> None:
+    for of_loops, of_steps in zip(numbers(looped), numbers(flat), strict=True):
+        np.testing.assert_allclose(of_loops, of_steps, rtol=1e-10, atol=1e-10)
+
+
+@given(st.integers(0, 2**32))
+def test_the_gradient_of_a_loop_is_that_of_its_steps(seed):
+    """States of any lag, ragged steps, joins, branches, batches: as if there were no loop."""
+    looped = looped_program(seed)
+    same(differentiated(looped), differentiated(without_loops(looped)))
+
+
+STEPS = np.arange(5)
+
+
+def recurrence(*results: View) -> Rolled:
+    """A state that is multiplied by p in each of four steps."""
+    builder = Builder()
+    p = builder.add(Leaf("p", 1, "parameter"))
+    one = builder.constant(1.0, 1)
+    initial = Runs(one.group, one.positions, np.array([0, 1, 1, 1, 1]))
+    taken_over = Runs(3, np.array([0, 1, 2]), np.array([0, 0, 1, 2, 3]))
+    state = builder.add(Sum((initial, taken_over), batched=False))
+    factors = View(state, identity(4)), View(p, np.zeros(4, np.int64))
+    builder.add(Elementwise(ops.multiply, factors, batched=False))
+    builder.loops.append(Loop(2, 4, (STEPS, STEPS), heads=1))
+    builder.outputs = results
+    return builder.program()
+
+
+def gradient_of(program: Rolled) -> list[str]:
+    """Return the lines that a gradient adds to a program."""
+    builder = Builder(program)
+    seeds = [builder.constant(1.0, len(view.positions)) for view in program.outputs]
+    before = builder.program()
+    longer, gradients = adjoint(before, seeds, [0])
+    lines = text_of_groups(longer, gradients).splitlines()
+    return lines[len(text_of_groups(before).splitlines()) - 1 :]
+
+
+def test_the_adjoint_of_a_state_runs_backwards():
+    """Its head takes over from the step behind it; what is summed over time is in no loop."""
+    assert gradient_of(recurrence(View(3, np.array([3])))) == [
+        "for t<4 backwards:",
+        "    t5[4] = sum(t6[1 | 2 | 3 | ], c4[ |  |  | 0])  # ∂t3",
+        "    t6[4] = multiply(t5[0 1 2 3], p[0 0 0 0])  # ∂t2",
+        "t7[4] = multiply(t5[0 1 2 3], t2[0 1 2 3])",
+        "t8[1] = sum(t7[0 1 2 3])  # ∂p",
+        "return t8[0]",
+    ]
+
+
+def test_adjoints_from_behind_the_loop_are_added_up_before_it():
+    """Where they come from each step, no state carries them, and none is a sum within the loop."""
+    results = View(3, identity(4)), View(3, np.array([1, 1]))
+    assert gradient_of(recurrence(*results))[:4] == [
+        "t6[4] = sum(c4[0 | 0 | 0 | 0], c5[ | 0 0 |  | ])",
+        "for t<4 backwards:",
+        "    t7[4] = sum(t9[1 | 2 | 3 | ])  # a term of ∂t3",
+        "    t8[4] = sum(t6[0 | 1 | 2 | 3], t7[0 | 1 | 2 | 3])  # ∂t3",
+    ]
