@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from agreement import Outcome, Scheduled, compare, eager_outcome, leaves
 from hypothesis import Phase, given, settings
+from loops_by_hand import interpreted, numbers_of, random_loop
 from stages import scheduled, values
 from strategies import Program, programs
 
@@ -235,6 +236,23 @@ def test_programs_agree_with_eager(compiled):
         if in_c.random.body in WRITTEN:
             outcomes["LLVM"] = in_c.outcome_in_llvm()
         compare(in_c.random, eager_outcome(in_c.random), outcomes, in_c.dtype)
+
+
+@pytest.mark.process
+def test_loops_over_time_compute_what_their_nests_say(compiled):
+    """Loops of all kinds, of which C has the states in variables as machine code in registers."""
+    made = [random_loop(seed) for seed in range(80)]
+    kernels = [c.loop_kernel(p.nests[0], p.buffers, p.outputs, "float64") for p in made]
+    library = compiled(c.source({f"k{i}": kernel for i, kernel in enumerate(kernels)}))
+    for i, (program, kernel) in enumerate(zip(made, kernels, strict=True)):
+        memory, expected = numbers_of(program, 3), numbers_of(program, 3)
+        words = [memory[access.buffer].ctypes.data for access in kernel.accesses]
+        words += [3, *[3 if program.buffers[a.buffer].batched else 1 for a in kernel.accesses]]
+        words += [program.tables[table].ctypes.data for table in kernel.tables]
+        library[f"k{i}"]((ctypes.c_void_p * len(words))(*words))
+        interpreted(program, expected, 3)
+        for buffer in program.outputs:
+            np.testing.assert_allclose(memory[buffer], expected[buffer], rtol=1e-12, atol=1e-12)
 
 
 # --- operations ------------------------------------------------------------------------------

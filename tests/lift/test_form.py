@@ -17,7 +17,7 @@ from liftgrad.lift.stand_ins.vmap import vmap
 
 def check(program):
     """Written together, all kernels are as if each were written by itself."""
-    together = kernels(program.nests, program.buffers, host(), "float64")
+    together = kernels(program, host(), "float64")
     for nest, found in zip(program.nests, together, strict=True):
         assert found == kernel(nest, program.buffers, host(), "float64")
     return [one.text for one in together]

@@ -7,7 +7,7 @@ over the reduction's own dimensions. What is not affine is looked up in a table 
 `text` prints a program, `check` says what is wrong with it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
@@ -172,10 +172,16 @@ def begun_at(nest: Nest, start: int) -> Nest:
         index = access.index and moved(access.index)
         return replace(access, offset=access.offset + start * access.strides[0], index=index)
 
+    return with_accesses(nest, moved)
+
+
+def with_accesses(nest: Nest, changed: Callable[[Access], Access]) -> Nest:
+    """Return a nest with other accesses, given what becomes of each."""
+
     def of(expression: Expression) -> Expression:
         match expression:
             case Load(access=access):
-                return Load(moved(access))
+                return Load(changed(access))
             case Apply(operands=operands):
                 return replace(expression, operands=tuple(map(of, operands)))
             case Reduce(body=body):
@@ -185,7 +191,7 @@ def begun_at(nest: Nest, start: int) -> Nest:
             case _:
                 assert_never(expression)
 
-    return replace(nest, out=moved(nest.out), body=of(nest.body))
+    return replace(nest, out=changed(nest.out), body=of(nest.body))
 
 
 def stores(statement: Statement) -> Iterator[Access]:

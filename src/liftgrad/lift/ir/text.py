@@ -56,12 +56,11 @@ and of nests:
     line     = name = role[size] [laid out as position ...]        a buffer
              | tableN = position ...
              | nest
-             | for t<steps:                          a loop over time, its nests in the lines below
-             | for t from step to 0:                 one that runs backwards
+             | for t<steps [backwards]:              a loop over time, its nests in the lines below
              | return name, ...
-    nest     = [time:] [for i<extent, ..., samples:] access = value     += where it accumulates
-    time     = t<step | step≤t<step | t=step        the steps of a loop in which it runs, if not all
-             | tableN[t]≤i<tableN[t+1]              or the rows of the outermost dimension
+    nest     = [steps:] [for loop, ..., samples:] access = value        += where it accumulates
+    steps    = t<step | step≤t<step | t=step        in a loop over time: when it runs, if not always
+    loop     = i<extent | tableN[t]≤i<tableN[t+1]   by a table, where each step has other rows
     access   = name[place]
     place    = affine                               the position at each step of the loops
              | affine+step·access of extent         moved by an index, known at run time
@@ -71,7 +70,7 @@ and of nests:
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 
 import numpy as np
@@ -105,12 +104,19 @@ from liftgrad.lift.ir.nests import (
     TimeLoop,
     begun_at,
 )
-from liftgrad.ops import Operation
+from liftgrad.lift.ir.notation import (
+    REDUCED,
+    ROWS,
+    SHOWN,
+    affine_text,
+    applied_text,
+    bounds_text,
+    letters_of,
+    number_text,
+    sequence_text,
+    size_text,
+)
 
-_SHOWN = 8
-"""How many positions, rows or numbers are written out one by one."""
-_ROWS = "ijmnabcdefgh"
-_REDUCED = "kqrsuvwxyzop"
 _TIME = "t"
 
 
@@ -133,7 +139,7 @@ def text_of_groups(program: Rolled, outputs: Sequence[View] | None = None) -> st
         order = " backwards" if loop.backwards else ""
         indented = [f"    {line}" for line in lines[members]]
         lines[members] = [f"for t<{loop.steps}{order}:", *indented]
-    returned = ", ".join(f"{names[v.group]}[{_sequence(v.positions)}]" for v in results)
+    returned = ", ".join(f"{names[v.group]}[{sequence_text(v.positions)}]" for v in results)
     return "\n".join([*lines, f"return {returned}"])
 
 
@@ -157,12 +163,12 @@ def _line_of_group(program: Rolled, i: int, names: Sequence[str]) -> str:
     loops = [str(group.size)] if steps.extents is None else steps.bounds
     match group:
         case Leaf(kind=kind):
-            return f"{name} = {kind}[{_size(str(group.size), batched=group.batched)}]"
+            return f"{name} = {kind}[{size_text(str(group.size), batched=group.batched)}]"
         case Constants(numbers=numbers):
-            value = " ".join(map(_number, numbers[:_SHOWN].tolist()))
-            value += " …" if len(numbers) > _SHOWN else ""
+            value = " ".join(map(number_text, numbers[:SHOWN].tolist()))
+            value += " …" if len(numbers) > SHOWN else ""
         case Elementwise(operation=operation, operands=operands):
-            value = _applied(operation, map(steps.view, operands))
+            value = applied_text(operation, map(steps.view, operands))
         case Sum(operands=runs):
             value = f"sum({', '.join(map(steps.runs, runs))})"
         case Largest(operands=runs):
@@ -175,12 +181,8 @@ def _line_of_group(program: Rolled, i: int, names: Sequence[str]) -> str:
             loops = [str(group.size)]
         case _:
             assert_never(group)
-    size = _size(*loops, batched=group.batched)
+    size = size_text(*loops, batched=group.batched)
     return f"{name}[{size}] = {value}{_role(program, i, names)}"
-
-
-def _size(*loops: str, batched: bool) -> str:
-    return ", ".join([*loops, *(["samples"] if batched else [])])
 
 
 def _role(program: Rolled, i: int, names: Sequence[str]) -> str:
@@ -193,15 +195,6 @@ def _role(program: Rolled, i: int, names: Sequence[str]) -> str:
     return "  # " + {"∂": "∂{}", "∂′": "a term of ∂{}", "#": "uses of {}"}[role].format(names[of])
 
 
-def _applied(operation: Operation, operands: Iterator[str]) -> str:
-    parameter = [] if operation.parameter is None else [_number(operation.parameter)]
-    return f"{operation.name}({', '.join([*operands, *parameter])})"
-
-
-def _number(number: float) -> str:
-    return repr(float(number)).removesuffix(".0")
-
-
 class _Steps:
     """What a group goes through: where it takes many steps, they are loops that have letters."""
 
@@ -209,9 +202,9 @@ class _Steps:
         self.names = names
         self.extents: tuple[int, ...] | None = None
         self.bounds: list[str] = []
-        if heads and len(heads[0]) > _SHOWN:
+        if heads and len(heads[0]) > SHOWN:
             self.extents = affine.common_extents(len(heads[0]), heads)
-            self.bounds = _bounds(self.extents, _ROWS)
+            self.bounds = bounds_text(self.extents, ROWS)
 
     def view(self, view: View) -> str:
         """Return a view as text."""
@@ -220,7 +213,7 @@ class _Steps:
     def positions(self, positions: Indices) -> str:
         """Return a position for each step as text."""
         strides = None if self.extents is None else affine.strides(positions, self.extents)
-        return _sequence(positions) if strides is None else _affine(positions[0], strides)
+        return sequence_text(positions) if strides is None else affine_text(positions[0], strides)
 
     def runs(self, runs: Runs) -> str:
         """Return a run for each step as text."""
@@ -240,7 +233,7 @@ class _Steps:
         alike = (rows - rows[:, :1] == rows[0] - rows[0, 0]).all()
         if down is None or across is None or not alike:
             return _listed(rows)
-        return ", ".join([_affine(rows[0, 0], down, across), *_bounds(extents, _REDUCED)])
+        return ", ".join([affine_text(rows[0, 0], down, across), *bounds_text(extents, REDUCED)])
 
 
 def _steps_of(group: Group) -> list[Indices]:
@@ -262,45 +255,15 @@ def _steps_of(group: Group) -> list[Indices]:
             assert_never(group)
 
 
-def _affine(offset: int, rows: Sequence[int], reduced: Sequence[int] = ()) -> str:
-    letters = [*_letters(_ROWS, len(rows)), *_letters(_REDUCED, len(reduced))]
-    return affine.text(offset, [*rows, *reduced], letters)
-
-
-def _letters(alphabet: str, count: int) -> list[str]:
-    """Return a letter for each of some loops."""
-    return [alphabet[d % len(alphabet)] + "′" * (d // len(alphabet)) for d in range(count)]
-
-
-def _bounds(extents: Sequence[int], alphabet: str) -> list[str]:
-    letters = _letters(alphabet, len(extents))
-    return [f"{letter}<{extent}" for letter, extent in zip(letters, extents, strict=True)]
-
-
 def _listed(rows: Sequence[Indices] | Indices) -> str:
-    shown = [_sequence(row) for row in rows[:_SHOWN]]
-    if len(rows) > _SHOWN and not all(shown):
+    shown = [sequence_text(row) for row in rows[:SHOWN]]
+    if len(rows) > SHOWN and not all(shown):
         filled = [i for i, row in enumerate(rows) if len(row)]
-        shown = [f"{i}: {_sequence(rows[i])}" for i in filled[:_SHOWN]]
-        more = len(filled) > _SHOWN
+        shown = [f"{i}: {sequence_text(rows[i])}" for i in filled[:SHOWN]]
+        more = len(filled) > SHOWN
     else:
-        more = len(rows) > _SHOWN
+        more = len(rows) > SHOWN
     return " | ".join([*shown, "…"] if more else shown)
-
-
-def _sequence(positions: Indices) -> str:
-    """Return positions one by one; where they are many, as ranges, an affine map, or the first."""
-    if len(positions) <= _SHOWN:
-        return " ".join(map(str, positions.tolist()))
-    pieces = np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1)
-    ranges = [str(p[0]) if len(p) == 1 else f"{p[0]}..{p[-1]}" for p in pieces[: _SHOWN + 1]]
-    if len(ranges) <= _SHOWN:
-        return " ".join(ranges)
-    extents = affine.common_extents(len(positions), [positions])
-    strides = affine.strides(positions, extents)
-    if strides is not None:
-        return ", ".join([_affine(positions[0], (), strides), *_bounds(extents, _REDUCED)])
-    return " ".join([*ranges[:_SHOWN], "…"])
 
 
 # --- nests ---------------------------------------------------------------------------------------
@@ -311,10 +274,10 @@ def text_of_nests(program: Program) -> str:
     names = _names_of_buffers(program)
     lines = []
     for name, buffer in zip(names, program.buffers, strict=True):
-        size = _size(str(buffer.size), batched=buffer.batched)
-        order = "" if buffer.layout is None else f" laid out as {_sequence(buffer.layout)}"
+        size = size_text(str(buffer.size), batched=buffer.batched)
+        order = "" if buffer.layout is None else f" laid out as {sequence_text(buffer.layout)}"
         lines.append(f"{name} = {buffer.role}[{size}]{order}")
-    lines += [f"table{i} = {_sequence(table)}" for i, table in enumerate(program.tables)]
+    lines += [f"table{i} = {sequence_text(table)}" for i, table in enumerate(program.tables)]
     lines += [_text_of_statement(statement, names) for statement in program.nests]
     return "\n".join([*lines, f"return {', '.join(names[i] for i in sorted(program.outputs))}"])
 
@@ -332,11 +295,11 @@ def _names_of_buffers(program: Program) -> list[str]:
 def _text_of_statement(statement: Statement, names: Sequence[str]) -> str:
     match statement:
         case Nest(extents=extents, batched=batched):
-            loops, letters = _loops(extents, _ROWS, samples=batched)
+            loops, letters = _loops(extents, ROWS, samples=batched)
             return _line_of_nest(statement, loops, names, letters)
         case TimeLoop(steps=steps, body=body, backwards=backwards):
-            time = f"t from {steps - 1} to 0" if backwards else f"t<{steps}"
-            lines = [f"  {_line_of_timed(timed, steps, names)}" for timed in body]
+            time = f"t<{steps} backwards" if backwards else f"t<{steps}"
+            lines = [f"    {_line_of_timed(timed, steps, names)}" for timed in body]
             return "\n".join([f"for {time}:", *lines])
         case _:
             assert_never(statement)
@@ -346,11 +309,12 @@ def _line_of_timed(timed: Timed, steps: int, names: Sequence[str]) -> str:
     """Return a nest of a loop over time, its accesses with t as the step."""
     nest, first = timed.nest, timed.first
     if timed.rows is not None:
-        loops, letters = _loops(nest.extents, _ROWS, samples=nest.batched)
-        table, i = f"table{timed.rows}", letters[0] or "i"
-        return f"{table}[t]≤{i}<{table}[t+1]: {_line_of_nest(nest, loops, names, letters)}"
+        inner, letters = _loops(nest.extents[1:], ROWS[1:], samples=nest.batched)
+        table, i = f"table{timed.rows}", ROWS[0]
+        loops = ", ".join([f"{table}[t]≤{i}<{table}[t+1]", *([inner] if inner else [])])
+        return _line_of_nest(nest, loops, names, [i, *letters])
     last = first + nest.extents[0]
-    loops, letters = _loops(nest.extents[1:], _ROWS, samples=nest.batched)
+    loops, letters = _loops(nest.extents[1:], ROWS, samples=nest.batched)
     line = _line_of_nest(begun_at(nest, -first), loops, names, [_TIME, *letters])
     if (first, last) == (0, steps):
         return line
@@ -369,10 +333,10 @@ def _loops(extents: Sequence[int], alphabet: str, *, samples: bool) -> tuple[str
     """Return loops as text, and a letter for each; "" for loops of one step, which are left out."""
     letters = [
         letter if extent > 1 else ""
-        for letter, extent in zip(_letters(alphabet, len(extents)), extents, strict=True)
+        for letter, extent in zip(letters_of(alphabet, len(extents)), extents, strict=True)
     ]
     bounds = [f"{letter}<{n}" for letter, n in zip(letters, extents, strict=True) if letter]
-    return _size(*bounds, batched=samples), letters
+    return size_text(*bounds, batched=samples), letters
 
 
 def _access(access: Access, names: Sequence[str], letters: Sequence[str]) -> str:
@@ -392,11 +356,11 @@ def _value(expression: Expression, names: Sequence[str], letters: Sequence[str])
         case Load(access=access):
             return _access(access, names, letters)
         case Number(value=value):
-            return _number(value)
+            return number_text(value)
         case Apply(operation=operation, operands=operands):
-            return _applied(operation, (_value(x, names, letters) for x in operands))
+            return applied_text(operation, (_value(x, names, letters) for x in operands))
         case Reduce(kind=kind, extents=extents, body=body, samples=samples):
-            loops, inner = _loops(extents, _REDUCED, samples=samples)
+            loops, inner = _loops(extents, REDUCED, samples=samples)
             return f"{kind}[{loops or 'k<1'}]({_value(body, names, [*letters, *inner])})"
         case _:
             assert_never(expression)

@@ -2,29 +2,41 @@
 
 from collections.abc import Sequence
 
-from liftgrad.lift.ir.nests import Access, Buffer, Nest
+from liftgrad.lift.ir.nests import Access, Buffer
+from liftgrad.lift.kernels.arguments import Arguments
 from liftgrad.lift.kernels.block import Block
-from liftgrad.lift.kernels.tiling import Dimension, Point, Strides
+from liftgrad.lift.kernels.registers import Place, Registers
+from liftgrad.lift.kernels.tiling import TIME, Dimension, Point, Strides
 from liftgrad.lift.kernels.writer import Element, VectorWriter, Writer
 
 
 class Accesses:
-    """Reads and writes a nest's accesses at points of a block."""
+    """Reads and writes a nest's accesses at points of a block.
+
+    Args:
+        strides: the accesses' strides.
+        buffers: the program's.
+        write: what writes single numbers.
+        vectors: what writes vectors, if the language has them.
+        block: where the nest is.
+        arguments: takes the accesses and tables that come up.
+        registers: what is known of memory, in a loop over time.
+
+    """
 
     def __init__(
         self,
-        nest: Nest,
+        strides: Strides,
         buffers: Sequence[Buffer],
         write: Writer,
         vectors: VectorWriter | None,
         block: Block,
+        arguments: Arguments,
+        registers: Registers | None = None,
     ) -> None:
-        self.buffers, self.write, self.vectors, self.block = buffers, write, vectors, block
-        self.strides = Strides(nest, buffers)
-        self.numbered: list[Access] = []
-        """The accesses in the order of the kernel's arguments."""
-        self.tables: list[int] = []
-        """The tables in that order."""
+        self.strides, self.buffers, self.block = strides, buffers, block
+        self.write, self.vectors = write, vectors
+        self.arguments, self.registers = arguments, registers
 
     def load(self, access: Access, point: Point) -> str:
         """Return the number, or the vector of numbers, that an access reads at a point."""
@@ -34,16 +46,48 @@ class Accesses:
         )
 
     def _load(self, access: Access, point: Point) -> str:
-        element, vector = self._element(access), self.block.vector
+        vector = self.block.vector
+        if vector is not None and self.strides.along(access, vector) == 0:
+            assert self.vectors is not None
+            return self.vectors.spread(self._element(access), self._known(access, point, None))
+        return self._known(access, point, vector)
+
+    def _known(self, access: Access, point: Point, vector: Dimension | None) -> str:
+        """Return the number or the vector that an access reads, from a register if one has it."""
+        if self.registers is None:
+            return self.from_memory(access, point, vector)
+        place = self._place(access, point, vector)
+        found = self.registers.find(place) if place is not None else None
+        if place is None or found is None:
+            self.registers.miss(access.buffer, place)
+            return self.from_memory(access, point, vector)
+        known = self.registers.known[access.buffer]
+        if place in known:
+            return known[place]
+        numbers = [self._lane(known[source], i, source) for source, i in found]
+        if place.lanes == 1:
+            return numbers[0]
+        assert self.vectors is not None
+        return self.vectors.join(numbers)
+
+    def _lane(self, value: str, i: int, place: Place) -> str:
+        """Return one of the numbers at a place."""
+        if place.lanes == 1:
+            return value
+        assert self.vectors is not None
+        return self.block.once(
+            ("lane", value, i),
+            lambda: self.vectors.lane(value, i, place.lanes),  # type: ignore[union-attr]
+        )
+
+    def from_memory(self, access: Access, point: Point, vector: Dimension | None) -> str:
+        """Return the number, or the vector along a dimension, that an access reads in memory."""
+        element = self._element(access)
         if vector is None:
             return self.write.load(element, self._address(access, point))
         assert self.vectors is not None
-        stride = self.strides.along(access, vector)
-        if stride == 0:
-            value = self.write.load(element, self._address(access, point))
-            return self.vectors.spread(element, value)
         mask = self.block.mask(point)
-        if stride == 1:
+        if self.strides.along(access, vector) == 1:
             return self.vectors.load(element, self._address(access, point), mask)
         pointer, positions = self._positions(access, point)
         return self.vectors.gather(element, pointer, positions, mask)
@@ -51,6 +95,10 @@ class Accesses:
     def store(self, access: Access, point: Point, value: str) -> None:
         """Write a number, or a vector of numbers, where an access lies at a point."""
         vector = self.block.vector
+        if self.registers is not None:
+            place = self._place(access, point, vector)
+            if not self.registers.store(access.buffer, place, value):
+                return
         if vector is None:
             self.write.store(self._address(access, point), value)
             return
@@ -61,6 +109,31 @@ class Accesses:
             return
         pointer, positions = self._positions(access, point)
         self.vectors.scatter(pointer, positions, value, mask)
+
+    def _place(self, access: Access, point: Point, vector: Dimension | None) -> Place | None:
+        """Return where an access lies at a point; None: that is not known as the code is written.
+
+        Of samples only those of one vector are known at a time, and places do not name them.
+        """
+        if access.table is not None or access.index is not None or self._element(access) == "index":
+            return None
+        shift = dict(point)
+        time, offset, stride = 0, access.offset, 1
+        for dimension, step in self.strides.steps(access).items():
+            if dimension == TIME:
+                time = step
+                continue
+            corner = self.block.corner[dimension]
+            if not corner.isdecimal():
+                return None
+            offset += step * (int(corner) + shift.get(dimension, 0))
+            if dimension == vector:
+                stride = step
+        if vector is None or vector[0] == "sample":
+            return Place(access.buffer, time, offset)
+        return Place(
+            *(access.buffer, time, offset, self.block.active(point), stride, self.block.width)
+        )
 
     def shifts(self, access: Access, point: Point) -> Point:
         """Return the part of a point on which an access depends."""
@@ -73,17 +146,13 @@ class Accesses:
     def _element(self, access: Access) -> Element:
         return "index" if self.buffers[access.buffer].role == "index" else "number"
 
-    def _argument(self, access: Access) -> int:
-        """Return an access's number among the kernel's arguments."""
-        if access not in self.numbered:
-            self.numbered.append(access)
-        return self.numbered.index(access)
+    def _distance(self, access: Access) -> str:
+        """Return how far apart in memory an access's elements of a batched group are."""
+        return self.write.distance(self.arguments.access(access))
 
     def _table(self, table: int) -> str:
         """Return a table's address."""
-        if table not in self.tables:
-            self.tables.append(table)
-        return self.write.table(self.tables.index(table))
+        return self.write.table(self.arguments.table(table))
 
     # --- one position ------------------------------------------------------------------------
 
@@ -104,8 +173,7 @@ class Accesses:
             position = self._plus(position, chosen)
         if self.strides.batched(access):
             if position != "0":
-                distance = self.write.distance(self._argument(access))
-                position = self.write.times(position, distance)
+                position = self.write.times(position, self._distance(access))
             position = self._plus(position, self._sample(point))
         self.block.vector = vector
         return self.block.once(
@@ -114,9 +182,9 @@ class Accesses:
 
     def _affine(self, access: Access, point: Point) -> tuple[str, str]:
         """Return an access's pointer and the position behind it that its strides give."""
-        pointer = self.write.pointer(self._argument(access))
+        pointer = self.write.pointer(self.arguments.access(access))
         shift = dict(point)
-        position, constant = "0", 0 if access.table is None else access.offset
+        position, constant = "0", self.arguments.begin(access)
         for dimension, stride in self.strides.steps(access).items():
             constant += stride * shift.get(dimension, 0)
             index = self.block.corner[dimension]
@@ -170,8 +238,7 @@ class Accesses:
             table = self._table(access.table)
             positions = vectors.gather("index", table, positions, self.block.mask(point))
         if self.strides.batched(access):
-            distance = self.write.distance(self._argument(access))
-            positions = vectors.times(positions, distance)
+            positions = vectors.times(positions, self._distance(access))
             positions = vectors.plus(positions, vectors.spread("index", self._sample(point)))
             if vector[0] == "sample":
                 positions = vectors.plus(positions, vectors.ramp(1))

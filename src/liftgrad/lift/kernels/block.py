@@ -18,6 +18,8 @@ class Block:
     """The dimension along which values are vectors; None: they are single numbers."""
     masks: dict[tuple[Dimension, int], str] = field(default_factory=dict)
     """Which lanes of a vector, by its shift along a dimension, are in use, where not all are."""
+    counts: dict[tuple[Dimension, int], int] = field(default_factory=dict)
+    """How many lanes a mask of the first ones leaves in use."""
     memo: dict[object, str] = field(default_factory=dict)
     """What has been computed and is still valid."""
 
@@ -38,3 +40,10 @@ class Block:
             if entry[0] == self.vector and entry in self.masks:
                 return self.masks[entry]
         return None
+
+    def active(self, point: Point) -> int:
+        """Return how many lanes of the vector at a point are in use."""
+        for entry in point:
+            if entry[0] == self.vector and entry in self.counts:
+                return self.counts[entry]
+        return self.width

@@ -13,7 +13,6 @@ from typing import assert_never
 
 from liftgrad import ops
 from liftgrad.lift.ir.nests import (
-    Access,
     Apply,
     Buffer,
     Expression,
@@ -23,17 +22,26 @@ from liftgrad.lift.ir.nests import (
     Reduce,
 )
 from liftgrad.lift.kernels.accesses import Accesses
+from liftgrad.lift.kernels.arguments import Arguments
 from liftgrad.lift.kernels.block import Block
 from liftgrad.lift.kernels.loops import Loops
 from liftgrad.lift.kernels.reductions import reduced
-from liftgrad.lift.kernels.tiling import SAMPLES, Dimension, Point, Tiling, tiling
+from liftgrad.lift.kernels.tiling import (
+    SAMPLES,
+    Dimension,
+    Point,
+    Strides,
+    Tiling,
+    rows_of,
+    tiling,
+)
 from liftgrad.lift.kernels.writer import VectorWriter, Writer
 
 
 def emit(
     nest: Nest, buffers: Sequence[Buffer], write: Writer, vectors: VectorWriter | None = None
-) -> tuple[list[Access], list[int]]:
-    """Write the nest; return the accesses and the tables that are the kernel's arguments.
+) -> Arguments:
+    """Write the nest; return the kernel's arguments.
 
     Args:
         nest: the nest.
@@ -42,57 +50,57 @@ def emit(
         vectors: what writes vectors; None: the language has none.
 
     """
-    emitter = _Emitter(nest, buffers, write, vectors)
-    emitter.run()
-    return emitter.accesses.numbered, emitter.accesses.tables
+    extents = rows_of(nest)
+    strides = Strides(list(extents), buffers)
+    if nest.batched:
+        extents["sample", 0] = SAMPLES
+    block, arguments = Block(1 if vectors is None else vectors.width), Arguments()
+    plan = Tiling(None)
+    if vectors is not None:
+        plan = tiling(nest, strides, extents, vectors.width, vectors.registers)
+    loops = Loops(write, vectors, block, extents)
+    accesses = Accesses(strides, buffers, write, vectors, block, arguments)
+    NestEmitter(nest, loops, accesses, plan).run({})
+    return arguments
 
 
-class _Emitter:
-    def __init__(
-        self, nest: Nest, buffers: Sequence[Buffer], write: Writer, vectors: VectorWriter | None
-    ) -> None:
-        self.nest, self.write, self.vectors = nest, write, vectors
-        extents: dict[Dimension, int] = {
-            ("row", d): extent for d, extent in enumerate(nest.extents)
-        }
-        if nest.batched:
-            extents["sample", 0] = SAMPLES
-        self.block = Block(1 if vectors is None else vectors.width)
-        self.loops = Loops(write, vectors, self.block, extents)
-        self.accesses = Accesses(nest, buffers, write, vectors, self.block)
+class NestEmitter:
+    """Writes a nest whose tiles are chosen."""
 
-    def run(self) -> None:
-        """Write the whole nest."""
-        extents, strides = self.loops.extents, self.accesses.strides
-        plan = Tiling(None)
-        if self.vectors is not None:
-            plan = tiling(self.nest, strides, extents, self.vectors.width, self.vectors.registers)
-        grid = [d for d in extents if d in plan.tiles]
-        others = [d for d in extents if d not in plan.tiles]
+    def __init__(self, nest: Nest, loops: Loops, accesses: Accesses, plan: Tiling) -> None:
+        self.nest, self.loops, self.accesses, self.plan = nest, loops, accesses, plan
+        self.block, self.write = loops.block, loops.write
 
-        def tiles(_: list[str]) -> list[str]:
-            self.tiled(grid, plan, {})
+    def run(self, sizes: dict[Dimension, int]) -> None:
+        """Write the whole nest, in a block of these sizes along dimensions outside of it."""
+        tiles, extents = self.plan.tiles, self.loops.extents
+        grid = [d for d in extents if d in tiles]
+        others = [d for d in extents if d not in tiles]
+
+        def body(_: list[str]) -> list[str]:
+            self.tiled(grid, sizes)
             return []
 
-        self.loops.over(others, [], tiles)
+        self.loops.over(others, [], body)
 
-    def tiled(self, grid: list[Dimension], plan: Tiling, sizes: dict[Dimension, int]) -> None:
+    def tiled(self, grid: list[Dimension], sizes: dict[Dimension, int]) -> None:
         """Write the blocks along the tiled dimensions."""
+        plan = self.plan
         if not grid:
-            self.write_block(plan, sizes)
+            self.write_block(sizes)
             return
         dimension, rest = grid[0], grid[1:]
 
         def body(size: int, _: list[str]) -> list[str]:
-            self.tiled(rest, plan, {**sizes, dimension: size})
+            self.tiled(rest, {**sizes, dimension: size})
             return []
 
         size = plan.tiles[dimension]
         self.loops.in_blocks(dimension, size, [], body, vector=dimension == plan.vector)
 
-    def write_block(self, plan: Tiling, sizes: dict[Dimension, int]) -> None:
+    def write_block(self, sizes: dict[Dimension, int]) -> None:
         """Write one block of results, of these sizes along the tiled dimensions."""
-        block, out = self.block, self.nest.out
+        block, out, plan = self.block, self.nest.out, self.plan
         block.memo = {}
         points: list[Point] = [()]
         for dimension, size in sizes.items():

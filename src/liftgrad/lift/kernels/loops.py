@@ -16,10 +16,14 @@ class Loops:
         vectors: VectorWriter | None,
         block: Block,
         extents: dict[Dimension, int],
+        *,
+        unrolled: bool = False,
     ) -> None:
         self.write, self.vectors, self.block = write, vectors, block
         self.extents = extents
         """Of the dimensions of the rows, and of the reductions that are being written."""
+        self.unrolled = unrolled
+        """Whether loops are written out, but for those over samples."""
 
     def over(
         self,
@@ -38,8 +42,9 @@ class Loops:
 
         if extent == 1:
             return step("0", carried)
-        stop = self.write.samples() if extent == SAMPLES else str(extent)
-        return self._loop("0", stop, 1, carried, step)
+        if extent == SAMPLES:
+            return self._loop("0", self.write.samples(), 1, carried, step)
+        return self._steps(extent, 1, carried, step)
 
     def in_blocks(
         self,
@@ -68,7 +73,7 @@ class Loops:
         if end == step:
             carried = full("0", carried)
         elif end:
-            carried = self._loop("0", str(end), step, carried, full)
+            carried = self._steps(end, step, carried, full)
         left = extent - end
         if not left:
             return carried
@@ -81,8 +86,10 @@ class Loops:
         if left - last < width:
             assert self.vectors is not None
             self.block.masks[dimension, last] = self.vectors.first(left - last)
+            self.block.counts[dimension, last] = left - last
         carried = body(count, carried)
         self.block.masks.clear()
+        self.block.counts.clear()
         return carried
 
     def _samples_in_blocks(
@@ -107,13 +114,25 @@ class Loops:
         carried = self._loop("0", end, step, carried, full)
         return self._loop(end, self.write.samples(), block.width, carried, tail)
 
-    def _loop(self, start: str, stop: str, step: int, carried: list[str], body: Body) -> list[str]:
-        """Write a loop; what its body computes is forgotten after it."""
+    def _steps(self, stop: int, step: int, carried: list[str], body: Body) -> list[str]:
+        """Write a loop from 0 whose end is known, or each of its steps."""
+        if not self.unrolled:
+            return self._loop("0", str(stop), step, carried, body)
+        for index in range(0, stop, step):
+            carried = self._forgotten(body)(str(index), carried)
+        return carried
 
-        def forgotten(index: str, carried: list[str]) -> list[str]:
+    def _loop(self, start: str, stop: str, step: int, carried: list[str], body: Body) -> list[str]:
+        """Write a loop."""
+        return self.write.loop(start, stop, step, carried, self._forgotten(body), self.block.lanes)
+
+    def _forgotten(self, body: Body) -> Body:
+        """Return a body whose results are forgotten after each step."""
+
+        def step(index: str, carried: list[str]) -> list[str]:
             memo, self.block.memo = self.block.memo, dict(self.block.memo)
             results = body(index, carried)
             self.block.memo = memo
             return results
 
-        return self.write.loop(start, stop, step, carried, forgotten, self.block.lanes)
+        return step

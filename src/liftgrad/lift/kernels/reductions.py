@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
+from math import prod
 
 from liftgrad import ops
 from liftgrad.lift.ir.nests import Apply, Expression, Reduce, loads
@@ -60,9 +62,20 @@ class _Reduction:
 
     def by_rows(self, dimensions: list[Dimension], points: list[Point]) -> list[str]:
         """Reduce at each point by itself, or in vectors that run along the rows."""
-        return self.loops.over(
-            dimensions, self.start(len(points)), lambda sums: self.accumulate(points, sums)
-        )
+        loops = self.loops
+        # Where loops are written out, time is short: several sums hide the addition's latency.
+        terms = prod(loops.extents[d] for d in dimensions) if loops.unrolled else 0
+        each = 1 if terms < 6 or len(points) > 4 else 2 if terms < 12 else 4
+        turns = count()
+
+        def body(sums: list[str]) -> list[str]:
+            turn = next(turns) % each
+            sums = list(sums)
+            sums[turn::each] = self.accumulate(points, sums[turn::each])
+            return sums
+
+        sums = loops.over(dimensions, self.start(len(points) * each), body)
+        return self.merged(sums, each, loops.block.lanes)
 
     def by_vectors(
         self, dimensions: list[Dimension], inner: Dimension, points: list[Point]
@@ -89,14 +102,27 @@ class _Reduction:
             self.start(len(points) * each),
             lambda sums: loops.in_blocks(inner, each, sums, block, vector=True),
         )
-        results = []
-        for first in range(0, len(sums), each):
-            result = sums[first]
-            for other in sums[first + 1 : first + each]:
-                result = self.combine(result, other, width)
-            results.append(result)
         assert loops.vectors is not None
-        return across(loops.vectors, self.combine, results)
+        return across(loops.vectors, self.combine, self.merged(sums, each, width))
+
+    def merged(self, sums: list[str], each: int, lanes: int) -> list[str]:
+        """Return one value for each point, of which there are `each` accumulators."""
+        while each > 1:
+            odd = each % 2
+            sums = [
+                part
+                for first in range(0, len(sums), each)
+                for part in (
+                    *map(
+                        lambda a, b: self.combine(a, b, lanes),
+                        sums[first : first + each - odd : 2],
+                        sums[first + 1 : first + each : 2],
+                    ),
+                    *sums[first + each - odd : first + each],
+                )
+            ]
+            each = (each + 1) // 2
+        return sums
 
     def start(self, count: int) -> list[str]:
         """Return accumulators of nothing."""

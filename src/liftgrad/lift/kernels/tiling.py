@@ -1,6 +1,6 @@
 """Tiling: the dimension of a nest that is cut into vectors, and the tiles around it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -17,7 +17,9 @@ from liftgrad.lift.ir.nests import (
 )
 
 Dimension = tuple[str, int]
-"""("row", d), ("reduced", d), ("sample", 0) of the rows or ("sample", 1) of a reduction."""
+"""("row", d), ("reduced", d), ("sample", 0) of rows, ("sample", 1) of a reduction, or TIME."""
+TIME: Dimension = ("time", 0)
+"""The first dimension of a nest in a loop over time, before its rows."""
 Point = tuple[tuple[Dimension, int], ...]
 """Shifts from the block's corner along the tiled dimensions, sorted."""
 SAMPLES = -1
@@ -37,8 +39,8 @@ class Tiling:
 class Strides:
     """How far apart in memory the neighbours are that an access reads along each dimension."""
 
-    def __init__(self, nest: Nest, buffers: Sequence[Buffer]) -> None:
-        self.nest, self.buffers = nest, buffers
+    def __init__(self, rows: Sequence[Dimension], buffers: Sequence[Buffer]) -> None:
+        self.rows, self.buffers = rows, buffers
         self._steps: dict[int, dict[Dimension, int]] = {}
         """By the identities of the nest's accesses, each of which is asked for many times."""
 
@@ -46,9 +48,9 @@ class Strides:
         """Return the access's stride along each dimension on which it depends."""
         named = self._steps.get(id(access))
         if named is None:
-            rows = len(self.nest.extents)
+            rows = len(self.rows)
             named = self._steps[id(access)] = {
-                ("row", d) if d < rows else ("reduced", d - rows): stride
+                self.rows[d] if d < rows else ("reduced", d - rows): stride
                 for d, stride in enumerate(access.strides)
                 if stride
             }
@@ -73,6 +75,34 @@ def tiling(
 ) -> Tiling:
     """Choose the dimension of the vectors, which have `width` lanes, and the tiles around it."""
     return _Chooser(nest, strides, extents, width, registers).plan()
+
+
+def tiling_in_loop(
+    nest: Nest,
+    strides: Strides,
+    extents: Mapping[Dimension, int],
+    width: int,
+    registers: int,
+    fixed: Callable[[Access], bool],
+) -> Tiling:
+    """Choose vectors and tiles for a nest in a loop over time.
+
+    Vectors run along rows, the better if the step before left them in registers, even where that
+    takes gathering from what is fixed, which is gathered but once.
+    """
+    return _Chooser(nest, strides, extents, width, registers, fixed).plan()
+
+
+def tiling_over_samples(
+    nest: Nest, strides: Strides, extents: Mapping[Dimension, int], width: int, registers: int
+) -> Tiling:
+    """Choose the tiles of the rows where vectors run over samples, whatever that costs."""
+    return _Chooser(nest, strides, extents, width, registers).over_samples()
+
+
+def rows_of(nest: Nest) -> dict[Dimension, int]:
+    """Return the extents of a nest's rows."""
+    return {("row", d): extent for d, extent in enumerate(nest.extents)}
 
 
 def dimensions(reduce: Reduce) -> dict[Dimension, int]:
@@ -112,8 +142,9 @@ class _Chooser:
         extents: Mapping[Dimension, int],
         width: int,
         registers: int,
+        fixed: Callable[[Access], bool] = lambda _: False,
     ) -> None:
-        self.nest, self.strides, self.extents = nest, strides, extents
+        self.nest, self.strides, self.extents, self.fixed = nest, strides, extents, fixed
         self.width, self.many_registers = width, registers >= 32
 
     def plan(self) -> Tiling:
@@ -131,7 +162,8 @@ class _Chooser:
         contiguous = [
             d
             for d in rows
-            if along(nest.out, d) == 1 and all(along(x, d) in (0, 1) for x in accesses)
+            if along(nest.out, d) == 1
+            and all(along(x, d) in (0, 1) or self.fixed(x) for x in accesses)
         ]
         reductions = list(_reductions(nest.body))
         vector = _longest(contiguous, self.extents)
@@ -147,6 +179,10 @@ class _Chooser:
 
             return self.tile(min(rows, key=gathers), reductions)
         return Tiling(None)
+
+    def over_samples(self) -> Tiling:
+        """Tile around vectors of samples."""
+        return self.tile(("sample", 0), list(_reductions(self.nest.body)))
 
     def tile(self, vector: Dimension, reductions: list[Reduce]) -> Tiling:
         """Tile around vectors along a dimension of the rows."""

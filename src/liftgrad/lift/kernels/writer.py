@@ -94,10 +94,13 @@ class Writer(Protocol):
         step: int,
         carried: Sequence[str],
         body: Body,
-        lanes: int = 1,
+        lanes: int | Sequence[int] = 1,
         /,
     ) -> list[str]:
-        """Write a loop that carries numbers, given the initial ones; return the last ones."""
+        """Write a loop that carries numbers, given the initial ones; return the last ones.
+
+        All have the same number of lanes, or each one of its own.
+        """
 
 
 class VectorWriter(Protocol):
@@ -151,6 +154,9 @@ class VectorWriter(Protocol):
 
     def shuffle(self, a: str, b: str | None, take: Sequence[int], lanes: int) -> str:
         """Return some of the lanes of a, then b, which have `lanes` each."""
+
+    def join(self, numbers: Sequence[str]) -> str:
+        """Return a vector of single numbers, and whatever in the lanes behind them."""
 
     def lane(self, vector: str, i: int, lanes: int) -> str:
         """Return lane i of a vector of `lanes`."""

@@ -35,7 +35,7 @@ class NativeProgram:
         self, program: Program, constants: Mapping[int, Array], code: MachineCode, dtype: str
     ) -> None:
         self.program, self.constants, self.code, self.dtype = program, constants, code, dtype
-        self.kernels = kernels(program.nests, program.buffers, code.target, dtype)
+        self.kernels = kernels(program, code.target, dtype)
         self.loaded = code.kernels(self.kernels)
         """Keeps the kernels in memory, at their addresses."""
         self.addresses = [one.address for one in self.loaded]

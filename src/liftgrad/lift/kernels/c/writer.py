@@ -5,14 +5,16 @@ It writes the loops of a nest as they are, one number at a time, and leaves vect
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from liftgrad.lift.ir.nests import Buffer, Nest
+from liftgrad.lift.ir.nests import Buffer, Nest, TimeLoop
+from liftgrad.lift.kernels.arguments import Arguments
 from liftgrad.lift.kernels.c import operations
 from liftgrad.lift.kernels.emitter import emit
 from liftgrad.lift.kernels.templates import Operand, applied
+from liftgrad.lift.kernels.time_loops import emit_loop
 from liftgrad.lift.kernels.writer import Body, Element, Kernel
 from liftgrad.ops import Operation
 
@@ -27,7 +29,18 @@ def kernel(nest: Nest, buffers: Sequence[Buffer], dtype: str) -> Kernel:
 
     """
     writer = C(dtype)
-    accesses, tables = emit(nest, buffers, writer)
+    return _kernel(writer, emit(nest, buffers, writer))
+
+
+def loop_kernel(
+    loop: TimeLoop, buffers: Sequence[Buffer], kept: Collection[int], dtype: str
+) -> Kernel:
+    """Return the kernel that runs a loop over time, given the buffers that are read after it."""
+    return _kernel(*emit_loop(loop, buffers, kept, lambda: (C(dtype), None)))
+
+
+def _kernel(writer: "C", arguments: Arguments) -> Kernel:
+    accesses, tables = arguments.accesses, arguments.tables
     return Kernel(writer.function(len(accesses)), accesses, tables, writer.functions)
 
 
@@ -189,7 +202,7 @@ class C:
         step: int,
         carried: Sequence[str],
         body: Body,
-        _lanes: int = 1,
+        _lanes: int | Sequence[int] = 1,
     ) -> list[str]:
         """Write a loop that carries numbers, given the initial ones; return the last ones."""
         self.count += 1
@@ -200,7 +213,10 @@ class C:
         forward = f"++{index}" if step == 1 else f"{index} += {step}"
         self.line(f"for (int64_t {index} = {start}; {index} < {stop}; {forward}) {{")
         self.depth += 1
-        for name, result in zip(names, body(index, names), strict=True):
+        results = body(index, names)
+        # What is carried on to another's name is read before that one changes.
+        results = [self.constant(self.scalar, x) if x in names else x for x in results]
+        for name, result in zip(names, results, strict=True):
             self.line(f"{name} = {result};")
         self.depth -= 1
         self.line("}")

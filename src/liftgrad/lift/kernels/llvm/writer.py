@@ -1,12 +1,12 @@
 """The writer of LLVM IR: kernels for a processor's vectors."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from liftgrad.entries import PLACEHOLDER
-from liftgrad.lift.ir.loop_error import LoopError
-from liftgrad.lift.ir.nests import Buffer, Nest, Statement, TimeLoop
+from liftgrad.lift.ir.nests import Buffer, Nest, Program, TimeLoop
+from liftgrad.lift.kernels.arguments import Arguments
 from liftgrad.lift.kernels.emitter import emit
 from liftgrad.lift.kernels.form import Form
 from liftgrad.lift.kernels.llvm import vector_math
@@ -14,6 +14,7 @@ from liftgrad.lift.kernels.llvm.coefficients import FORMATS
 from liftgrad.lift.kernels.llvm.instructions import Instructions, literal, suffix, type_of
 from liftgrad.lift.kernels.llvm.target import Target
 from liftgrad.lift.kernels.templates import Operand, applied
+from liftgrad.lift.kernels.time_loops import emit_loop, kept_after
 from liftgrad.lift.kernels.writer import Body, Element, Kernel
 from liftgrad.ops import Operation
 
@@ -21,23 +22,49 @@ from liftgrad.ops import Operation
 def kernel(nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str) -> Kernel:
     """Return the kernel that runs the nest; its name in the text is @kernel."""
     writer = LLVM(dtype)
-    accesses, tables = emit(nest, buffers, writer, Vectors(writer, target))
+    return _kernel(writer, emit(nest, buffers, writer, Vectors(writer, target)))
+
+
+def _kernel(writer: "LLVM", arguments: Arguments) -> Kernel:
+    accesses, tables = arguments.accesses, arguments.tables
     return Kernel(_text(writer, len(accesses), len(tables)), accesses, tables, writer.functions)
 
 
-def kernels(
-    statements: Iterable[Statement], buffers: Sequence[Buffer], target: Target, dtype: str
-) -> list[Kernel]:
+def loop_kernel(
+    loop: TimeLoop, buffers: Sequence[Buffer], kept: Collection[int], target: Target, dtype: str
+) -> Kernel:
+    """Return the kernel that runs a loop over time.
+
+    Args:
+        loop: the loop.
+        buffers: the program's.
+        kept: the buffers that are read after it.
+        target: the processor.
+        dtype: float64 or float32.
+
+    """
+
+    def writers() -> tuple[LLVM, Vectors]:
+        writer = LLVM(dtype)
+        return writer, Vectors(writer, target)
+
+    return _kernel(*emit_loop(loop, buffers, kept, writers))
+
+
+def kernels(program: Program, target: Target, dtype: str) -> list[Kernel]:
     """Return the kernel of each statement; it is written once for all nests of one form."""
     written: dict[Any, tuple[Kernel, list[int], list[int]]] = {}
     result = []
-    for nest in statements:
-        if isinstance(nest, TimeLoop):
-            raise LoopError("there are no kernels for loops over time.")
-        form = Form(nest, buffers)
+    buffers = program.buffers
+    for statement in program.nests:
+        if isinstance(statement, TimeLoop):
+            kept = kept_after(statement, program)
+            result.append(loop_kernel(statement, buffers, kept, target, dtype))
+            continue
+        form = Form(statement, buffers)
         known = written.get(form.key)
         if known is None:
-            made = kernel(nest, buffers, target, dtype)
+            made = kernel(statement, buffers, target, dtype)
             result.append(made)
             order = [form.accesses[access] for access in made.accesses]
             written[form.key] = made, order, [form.tables[table] for table in made.tables]
@@ -191,7 +218,7 @@ class LLVM(Instructions):
         step: int,
         carried: Sequence[str],
         body: Body,
-        lanes: int = 1,
+        lanes: int | Sequence[int] = 1,
     ) -> list[str]:
         """Write a loop that carries numbers, given the initial ones; return the last ones."""
         self.count += 1
@@ -208,10 +235,11 @@ class LLVM(Instructions):
         following = self.emit(f"add nuw nsw i64 {index}, {step}")
         self.lines += [f"  br label %{label}.latch", f"{label}.latch:", f"  br label %{label}"]
         self.lines += [f"{label}.exit:"]
-        type_ = type_of(self.scalar, lanes)
+        each = [lanes] * len(names) if isinstance(lanes, int) else lanes
+        types = [type_of(self.scalar, n) for n in each]
         phis = [
             (index, "i64", start, following),
-            *[(n, type_, a, b) for n, a, b in zip(names, carried, results, strict=True)],
+            *zip(names, types, carried, results, strict=True),
         ]
         self.lines[head:head] = [
             f"  {name} = phi {type_} [ {first}, %{entry} ], [ {later}, %{label}.latch ]"
@@ -340,6 +368,15 @@ class Vectors:
         type_ = type_of(self.kernel.scalar, lanes)
         chosen = f"{type_of('i32', len(take))} <{', '.join(f'i32 {i}' for i in take)}>"
         return self.kernel.emit(f"shufflevector {type_} {a}, {type_} {b or 'poison'}, {chosen}")
+
+    def join(self, numbers: Sequence[str]) -> str:
+        """Return a vector of single numbers, with zeros in the lanes behind them."""
+        vector = "zeroinitializer"
+        for i, number in enumerate(numbers):
+            vector = self.kernel.emit(
+                f"insertelement {self.number} {vector}, {self.kernel.scalar} {number}, i64 {i}"
+            )
+        return vector
 
     def lane(self, vector: str, i: int, lanes: int) -> str:
         """Return lane i of a vector of `lanes`."""

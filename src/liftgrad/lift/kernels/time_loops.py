@@ -1,0 +1,250 @@
+"""Loops over time: one kernel for all steps, with the states in registers.
+
+A loop is cut into segments in which the same nests run in each step. Within a step nests are
+written one after another, each at the time that the loop has reached; what one stores and another
+loads stays in registers, and so does what the next step loads. In a batch each vector of samples
+goes through all of time before the next one does.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from liftgrad.lift.ir.loop_error import LoopError
+from liftgrad.lift.ir.nests import Access, Buffer, Program, TimeLoop, nests_of, reads, stores
+from liftgrad.lift.kernels import carrying
+from liftgrad.lift.kernels.accesses import Accesses
+from liftgrad.lift.kernels.arguments import Arguments
+from liftgrad.lift.kernels.block import Block
+from liftgrad.lift.kernels.carrying import Carrying
+from liftgrad.lift.kernels.emitter import NestEmitter
+from liftgrad.lift.kernels.loops import Loops
+from liftgrad.lift.kernels.registers import Place, Registers
+from liftgrad.lift.kernels.segments import Segment, StepNest, segments
+from liftgrad.lift.kernels.tiling import SAMPLES, TIME, Dimension, Point, Strides
+from liftgrad.lift.kernels.writer import VectorWriter, Writer
+
+W = TypeVar("W", bound=Writer)
+_SAMPLES: Dimension = ("sample", 0)
+
+
+def kept_after(loop: TimeLoop, program: Program) -> set[int]:
+    """Return the buffers of which somebody reads what a loop of a program writes there."""
+    others = (x for x in program.nests if x is not loop)
+    read = {access.buffer for statement in others for access in reads(statement)}
+    lasting = {i for i, buffer in enumerate(program.buffers) if buffer.role != "temporary"}
+    return read | lasting | program.outputs
+
+
+def emit_loop(
+    loop: TimeLoop,
+    buffers: Sequence[Buffer],
+    kept: Collection[int],
+    writers: Callable[[], tuple[W, VectorWriter | None]],
+) -> tuple[W, Arguments]:
+    """Write a loop; return what wrote it and the kernel's arguments.
+
+    Args:
+        loop: the loop.
+        buffers: the program's.
+        kept: the buffers that are read after it.
+        writers: makes a writer of single numbers and loops, and one of vectors if there is one.
+
+    Raises:
+        LoopError: if samples meet in the loop, or only some of its nests run over samples.
+
+    """
+    batched = {nest.batched for nest in nests_of(loop)}
+    if len(batched) > 1:
+        raise LoopError("a loop over time has nests with and without samples.")
+    _, vectors = writers()
+    width, registers = (None, 0) if vectors is None else (vectors.width, vectors.registers)
+    cut = segments(loop, buffers, width, registers)
+    ahead = -1 if loop.backwards else 1
+
+    # What is kept in registers is found by writing each step once for nobody.
+    carried: list[Carrying] = []
+    from_memory = set(kept)
+    known: dict[Place, str] = {}
+    for segment in cut:
+        scratch = _Writer(buffers, ahead, *writers())
+        step = carrying.plan(
+            *(segment.steps, ahead, known),
+            lambda registers, s=segment, w=scratch: w.alone(s, registers),  # type: ignore[misc]
+        )
+        carried.append(step.carrying)
+        from_memory |= step.from_memory
+        known = step.known
+    unused = frozenset({access.buffer for access in stores(loop)} - from_memory)
+
+    write, vectors = writers()
+    writer = _Writer(buffers, ahead, write, vectors, unused)
+    writer.run(list(zip(cut, carried, strict=True)), batched=batched == {True})
+    return write, writer.arguments
+
+
+class _Writer:
+    """Writes segments of a loop.
+
+    Args:
+        buffers: the program's.
+        ahead: 1, or -1 if time runs backwards.
+        write: what writes single numbers, and loops.
+        vectors: what writes vectors; None: the language has none.
+        unused: buffers that nobody reads in memory.
+
+    """
+
+    def __init__(
+        self,
+        buffers: Sequence[Buffer],
+        ahead: int,
+        write: Writer,
+        vectors: VectorWriter | None,
+        unused: frozenset[int] = frozenset(),
+    ) -> None:
+        self.buffers, self.ahead, self.unused = buffers, ahead, unused
+        self.write, self.vectors = write, vectors
+        self.block = Block(1 if vectors is None else vectors.width)
+        self.arguments = Arguments(whole=True)
+
+    def run(self, parts: Sequence[tuple[Segment, Carrying]], *, batched: bool) -> None:
+        """Write segments one after another, for each vector of samples if there are samples."""
+        if not batched:
+            self.segments(parts, {})
+            return
+        loops = Loops(self.write, self.vectors, self.block, {_SAMPLES: SAMPLES})
+
+        def body(size: int, _: list[str]) -> list[str]:
+            self.segments(parts, {_SAMPLES: size})
+            return []
+
+        if self.vectors is None:
+            loops.over([_SAMPLES], [], lambda _: body(1, []))
+        else:
+            loops.in_blocks(_SAMPLES, 1, [], body, vector=True)
+
+    def segments(
+        self, parts: Sequence[tuple[Segment, Carrying]], sizes: dict[Dimension, int]
+    ) -> None:
+        """Write segments one after another, in a block of samples."""
+        known: dict[Place, str] = {}
+        for segment, carried in parts:
+            known = self.segment(segment, carried, known, sizes)
+
+    def segment(
+        self,
+        segment: Segment,
+        carried: Carrying,
+        known: dict[Place, str],
+        sizes: dict[Dimension, int],
+    ) -> dict[Place, str]:
+        """Write a segment, given what is known before; return what is known after it."""
+        first = segment.start if self.ahead > 0 else segment.stop - 1
+        if segment.steps == 1:
+            registers = self.registers(known)
+            self.step(segment, str(first), registers, sizes)
+            return registers.later(self.ahead)
+        places = [*carried.moving, *carried.fixed]
+        initial = {
+            place: known.get(place) or self.initial(place, str(first), sizes) for place in places
+        }
+        fixed = {place: initial[place] for place in carried.fixed}
+
+        def body(index: str, values: list[str]) -> list[str]:
+            now = dict(zip(carried.moving, values, strict=True))
+            registers = self.registers({**now, **fixed})
+            time = index
+            if self.ahead < 0:
+                time = self.write.plus(str(segment.stop - 1), self.write.times(index, "-1"))
+            self.step(segment, time, registers, sizes)
+            after = registers.later(self.ahead)
+            return [after[place] for place in carried.moving]
+
+        start, stop = (segment.start, segment.stop) if self.ahead > 0 else (0, segment.steps)
+        last = self.write.loop(
+            *(str(start), str(stop), 1),
+            [initial[place] for place in carried.moving],
+            body,
+            [self.lanes(place) for place in carried.moving],
+        )
+        return {**dict(zip(carried.moving, last, strict=True)), **fixed}
+
+    def registers(self, known: dict[Place, str]) -> Registers:
+        """Return registers in which some numbers are known."""
+        registers = Registers(unused=self.unused)
+        for place, value in known.items():
+            registers.set(place, value)
+        return registers
+
+    def lanes(self, place: Place) -> int:
+        """Return the lanes of what is known of a place."""
+        return self.block.width if self.buffers[place.buffer].batched else place.lanes
+
+    def alone(self, segment: Segment, registers: Registers) -> None:
+        """Write one of a segment's steps, of whatever samples."""
+        batched = any(x.nest.batched for x in segment.nests)
+        self.block.corner[_SAMPLES] = "0"
+        self.step(segment, "time", registers, {_SAMPLES: 1} if batched else {})
+
+    def step(
+        self, segment: Segment, time: str, registers: Registers, sizes: dict[Dimension, int]
+    ) -> None:
+        """Write one step."""
+        self.block.corner[TIME] = time
+        for nest in segment.nests:
+            self.nest(nest, time, registers, sizes)
+
+    def nest(
+        self, step: StepNest, time: str, registers: Registers, sizes: dict[Dimension, int]
+    ) -> None:
+        """Write a nest at a time."""
+        loops = Loops(
+            *(self.write, self.vectors, self.block, dict(step.extents)), unrolled=step.unrolled
+        )
+        accesses = Accesses(
+            *(step.strides, self.buffers, self.write, self.vectors, self.block),
+            *(self.arguments, registers),
+        )
+        emitter = NestEmitter(step.nest, loops, accesses, step.plan)
+        registers.looping = step.looping(self.block.width)
+        if registers.looping:
+            registers.clobber(step.nest.out.buffer)
+        if step.rows is None:
+            emitter.run(sizes)
+            return
+
+        def row(index: str, _: list[str]) -> list[str]:
+            self.block.corner["row", 0] = index
+            emitter.run(sizes)
+            return []
+
+        following = str(int(time) + 1) if time.isdecimal() else self.write.plus(time, "1")
+        table = self.write.table(self.arguments.table(step.rows))
+        start, stop = (
+            self.write.load("index", self.write.address("index", table, t))
+            for t in (time, following)
+        )
+        self.write.loop(start, stop, 1, [], row)
+
+    def initial(self, place: Place, time: str, sizes: dict[Dimension, int]) -> str:
+        """Return what lies at a place in memory at a time."""
+        block, lanes = self.block, ("row", 0)
+        block.corner |= {TIME: time, lanes: "0"}
+        block.memo = {}
+        access = Access(place.buffer, place.offset, (place.time, place.stride))
+        point: Point = ()
+        if place.lanes > 1:
+            assert self.vectors is not None
+            block.vector, point = lanes, ((lanes, 0),)
+            if place.count < place.lanes:
+                block.masks[lanes, 0] = self.vectors.first(place.count)
+        elif self.vectors is not None and sizes and self.buffers[place.buffer].batched:
+            block.vector, point = _SAMPLES, ((_SAMPLES, 0),)
+        accesses = Accesses(
+            *(Strides([TIME, lanes], self.buffers), self.buffers, self.write, self.vectors),
+            *(block, self.arguments),
+        )
+        value = accesses.from_memory(access, point, block.vector)
+        block.vector = None
+        block.masks.pop((lanes, 0), None)
+        return value

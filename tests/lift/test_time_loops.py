@@ -1,0 +1,74 @@
+"""Loops over time: their kernels compute what their nests say, step by step."""
+
+import numpy as np
+import pytest
+from loops_by_hand import Making, at, interpreted, numbers_of, of, random_loop
+from test_targets import WIDTHS
+
+from liftgrad import ops
+from liftgrad.lift.ir.nests import Load, Number, Reduce
+from liftgrad.lift.native.host import machine_code
+from liftgrad.lift.native.memory import NativeProgram
+
+
+@pytest.fixture(params=WIDTHS)
+def vectors(request, monkeypatch):
+    """Narrow the processor's vectors."""
+    monkeypatch.setenv("LIFTGRAD_VECTOR_BITS", str(request.param))
+    return request.param
+
+
+def check(program, samples=1, dtype="float64"):
+    """Run a program both ways and compare its outputs."""
+    memory = numbers_of(program, samples)
+    native = NativeProgram(program, {}, machine_code(), dtype)
+    instance = native.bind(samples, {})
+    for buffer, numbers in zip(program.buffers, memory, strict=True):
+        instance.set(buffer.group, numbers)
+    instance.plan(range(len(program.nests))).run()
+    interpreted(program, memory, samples)
+    tolerance = 1e-12 if dtype == "float64" else 1e-4
+    for i in program.outputs:
+        np.testing.assert_allclose(
+            instance.buffers[i], memory[i], rtol=tolerance, atol=tolerance, err_msg=f"buffer {i}"
+        )
+    return native
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.usefixtures("vectors")
+def test_random_loops_compute_what_their_nests_say(seed):
+    """Several states, lags, reductions, tables, rows of all widths, both ways, and samples."""
+    program = random_loop(seed)
+    batched = any(b.batched for b in program.buffers)
+    for samples in (1, 3, 19) if batched else (1,):
+        check(program, samples)
+
+
+def test_ragged_rows_run_by_a_table():
+    """Each step has rows of its own number, none in some; they read the step before."""
+    made = Making()
+    widths = [3, 0, 5, 1, 7, 2]
+    offsets = np.cumsum([0, *widths])
+    x, state, total = made.leaf(64), made.group(18), made.group(6)
+    rows = made.table(offsets.tolist())
+    before = [max(0, r - 3) for r in range(18)]
+    source = at(state, 1, table=made.table(before))
+    body = of(ops.add, of(ops.sin, source), at(x, 2))
+    made.add(0, (18,), at(state, 1), body, rows=rows)
+    body = of(ops.multiply, Number(0.5), Reduce("sum", (6,), Load(at(x, 3, 1))))
+    made.add(0, (6,), at(total, 1), body)
+    check(made.program(6, [state, total]))
+
+
+def test_what_nobody_reads_in_memory_is_not_stored():
+    """A state that one step hands to the next stays in a register, and so do values in between."""
+    made = Making()
+    x, head, state, between, out = made.leaf(40), *(made.group(40) for _ in range(4))
+    made.add(0, (1,), at(head, 1), Number(0.0))
+    made.add(1, (39,), at(head, 1, offset=1), Load(at(state, 1)))
+    made.add(0, (40,), at(between, 1), of(ops.sin, of(ops.add, at(head, 1), at(x, 1))))
+    made.add(0, (40,), at(state, 1), of(ops.multiply, at(between, 1), Number(0.5)))
+    made.add(0, (40,), at(out, 1), of(ops.exp, at(state, 1)))
+    native = check(made.program(40, [out]))
+    assert {access.buffer for access in native.kernels[0].accesses} == {x, out}
