@@ -26,7 +26,7 @@ from liftgrad.lift.ir.groups import (
     identity,
     views,
 )
-from liftgrad.lift.loops.components import components
+from liftgrad.lift.ir.components import components
 from liftgrad.lift.loops.places import Operands, places
 from liftgrad.lift.loops.steps import Steps, steps
 from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TAKE, Node, number_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from liftgrad.lift.ir.groups import Indices
-from liftgrad.lift.loops.components import components
+from liftgrad.lift.ir.components import components
 from liftgrad.lift.loops.places import Place, Places
 
 _MOST_STAGES, _MOST_CLASSES = 64, 600
