@@ -221,14 +221,19 @@ def _adjoints(result: Variable) -> dict[Variable, Any]:
     adjoints: dict[Variable, Any] = {result: 1.0}
     used: dict[Variable, Any] = {result: True}
     """The condition under which any operation uses a Variable, or True."""
+    pulled = None
     for variable in _made_of(result):
         operands, condition = variable._prev, used.pop(variable)
+        number = innermost(variable)
+        pulled = getattr(number, "_pulled", None)
+        if pulled is not None:
+            pulled(number)
         pullback: Any = variable._pullback
         terms = pullback(adjoints.pop(variable), variable.primal, *primals(level, operands))
         conditions: Sequence[Any] = [True] * len(operands)
         if variable._conditions is not None and any(_is_made(level, x) for x in operands):
             conditions = variable._conditions()
-        term_for = getattr(innermost(variable), "_term_for", None)
+        term_for = getattr(number, "_term_for", None)
         for operand, term, own in zip(operands, terms, conditions, strict=True):
             if not is_at(level, operand):
                 continue
@@ -241,6 +246,8 @@ def _adjoints(result: Variable) -> dict[Variable, Any]:
                 if mine is not True and term_for is not None:
                     mine = _for_operand(mine, operand, term_for)
                 used[operand] = _either(used[operand], mine) if operand in used else mine
+    if pulled is not None:
+        pulled(None)
     return adjoints
 
 

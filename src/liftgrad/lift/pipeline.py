@@ -18,8 +18,8 @@ from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.tracing import Trace, Traceable, trace, without_collector
 from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Assignment, Builder, Constants, Leaf, Rolled, View
-from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.ir.loop_error import LoopError
+from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.loops.find import find_loops
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram

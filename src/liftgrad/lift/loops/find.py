@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
+from liftgrad.lift.ir.components import components
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
@@ -26,7 +27,6 @@ from liftgrad.lift.ir.groups import (
     identity,
     views,
 )
-from liftgrad.lift.ir.components import components
 from liftgrad.lift.loops.places import Operands, places
 from liftgrad.lift.loops.steps import Steps, steps
 from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TAKE, Node, number_of

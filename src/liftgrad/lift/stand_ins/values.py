@@ -135,6 +135,10 @@ class TracedArithmetic(TracedScalar):
         alone = not tape.batched or tape.mapping or not tape.depends_on_batch(self._index)
         return term if alone or differs(tape, operand) else total_over_batch(term, tape)
 
+    def _pulled(self, number: "TracedArithmetic | None") -> None:
+        """Tell the tape that what follows is for the adjoint of a number; None: of none."""
+        self._tape.pulled(-1 if number is None else number._index)
+
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Apply the operation that NumPy has the same name for, as NumPy's scalars ask for."""
         scalars = all(np.ndim(x) == 0 for x in operands if not is_on_tape(x))

@@ -2,16 +2,20 @@
 
 A site is the chain of calls that led to an operation: for each of them the code and the position in
 it. A place that comes again within a chain counts once, so that all depths of a recursion are one.
+By which method an operator was called, `__add__` or `__radd__`, is no matter.
 """
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
+from liftgrad import operators
 from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.trace.nodes import Node
 from liftgrad.lift.trace.tape import Tape
 
+_OPERATORS = (operators.__file__, str(Path(__file__).parent.with_name("stand_ins")))
+"""The files of the operators, which stand between an operation and the line that it is in."""
 Chain = tuple[tuple[int, int], ...]
 
 
@@ -22,9 +26,10 @@ class SitedTape(Tape):
         super().__init__(given)
         self.sites: list[int] = []
         """The site at which each node was first recorded."""
-        self.root = sys._getframe(1)
+        self._root = sys._getframe(1)
+        self._adjoint_of = (-1, 0)
+        """The site of the operation whose adjoint is recorded."""
         self._number: dict[Chain, int] = {}
-        self._codes: dict[int, Any] = {}
 
     def record(self, node: Node) -> int:
         """Return the index of a node, and keep the site of a new one."""
@@ -36,9 +41,15 @@ class SitedTape(Tape):
             sites.extend([self._site()] * new if new > 1 else (self._site(),))
         return index
 
+    def pulled(self, node: int) -> None:
+        """Take notice that what is recorded next is for the adjoint of a node; -1: of none."""
+        self._adjoint_of = -1, (-1 if node < 0 else self.sites[node])
+
     def _site(self) -> int:
-        frame, root = sys._getframe(2), self.root
-        chain = []
+        frame, root = sys._getframe(2), self._root
+        while frame.f_code.co_filename.startswith(_OPERATORS):
+            frame = frame.f_back  # type: ignore[assignment]
+        chain = [self._adjoint_of]
         while frame is not None and frame is not root:
             chain.append((id(frame.f_code), frame.f_lasti))
             frame = frame.f_back  # type: ignore[assignment]

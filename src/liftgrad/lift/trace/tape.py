@@ -152,6 +152,9 @@ class Tape:
             result[group][position] = extent
         return result
 
+    def pulled(self, node: int) -> None:
+        """Take notice that what is recorded next is for the adjoint of a node; -1: of none."""
+
     def operations(self) -> int:
         """Return how many operations there are; a dot product counts as its products and a sum."""
         return sum(
