@@ -22,6 +22,7 @@ from liftgrad.lift.stand_ins.attributes import know_attributes
 from liftgrad.lift.stand_ins.scan_once import recording_scans
 from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
 from liftgrad.lift.stand_ins.vmap import Batch
+from liftgrad.lift.trace.scans import RecordAllSteps
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import line_of
 from liftgrad.operators import Operators
@@ -95,6 +96,23 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
     finally:
         tracing.depth -= 1
         recording_scans.tape = outer
+
+
+def trace_by_steps(
+    function: Traceable, arguments: dict[str, Any], flat: FlatArguments
+) -> Trace:
+    """Return what `trace` does, with one step recorded of each scan of which that is possible."""
+    in_all_steps: set[int] = set()
+    while len(in_all_steps) <= _MOST_RETRIED:
+        try:
+            return trace(function, arguments, flat, Tape(flat.groups, in_all_steps))
+        except RecordAllSteps as again:
+            in_all_steps.add(again.scan)
+    return trace(function, arguments, flat, Tape(flat.groups))
+
+
+_MOST_RETRIED = 3
+"""The most scans for which a function is traced again."""
 
 
 @contextmanager

@@ -46,6 +46,8 @@ def roll_scans(tape: Tape, leaves: Sequence[Leaf], outputs: Sequence[int]) -> Ro
         LoopError: if a number of one step of a scan is used outside of it.
 
     """
+    if not tape.scans:
+        return roll(tape.nodes, leaves, outputs)
     once = _OneStep(tape, leaves, outputs)
     return _AllSteps(once, tape.scans, leaves).program()
 

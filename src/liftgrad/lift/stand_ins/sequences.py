@@ -71,10 +71,10 @@ def given(tape: Tape, scan: Scan, number: int, xs: Any) -> Any:
         return xs.nested(iter(numbers))
     if type(xs) is np.ndarray and xs.dtype == np.float64:
         scan.sequences.append(OfNumbers(xs.reshape(len(xs), -1)))
-        numbers = np.empty(xs.shape[1:], object)
-        for i in range(numbers.size):
-            numbers.flat[i] = TracedNumber(tape, tape.leaf_of_scan(meaning, i), np.float64)
-        return numbers if numbers.ndim else numbers[()]
+        row = np.empty(xs.shape[1:], object)
+        for i in range(row.size):
+            row.flat[i] = TracedNumber(tape, tape.leaf_of_scan(meaning, i), np.float64)
+        return row if row.ndim else row[()]
     return _of_list(tape, scan, meaning, list(xs))
 
 
