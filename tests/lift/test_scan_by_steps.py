@@ -1,0 +1,272 @@
+"""Scans of which one step is recorded: numbers and gradients are those of the loop."""
+
+import math
+
+import numpy as np
+import pytest
+from both_ways import same_as_eager, values
+from stages import rolled
+
+from liftgrad import Value, grad, hessian, lift, scan, vmap
+from liftgrad.functional import (
+    dot,
+    exp,
+    logsumexp,
+    maximum,
+    mean,
+    sin,
+    softmax,
+    take,
+    tanh,
+    total,
+    where,
+)
+
+
+def numbers(*shape):
+    """Return an array of numbers between -1 and 1."""
+    return np.sin(1.7 * np.arange(math.prod(shape))).reshape(shape)
+
+
+def last_of_a_pair(w, n):
+    """Two numbers, of which each depends on both."""
+    (x, y), _ = scan(
+        lambda s, _: ((s[0] - 0.1 * w[0] * s[1], s[1] + 0.1 * s[0]), None), (1.0, w[1]), length=n
+    )
+    return x + 2.0 * y
+
+
+def loss_of_results(w, n):
+    """A total and a mean of results, and some of them."""
+
+    def step(x, _):
+        following = sin(w[0] * x) + 0.5
+        return following, (following * x, [x, w[1] * x])
+
+    _, (products, pairs) = scan(step, w[1], length=n)
+    return total(products) + mean(products[1:3]) + pairs[-1][1] + total(p[0] for p in pairs[::2])
+
+
+def recurrent(w, X):
+    """A layer that is given a row of an array in each step, with a vector as its state."""
+
+    def step(h, x):
+        return [tanh(dot(w, x, start=h[i] * w[i] + h[i - 1])) for i in range(len(h))], None
+
+    h, _ = scan(step, [0.0] * len(w), X)
+    return total(a * a for a in h)
+
+
+def of_structures(w, X, y):
+    """Several sequences in a tuple and a dict; a state in a dict."""
+
+    def step(state, given):
+        (x, row), d = given["xs"], given["d"]
+        h = {"a": state["a"] * w[0] + x * row[1], "b": {"c": state["b"]["c"] + d * state["a"]}}
+        return h, {"error": (h["a"] - d) ** 2}
+
+    given = {"xs": (y, X), "d": [0.5 * v for v in y]}
+    state, ys = scan(step, {"a": w[1], "b": {"c": 0.0}}, given)
+    return total(ys["error"]) + state["b"]["c"]
+
+
+def of_values(w):
+    """A sequence of parameters, and of numbers computed of them."""
+    s, _ = scan(lambda s, x: (s * x[0] + x[1], None), 0.0, (w, [v * v + 1.0 for v in w]))
+    return s
+
+
+def of_mixed_numbers(w):
+    """A sequence of parameters and of numbers that are known."""
+    mixed = [w[i // 2] if i % 2 else 0.1 * i for i in range(9)]
+    s, _ = scan(lambda s, x: (s * 0.5 + x * x, None), w[0], mixed)
+    return s
+
+
+def of_known_numbers(w, n):
+    """Sequences of numbers that the program writes down."""
+    table = numbers(n, 2)
+    s, _ = scan(
+        lambda s, x: (s * w[0] + x[0] * x[1][1] + x[1][0], None),
+        w[1],
+        ([0.1 * i for i in range(n)], table),
+    )
+    return s
+
+
+def one_after_another(w, n):
+    """Results as the sequence of another scan, in another order."""
+    s, ys = scan(lambda x, _: (x * w[0] + 0.1, [x * x, x]), w[1], length=n)
+    r, zs = scan(lambda r, y: (0.3 * r * y[0] + y[1], r), s, ys[::-1])
+    return r + total(zs)
+
+
+def exchanged(w, n):
+    """Two numbers of the state are exchanged in each step, and one is what it was before."""
+    (a, b, c), _ = scan(lambda s, _: ((s[1], w[0] * s[0], s[0]), None), (w[0], w[1], 2.0), length=n)
+    return a + 2.0 * b * c
+
+
+def only_exchanged(w, n):
+    """There is nothing to compute in the steps."""
+    (a, b), ys = scan(lambda s, _: ((s[1], s[0]), s[0]), (w[0], w[1]), length=n)
+    return a + 2.0 * b + total(ys)
+
+
+def lagging(w, X):
+    """What was given a step before."""
+    (s, _), _ = scan(lambda s, x: ((s[0] * w[0] + x * s[1], x), None), (w[1], 0.5), X)
+    return s
+
+
+def carried_along(w, n):
+    """Numbers of the state that no step changes."""
+
+    def step(s, _):
+        x, (a, b) = s
+        return (x * a + b * 0.1, (a, b)), b
+
+    (x, (a, _)), ys = scan(step, (w[0], (w[1], 0.25)), length=n)
+    return x * a + total(ys)
+
+
+def accumulated(w, n):
+    """Numbers to which the steps only add: they are totals."""
+
+    def step(s, _):
+        x, loss, sums, count = s
+        x = 0.9 * x + w[0]
+        return (x, 0.5 + loss + x * x, dot([x, x], w, start=sums), count + 1), None
+
+    (x, loss, sums, count), _ = scan(step, (w[1], 0.0, w[0], 0), length=n)
+    return (loss + sums * x) / count
+
+
+def accumulated_and_read(w, n):
+    """Sums that the steps read, too."""
+    (_, s), ys = scan(
+        lambda s, _: ((0.5 * s[0] + w[0], s[1] + s[0]), s[1] * s[1]), (w[1], 0.0), length=n
+    )
+    return s + total(ys)
+
+
+def branching(w, X):
+    """Conditions on the state and on what is given."""
+
+    def step(s, x):
+        s = where(s > 0.3, s - x, where(x > 0.0, s * w[0], s + w[1]))
+        return s, maximum(s, x)
+
+    s, ys = scan(step, 0.1, X)
+    return s * w[0] + total(ys)
+
+
+def stopped(w, n):
+    """A gradient that is stopped on its way through time."""
+    s, _ = scan(lambda s, _: (s.data * 0.5 + s * w[0], None), w[1] * 1.0, length=n)
+    return s
+
+
+def forward_algorithm(w, X):
+    """Vectors of logarithms, and sums of their exponentials."""
+
+    def step(a, x):
+        return [logsumexp([a[i] + w[abs(i - j)] for i in range(3)]) + x * j for j in range(3)], None
+
+    a, _ = scan(step, [0.0, w[0], w[1]], X)
+    return logsumexp(a)
+
+
+def attending(w, X):
+    """A softmax in each step."""
+
+    def step(h, x):
+        weights = softmax([a * x[0] for a in h])
+        return [a * b + x[1] for a, b in zip(h, weights, strict=True)], None
+
+    h, _ = scan(step, [w[0], w[1], 0.5], X)
+    return total(h)
+
+
+def letters(w, k):
+    """Rows of a table, by indices that are known at run time."""
+    table = [[w[0], 1.0], [w[1], w[0]], [0.5, w[1]]]
+
+    def step(h, i):
+        a, b = take(table, i)
+        return tanh(h * a + b), take([h, a, b], i)
+
+    h, ys = scan(step, 0.2, k)
+    return h + total(ys)
+
+
+def heat(w, n):
+    """Neighbours, and borders that are different."""
+
+    def step(u, _):
+        inner = [u[i] + w[0] * (u[i - 1] - 2.0 * u[i] + u[i + 1]) for i in range(1, len(u) - 1)]
+        return [0.0, *inner, u[-1]], None
+
+    u, _ = scan(step, [0.0, 1.0, w[1], 0.25, 1.0], length=n)
+    return total(a * a for a in u)
+
+
+def constant_results(w, n):
+    """Results that are the same in all steps."""
+    _, (a, b) = scan(lambda s, _: (s * w[0], (w[1] * w[0], 2.0)), 1.0, length=n)
+    return total(a) + a[1] * total(b)
+
+
+def without_state(w, X):
+    """Only results, of each step by itself."""
+    _, ys = scan(lambda _, x: (None, exp(w[0] * x) - w[1]), None, X)
+    return total(ys)
+
+
+def of_a_derivative(w, n):
+    """Steps in which a derivative is taken."""
+
+    def step(x, _):
+        return x - 0.1 * grad(lambda x: sin(w[0] * x) * x)(x), None
+
+    return scan(step, w[1], length=n)[0]
+
+
+ONCE = {
+    "a pair": (last_of_a_pair, 2, (12,)),
+    "results": (loss_of_results, 2, (9,)),
+    "a recurrent layer": (recurrent, 3, (numbers(7, 3),)),
+    "structures": (of_structures, 2, (numbers(6, 2), numbers(6))),
+    "parameters": (of_values, 7, ()),
+    "mixed numbers": (of_mixed_numbers, 5, ()),
+    "known numbers": (of_known_numbers, 2, (8,)),
+    "one after another": (one_after_another, 2, (6,)),
+    "exchanged": (exchanged, 2, (7,)),
+    "only exchanged": (only_exchanged, 2, (7,)),
+    "lagging": (lagging, 2, (numbers(6),)),
+    "carried along": (carried_along, 2, (5,)),
+    "accumulated": (accumulated, 2, (6,)),
+    "accumulated and read": (accumulated_and_read, 2, (6,)),
+    "branching": (branching, 2, (numbers(11),)),
+    "stopped": (stopped, 2, (5,)),
+    "the forward algorithm": (forward_algorithm, 3, (numbers(6),)),
+    "attending": (attending, 2, (numbers(5, 2),)),
+    "letters": (letters, 2, (np.array([0, 2, 1, 1, 2, 0, 0]),)),
+    "heat": (heat, 2, (6,)),
+    "constant results": (constant_results, 2, (5,)),
+    "no state": (without_state, 2, (numbers(5),)),
+    "a derivative": (of_a_derivative, 2, (5,)),
+}
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_one_step_stands_for_all(name):
+    """The numbers and gradients are the loop's, and groups are as many for many steps as for few."""
+    function, count, arguments = ONCE[name]
+    w = [Value(0.3 + 0.2 * i) for i in range(count)]
+    same_as_eager(function, w, *arguments)
+    groups = rolled(function, w, *arguments).groups
+    longer = [3 * x if isinstance(x, int) else np.tile(x, (3,) + (1,) * (x.ndim - 1)) for x in arguments]
+    if arguments:
+        assert len(rolled(function, w, *longer).groups) == len(groups)
+        same_as_eager(function, w, *longer)
