@@ -1,13 +1,15 @@
 """Scans of which one step is recorded: numbers and gradients are those of the loop."""
 
 import math
+import random
 
 import numpy as np
 import pytest
-from both_ways import same_as_eager, values
+from both_ways import BACKENDS, same_as_eager, values
 from stages import rolled
 
 from liftgrad import Value, grad, hessian, lift, scan, vmap
+from liftgrad.errors import TraceError
 from liftgrad.functional import (
     dot,
     exp,
@@ -19,6 +21,7 @@ from liftgrad.functional import (
     take,
     tanh,
     total,
+    uniform,
     where,
 )
 
@@ -261,12 +264,239 @@ ONCE = {
 
 @pytest.mark.parametrize("name", ONCE)
 def test_one_step_stands_for_all(name):
-    """The numbers and gradients are the loop's, and groups are as many for many steps as for few."""
+    """Numbers and gradients are the loop's, and of more steps there are as many groups."""
     function, count, arguments = ONCE[name]
     w = [Value(0.3 + 0.2 * i) for i in range(count)]
     same_as_eager(function, w, *arguments)
     groups = rolled(function, w, *arguments).groups
-    longer = [3 * x if isinstance(x, int) else np.tile(x, (3,) + (1,) * (x.ndim - 1)) for x in arguments]
+    longer = [
+        3 * x if isinstance(x, int) else np.tile(x, (3,) + (1,) * (x.ndim - 1)) for x in arguments
+    ]
     if arguments:
         assert len(rolled(function, w, *longer).groups) == len(groups)
         same_as_eager(function, w, *longer)
+
+
+def looped_within(w, X):
+    """A shorter scan within each step."""
+
+    def step(h, x):
+        h, ys = scan(lambda h, a: (0.5 * h + a * w[0], h), h, x)
+        return sin(h), total(ys)
+
+    h, ys = scan(step, w[1], X)
+    return h + total(ys)
+
+
+def looped_within_for_longer(w, n):
+    """A longer scan within each step."""
+
+    def step(h, _):
+        h, ys = scan(lambda h, _: (0.5 * h + w[0], h), h, length=3 * n)
+        return sin(h), total(ys)
+
+    h, ys = scan(step, w[1], length=n)
+    return h + total(ys)
+
+
+def counting(w, n):
+    """A step that is another each time."""
+    calls = 0
+
+    def step(s, _):
+        nonlocal calls
+        calls += 1
+        return s * w[0] + calls, None
+
+    return scan(step, w[1], length=n)[0]
+
+
+def remembering(w, X):
+    """A step that keeps something by itself."""
+    before = w[0]
+
+    def step(s, x):
+        nonlocal before
+        s = s * w[1] + x * before
+        before = x
+        return s, None
+
+    return scan(step, 1.0, X)[0] * before
+
+
+def collecting(w, n):
+    """Steps whose numbers are collected in passing."""
+    history = []
+
+    def step(s, _):
+        s = s * w[0] + 0.1
+        history.append(s)
+        return s, None
+
+    scan(step, w[1], length=n)
+    return total(history) + len(history)
+
+
+def indexing(w, n):
+    """A whole number in the state, by which something is looked up."""
+
+    def step(s, _):
+        i, x = s
+        return (i + 1, x * w[i % 2] + 0.1), None
+
+    return scan(step, (0, w[0]), length=n)[0][1]
+
+
+def growing_power(w, n):
+    """A number of Python's in the sequence, which decides what is computed."""
+    return scan(lambda s, i: (s * 0.5 + w[0] ** i, None), w[1], range(n))[0]
+
+
+def conditional_state(w, X):
+    """A condition in the state."""
+
+    def step(s, x):
+        h, alive = s
+        h = where(alive, h * w[0] + x, h)
+        return (h, alive & (h < 0.9)), None
+
+    h, alive = scan(step, (w[1], w[0] < 1.0), X)[0]
+    return where(alive, h, 2.0 * h)
+
+
+def within_a_derivative(w, n):
+    """A derivative through all steps."""
+
+    def loss(a):
+        return scan(lambda s, _: (sin(s * a[0]) + a[1], None), 0.5, length=n)[0]
+
+    return total(grad(loss)(w)) + total(row[0] for row in hessian(loss)(w))
+
+
+IN_ALL_STEPS = {
+    "looped within": (looped_within, 2, (numbers(5, 4),)),
+    "looped within for longer": (looped_within_for_longer, 2, (5,)),
+    "counting": (counting, 2, (6,)),
+    "remembering": (remembering, 2, (numbers(6),)),
+    "collecting": (collecting, 2, (6,)),
+    "indexing": (indexing, 2, (7,)),
+    "a growing power": (growing_power, 2, (6,)),
+    "conditions": (conditional_state, 2, (numbers(9),)),
+    "a derivative of all": (within_a_derivative, 2, (4,)),
+}
+
+
+@pytest.mark.parametrize("name", IN_ALL_STEPS)
+def test_where_one_step_does_not_stand_for_all_they_are_all_recorded(name):
+    """The numbers and gradients are still the loop's."""
+    function, count, arguments = IN_ALL_STEPS[name]
+    same_as_eager(function, [Value(0.3 + 0.2 * i) for i in range(count)], *arguments)
+
+
+def trajectory(w, x):
+    """The last state of a scan that starts from a sample's numbers."""
+    (h, steps), ys = scan(
+        lambda s, a: ((tanh(s[0] * w[0] + a * w[1]), s[1] + 1.0), s[0] * a), (x[0], 0.0), x
+    )
+    return h * steps + total(ys)
+
+
+def of_samples(w, X):
+    """A scan for each sample."""
+    return mean(vmap(lambda x: trajectory(w, x))(X))
+
+
+def samples_of_steps(w, X):
+    """All samples in each step."""
+
+    def step(a, _):
+        return a - 0.1 * mean(vmap(lambda x: (x[0] * a - x[1]) * x[0])(X)), None
+
+    return scan(step, w[0], length=5)[0] * w[1]
+
+
+def of_shared_sequence(w, X):
+    """A scan for each sample over a sequence that all of them share."""
+
+    def last(x):
+        return scan(lambda s, a: (s * a + x[1], None), x[0], w)[0]
+
+    return total(vmap(last)(X))
+
+
+@pytest.mark.parametrize("function", [of_samples, samples_of_steps, of_shared_sequence])
+def test_samples_and_steps(function):
+    """Scans within vmap and vmap within scans."""
+    same_as_eager(function, values(0.5, -0.4, 0.3, 0.8, 0.2), numbers(6, 5))
+
+
+def test_samples_may_be_more_or_fewer_in_the_next_call():
+    """Their number stays open."""
+    w = values(0.5, -0.4)
+    f = lift(of_samples)
+    for samples in (3, 8, 1):
+        X = numbers(samples, 5)
+        assert f(w, X).data == pytest.approx(of_samples(w, X).data, rel=1e-13)
+    assert f.stats.traces == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_random_numbers_are_drawn_in_each_step(backend):
+    """The same as eagerly, by the same seed."""
+
+    def walk(w, n):
+        return scan(lambda s, _: (s + w * uniform(s), s), w, length=n)[0]
+
+    w = Value(0.5)
+    random.seed(3)
+    expected = walk(w, 9)
+    random.seed(3)
+    assert lift(backend=backend)(walk)(w, 9).data == pytest.approx(expected.data, rel=1e-13)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_results_are_returned_as_lists(backend):
+    """As eagerly, in the structure of what a step returns."""
+
+    def f(w, n):
+        return scan(lambda s, _: (s * w, (s, {"both": [s, w]})), w, length=n)
+
+    w = Value(0.5)
+    expected, result = f(w, 5), lift(backend=backend)(f)(w, 5)
+    assert repr(result) == repr(expected)
+
+
+def test_known_numbers_stay_known():
+    """A scan that has nothing to do with the arguments is computed while recording."""
+
+    def f(w):
+        factorial, ys = scan(lambda s, i: (s * i, s), 1.0, [1.0, 2.0, 3.0, 4.0, 5.0])
+        return w * factorial if factorial > 100.0 else w + ys[0]
+
+    assert lift(f)(Value(2.0)).data == 240.0
+
+
+def test_a_list_of_results_is_not_changed():
+    """It stands for a list only; a copy of it can be changed."""
+
+    def f(w, copied):
+        _, ys = scan(lambda s, _: (s * w, s), w, length=6)
+        ys = [*ys] if copied else ys
+        ys.append(w)
+        return total(ys)
+
+    with pytest.raises(TraceError, match=r"make a list of them first, as in \[\*ys\]"):
+        lift(f)(Value(0.5), False)
+    assert lift(f)(Value(0.5), True).data == f(Value(0.5), True).data
+
+
+def test_errors_of_a_step_are_the_steps():
+    """They are raised as the loop raises them."""
+
+    def f(w, n):
+        return scan(lambda s, _: (s * w[7], None), w[0], length=n)[0]
+
+    with pytest.raises(IndexError):
+        lift(f)(values(1.0, 2.0), 6)
+    with pytest.raises(TraceError, match="a Python branch"):
+        lift(lambda w: scan(lambda s, _: (s if s > 0.0 else w, None), w, length=6)[0])(Value(1.0))

@@ -98,9 +98,7 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
         recording_scans.tape = outer
 
 
-def trace_by_steps(
-    function: Traceable, arguments: dict[str, Any], flat: FlatArguments
-) -> Trace:
+def trace_by_steps(function: Traceable, arguments: dict[str, Any], flat: FlatArguments) -> Trace:
     """Return what `trace` does, with one step recorded of each scan of which that is possible."""
     in_all_steps: set[int] = set()
     while len(in_all_steps) <= _MOST_RETRIED:

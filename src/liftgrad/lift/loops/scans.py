@@ -81,9 +81,7 @@ class _OneStep:
                 self.meaning[g] = key if isinstance(key, tuple) else tape.meanings[key]
 
     @staticmethod
-    def _merged(
-        tape: Tape, node: Node, leaves: Sequence[Leaf], stand_ins: dict[Any, Leaf]
-    ) -> Node:
+    def _merged(tape: Tape, node: Node, leaves: Sequence[Leaf], stand_ins: dict[Any, Leaf]) -> Node:
         """Return a leaf node of a scan, those of a state being of one group."""
         _, group, position = node
         meaning, batched = tape.meanings[group], group in tape.batched

@@ -123,7 +123,9 @@ class _Recording:
 
     def states(self) -> list[Any]:
         """Return what stands for the state as a step finds it."""
-        return [x if self.fixed[i] else self.of_scan("state", i) for i, x in enumerate(self.initial)]
+        return [
+            x if self.fixed[i] else self.of_scan("state", i) for i, x in enumerate(self.initial)
+        ]
 
     def of_scan(self, kind: Any, i: int) -> Any:
         """Return what stands for a number of the state."""

@@ -1,6 +1,5 @@
 """Sequences: what stands for that which a step of a scan is given of lists and arrays."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -63,7 +62,9 @@ def given(tape: Tape, scan: Scan, number: int, xs: Any) -> Any:
     if type(xs) is TracedArray:
         return _of_array(tape, scan, meaning, xs)
     if type(xs) is Series:
-        scan.sequences.append(OfResults(xs.results[0].scan, tuple(r.index for r in xs.results), xs.steps))
+        scan.sequences.append(
+            OfResults(xs.results[0].scan, tuple(r.index for r in xs.results), xs.steps)
+        )
         numbers = [
             stand_in(tape, tape.leaf_of_scan(meaning, i, varies=r.varies), r.number_class)
             for i, r in enumerate(xs.results)

@@ -97,13 +97,13 @@ class Series(Sequence[Any]):
         return [*self] == other
 
     def __add__(self, other: Any) -> Any:
-        return [*self] + other
+        return self.copy() + other
 
     def __radd__(self, other: Any) -> Any:
-        return other + [*self]
+        return other + self.copy()
 
     def __mul__(self, times: Any) -> Any:
-        return [*self] * times
+        return self.copy() * times
 
     __rmul__ = __mul__
     __hash__ = None  # type: ignore[assignment]

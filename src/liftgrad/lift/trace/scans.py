@@ -48,7 +48,7 @@ class OfResults:
 Sequence = OfArray | OfNumbers | OfNodes | OfResults
 
 
-class RecordAllSteps(BaseException):  # noqa: N818, it is no error
+class RecordAllSteps(BaseException):
     """A step of a scan does not stand for all of them: trace again, and record them all.
 
     No code of the user's that catches exceptions may keep it.
