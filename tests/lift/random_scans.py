@@ -111,14 +111,16 @@ def following(rng: Random, state: Any, pool: list[Any]) -> Any:
         return type(state)(following(rng, x, pool) for x in state)
     if state is None:
         return None
-    kind = rng.randrange(6)
-    if kind == 0:
-        return state
-    if kind == 1:
-        return state + tanh(rng.choice(pool))
-    if kind == 2:
-        return dot([0.1, 0.2], rng.choices(pool, k=2), start=state)
-    return tanh(rng.choice(pool)) if kind == 3 else number(rng, pool)
+    other = rng.choice(pool)
+    computed = [
+        lambda: state,
+        lambda: state + tanh(other),
+        lambda: dot([0.1, 0.2], rng.choices(pool, k=2), start=state),
+        lambda: tanh(other),
+        lambda: number(rng, pool),
+        lambda: number(rng, pool),
+    ]
+    return rng.choice(computed)()
 
 
 def number(rng: Random, pool: list[Any], indices: Any = ()) -> Any:
@@ -126,24 +128,16 @@ def number(rng: Random, pool: list[Any], indices: Any = ()) -> Any:
     a, b, c = rng.choice(pool), rng.choice(pool), rng.choice(pool)
     if indices and rng.random() < 0.3:
         return tanh(take([a, b, c], rng.choice(indices)))
-    match rng.randrange(10):
-        case 0:
-            return sin(a + b)
-        case 1:
-            return tanh(a * b - c)
-        case 2:
-            return where(sin(3.0 * a) > 0.1, tanh(b), sigmoid(c))
-        case 3:
-            return sin(dot([a, b], [c, 0.5]))
-        case 4:
-            return maximum(tanh(a), sin(b))
-        case 5:
-            return tanh(total([a, b, c, 0.25]))
-        case 6:
-            return tanh(logsumexp([sin(a), sin(b), 0.1]))
-        case 7:
-            return tanh(a) * exp(-(tanh(b) ** 2))
-        case 8:
-            return sigmoid(a) - 0.5
-        case _:
-            return tanh(a) / (1.5 + sin(b))
+    computed = [
+        lambda: sin(a + b),
+        lambda: tanh(a * b - c),
+        lambda: where(sin(3.0 * a) > 0.1, tanh(b), sigmoid(c)),
+        lambda: sin(dot([a, b], [c, 0.5])),
+        lambda: maximum(tanh(a), sin(b)),
+        lambda: tanh(total([a, b, c, 0.25])),
+        lambda: tanh(logsumexp([sin(a), sin(b), 0.1])),
+        lambda: tanh(a) * exp(-(tanh(b) ** 2)),
+        lambda: sigmoid(a) - 0.5,
+        lambda: tanh(a) / (1.5 + sin(b)),
+    ]
+    return rng.choice(computed)()
