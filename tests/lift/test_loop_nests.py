@@ -1,6 +1,9 @@
 """Loops over time as nests: what a loop of groups becomes, and that it computes the same."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from looped_programs import looped_program
@@ -79,11 +82,40 @@ def test_a_recurrence_is_a_loop_of_few_nests():
     ]
 
 
+def total_of(builder, group):
+    """Add the sum of a group's elements."""
+    runs = Runs(group, identity(STEPS), np.array([0, STEPS]))
+    return builder.add(Sum((runs,), batched=False))
+
+
 def test_what_is_read_outside_of_a_loop_is_kept():
     """It is not computed again there."""
     builder, product, state = decay()
-    total = builder.add(Sum((Runs(product, identity(STEPS), np.array([0, STEPS])),), batched=False))
+    total = total_of(builder, product + 1)
     assert lines(builder, state, total)[3:] == [
+        "    t4[t] = tanh(multiply(t2[t], w[0]))",
+        "    t5[t] = add(t4[t], x[t])",
+        "t6[0] = sum[k<5](t4[k])",
+        "return t5, t6",
+    ]
+
+
+def test_what_is_as_quickly_computed_as_loaded_is_computed_again():
+    """From what is read outside of the loop as well."""
+    builder, product, state = decay()
+    totals = total_of(builder, product - 1), total_of(builder, product)
+    assert lines(builder, state, *totals)[3:] == [
+        "    t5[t] = add(tanh(multiply(t2[t], w[0])), x[t])",
+        "t6[0] = sum[k<5](t2[k])",
+        "t7[0] = sum[k<5](multiply(t2[k], w[0]))",
+        "return t5, t6, t7",
+    ]
+
+
+def test_what_is_computed_from_numbers_that_nobody_else_reads_is_not_computed_again():
+    """They would have to be kept instead."""
+    builder, product, state = decay()
+    assert lines(builder, state, total_of(builder, product))[3:] == [
         "    t3[t] = multiply(t2[t], w[0])",
         "    t5[t] = add(tanh(t3[t]), x[t])",
         "t6[0] = sum[k<5](t3[k])",

@@ -193,6 +193,8 @@ class Rolled:
     """For conditions "this element was taken" the table of which one of each row always is."""
     loops: Sequence[Loop] = ()
     """In order; none is within another."""
+    origins: Mapping[int, int] = field(default_factory=dict)
+    """For groups of operations at one place in the user's program a node of the tape from there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,6 +241,11 @@ class Builder:
             dict(self.tables),
             tuple(self.loops),
         )
+
+
+def loop_of_each(program: Rolled) -> dict[int, Loop]:
+    """Return the loop over time of each group that is in one."""
+    return {i: loop for loop in program.loops for i in range(loop.first, loop.stop)}
 
 
 def views(group: Group) -> Sequence[View | Runs]:

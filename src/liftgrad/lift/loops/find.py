@@ -253,7 +253,12 @@ class _Maker:
         sequence = sorted(place, key=place.__getitem__)
         made = [_renumbered(groups[i], place) for i in sequence]
         moved = [View(place[v.group], v.positions) for v in outputs]
-        return Rolled(tuple(made), tuple(moved), loops=tuple(loops))
+        origins = {
+            place[i]: int(of_class.members[0])
+            for i, of_class in enumerate(self.places)
+            if of_class.operation not in (LEAF, CONSTANT) and of_class.members[0] < len(self.nodes)
+        }
+        return Rolled(tuple(made), tuple(moved), loops=tuple(loops), origins=origins)
 
     def loop(self, groups: list[int], first: int) -> Loop:
         """Return the loop of some groups, the first of which has this number in the program."""

@@ -38,7 +38,6 @@ def steps(places: Places) -> Steps | None:
         loop_of = _loops(places)
         if loop_of.max() < 0:
             return None
-        places = _in_order(places, loop_of)
         step = _steps(places, loop_of)
         apart = _apart(places, loop_of, step)
         if apart is None:
@@ -76,33 +75,6 @@ def _read(place: Place, places: Places) -> list[int]:
         return []
     found: list[int] = np.unique(places.of[np.concatenate(operands)]).tolist()
     return found
-
-
-def _in_order(places: Places, loop_of: Indices) -> Places:
-    """Return the same with each loop's classes in the order in which they come in its middle.
-
-    At the beginning some may be missing, and what comes first there may be last in a step.
-    """
-    rank = np.empty(len(places.of), np.int64)
-    rank[places.order] = np.arange(len(places.order))
-    result = list(places.places)
-    for loop in range(int(loop_of.max()) + 1):
-        classes = np.nonzero(loop_of == loop)[0].tolist()
-        members = {c: np.sort(rank[places.places[c].members]) for c in classes}
-        usual = np.median([len(mine) for mine in members.values()])
-        once = min((mine for mine in members.values() if 2 * len(mine) > usual), key=len)
-        middle = int(once[len(once) // 2])
-
-        def after(c: int, of: dict[int, Indices] = members, middle: int = middle) -> int:
-            mine = of[c]
-            at = int(np.searchsorted(mine, middle))
-            return int(mine[at]) if at < len(mine) else len(rank) + int(mine[0])
-
-        order = sorted(classes, key=after)
-        first = order.index(min(classes, key=lambda c, of=members: of[c][0]))  # type: ignore[misc]
-        for c, of_loop in zip(classes, order[first:] + order[:first], strict=True):
-            result[c] = places.places[of_loop]
-    return _renumbered(places, result)
 
 
 def _steps(places: Places, loop_of: Indices) -> Indices:

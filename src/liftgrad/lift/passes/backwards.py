@@ -10,6 +10,7 @@ are the sums that read heads' adjoints; all others, such as sums over time, are 
 from collections.abc import Collection, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liftgrad.lift.ir.components import components
 from liftgrad.lift.ir.groups import (
@@ -110,21 +111,23 @@ class Backwards:
         They are added up for all steps at once. But where the final state is read and nothing else,
         it is the head that takes the adjoint over from there.
         """
-        builder = self.builder
-        group = builder.groups[i]
-        if across and all(term.alive is None for term in later):
-            terms = np.sum([np.diff(term.runs.offsets) for term in [*across, *later]], axis=0)
-            over_samples = any(builder.groups[t.runs.group].batched > group.batched for t in later)
-            if terms.max() <= 1 and not over_samples:
+        builder, one_each = self.builder, identity(self.builder.groups[i].size + 1)
+        if all(term.alive is None for term in later):
+            used = _used(later)
+            over_samples = any(self._over_samples(term, i) for term in later)
+            if across and not over_samples and not (used & _used(across)).any():
                 return [], [*across, *later]
-        condition = use_condition(builder, later, i)
+            adjoint = total(builder, later, i)
+            runs = Runs(adjoint.group, adjoint.positions, one_each)
+            return [Term(runs, None, None if used.all() else used)], across
+        taken = use_condition(builder, later, i)
         adjoint = total(builder, later, i)
-        used = None
-        if condition is not None and all(term.alive is None for term in later):
-            condition, used = None, np.any([term.certain() for term in later], axis=0)
-        one_each = identity(group.size + 1)
-        alive = None if condition is None else Runs(condition.group, condition.positions, one_each)
-        return [Term(Runs(adjoint.group, adjoint.positions, one_each), alive, used)], across
+        alive = None if taken is None else Runs(taken.group, taken.positions, one_each)
+        return [Term(Runs(adjoint.group, adjoint.positions, one_each), alive)], across
+
+    def _over_samples(self, term: Term, i: int) -> bool:
+        groups = self.builder.groups
+        return groups[term.runs.group].batched and not groups[i].batched
 
     def _head(self, loop: Loop, of: int, terms: list[Term]) -> Term:
         """Return as a term what a new head brings from the steps in which they are made."""
@@ -132,7 +135,7 @@ class Backwards:
         head = self.builder.add(Sum(tuple(term.runs for term in terms), group.batched))
         self.builder.roles[head] = ("∂′", of)
         self.new_heads[head] = loop
-        used = np.any([term.certain() for term in terms], axis=0)
+        used = _used(terms)
         runs = Runs(head, identity(group.size), identity(group.size + 1))
         return Term(runs, None, None if used.all() else used)
 
@@ -246,6 +249,14 @@ class Backwards:
 
 def _heads(loop: Loop) -> range:
     return range(loop.first, loop.first + loop.heads)
+
+
+def _used(terms: Sequence[Term]) -> NDArray[np.bool_]:
+    """Return for each element of a group whether any of the terms is really one for it."""
+    used = np.zeros(len(terms[0].runs.offsets) - 1, np.bool_)
+    for term in terms:
+        used |= term.certain()
+    return used
 
 
 def _reached(groups: Sequence[Group], loop: Loop, active: set[int], terms: Terms) -> set[int]:

@@ -7,7 +7,7 @@ Invariant: an expression loads from groups that are kept in memory only, and nev
 the elements that were asked for read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, assert_never
 
 import numpy as np
@@ -20,6 +20,7 @@ from liftgrad.lift.ir.groups import (
     Indices,
     Largest,
     Leaf,
+    Loop,
     Put,
     Runs,
     Sum,
@@ -37,11 +38,16 @@ class Composer:
     Args:
         groups: the program's.
         kept: whether each of them is kept in memory.
+        again: those that are computed again outside of their loops over time, with those loops.
 
     """
 
-    def __init__(self, groups: Sequence[Group], kept: Sequence[bool | None]) -> None:
-        self.groups, self.kept = groups, kept
+    def __init__(
+        self, groups: Sequence[Group], kept: Sequence[bool | None], again: Mapping[int, Loop]
+    ) -> None:
+        self.groups, self.kept, self.again = groups, kept, again
+        self.loop: Loop | None = None
+        """The loop over time whose groups are computed."""
 
     def draft(self, i: int, positions: Indices) -> Draft:
         """Return the expression for elements of a group, which may be in memory already."""
@@ -51,7 +57,7 @@ class Composer:
             first = numbers.reshape(-1)[0]
             if numbers.size == 1 or (numbers.view(np.int64) == first.view(np.int64)).all():
                 return Number(float(first))
-        if self.kept[i]:
+        if self.kept[i] and self.again.get(i, self.loop) is self.loop:
             load = Loads(i, positions)
             if is_condition(group):
                 return Applied(ops.not_equal, (load, Number(0.0)))

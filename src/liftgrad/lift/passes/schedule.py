@@ -31,9 +31,11 @@ from liftgrad.lift.ir.groups import (
     Take,
     View,
     identity,
+    loop_of_each,
 )
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Expression, Nest, Number, Program, Statement, Timed, TimeLoop
+from liftgrad.lift.passes.again import computed_again
 from liftgrad.lift.passes.compose import Composer, is_condition
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, added, all_loads, rows_of
 from liftgrad.lift.passes.elements import MOST_TERMS, Elements, Fusion, joined
@@ -69,19 +71,21 @@ def schedule(
     return t2
 
     """
-    kept = kept_groups(rolled, [*outputs, *(a.value for a in assignments)])
-    of_loops = {i for loop in rolled.loops for i in range(loop.first, loop.stop)}
-    fusion = with_few_forms(rolled.groups, kept, of_loops)
+    read = [*outputs, *(a.value for a in assignments)]
+    loop_of = loop_of_each(rolled)
+    again = computed_again(rolled, read)
+    fusion = with_few_forms(rolled.groups, kept_groups(rolled, read, again), loop_of)
     in_place = {
         a.value.group: a.leaf
         for a in assignments
-        if a.value.group not in of_loops
+        if a.value.group not in loop_of
         and rolled.groups[a.value.group].size == rolled.groups[a.leaf].size
         and np.array_equal(a.value.positions, identity(rolled.groups[a.leaf].size))
         and np.array_equal(a.positions, a.value.positions)
     }
     while True:
-        scheduler = _Scheduler(rolled, fusion, in_place)
+        composer = Composer(rolled.groups, fusion.kept, {i: loop_of[i] for i in again})
+        scheduler = _Scheduler(rolled, fusion, composer, in_place)
         program = scheduler.run(outputs, assignments)
         late = scheduler.late()
         if not late:
@@ -92,11 +96,13 @@ def schedule(
 class _Scheduler:
     """Makes the nests of a program, some groups of which are computed in leaves' memory."""
 
-    def __init__(self, rolled: Rolled, fusion: Fusion, in_place: dict[int, int]) -> None:
+    def __init__(
+        self, rolled: Rolled, fusion: Fusion, composer: Composer, in_place: dict[int, int]
+    ) -> None:
         self.groups, self.loops = rolled.groups, rolled.loops
         self.kept, self.in_place = fusion.kept, in_place
         self.layouts = Layouts(rolled.groups)
-        self.composer = Composer(rolled.groups, fusion.kept)
+        self.composer = composer
         self.fitter = Fitter(self.layouts)
         self.elements = Elements(rolled.groups, fusion, self.layouts)
         self.nests: list[Statement] = []
@@ -154,12 +160,13 @@ class _Scheduler:
         kept = [i for i in range(loop.first, loop.stop) if self.kept[i]]
         for i in kept:
             self.layouts.add_in_order(i)  # heads read what comes later
-        self.loop, self.timed = loop, []
+        self.loop = self.composer.loop = loop
+        self.timed = []
         for i in kept:
             self.compute(i)
         if self.timed:
             self.nests.append(TimeLoop(loop.steps, tuple(self.timed), loop.backwards))
-        self.loop = None
+        self.loop = self.composer.loop = None
 
     def compute(self, i: int) -> None:
         """Append the nests that compute a group that is kept."""
