@@ -28,6 +28,7 @@ from liftgrad.lift.ir.groups import Assignment, Builder, Constants, Leaf, Rolled
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Program
 from liftgrad.lift.loops.find import find_loops
+from liftgrad.lift.loops.recomputed import recomputed
 from liftgrad.lift.loops.scans import roll_scans
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
@@ -258,7 +259,10 @@ def differentiated(built: Built, *, unit_seed: bool) -> Built:
             for i, batched in enumerate(built.batched_outputs)
         ]
     wanted = [built.leaf_of[i] for i in built.parameter_groups]
-    rolled, gradients = adjoint(builder.program(), seeds, wanted)
+    program = builder.program()
+    rolled, gradients = adjoint(program, seeds, wanted)
+    if rolled.loops:
+        rolled, gradients = recomputed(rolled, gradients, forward=len(program.groups))
     if VERIFY:
         check_groups(rolled, after="adjoint")
     return replace(built, rolled=rolled, seed=seed, gradients=gradients)
