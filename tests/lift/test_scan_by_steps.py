@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 from both_ways import BACKENDS, same_as_eager, values
-from stages import rolled
+from stages import rolled, scheduled
 
 from liftgrad import Value, grad, hessian, lift, scan, vmap
 from liftgrad.errors import TraceError
@@ -500,3 +500,24 @@ def test_errors_of_a_step_are_the_steps():
         lift(f)(values(1.0, 2.0), 6)
     with pytest.raises(TraceError, match="a Python branch"):
         lift(lambda w: scan(lambda s, _: (s if s > 0.0 else w, None), w, length=6)[0])(Value(1.0))
+
+
+def gated(w, X, checkpoint):
+    """Functions that are not quick to compute twice."""
+
+    def step(h, x):
+        gate = exp(-(tanh(h[0] * w[0] + x) ** 2))
+        return [gate * h[0] + (1.0 - gate) * sin(x * h[1]), tanh(h[1] * w[1] - h[0])], gate
+
+    h, gates = scan(step, [w[0], 0.5], X, checkpoint=checkpoint)
+    return h[0] * h[1] + total(gates)
+
+
+def test_a_checkpoint_keeps_the_states_alone():
+    """The gradient is the same, and computed with less memory."""
+    X, parameters = numbers(50), values(0.4, -0.7)
+    same_as_eager(gated, parameters, X, True)
+    of_checkpoint = scheduled(gated, parameters, X, True, gradient=True)
+    of_all = scheduled(gated, parameters, X, False, gradient=True)
+    sizes = [sum(b.size for b in p.buffers if b.size >= 50) for p in (of_checkpoint, of_all)]
+    assert sizes[0] < sizes[1]

@@ -15,6 +15,7 @@ def ordered(
     outputs: Sequence[View],
     steps: Mapping[int, int],
     heads: set[int],
+    recompute: set[int],
 ) -> Rolled:
     """Return a program of these groups, of which those that depend on themselves are loops.
 
@@ -24,6 +25,7 @@ def ordered(
         steps: of those groups that have the elements of several steps how many these are; each
             has the same number of elements.
         heads: the groups that read groups of earlier steps.
+        recompute: the heads of loops of which a gradient computes again what it reads.
 
     """
     depends = [[view.group for view in views(group)] for group in groups]
@@ -37,7 +39,8 @@ def ordered(
         if len({groups[i].batched for i in component}) > 1:
             raise LoopError("some numbers of a loop are for each sample and some for all")
         offsets = tuple(_offsets(groups[i].size, steps[i]) for i in order[first:])
-        loops.append(Loop(first, len(order), offsets, len(heads.intersection(component))))
+        count, again = len(heads.intersection(component)), bool(recompute.intersection(component))
+        loops.append(Loop(first, len(order), offsets, count, recompute=again))
     new = [0] * len(groups)
     for number, i in enumerate(order):
         new[i] = number

@@ -11,7 +11,7 @@ for the order in which totals are added up.
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -253,7 +253,7 @@ class _Rewriting:
         for i, other in enumerate(loops[self.index + 1 :], self.index + 1):
             start = self.place[other.first]
             end = start + other.stop - other.first
-            loops[i] = Loop(start, end, other.offsets, other.heads, other.backwards)
+            loops[i] = replace(other, first=start, stop=end)
         roles = {self.place[i]: (r, self.place[of]) for i, (r, of) in self.program.roles.items()}
         tables = {self.place[i]: table for i, table in self.program.tables.items()}
         for i, copy in self.copy_of.items():

@@ -150,7 +150,8 @@ class _AllSteps:
             self.made[head] = self._head(scan, slots, batched=self.made[head].batched)
             self.steps[head] = self.scans[scan].steps
         outputs = [View(*self._outside(v.group, v.positions)) for v in self.once.outputs]
-        return ordered(self.made, outputs, self.steps, heads={head for head, _, _ in heads})
+        again = {head for head, scan, _ in heads if self.scans[scan].checkpoint}
+        return ordered(self.made, outputs, self.steps, {head for head, _, _ in heads}, again)
 
     def _new(self, group: Group) -> int:
         self.made.append(group)

@@ -22,7 +22,7 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     *,
-    checkpoint: bool = False,  # noqa: ARG001, a matter of memory
+    checkpoint: bool = False,
 ) -> tuple[State, Any]:
     """Carry a state through the steps of a loop, and return the last and what each step gave.
 
@@ -47,7 +47,8 @@ def scan(
         xs: lists or arrays, whose first axis is time, or tuples and dicts of them, of which a step
             is given the same structure; None for no xs.
         length: how many steps; needed without xs.
-        checkpoint: whether a gradient computes most states a second time instead of keeping them.
+        checkpoint: whether the gradient keeps of each step the state alone, and computes the rest
+            a second time; it needs less memory then.
 
     Returns:
         The last state, and the results: lists with an entry for each step. If the steps return
@@ -63,7 +64,7 @@ def scan(
     tape = recording_scans.tape
     if tape is not None and steps >= _FEW:
         try:
-            return scanned_once(tape, step, state, xs, steps)
+            return scanned_once(tape, step, state, xs, steps, checkpoint=checkpoint)
         except NotOnce:
             pass
     ys: list[Any] = []

@@ -37,7 +37,13 @@ recording_scans = _RecordingScans()
 
 
 def scanned_once(
-    tape: Tape, step: Callable[[Any, Any], Any], state: Any, xs: Any, steps: int
+    tape: Tape,
+    step: Callable[[Any, Any], Any],
+    state: Any,
+    xs: Any,
+    steps: int,
+    *,
+    checkpoint: bool,
 ) -> tuple[Any, Any]:
     """Return the last state and the results of a scan, of which one step is recorded.
 
@@ -57,7 +63,7 @@ def scanned_once(
         raise RecordAllSteps(tape.around[0])
     if tape.in_all_steps is None or number in tape.in_all_steps:
         raise NotOnce
-    recording = _Recording(tape, number, steps, state, xs)
+    recording = _Recording(tape, number, Scan(steps, checkpoint), state, xs)
     before = [d.count for d in tape.draws], tape.maps
     tape.around = number, steps
     try:
@@ -74,9 +80,9 @@ def scanned_once(
 class _Recording:
     """A scan whose step is recorded; its state is known by its numbers, without None."""
 
-    def __init__(self, tape: Tape, number: int, steps: int, state: Any, xs: Any) -> None:
+    def __init__(self, tape: Tape, number: int, scan: Scan, state: Any, xs: Any) -> None:
         self.tape, self.number, self.state = tape, number, state
-        self.scan = Scan(steps)
+        self.scan = scan
         self.start = len(tape.nodes)
         self.initial, self.nested = _numbers(state)
         self.classes = [*map(class_of, self.initial)]
@@ -86,7 +92,7 @@ class _Recording:
         """Which numbers of the state no step changes."""
         self.x = given(tape, self.scan, number, xs)
         tape.scans_begun += 1
-        self.other_x = given(tape, Scan(steps), tape.scans_begun, xs)
+        self.other_x = given(tape, Scan(scan.steps), tape.scans_begun, xs)
         """What a step is given, and what another is given."""
 
     def run(self, step: Callable[[Any, Any], Any]) -> tuple[Any, Any]:

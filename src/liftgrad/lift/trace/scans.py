@@ -67,6 +67,8 @@ class Scan:
     """
 
     steps: int
+    checkpoint: bool = False
+    """Whether a gradient computes what a step computes once more, instead of keeping it."""
     initial: list[int] = field(default_factory=list)
     """The first state."""
     states: list[int] = field(default_factory=list)
