@@ -20,6 +20,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -39,7 +40,11 @@ PACKAGES = {
     "sklearn": "scikit-learn",
     "numpy": "numpy",
     "micrograd": "micrograd",
+    "casadi": "casadi",
+    "numba": "numba",
+    "c": "gcc",
 }
+"""What is measured, by the last word of a program's name."""
 FLOPS = 3392
 """Operations of a moons point's matrix products: 2 × (576 forward, 544 and 576 backward)."""
 
@@ -210,10 +215,11 @@ def main(tasks: dict[str, Task], description: str, quick: Sequence[str]) -> dict
     results = {name: run(name, tasks[name], rounds) for name in chosen}
     print(table(results, tasks))
     print()
-    print(NO_FIGURES if options.quick else machine(options.rounds))
+    on = machine(options.rounds, {s.package for name in chosen for s in tasks[name].systems})
+    print(NO_FIGURES if options.quick else on)
     if options.json:
         rows = [asdict(r) for rows in results.values() for r in rows]
-        text = json.dumps({"machine": machine(options.rounds), "results": rows}, indent=1)
+        text = json.dumps({"machine": on, "results": rows}, indent=1)
         options.json.write_text(text + "\n")
     wrong = [
         message
@@ -227,7 +233,7 @@ def main(tasks: dict[str, Task], description: str, quick: Sequence[str]) -> dict
 
 def run(name: str, task: Task, rounds: range) -> list[Result]:
     """Run a task's systems in turn; round 0 does not count."""
-    present = [s for s in task.systems if installed(s.package)]
+    present = [s for s in task.systems if version(s.package)]
     results = [Result(name, s.label) for s in present]
     with tempfile.TemporaryDirectory() as cache:
         for turn in rounds:
@@ -337,16 +343,28 @@ def quantity(number: float, unit: str) -> str:
     return f"{number / factor:.3g} {prefix}{unit}"
 
 
-def machine(rounds: int) -> str:
+def machine(rounds: int, measured: set[str]) -> str:
     """Return what was measured, on what."""
-    names = ["liftgrad", *PACKAGES.values(), "llvmlite"]
-    packages = ", ".join(f"{n} {importlib.metadata.version(n)}" for n in names if installed(n))
+    names = ["liftgrad", *(n for n in PACKAGES.values() if n in measured), "llvmlite"]
+    versions = {name: version(name) for name in names}
+    packages = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
     return (
         f"Median of {rounds} processes each, after one to warm up (lowest - highest); ×: how many "
         f"times less than the peer. {packages}; Python {platform.python_version()}; {processor()}, "
         f"{os.cpu_count()} cores, vectors of {vector_bits()} bits; {platform.system()}; "
         f"{os.environ['LIFT_CLOCK']} time."
     )
+
+
+def version(package: str) -> str | None:
+    """Return the version of what can be measured; say on standard error if it cannot."""
+    if package != "gcc":
+        return importlib.metadata.version(package) if installed(package) else None
+    if (compiler := shutil.which(package)) is None:
+        print("gcc is not installed, and programs in C are left out", file=sys.stderr)
+        return None
+    command = [compiler, "-dumpfullversion"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def processor() -> str:

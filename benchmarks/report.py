@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 SECTIONS = {
     "lift": ["--rounds", "3"],
+    "over_time": ["--rounds", "3"],
     "eager": [],
     "recording": [],
     "train": ["--rounds", "3"],
@@ -24,7 +25,7 @@ SECTIONS = {
 }
 """Each benchmark's arguments here."""
 QUICK = {
-    **{name: ["--quick"] for name in ("lift", "train", "estimators", "scaling")},
+    **{name: ["--quick"] for name in ("lift", "over_time", "train", "estimators", "scaling")},
     "eager": ["--runs", "1", "--steps", "1"],
     "recording": ["--runs", "1", "--steps", "2"],
 }

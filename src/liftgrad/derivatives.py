@@ -203,7 +203,7 @@ def _is_scalar(x: Any) -> bool:
 
 def _gradient(result: Any, variables: Any, level: int) -> Any:
     """Return the derivatives of a number with respect to a structure of Variables."""
-    adjoints = _adjoints(result) if is_at(level, result) else {}
+    adjoints = adjoints_of(result) if is_at(level, result) else {}
 
     def derivative(variable: Variable) -> Any:
         adjoint = adjoints.get(variable, 0.0)
@@ -215,7 +215,7 @@ def _gradient(result: Any, variables: Any, level: int) -> Any:
     return _map(derivative, variables)
 
 
-def _adjoints(result: Variable) -> dict[Variable, Any]:
+def adjoints_of(result: Variable) -> dict[Variable, Any]:
     """Return the adjoints of the leaves that `result` depends on."""
     level = result._level
     adjoints: dict[Variable, Any] = {result: 1.0}

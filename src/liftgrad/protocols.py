@@ -96,6 +96,9 @@ class StandsForArray(Protocol):
 class ForSamples(Protocol):
     """A traced number that may be another for each sample."""
 
+    def _pulled(self, number: Any) -> None:
+        """Take notice that what follows is for the adjoint of a number; None: of none."""
+
     def _term_for(self, operand: Any, term: Any) -> Any:
         """Return the term that this adds to the adjoint of `operand`; for each sample, `term`."""
 

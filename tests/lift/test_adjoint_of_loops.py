@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from looped_programs import Looped, looped_program
+from unrolling import unrolled
 
 from liftgrad import ops
 from liftgrad.lift.ir.check import check_groups
@@ -22,7 +24,6 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.text import text_of_groups
 from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.unroll import unrolled
 from liftgrad.lift.run.numpy_executor import execute
 
 
@@ -59,11 +60,42 @@ def same(looped: Looped, flat: Looped) -> None:
         np.testing.assert_allclose(of_loops, of_steps, rtol=1e-10, atol=1e-10)
 
 
+def squared(looped: Looped) -> Looped:
+    """Return the program whose results are the squares of the results, added up."""
+    builder = Builder(looped.program)
+    results = []
+    for view in looped.program.outputs:
+        size, batched = len(view.positions), builder.groups[view.group].batched
+        squares = builder.add(Elementwise(ops.multiply, (view, view), batched))
+        every = Runs(squares, identity(size), np.array([0, size]))
+        results.append(View(builder.add(Sum((every,), batched=False)), identity(1)))
+    builder.outputs = results
+    seeds = [builder.constant(1.0, 1) for _ in results]
+    return replace(looped, program=builder.program(), seeds=seeds)
+
+
 @given(st.integers(0, 2**32))
 def test_the_gradient_of_a_loop_is_that_of_its_steps(seed):
     """States of any lag, ragged steps, joins, branches, batches: as if there were no loop."""
     looped = looped_program(seed)
     same(differentiated(looped), differentiated(without_loops(looped)))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("start", range(0, 3000, 500))
+def test_gradients_of_thousands_of_loops(start):
+    """The same for many more programs."""
+    for seed in range(start, start + 500):
+        looped = looped_program(seed)
+        same(differentiated(looped), differentiated(without_loops(looped)))
+
+
+@given(st.integers(0, 2**32))
+def test_a_gradient_of_a_gradient_is_that_of_the_steps(seed):
+    """A loop that runs backwards has an adjoint, which runs forwards."""
+    looped = looped_program(seed)
+    twice = differentiated(squared(differentiated(looped)))
+    same(twice, differentiated(squared(differentiated(without_loops(looped)))))
 
 
 STEPS = np.arange(5)
@@ -115,3 +147,61 @@ def test_adjoints_from_behind_the_loop_are_added_up_before_it():
         "    t7[4] = sum(t9[1 | 2 | 3 | ])  # a term of ∂t3",
         "    t8[4] = sum(t6[0 | 1 | 2 | 3], t7[0 | 1 | 2 | 3])  # ∂t3",
     ]
+
+
+def test_what_the_last_step_computes_for_nothing_has_no_adjoint():
+    """It is left out, with no condition that would be asked in each step."""
+    builder = Builder()
+    p = builder.add(Leaf("p", 1, "parameter"))
+    one = builder.constant(1.0, 1)
+    initial = Runs(one.group, one.positions, np.array([0, 1, 1, 1, 1]))
+    taken_over = Runs(4, np.array([0, 1, 2]), np.array([0, 0, 1, 2, 3]))
+    state = builder.add(Sum((initial, taken_over), batched=False))
+    every, fixed = View(state, identity(4)), View(p, np.zeros(4, np.int64))
+    seen = builder.add(Elementwise(ops.multiply, (every, fixed), batched=False))
+    builder.add(Elementwise(ops.multiply, (View(seen, identity(4)), every), batched=False))
+    builder.loops.append(Loop(state, 5, (STEPS,) * 3, heads=1))
+    builder.outputs = [View(seen, identity(4))]
+    assert gradient_of(builder.program())[:6] == [
+        "for t<4 backwards:",
+        "    t6[4] = sum(t11[1 | 2 | 3 | ])  # ∂t4",
+        "    t7[3] = multiply(t6[0 1 2], t2[0 1 2])",
+        "    t8[3] = multiply(t6[0 1 2], t3[0 1 2])",
+        "    t9[4] = sum(c5[0 | 0 | 0 | 0], t7[0 | 1 | 2 | ])  # ∂t3",
+        "    t10[4] = multiply(t9[0 1 2 3], p[0 0 0 0])",
+    ]
+
+
+def test_results_of_one_group_have_their_conditions_together():
+    """A Hessian has very many results, and one that is not asked for is a branch not taken."""
+    program = recurrence(*(View(3, np.array([i])) for i in range(4)))
+    builder = Builder(program)
+    seed = builder.add(Leaf("seed", 4, "input"))
+    seeds = [View(seed, np.array([i])) for i in range(4)]
+    longer, _ = adjoint(builder.program(), seeds, [0])
+    conditions = [g for g in longer.groups if getattr(g, "operation", None) is ops.not_equal]
+    assert [condition.size for condition in conditions] == [4]
+
+
+def test_a_branch_that_no_step_takes_gives_no_gradient():
+    """Conditions travel from step to step: zero times the infinite slope of a root is no number."""
+    builder = Builder()
+    p = builder.add(Leaf("p", 1, "parameter"))
+    zero = builder.constant(0.0, 4)
+    fixed = View(p, np.zeros(4, np.int64))
+    initial = Runs(zero.group, np.array([0]), np.array([0, 1, 1, 1, 1]))
+    taken_over = Runs(7, np.array([0, 1, 2]), np.array([0, 0, 1, 2, 3]))
+    every = identity(4)
+    state = builder.add(Sum((initial, taken_over), batched=False))
+    scaled = builder.add(Elementwise(ops.multiply, (View(state, every), fixed), batched=False))
+    root = builder.add(Elementwise(ops.OPERATIONS["sqrt"], (View(scaled, every),), batched=False))
+    positive = builder.add(Elementwise(ops.less, (zero, View(scaled, every)), batched=False))
+    branches = View(positive, every), View(root, every), View(state, every)
+    builder.add(Elementwise(ops.select, branches, batched=False))
+    last = builder.add(Elementwise(ops.multiply, (View(6, every), fixed), batched=False))
+    assert last == 7
+    builder.loops.append(Loop(state, last + 1, (STEPS,) * 6, heads=1))
+    builder.outputs = [View(last, np.array([3]))]
+    seeds = [builder.constant(1.0, 1)]
+    looped = differentiated(Looped(builder.program(), seeds, [p], {p: np.array([2.0])}))
+    assert numbers(looped)[0].tolist() == [0.0]

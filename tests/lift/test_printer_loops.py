@@ -1,13 +1,16 @@
 """Loops over time as they are printed: their lines indented, states at the step before."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from formulas import Reader
+from looped_programs import SAMPLES, looped_program
 
 from liftgrad import Value, ops
 from liftgrad.lift.call.leaves import LeafNames
+from liftgrad.lift.explain import printer
 from liftgrad.lift.explain.printer import listing
 from liftgrad.lift.ir.groups import (
     Builder,
@@ -20,7 +23,9 @@ from liftgrad.lift.ir.groups import (
     View,
     identity,
 )
+from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.passes.schedule import schedule
+from liftgrad.lift.run.numpy_executor import execute
 
 STEPS = 5
 tanh = ops.OPERATIONS["tanh"]
@@ -71,10 +76,10 @@ class Recurrence:
         self.gradient = View(builder.add(Sum((runs(terms, [range(STEPS)]),), False)), identity(1))
         builder.roles |= {after: ("∂", state), after + 3: ("∂", z), after + 4: ("∂", before)}
         builder.roles[self.gradient.group] = ("∂", self.w)
-        self.rolled = builder.program()
+        self.rolled, self.state, self.sum = builder.program(), state, z
 
-    def text(self) -> str:
-        """Return the printed program."""
+    def text(self, **variables: str) -> str:
+        """Return the printed program, some of its groups being known as the user's variables."""
         return str(
             listing(
                 "last(w, xs)",
@@ -88,8 +93,93 @@ class Recurrence:
                 results=[self.result],
                 gradients={self.w: self.gradient},
                 sections=[("gradient:", self.forward)],
+                variables={getattr(self, group): name for group, name in variables.items()},
             )
         )
+
+
+class Random:
+    """A random program with loops, and the arguments of the function that it may come from."""
+
+    def __init__(self, seed: int) -> None:
+        self.looped = looped_program(seed)
+        self.leaves: dict[int, LeafNames] = {}
+        self.arguments: dict[str, Any] = {}
+        for i, group in enumerate(self.looped.program.groups):
+            if isinstance(group, Leaf):
+                self._argument(i, group)
+        self.forward = len(self.looped.program.groups)
+        self.program, self.gradients = adjoint(
+            self.looped.program, self.looped.seeds, self.looped.wanted
+        )
+        self.outputs = self.program.outputs
+        self.arrays = execute(self.program, self.looped.leaves)
+
+    def _argument(self, i: int, group: Leaf) -> None:
+        name, numbers = f"{group.name}{len(self.leaves)}", self.looped.leaves[i]
+        if group.kind == "parameter":
+            self.arguments[name] = [Value(float(x)) for x in numbers]
+            self.leaves[i] = LeafNames(name, [(name, group.size)])
+        else:
+            self.arguments[name] = numbers.T
+            self.leaves[i] = LeafNames(name, shape=numbers.T.shape)
+
+    def text(self) -> str:
+        """Return the printed program."""
+        nests = schedule(self.program, [*self.outputs, *self.gradients])
+        return str(
+            listing(
+                *("f()", nests, self.program),
+                function="f",
+                leaves=self.leaves,
+                results=self.outputs,
+                gradients=dict(zip(self.looped.wanted, self.gradients, strict=True)),
+                sections=[("gradient:", self.forward)],
+            )
+        )
+
+    def results(self) -> dict[tuple[Any, ...], float]:
+        """Return the results by their names and indices: the sample, and which result it is."""
+        found: dict[tuple[Any, ...], float] = {}
+        elements = [x for view in self.outputs for x in self.numbers(view)]
+        for n, element in enumerate(elements):
+            for s, number in enumerate(np.atleast_1d(element)):
+                sample = (s,) if np.ndim(element) else ()
+                found["f", *sample, *([n] if len(elements) > 1 else [])] = number
+        return found
+
+    def derivatives(self) -> dict[tuple[Any, ...], float]:
+        """Return the gradient by the parameters."""
+        found: dict[tuple[Any, ...], float] = {}
+        for leaf, view in zip(self.looped.wanted, self.gradients, strict=True):
+            for value, number in zip(
+                self.arguments[self.leaves[leaf].name], self.numbers(view), strict=True
+            ):
+                found["∂", id(value)] = number
+        return found
+
+    def numbers(self, view: View) -> Any:
+        """Return the numbers of some elements."""
+        return self.arrays[view.group][view.positions]
+
+
+MORE = [pytest.param(seed, marks=pytest.mark.thorough) for seed in range(25, 200)]
+
+
+@pytest.mark.parametrize("seed", [*range(25), *MORE])
+def test_so_is_any_program_with_loops(seed, monkeypatch):
+    """Ragged steps, lags, several states, batches and branches, in whatever order."""
+    monkeypatch.setattr(printer, "_NUMBERS_IN_NOTE", 1_000_000)
+    program = Random(seed)
+    reader = Reader(program.arguments, SAMPLES)
+    with np.errstate(all="ignore"):
+        reader.run(program.text())
+    for place, number in (program.results() | program.derivatives()).items():
+        found = reader.numbers.get(place, 0.0)
+        if np.isinf(number):  # of either sign, where the derivative at ±0 is
+            assert np.isinf(found)
+        else:
+            assert found == pytest.approx(number, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
 def test_a_loop_is_a_line_with_its_nests_indented():
@@ -107,6 +197,16 @@ def test_a_loop_is_a_line_with_its_nests_indented():
         "    ∂h1[t-1] = ∂z1[t]·w",
         "  ∂w = Σ_t ∂z1[t]·h1[t-1]                    t<5",
     ]
+
+
+def test_groups_have_the_names_of_the_users_variables():
+    """The state first of all; a name that an argument has is numbered."""
+    text = Recurrence().text(state="h", sum="xs")
+    assert "h[-1] = 0.5" in text
+    assert "h[t] = tanh(xs1 := w·h[t-1] + xs[t])" in text
+    assert "∂h[t-1] = ∂xs1[t]·w" in text
+    text = Recurrence().text(state="h", sum="h")
+    assert "h[t] = tanh(h1 := w·h[t-1] + xs[t])" in text
 
 
 def test_it_is_carried_out_as_it_is_printed():

@@ -1,6 +1,6 @@
 """Pipeline: the road that a program travels, a line for each pass.
 
-    trace → roll → adjoint → update → schedule → kernels
+    trace → roll → loops → adjoint → update → schedule → kernels
 
 A call of a lifted function takes it without the update; a training step takes all of it.
 `optimizer.step()` joins it at the update, with gradients that were computed before.
@@ -18,7 +18,9 @@ from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.tracing import Trace, Traceable, trace, without_collector
 from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Assignment, Builder, Constants, Leaf, Rolled, View
+from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Program
+from liftgrad.lift.loops.find import find_loops
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.passes.adjoint import adjoint
@@ -26,6 +28,7 @@ from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
+from liftgrad.lift.trace.sited_tape import SitedTape
 from liftgrad.lift.trace.tape import Tape
 
 
@@ -69,6 +72,8 @@ class Built:
     """Whether it takes a mean over the samples."""
     single: bool = False
     """Whether the function returns just one Value."""
+    unrolled: "Callable[[], Built] | None" = None
+    """If it has loops over time, returns the same without."""
 
     @property
     def outputs(self) -> int:
@@ -121,19 +126,27 @@ def compiled(
         unit_seed: whether the results' adjoints are 1; None: if there is just one result.
 
     """
-    with without_collector(lambda: stats.scalar_operations):
-        built = recover()
-        built = _with_gradient(built, stats, unit_seed=unit_seed)
+
+    def rest(recovered: Built) -> Compiled[Ending_co]:
+        built = _with_gradient(recovered, stats, unit_seed=unit_seed)
         end = _ended(built, ending)
         program = _scheduled(end, stats)
-        native = _kernels(program, end.rolled, dtype, backend, stats)
-    return Compiled(
-        built=replace(built, rolled=end.rolled),
-        before_end=len(built.rolled.groups),
-        end=end,
-        program=program,
-        native=native,
-    )
+        return Compiled(
+            built=replace(built, rolled=end.rolled),
+            before_end=len(built.rolled.groups),
+            end=end,
+            program=program,
+            native=_kernels(program, end.rolled, dtype, backend, stats),
+        )
+
+    with without_collector(lambda: stats.scalar_operations):
+        built = recover()
+        try:
+            return rest(built)
+        except LoopError:
+            if built.unrolled is None:
+                raise
+            return rest(built.unrolled())
 
 
 def recovered(
@@ -161,11 +174,49 @@ def recovered(
         with stats.stage("roll"):
             leaves = _leaves(flat, tape)
             rolled = roll(tape.nodes, leaves, traced.outputs)
+        if VERIFY:
+            check_groups(rolled, after="roll")
+        built = _built(traced, flat, rolled, leaves)
+        stats.scalar_operations = built.scalar_operations
+        if not _is_chain(rolled, tape):
+            return built
+        with stats.stage("loops"):
+            looped = _looped(function, arguments, flat, traced, leaves)
+    if looped is None:
+        return built
     if VERIFY:
-        check_groups(rolled, after="roll")
-    built = _built(traced, flat, rolled, leaves)
-    stats.scalar_operations = built.scalar_operations
-    return built
+        check_groups(looped, after="loops")
+    return replace(_built(traced, flat, looped, leaves), unrolled=lambda: built)
+
+
+_CHAIN = 128
+"""Groups, of which fewer compile quickly as they are."""
+_ROLLED = 200
+"""Operations to a group, from which on a program counts as rolled up."""
+
+
+def _is_chain(rolled: Rolled, tape: Tape) -> bool:
+    """Return whether a program consists of so many groups that loops over time are looked for."""
+    groups = len(rolled.groups)
+    return groups > _CHAIN and len(tape.nodes) < _ROLLED * groups
+
+
+def _looped(
+    function: Traceable,
+    arguments: dict[str, Any],
+    flat: FlatArguments,
+    traced: Trace,
+    leaves: list[Leaf],
+) -> Rolled | None:
+    """Return a program with its loops over time, if it has some.
+
+    It is traced once more, on a tape that knows where in the user's program each operation is.
+    """
+    tape = SitedTape(flat.groups)
+    trace(function, arguments, flat, tape)
+    if tape.nodes != traced.tape.nodes:
+        return None  # the function does not do the same each time
+    return find_loops(tape.nodes, tape.sites, leaves, traced.outputs)
 
 
 def differentiated(built: Built, *, unit_seed: bool) -> Built:

@@ -55,13 +55,13 @@ class LineText:
             read = constants[np.concatenate([b.reshape(-1) for b in t.blocks])]
             if (read == read[0]).all() or np.isnan(read).all():
                 return literal(float(read[0]))
-            if None in fitted.indices:
-                return Text(self._table(t, [constants[block] for block in t.blocks], "values"))
+        at = "" if t.index is None else self._touch(t.index).text
+        if constants is not None and None in fitted.indices:
+            return Text(self._table(t, [constants[block] for block in t.blocks], "values", at))
         around = self.letters.around(t.reduction)
         texts = []
         for i, column in enumerate(fitted.reference.columns):
             index, step = fitted.indices[i], fitted.steps[i]
-            at = "" if t.index is None else self._touch(t.index).text
             if index is None:
                 values: Sequence[NDArray[Any]] = fitted.blocks[i]
                 if column.labels:

@@ -5,7 +5,7 @@ that computes it: h1 for an activation, exp1, z1. An adjoint has its group's nam
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, assert_never
 
@@ -42,6 +42,8 @@ class Names:
         leaves: what the user's program calls the numbers of leaf groups.
         function: the function's name, which is that of its result.
         results: what the function returns.
+        variables: the user's variables that groups become, as far as they are known.
+        kept: the groups that are kept in memory.
 
     """
 
@@ -51,8 +53,11 @@ class Names:
         leaves: Mapping[int, LeafNames],
         function: str,
         results: Sequence[View],
+        variables: Mapping[int, str],
+        kept: Collection[int],
     ) -> None:
         self.rolled, self.function, self.results = rolled, function, results
+        self.variables = variables
         self.namings: dict[int, Naming] = {}
         """By group; numbers beyond the program's groups stand for results and gradients."""
         self.subexpressions: dict[int, str] = {}
@@ -61,6 +66,7 @@ class Names:
         """The names of tables of numbers, which are listed below the program."""
         self.taken = {names.name for names in leaves.values()}
         """Words that may not be used for anything else."""
+        self._arguments = set(self.taken)
         self.sample = next(x for x in "stuvn" if x not in self.taken)
         """The letter of the samples of a batch."""
         mapped = any(group.batched for group in rolled.groups)
@@ -77,6 +83,13 @@ class Names:
             for i, offsets in enumerate(loop.offsets)
         }
         """The step of each element of loops' groups."""
+        held = {state.group for state in self.states.values()}
+        ranked = sorted(
+            (i for i in variables if i in kept),
+            key=lambda i: (i in held, i in self._steps, i),
+        )
+        self._called = {variables[i]: i for i in ranked}
+        """For a variable that several groups become the one that it names: a state, if any is."""
         self._host: dict[int, int] = {}
         """For groups that are subexpressions the group that the line computes."""
         self._used: Counter[str] = Counter()
@@ -86,7 +99,7 @@ class Names:
                 # Without vmap the first dimension of an array is taken to count samples.
                 self.namings[i] = self._of_leaf(group, leaves.get(i), samples=not mapped)
             elif isinstance(group, Constants):
-                self.namings[i] = Naming(self._numbered(i))
+                self.namings[i] = Naming(self._own_name(i))
 
     def naming(self, group: int) -> Naming:
         """Return a group's naming, with the indices of the group whose adjoint or host it is."""
@@ -151,7 +164,7 @@ class Names:
             self.namings[group] = self._of_computed(group)
         for x, inner in _subexpressions(self.rolled, group, line.body):
             if inner in differentiated and inner not in self.namings:
-                name = self._numbered(inner)
+                name = self._own_name(inner)
                 self.subexpressions[id(x)] = name
                 self._host[inner] = group
                 self.namings[inner] = Naming(name, self.naming(group).sample)
@@ -235,15 +248,37 @@ class Names:
                 role += "′"
             naming.prefix = role + original.prefix
         else:
-            naming.name = self._numbered(i)
+            naming.name = self._own_name(i)
         return naming
 
-    def _numbered(self, i: int) -> str:
-        stem = _stem(self.rolled.groups[i])
-        self._used[stem] += 1
-        while f"{stem}{self._used[stem]}" in self.taken:
-            self._used[stem] += 1
-        return f"{stem}{self._used[stem]}"
+    def _own_name(self, i: int) -> str:
+        """Return a name for a group: the user's variable, or one by its operation."""
+        variable = self.variables.get(i)
+        if variable is None:
+            stem = _stem(self.rolled.groups[i])
+            numbers = count(self._used[stem] + 1)
+            name = next(x for n in numbers if (x := f"{stem}{n}") not in self.taken)
+            self._used[stem] = int(name.removeprefix(stem))
+        else:
+            names = _numbered(variable, plain=self._called.get(variable, i) == i)
+            name = next(name for name in names if self._is_free(name))
+        self.taken.add(name)
+        return name
+
+    def _is_free(self, name: str) -> bool:
+        """Whether a variable's name may be used: neither it nor what it begins with is taken."""
+        taken = {self.sample, self.time, self.function, *self.taken}
+        return name not in taken and name.split(".", maxsplit=1)[0] not in self._arguments
+
+
+def _numbered(variable: str, *, plain: bool) -> Iterator[str]:
+    """Yield names for groups that become one variable: x, x1, x2, ...; k, k1, or k.0, k1.0, ...."""
+    first, dot, rest = variable.partition(".")
+    if plain:
+        yield variable
+    stem = first + "_" * first[-1].isdigit()
+    for n in count(1):
+        yield f"{stem}{n}{dot}{rest}"
 
 
 def _subexpressions(rolled: Rolled, i: int, x: Expression) -> Iterator[tuple[Expression, int]]:

@@ -10,6 +10,7 @@ introduces a name for it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 from liftgrad.lift.call.leaves import LeafNames
@@ -18,6 +19,7 @@ from liftgrad.lift.explain.lines import Line, lines, with_nests
 from liftgrad.lift.explain.listing import Listing, PrintedLine
 from liftgrad.lift.explain.names import Names
 from liftgrad.lift.explain.origin import origin
+from liftgrad.lift.explain.states import State
 from liftgrad.lift.ir.groups import Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.nests import Load, Program, TimeLoop
 
@@ -34,6 +36,7 @@ def listing(
     results: Sequence[View],
     gradients: Mapping[int, View],
     sections: Sequence[tuple[str, int]],
+    variables: Mapping[int, str] = MappingProxyType({}),
 ) -> Listing:
     """Return a program's nests as text.
 
@@ -46,11 +49,12 @@ def listing(
         results: what the function returns.
         gradients: the gradients by leaf groups.
         sections: headings after the function's own part, each with the group that it begins with.
+        variables: the user's variables that groups become, as far as they are known.
 
     """
-    names = Names(rolled, leaves, function, results)
-    of_nests = lines(program)
     kept = {buffer.group for buffer in program.buffers}
+    names = Names(rolled, leaves, function, results, variables, kept)
+    of_nests = lines(program)
     differentiated = {of for group, (_, of) in rolled.roles.items() if group in kept}
     for line in of_nests:
         names.add_line(line, differentiated)
@@ -106,6 +110,9 @@ class _Writer:
                         headed.add(section)
                         sections[section].append(self._header(line.time.loop))
                     printed = [replace(p, formula=f"  {p.formula}") for p in printed]
+                elif line.out.group in self.names.states:
+                    # Several heads may say the same of a state before the first step.
+                    printed = [p for p in printed if p not in sections[section]]
                 sections[section] += printed
         for line in self.renamings:
             gradient = self.names.namings[line.out.group].prefix == "∂"
@@ -137,17 +144,21 @@ class _Writer:
 
         That a head takes over a state from another step its name says already.
         """
-        later = []
+        states, later = self.names.states, []
         for line in lines:
-            state = self.names.states.get(line.out.group)
+            state = states.get(line.out.group)
             if state is None or self.names.of_state(line.out.group) is None:
                 later.append(line)
-            elif not (
-                isinstance(line.body, Load)
-                and line.touches[id(line.body.access)].group == state.group
-            ):
+            elif not self._takes_over(line, state):
                 yield replace(line, time=None)
         yield from later
+
+    def _takes_over(self, line: Line, state: State) -> bool:
+        """Whether a line gives a group that holds a state what the state is at another step."""
+        if not isinstance(line.body, Load):
+            return False
+        source = line.touches[id(line.body.access)].group
+        return source == state.group or source in self.names.states
 
     def _header(self, loop: TimeLoop) -> PrintedLine:
         """Return the line above those of a loop over time."""

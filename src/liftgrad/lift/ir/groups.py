@@ -50,10 +50,13 @@ class Runs:
     def uniform(self) -> int | None:
         """The length that all runs share, or None."""
         offsets = self.offsets
-        if len(offsets) == 2:  # a chain has thousands of sums of one run
+        count = len(offsets) - 1
+        if count == 1:  # a chain has thousands of sums of one run
             return int(offsets[1])
-        lengths = offsets[1:] - offsets[:-1]
-        return int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else None
+        length = int(offsets[1]) if count else 0
+        if not count or length * count != offsets[-1]:
+            return None
+        return length if (offsets[1:] - offsets[:-1] == length).all() else None
 
 
 @dataclass(slots=True, eq=False)
@@ -193,6 +196,8 @@ class Rolled:
     """For conditions "this element was taken" the table of which one of each row always is."""
     loops: Sequence[Loop] = ()
     """In order; none is within another."""
+    origins: Mapping[int, int] = field(default_factory=dict)
+    """For groups of operations at one place in the user's program a node of the tape from there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,6 +244,11 @@ class Builder:
             dict(self.tables),
             tuple(self.loops),
         )
+
+
+def loop_of_each(program: Rolled) -> dict[int, Loop]:
+    """Return the loop over time of each group that is in one."""
+    return {i: loop for loop in program.loops for i in range(loop.first, loop.stop)}
 
 
 def views(group: Group) -> Sequence[View | Runs]:

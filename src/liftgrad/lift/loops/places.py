@@ -68,7 +68,7 @@ class Place:
 
 @dataclass(slots=True, eq=False)
 class Places:
-    """The classes of a tape, in the order of their first members."""
+    """The classes of a tape, in the order of their sites."""
 
     places: list[Place]
     of: NDArray[np.int64]
@@ -86,7 +86,7 @@ def places(
 
     Args:
         nodes: a tape's.
-        sites: where each was recorded.
+        sites: where each was recorded, numbered in the order of the program.
         leaves: the leaf groups.
         outputs: numbers of the nodes that are results.
 
@@ -110,16 +110,16 @@ def places(
         if operation is LEAF:
             leaf_positions[i] = node[2]
             batched[i] = leaves[node[1]].batched
-            members.setdefault((LEAF, node[1]), []).append(i)
+            members.setdefault((-1, node[1], LEAF), []).append(i)
             continue
         if operation is CONSTANT:
-            members.setdefault((CONSTANT,), []).append(i)
+            members.setdefault((-1, len(leaves), CONSTANT), []).append(i)
             continue
         site = sites[i]
         if operation is ops.dot:
             for p in products[i]:
                 batched[p] = batched[every[p][1]] or batched[every[p][2]]
-                members.setdefault((ops.multiply, ~site, batched[p]), []).append(p)
+                members.setdefault((site, 0, ops.multiply, batched[p]), []).append(p)
             order += products[i]
         if operation is ops.add and site in of_sums:
             terms.setdefault(i, [node[1], node[2]])
@@ -131,12 +131,12 @@ def places(
         if vanished[i]:
             continue
         kind = ops.total if i in terms else operation
-        key = kind, site, batched[i], len(read) if operation is TAKE else 0
+        key = site, 1, kind, batched[i], len(read) if operation is TAKE else 0
         members.setdefault(key, []).append(i)
         order.append(i)
     found: list[Place] = []
     of = np.full(len(every), -1, np.int64)
-    for key, mine in members.items():  # in the order of their first members
+    for key, mine in sorted(members.items(), key=lambda item: item[0][:2]):
         of[mine] = len(found)
         found.append(_place(key, mine, every, terms, batched=bool(batched[mine[0]])))
     return Places(found, of, leaf_positions, order)
@@ -150,7 +150,7 @@ def _place(
     *,
     batched: bool,
 ) -> Place:
-    operation = key[0]
+    operation = key[2]
     array = np.array(members, np.int64)
     if operation is LEAF or operation is CONSTANT:
         return Place(operation, array, [], batched=batched)

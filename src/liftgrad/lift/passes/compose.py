@@ -7,7 +7,7 @@ Invariant: an expression loads from groups that are kept in memory only, and nev
 the elements that were asked for read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, assert_never
 
 import numpy as np
@@ -20,6 +20,7 @@ from liftgrad.lift.ir.groups import (
     Indices,
     Largest,
     Leaf,
+    Loop,
     Put,
     Runs,
     Sum,
@@ -29,6 +30,8 @@ from liftgrad.lift.ir.nests import Number
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added
 
 Kind = Literal["sum", "max"]
+EVERY = slice(None)
+"""All elements of a group, in order."""
 
 
 class Composer:
@@ -37,11 +40,16 @@ class Composer:
     Args:
         groups: the program's.
         kept: whether each of them is kept in memory.
+        again: those that are computed again outside of their loops over time, with those loops.
 
     """
 
-    def __init__(self, groups: Sequence[Group], kept: Sequence[bool | None]) -> None:
-        self.groups, self.kept = groups, kept
+    def __init__(
+        self, groups: Sequence[Group], kept: Sequence[bool | None], again: Mapping[int, Loop]
+    ) -> None:
+        self.groups, self.kept, self.again = groups, kept, again
+        self.loop: Loop | None = None
+        """The loop over time whose groups are computed."""
 
     def draft(self, i: int, positions: Indices) -> Draft:
         """Return the expression for elements of a group, which may be in memory already."""
@@ -51,14 +59,14 @@ class Composer:
             first = numbers.reshape(-1)[0]
             if numbers.size == 1 or (numbers.view(np.int64) == first.view(np.int64)).all():
                 return Number(float(first))
-        if self.kept[i]:
+        if self.kept[i] and self.again.get(i, self.loop) is self.loop:
             load = Loads(i, positions)
             if is_condition(group):
                 return Applied(ops.not_equal, (load, Number(0.0)))
             return load
         return self.computed(i, positions)
 
-    def computed(self, i: int, positions: Indices) -> Draft:
+    def computed(self, i: int, positions: Indices | slice = EVERY) -> Draft:
         """Return the expression that computes elements of a group from its operands."""
         group = self.groups[i]
         match group:
@@ -75,13 +83,13 @@ class Composer:
                 return result
             case Take(index=index, group=source, table=table):
                 chosen = Loads(index.group, index.positions[positions])
-                return Loads(source, np.zeros_like(positions), chosen, table[positions])
+                return Loads(source, np.zeros_like(chosen.positions), chosen, table[positions])
             case Leaf() | Constants() | Put():
                 raise AssertionError(group)  # is always in memory, or a number
             case _:
                 assert_never(group)
 
-    def run(self, run: Runs, rows: Indices, batched: bool, kind: Kind = "sum") -> Draft:
+    def run(self, run: Runs, rows: Indices | slice, batched: bool, kind: Kind = "sum") -> Draft:
         """Return the reduction of the runs, all of one length, of these rows."""
         length = run.uniform
         assert length is not None
@@ -104,9 +112,27 @@ class Composer:
             elements = run.offsets[rows][:, None] + np.arange(length)
             yield rows, self.reduction(run, run.positions[elements], batched, kind)
 
+    def runs_in_pieces(
+        self, run: Runs, batched: bool, kind: Kind
+    ) -> Iterator[tuple[Indices, Draft]]:
+        """Yield rows, each as often as its run has pieces, with the reduction of a piece.
+
+        The pieces' lengths are powers of two: there are few of these, however many different
+        lengths the runs have.
+        """
+        lengths = np.diff(run.offsets)
+        for bit in reversed(range(int(lengths.max()).bit_length())):
+            rows = np.nonzero(lengths >> bit & 1)[0]
+            if len(rows):
+                first = run.offsets[rows] + (lengths[rows] >> bit + 1 << bit + 1)
+                elements = first[:, None] + np.arange(1 << bit)
+                yield rows, self.reduction(run, run.positions[elements], batched, kind)
+
     def reduction(self, run: Runs, positions: Indices, batched: bool, kind: Kind) -> Draft:
         """Return the reduction of each row of positions, over the samples if those are reduced."""
         samples = self.groups[run.group].batched and not batched
+        if positions.shape[1] == 1 and self.loop is not None and not samples:
+            return self.draft(run.group, positions[:, 0])
         body = self.draft(run.group, positions)
         return Reduced(kind, positions.shape[1], body, samples)
 

@@ -8,7 +8,8 @@ same for all samples is not computed for each; and no expression grows beyond a 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 from liftgrad import ops
@@ -21,22 +22,34 @@ from liftgrad.lift.ir.groups import (
     Loop,
     Put,
     Rolled,
+    Runs,
     Sum,
     Take,
     View,
+    loop_of_each,
     views,
 )
+from liftgrad.lift.passes.again import is_copy
 
 _LARGEST_EXPRESSION = 40
 """Operations in one expression: beyond this, kernels compile slowly and spill registers."""
 _QUICK = {ops.add, ops.subtract, ops.multiply, ops.negate, ops.absolute, ops.select}
 
 
-def kept_groups(program: Rolled, outputs: Sequence[View]) -> list[bool | None]:
-    """Return for each group whether it is kept in memory; None: no output depends on it."""
+def kept_groups(
+    program: Rolled, outputs: Sequence[View], again: AbstractSet[int] = frozenset()
+) -> list[bool | None]:
+    """Return for each group whether it is kept in memory; None: no output depends on it.
+
+    Args:
+        program: the groups.
+        outputs: what is read from outside.
+        again: groups of loops that are computed again where they are read outside of their loop.
+
+    """
     large: set[int] = set()
     while True:
-        kept = _kept(program, outputs, large)
+        kept = _kept(program, outputs, large, again)
         # What is kept cuts expressions, and keeping more changes what else is: until all fit.
         grown = large | _large(program.groups, kept)
         if grown == large:
@@ -44,10 +57,11 @@ def kept_groups(program: Rolled, outputs: Sequence[View]) -> list[bool | None]:
         large = grown
 
 
-def _kept(program: Rolled, outputs: Sequence[View], large: set[int]) -> list[bool | None]:
+def _kept(
+    program: Rolled, outputs: Sequence[View], large: set[int], again: AbstractSet[int]
+) -> list[bool | None]:
     """Return what is kept in memory, if at least these groups are."""
-    groups = program.groups
-    loop_of = {i: loop for loop in program.loops for i in range(loop.first, loop.stop)}
+    groups, loop_of = program.groups, loop_of_each(program)
     repeated = [False] * len(groups)
     """Whether a group that is in no loop over time is read in one, if it is not kept."""
     reads = [0.0] * len(groups)
@@ -71,12 +85,15 @@ def _kept(program: Rolled, outputs: Sequence[View], large: set[int]) -> list[boo
                 or _over_samples(group, groups)
                 or _keep(group, reads[i], within_reduction[i])
                 or (repeated[i] and not _quick(group, groups))
-            )
+            ) and not (loop is not None and i < loop.first + loop.heads and is_copy(group))
         scale = 1.0 if kept[i] else reads[i] / max(size, 1)
         reduced = (within_reduction[i] and not kept[i]) or (
             isinstance(group, Sum | Largest) and not _plain(group, groups)
         )
-        for view in views(group):
+        read = views(group)
+        if again and kind is not Take and kind is not Put:
+            read = list(_from_outside(read, loop, groups, loop_of, again))
+        for view in read:
             j = view.group
             wanted[j] = True
             reads[j] += len(view.positions) * scale
@@ -95,6 +112,22 @@ def _kept(program: Rolled, outputs: Sequence[View], large: set[int]) -> list[boo
                 elif loop is not None or (repeated[i] and not kept[i]):
                     repeated[j] = True
     return kept
+
+
+def _from_outside(
+    read: Iterable[View | Runs],
+    loop: Loop | None,
+    groups: Sequence[Group],
+    loop_of: Mapping[int, Loop],
+    again: AbstractSet[int],
+) -> Iterator[View | Runs]:
+    """Yield what is read, for what is computed again what that reads, as often."""
+    for view in read:
+        if view.group not in again or loop_of[view.group] is loop:
+            yield view
+            continue
+        operands = [View(x.group, view.positions) for x in views(groups[view.group])]
+        yield from _from_outside(operands, loop, groups, loop_of, again)
 
 
 def _enter(
