@@ -208,7 +208,7 @@ def test_a_recurrent_networks_products_with_its_inputs_are_before_the_loop():
     assert (heads, steps) == (1, 30)
     assert are_uniform(program)
     before = program.groups[: program.loops[0].first]
-    assert [g.size for g in before if isinstance(g, Elementwise)] == [30 * 4 * 2] * 3
+    assert sum(g.size for g in before if isinstance(g, Elementwise)) == 30 * 3 * 4 * 2
     assert program.groups[program.loops[0].first].size == 30 * 4
 
 
@@ -283,8 +283,7 @@ def test_a_sum_at_every_tenth_step_is_behind_the_loop():
 
     program = looped(integral, values(2))
     ((_, heads, steps),) = sizes(program)
-    assert heads == 2
-    assert 199 <= steps <= 201
+    assert (heads, steps) == (2, 191)  # what comes after the last sum has no use
 
 
 def test_a_derivative_within_the_function_goes_backwards_in_a_loop_of_its_own():

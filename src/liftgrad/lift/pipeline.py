@@ -7,7 +7,7 @@ A call of a lifted function takes it without the update; a training step takes a
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -28,7 +28,7 @@ from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
-from liftgrad.lift.trace.sited_tape import SitedTape
+from liftgrad.lift.trace.sited_tape import Place, SitedTape
 from liftgrad.lift.trace.tape import Tape
 
 
@@ -74,6 +74,8 @@ class Built:
     """Whether the function returns just one Value."""
     unrolled: "Callable[[], Built] | None" = None
     """If it has loops over time, returns the same without."""
+    places: Mapping[int, Sequence[Place]] = field(default_factory=dict)
+    """Where in the user's program a group's operations are, as far as it is known."""
 
     @property
     def outputs(self) -> int:
@@ -184,9 +186,10 @@ def recovered(
             looped = _looped(function, arguments, flat, traced, leaves)
     if looped is None:
         return built
+    program, places = looped
     if VERIFY:
-        check_groups(looped, after="loops")
-    return replace(_built(traced, flat, looped, leaves), unrolled=lambda: built)
+        check_groups(program, after="loops")
+    return replace(_built(traced, flat, program, leaves), unrolled=lambda: built, places=places)
 
 
 _CHAIN = 128
@@ -207,8 +210,8 @@ def _looped(
     flat: FlatArguments,
     traced: Trace,
     leaves: list[Leaf],
-) -> Rolled | None:
-    """Return a program with its loops over time, if it has some.
+) -> tuple[Rolled, dict[int, Sequence[Place]]] | None:
+    """Return a program with its loops over time, if it has some, and the places of its groups.
 
     It is traced once more, on a tape that knows where in the user's program each operation is.
     """
@@ -216,7 +219,10 @@ def _looped(
     trace(function, arguments, flat, tape)
     if tape.nodes != traced.tape.nodes:
         return None  # the function does not do the same each time
-    return find_loops(tape.nodes, tape.sites, leaves, traced.outputs)
+    found = find_loops(tape.nodes, tape.sites, leaves, traced.outputs)
+    if found is None:
+        return None
+    return found, {group: tape.places(node) for group, node in found.origins.items()}
 
 
 def differentiated(built: Built, *, unit_seed: bool) -> Built:

@@ -176,7 +176,9 @@ class Source:
             before_update: how many of its groups come before those of an update, if it has one.
 
         """
-        from liftgrad.lift.explain.printer import listing  # noqa: PLC0415, few runs print programs
+        # Few runs print programs.
+        from liftgrad.lift.explain.printer import listing  # noqa: PLC0415
+        from liftgrad.lift.explain.variables import variable  # noqa: PLC0415
 
         name, built, program = self.name, made.built, made.program
         leaves = dict(built.names)
@@ -199,6 +201,7 @@ class Source:
             results=built.rolled.outputs,
             gradients=dict(zip(differentiated, built.gradients, strict=False)),
             sections=sections,
+            variables={i: x for i, at in built.places.items() if (x := variable(at)) is not None},
         )
 
 

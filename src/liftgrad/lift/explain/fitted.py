@@ -1,6 +1,6 @@
 """Fitted lines: a line with loops, over which the indices of what it touches are affine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -201,8 +201,7 @@ class FittedLine:
         for d, values in enumerate(self.rows.columns):
             like = known.get(d)
             samples, labels = (False, None) if like is None else (like.samples, like.labels)
-            time = self._is_time(d) or (like is not None and like.time)
-            columns.append(Column(values, samples, labels, time=time))
+            columns.append(Column(values, samples, labels, time=self._is_time(d, known)))
         self.names.naming(out.group).columns = tuple(columns)
         self._fitted[id(out)] = self._unfitted(out)
         self._fit_columns(out, self.of(out))
@@ -214,20 +213,21 @@ class FittedLine:
             naming, fitted = self.names.naming(t.group), self.of(t)
             if naming.columns is None or len(fitted.indices) != len(naming.columns):
                 continue
+            knows = self.names.knows_steps(t.group)
             naming.columns = tuple(
                 column
                 if index is None or index.loop not in known
                 else replace(
                     column,
                     samples=column.samples or known[index.loop].samples,
-                    time=column.time or known[index.loop].time or self._is_time(index.loop),
+                    time=column.time or (not knows and self._is_time(index.loop, known)),
                 )
                 for column, index in zip(naming.columns, fitted.indices, strict=True)
             )
 
-    def _is_time(self, loop: int) -> bool:
-        """Whether a loop over rows is that over time."""
-        return self.counts_steps and loop == 0
+    def _is_time(self, loop: int, columns: Mapping[int, Column]) -> bool:
+        """Whether a loop is over time, as the line is or as one of these columns along it."""
+        return (self.counts_steps and loop == 0) or (loop in columns and columns[loop].time)
 
 
 def _with_indices(t: Touch) -> Iterator[Touch]:

@@ -90,7 +90,7 @@ class LineText:
                 tiles = zip(lengths, rows, strict=True)
                 columns.append(np.concatenate([np.tile(column[:n], times) for n, times in tiles]))
         values = np.concatenate([b.reshape(b.shape[0] * b.shape[1], -1) for b in blocks])
-        ragged = loops.extents is None or len(set(lengths)) > 1
+        ragged = len(set(lengths)) > 1
         return self._tabulated(columns, values, stem, t.reduction, at, ragged=ragged)
 
     def _tabulated(
@@ -115,6 +115,7 @@ class LineText:
 
         """
         needed = list(range(len(columns)))
+        ragged = ragged or self.fitted.rows.extents is None
         for d in range(0 if ragged else len(columns)):
             others = [other for other in needed if other != d]
             which, first = _distinct_steps([columns[other] for other in others], len(values))
@@ -133,20 +134,31 @@ class LineText:
         columns = self.fitted.columns()
         yield from self._when()
         for d, extent in enumerate(rows.lengths()):
-            if d or not self.fitted.counts_steps:
-                yield self._extent(self.letters.rows[d], extent, columns.get(d), rows.longest(d))
+            if d == 0 and self.fitted.counts_steps:
+                continue
+            letter = self.letters.rows[d]
+            if extent is None and rows.of_steps:
+                yield f"{letter}<{self._tabulated(rows.columns[:d], rows.longest(d), 'table')}"
+            else:
+                yield self._extent(letter, extent, columns.get(d))
         written: set[str] = set()
         for r, loops in enumerate(self.fitted.reduced):
             columns = self.fitted.columns(r)
-            lengths, longest = loops.lengths(), np.zeros(0, np.int64)
+            lengths = loops.lengths()
             if len(set(line.lengths[r])) > 1:
-                longest = np.repeat(line.lengths[r], line.rows)
-                lengths = [rows.fit(longest)]
+                each = np.repeat(line.lengths[r], line.rows)
+                lengths = [rows.fit(each)]
+                if lengths == [None] and rows.of_steps:
+                    (letter,) = self.letters.reduced[r]
+                    if letter not in written:
+                        yield f"{letter}<{self._tabulated(rows.columns, each, 'table')}"
+                    written.add(letter)
+                    continue
             with_letters = zip(self.letters.reduced[r], lengths, strict=True)
             for d, (letter, extent) in enumerate(with_letters):
                 if letter not in written:
                     written.add(letter)
-                    yield self._extent(letter, extent, columns.get(d), longest)
+                    yield self._extent(letter, extent, columns.get(d))
 
     def _when(self) -> Iterator[str]:
         """Yield in which steps of its loop over time the line is computed, if not in all."""
@@ -159,13 +171,8 @@ class LineText:
         if first == last:
             yield f"{t}={first}"
         elif len(steps) == last - first + 1:
-            yield (
-                f"{t}≥{first}"
-                if last == every - 1
-                else f"{t}<{last + 1}"
-                if not first
-                else (f"{first}≤{t}<{last + 1}")
-            )
+            to_the_end = last == every - 1
+            yield f"{t}≥{first}" if to_the_end else f"{f'{first}≤' * (first > 0)}{t}<{last + 1}"
         elif len(steps) > 3 and steps == list(range(first, last + 1, steps[1] - first)):
             yield f"{t}∈{{{first}, {steps[1]}, …, {last}}}"
         elif len(steps) <= _MOST_STEPS:
@@ -173,13 +180,8 @@ class LineText:
         else:
             yield f"{t}∈{self.names.table(steps, 'table')}"
 
-    def _extent(
-        self, letter: str, extent: Index | None, column: Column | None, longest: Indices
-    ) -> str:
-        """Return how far a letter goes; `longest`: that number for each row."""
+    def _extent(self, letter: str, extent: Index | None, column: Column | None) -> str:
         labels = column.labels if column is not None else None
-        if extent is None and self.fitted.rows.of_steps:
-            return f"{letter}<{self._tabulated(self.fitted.rows.columns, longest, 'table')}"
         if extent is None or (labels and extent != Index(len(labels), (0,) * len(extent.strides))):
             self.misfits += 1
             return f"{letter}<…"

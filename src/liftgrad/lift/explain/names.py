@@ -108,7 +108,7 @@ class Names:
         if group not in self.namings:  # a head that has a name of its own after all
             self.namings[group] = self._of_computed(group)
         naming = self.namings[group]
-        if not naming.indexed:
+        if not naming.indexed and self.constants(group) is None:
             of = self._host.get(group)
             if of is None:
                 of = self.rolled.roles.get(group, ("", -1))[1]
@@ -131,6 +131,10 @@ class Names:
             if columns is None or of_group.paths is not None:
                 return None
         return Naming(of_group.name, of_group.sample, columns, prefix=of_group.prefix)
+
+    def knows_steps(self, group: int) -> bool:
+        """Whether it is known which of a group's indices is the step: it is in a loop."""
+        return group in self._steps
 
     def number_steps(self, group: int) -> None:
         """Let the indices of a loop's group be the step and the position in it, if none are."""
@@ -200,6 +204,8 @@ class Names:
 
     def index_ragged(self, line: Line) -> None:
         """Give what a ragged reduction runs over the row's indices and the position in the row."""
+        if line.time is not None:
+            return
         for r, lengths in enumerate(line.lengths):
             if len(set(lengths)) == 1:
                 continue
@@ -210,6 +216,8 @@ class Names:
                 naming = self.namings.get(touch.group)
                 if touch.reduction != r or naming is None or touch.index is not None:
                     continue
+                if self.constants(touch.group) is not None:
+                    continue  # they are listed one after another
                 order = np.concatenate([block.reshape(-1) for block in touch.blocks])
                 if naming.indexed or not np.array_equal(order, np.arange(len(order))):
                     continue

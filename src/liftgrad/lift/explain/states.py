@@ -15,34 +15,50 @@ from liftgrad.lift.ir.groups import Constants, Indices, Loop, Rolled, Sum
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Elements:
+    """The step of each element of a loop's group, and its position within that."""
+
+    steps: Indices
+    within: Indices
+
+    @classmethod
+    def of(cls, loop: Loop, group: int) -> "Elements":
+        """Return those of a group."""
+        offsets = loop.offsets[group - loop.first]
+        steps = np.repeat(np.arange(loop.steps), np.diff(offsets))
+        return cls(steps, np.arange(len(steps)) - offsets[steps])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
     """What a group holds: elements of another of its loop, as they were some steps before."""
 
     group: int
-    lag: int
-    """How many steps before; negative in a loop that runs backwards."""
-    read: Indices
-    """For each element that of the other group; -1: it would be outside of the steps."""
-    steps: int
-    """How many the loop has."""
+    source: Elements
+    """The elements of that group."""
+    read: Elements
+    """For each element the one that it holds, which may be before the first step."""
 
     def columns(self, of_group: tuple[Column, ...]) -> tuple[Column, ...] | None:
         """Return the indices of the elements from those of the other group.
 
-        They go on before the first step, and after the last: None if they do not do so evenly.
+        They go on before the first step, and after the last: None if they do not do so evenly, or
+        if none of them is the step.
         """
-        if (self.read >= 0).all():
-            return tuple(replace(column, values=column.values[self.read]) for column in of_group)
+        if not any(column.time for column in of_group):
+            return None
         result = []
-        inside = self.read.reshape(self.steps, -1)[:, 0] >= 0
-        row, *others = np.nonzero(inside)[0]
+        alike = self.source.within == self.read.within[0]
+        first, last = self.source.steps[alike][[0, -1]]
         for column in of_group:
-            values = column.values[self.read].reshape(self.steps, -1)
-            slope = int(values[others[0], 0] - values[row, 0]) if others else int(column.time)
-            every = values[row] + slope * (np.arange(self.steps) - row)[:, None]
-            if not (values == every)[inside].all():
+            ends = column.values[alike][[0, -1]]
+            slope = int(ends[1] - ends[0]) // int(last - first) if last > first else column.time
+            base = np.zeros(self.source.within.max() + 1, np.int64)
+            base[self.source.within] = column.values - slope * self.source.steps
+            if (column.values != base[self.source.within] + slope * self.source.steps).any():
                 return None
-            result.append(replace(column, values=every.reshape(-1)))
+            values = base[self.read.within] + slope * self.read.steps
+            result.append(replace(column, values=values))
         return tuple(result)
 
 
@@ -62,45 +78,28 @@ class _Finder:
     def __init__(self, rolled: Rolled) -> None:
         self.groups = rolled.groups
         self.states: dict[int, State] = {}
-        self.before: dict[tuple[int, int], list[Hashable]] = {}
-        """For elements outside of a loop's steps, by group and position, what is added up there."""
+        self.positions: dict[int, Indices] = {}
+        """For each of those groups the positions of the elements; -1: before the first step."""
+        self.before: dict[tuple[int, int, int], list[Hashable]] = {}
+        """For elements outside of a loop's steps, by group, step and place, what is added up."""
 
     def add(self, loop: Loop, i: int) -> None:
         """Add a group if it holds a state."""
-        state = self.state(loop, i)
+        found = self.read(loop, i)
         # A head that others take over stays itself: x, y = y, x is a circle of heads.
-        if state is None or state.group == i or any(s.group == i for s in self.states.values()):
+        if found is None or any(state.group == i for state in self.states.values()):
             return
-        said = self.said_before(loop, i, state)
+        source, positions = found
+        state = None if source == i else _state(loop, i, source, positions)
+        if state is None:
+            return
+        said = {
+            (source, int(state.read.steps[e]), int(state.read.within[e])): self.terms(i, e)
+            for e in np.nonzero(positions < 0)[0].tolist()
+        }
         if all(self.before.get(place, terms) == terms for place, terms in said.items()):
             self.before |= said
-            self.states[i] = state
-
-    def state(self, loop: Loop, i: int) -> State | None:
-        """Return the state that a group holds, whatever is said before the first step."""
-        found = self.read(loop, i)
-        if found is None:
-            return None
-        source, read = found
-        inside = read >= 0
-        reading, of_source = _steps(loop, i), loop.offsets[source - loop.first]
-        lags = (reading - (np.searchsorted(of_source, read, side="right") - 1))[inside]
-        if not len(lags) or (lags != lags[0]).any() or lags[0] == 0:
-            return None
-        if len(np.unique(read[inside])) < np.count_nonzero(inside):
-            return None  # several elements would have one name, and so would their adjoints
-        state = State(source, int(lags[0]), read, loop.steps)
-        if inside.all():
-            return state
-        at = reading - state.lag
-        outside = (at < 0) | (at >= loop.steps)
-        widths, of_steps = np.diff(loop.offsets[i - loop.first]), np.diff(of_source)
-        uniform = (widths == widths[0]).all() and (of_steps == of_steps[0]).all()
-        if not uniform or (outside == inside).any():
-            return None
-        elements = np.where(inside, read % of_steps[0], -1).reshape(loop.steps, -1)
-        known = elements[inside.reshape(elements.shape).all(axis=1)]
-        return state if len(known) and (known == known[0]).all() else None
+            self.states[i], self.positions[i] = state, positions
 
     def read(self, loop: Loop, i: int) -> tuple[int, Indices] | None:
         """Return the one group of the loop that a sum takes its elements from, and which; -1: none.
@@ -120,24 +119,9 @@ class _Finder:
                 return None
             state = self.states.get(run.group)
             sources.add(run.group if state is None else state.group)
-            read[counts > 0] = run.positions if state is None else state.read[run.positions]
+            taken = run.positions if state is None else self.positions[run.group][run.positions]
+            read[counts > 0] = taken
         return (sources.pop(), read) if len(sources) == 1 else None
-
-    def said_before(
-        self, loop: Loop, i: int, state: State
-    ) -> dict[tuple[int, int], list[Hashable]]:
-        """Return what a group adds up for the elements of its state outside of the steps."""
-        elements = np.nonzero(state.read < 0)[0]
-        if not len(elements):
-            return {}
-        each = state.read.reshape(state.steps, -1)
-        row = int(np.nonzero(each[:, 0] >= 0)[0][0])
-        width = int(loop.offsets[state.group - loop.first][1])
-        said = {}
-        for element in elements.tolist():
-            step, j = divmod(element, each.shape[1])
-            said[state.group, int(each[row, j]) + (step - row) * width] = self.terms(i, element)
-        return said
 
     def terms(self, i: int, element: int) -> list[Hashable]:
         """Return the terms of an element of a sum; constants are their numbers."""
@@ -156,6 +140,22 @@ class _Finder:
         return found
 
 
-def _steps(loop: Loop, group: int) -> Indices:
-    """Return the step of each element of a loop's group."""
-    return np.repeat(np.arange(loop.steps), np.diff(loop.offsets[group - loop.first]))
+def _state(loop: Loop, i: int, source: int, positions: Indices) -> State | None:
+    """Return the state that a group holds which takes these elements from another; -1: none."""
+    own, other = Elements.of(loop, i), Elements.of(loop, source)
+    inside = positions >= 0
+    lags = own.steps[inside] - other.steps[positions[inside]]
+    if not len(lags) or (lags != lags[0]).any() or lags[0] == 0:
+        return None
+    steps = own.steps - lags[0]
+    # Outside of the steps it holds the same elements as within.
+    held = np.full(own.within.max() + 1, -1)
+    held[own.within[inside]] = other.within[positions[inside]]
+    within = held[own.within]
+    within[inside] = other.within[positions[inside]]
+    outside = (steps < 0) | (steps >= loop.steps)
+    if (outside == inside).any() or (within < 0).any():
+        return None
+    uneven = (within != held[own.within]).any() and not inside.all()
+    distinct = len(np.unique(np.stack([steps, within]), axis=1)[0]) == len(steps)
+    return State(source, other, Elements(steps, within)) if distinct and not uneven else None

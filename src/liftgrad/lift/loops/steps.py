@@ -134,6 +134,10 @@ def _apart(places: Places, loop_of: Indices, step: Indices) -> Places | None:
     from outside at each step, as a recurrent network does its inputs. Those become a class of their
     own, which is in no loop.
     """
+    last = [0] * (1 + int(loop_of.max()))
+    for place, loop in zip(places.places, loop_of.tolist(), strict=True):
+        if loop >= 0:
+            last[loop] = max(last[loop], int(step[place.members].max()))
     result: list[Place] = []
     for c, place in enumerate(places.places):
         if loop_of[c] >= 0:
@@ -141,7 +145,8 @@ def _apart(places: Places, loop_of: Indices, step: Indices) -> Places | None:
             free = np.ones(len(place.members), bool)
             free[readers] = False
             kinds = _kinds(place, places)
-            chosen = free & np.isin(kinds, kinds[free & (step[place.members] > 0)])
+            late = 2 * step[place.members] > last[loop_of[c]]
+            chosen = free & np.isin(kinds, kinds[free & late])
             if chosen.any() and not chosen.all():
                 result.append(_some(place, np.nonzero(chosen)[0]))
                 place = _some(place, np.nonzero(~chosen)[0])  # noqa: PLW2901
