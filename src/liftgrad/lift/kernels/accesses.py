@@ -143,7 +143,8 @@ class Accesses:
             if dimension == vector:
                 stride = step
         if vector is None or vector[0] == "sample":
-            return Place(access.buffer, time, offset)
+            sample = shift.get(("sample", 0), 0) if self.strides.batched(access) else 0
+            return Place(access.buffer, time, offset, sample=sample)
         return Place(
             *(access.buffer, time, offset, self.block.active(point), stride, self.block.width)
         )

@@ -23,6 +23,8 @@ class Place(NamedTuple):
     """How far apart they are."""
     lanes: int = 1
     """The lanes of the vector that they are the first of; 1: there is one number, no vector."""
+    sample: int = 0
+    """Which of the samples of a block is the first of a vector of them."""
 
     def later(self, steps: int) -> "Place":
         """Return what names the same memory some steps later."""
@@ -34,7 +36,11 @@ class Place(NamedTuple):
 
     def elements(self) -> list["Place"]:
         """Return the places of the single numbers."""
-        return [Place(self.buffer, self.time, offset) for offset in self.offsets()]
+        return [self._replace(offset=x, numbers=1, stride=1, lanes=1) for x in self.offsets()]
+
+    def at(self, sample: int) -> "Place":
+        """Return the same place for other samples of a block."""
+        return self._replace(sample=sample)
 
 
 @dataclass(slots=True)
@@ -43,29 +49,30 @@ class _Memory:
 
     values: dict[Place, str] = field(default_factory=dict)
     """The numbers at places, as the text that stands for them."""
-    elements: dict[tuple[int, int], tuple[Place, int]] = field(default_factory=dict)
-    """By time and offset, the place that has a number, and which of its numbers that is."""
-    stored: set[tuple[int, int]] = field(default_factory=set)
-    """By time and offset, what the step has stored."""
+    elements: dict[Place, tuple[Place, int]] = field(default_factory=dict)
+    """The place that has a number, and which of its numbers that is."""
+    stored: set[Place] = field(default_factory=set)
+    """The numbers that the step has stored."""
     clobbered: bool = False
     """Whether the step has stored where nobody knows."""
 
     def forget(self, place: Place) -> None:
         """Forget a place."""
         del self.values[place]
-        for offset in place.offsets():
-            self.elements.pop((place.time, offset), None)
+        for element in place.elements():
+            self.elements.pop(element, None)
 
     def set(self, place: Place, value: str) -> None:
         """Note what is at a place, and forget what was there."""
-        for other in {x[0] for o in place.offsets() if (x := self.elements.get((place.time, o)))}:
+        elements = place.elements()
+        for other in {self.elements[x][0] for x in elements if x in self.elements}:
             self.forget(other)
         # Where places move differently, nobody knows when they meet.
         for other in [x for x in self.values if x.time != place.time]:
             self.forget(other)
         self.values[place] = value
-        for i, offset in enumerate(place.offsets()):
-            self.elements[place.time, offset] = place, i
+        for i, element in enumerate(elements):
+            self.elements[element] = place, i
 
 
 @dataclass(slots=True)
@@ -104,7 +111,7 @@ class Registers:
         memory = self.of(place.buffer)
         if place in memory.values:
             return [(place, 0)]
-        found = [memory.elements.get((place.time, offset)) for offset in place.offsets()]
+        found = [memory.elements.get(element) for element in place.elements()]
         return [x for x in found if x is not None] if all(found) else None
 
     def set(self, place: Place, value: str) -> None:
@@ -129,8 +136,8 @@ class Registers:
         memory = self.of(place.buffer)
         return (
             memory.clobbered
-            or any((place.time, offset) in memory.stored for offset in place.offsets())
-            or any(time != place.time for time, _ in memory.stored)
+            or any(element in memory.stored for element in place.elements())
+            or any(stored.time != place.time for stored in memory.stored)
         )
 
     def miss(self, buffer: int, place: Place | None) -> None:
@@ -153,6 +160,6 @@ class Registers:
             return True
         memory = self.of(buffer)
         memory.set(place, value)
-        memory.stored |= {(place.time, offset) for offset in place.offsets()}
+        memory.stored.update(place.elements())
         self.stored[place] = None
         return buffer not in self.unused

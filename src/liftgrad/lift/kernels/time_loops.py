@@ -29,6 +29,8 @@ from liftgrad.lift.kernels.writer import VectorWriter, Writer
 W = TypeVar("W", bound=Writer)
 _SAMPLES: Dimension = ("sample", 0)
 _LANES: Dimension = ("row", 0)
+_SMALL = 200
+"""Instructions, roughly, up to which steps run for two vectors of samples at once."""
 _LARGEST = 1000
 """Instructions, roughly, from which on steps that differ share their text."""
 
@@ -153,7 +155,8 @@ class _Writer:
         if self.vectors is None:
             loops.over([_SAMPLES], [], lambda _: body(1, []))
         else:
-            loops.in_blocks(_SAMPLES, 1, [], body, vector=True)
+            cost = sum(nest.cost for part in parts for nest in part.segment.nests)
+            loops.in_blocks(_SAMPLES, 2 if cost <= _SMALL else 1, [], body, vector=True)
 
     def segments(self, parts: Sequence[_Part], sizes: dict[Dimension, int]) -> None:
         """Write segments one after another, in a block of samples."""
@@ -174,34 +177,39 @@ class _Writer:
             registers = self.registers(known)
             self.nests(segment.nests, segment, first, registers, sizes)
             return registers.later(self.ahead)
+        moving = {
+            place.at(sample): source.at(sample)
+            for place, source in carried.moving.items()
+            for sample in range(0, sizes.get(_SAMPLES, 1) * self.block.width, self.block.width)
+        }
         before = self.registers(known)
         self.nests(segment.first, None, first, before, sizes)
         initial = [
             self.known(place, before) or self.initial(place, first, sizes)
-            for place in (*carried.moving, *carried.fixed)
+            for place in (*moving, *carried.fixed)
         ]
-        fixed = dict(zip(carried.fixed, initial[len(carried.moving) :], strict=True))
+        fixed = dict(zip(carried.fixed, initial[len(moving) :], strict=True))
 
         def body(index: str, values: list[str]) -> list[str]:
-            registers = self.registers({**dict(zip(carried.moving, values, strict=True)), **fixed})
+            registers = self.registers({**dict(zip(moving, values, strict=True)), **fixed})
             time = index
             if self.ahead < 0:
                 time = self.write.plus(str(segment.stop - 1), self.write.times(index, "-1"))
-            for head, number in zip(carried.moving, values, strict=True):
-                if head in segment.heads and head.buffer not in self.unused:
+            for head, number in zip(moving, values, strict=True):
+                if head.at(0) in segment.heads and head.buffer not in self.unused:
                     self.keep(head, number, time, sizes)
             self.nests(segment.nests, segment, time, registers, sizes)
-            ends = [source.later(-self.ahead) for source in carried.moving.values()]
+            ends = [source.later(-self.ahead) for source in moving.values()]
             return [value for place in ends if (value := self.known(place, registers))]
 
         start, stop = (segment.start, segment.stop) if self.ahead > 0 else (0, segment.steps)
         last = self.write.loop(
             *(str(start), str(stop), 1),
-            initial[: len(carried.moving)],
+            initial[: len(moving)],
             body,
-            [self.lanes(place) for place in carried.moving],
+            [self.lanes(place) for place in moving],
         )
-        return {**dict(zip(carried.moving.values(), last, strict=True)), **fixed}
+        return {**dict(zip(moving.values(), last, strict=True)), **fixed}
 
     def registers(self, known: dict[Place, str]) -> Registers:
         """Return registers in which some numbers are known."""
@@ -320,7 +328,7 @@ class _Writer:
             if place.numbers < place.lanes:
                 block.masks[_LANES, 0] = self.vectors.first(place.numbers)
         elif self.vectors is not None and sizes and self.buffers[place.buffer].batched:
-            block.vector, point = _SAMPLES, ((_SAMPLES, 0),)
+            block.vector, point = _SAMPLES, ((_SAMPLES, place.sample),)
         yield Access(place.buffer, place.offset, (place.time, place.stride)), point
         block.vector = None
         block.masks.pop((_LANES, 0), None)
