@@ -50,7 +50,7 @@ def recovered(points: int, steps: int) -> float:
 def main() -> None:
     """Recover the conductivity and print it."""
     parser = argparse.ArgumentParser(description="Recover a rod's conductivity from its cooling.")
-    parser.add_argument("--points", type=int, default=64, help="of the rod")
+    parser.add_argument("--points", type=int, default=50, help="of the rod")
     parser.add_argument("--steps", type=int, default=1000, help="of the simulation")
     arguments = parser.parse_args()
     points, steps = arguments.points, arguments.steps

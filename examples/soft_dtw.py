@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Average gestures by soft time warping.")
     parser.add_argument("--length", type=int, default=60, help="of the series")
     parser.add_argument("--gestures", type=int, default=6)
-    parser.add_argument("--gamma", type=float, default=0.01, help="how soft the minimum is")
+    parser.add_argument("--gamma", type=float, default=0.001, help="how soft the minimum is")
     arguments = parser.parse_args()
     if arguments.length < 2 or arguments.gestures < 1 or arguments.gamma <= 0.0:
         parser.error("take a gesture or more of at least 2 numbers, and a positive gamma.")

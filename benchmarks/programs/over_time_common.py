@@ -52,7 +52,11 @@ TEN = (1.0, 0.4, 0.4, 0.1, 10.0, 5.0, 0.01, 0.02, 1.0, 1.0)
 def bodies(count: int = 10) -> tuple[Array, Array, Array]:
     """Return masses, places and velocities."""
     rng = np.random.default_rng(3)
-    return np.arange(1.0, count + 1.0), rng.uniform(size=(count, 2)), rng.uniform(size=(count, 2))
+    return (
+        np.arange(1.0, count + 1.0) / count,
+        rng.uniform(size=(count, 2)),
+        rng.uniform(size=(count, 2)),
+    )
 
 
 def flat(gradient: Any) -> Array:

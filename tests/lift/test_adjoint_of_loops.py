@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from looped_programs import Looped, looped_program
+from unrolling import unrolled
 
 from liftgrad import ops
 from liftgrad.lift.ir.check import check_groups
@@ -23,7 +24,6 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.text import text_of_groups
 from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.unroll import unrolled
 from liftgrad.lift.run.numpy_executor import execute
 
 
@@ -147,6 +147,40 @@ def test_adjoints_from_behind_the_loop_are_added_up_before_it():
         "    t7[4] = sum(t9[1 | 2 | 3 | ])  # a term of ∂t3",
         "    t8[4] = sum(t6[0 | 1 | 2 | 3], t7[0 | 1 | 2 | 3])  # ∂t3",
     ]
+
+
+def test_what_the_last_step_computes_for_nothing_has_no_adjoint():
+    """It is left out, with no condition that would be asked in each step."""
+    builder = Builder()
+    p = builder.add(Leaf("p", 1, "parameter"))
+    one = builder.constant(1.0, 1)
+    initial = Runs(one.group, one.positions, np.array([0, 1, 1, 1, 1]))
+    taken_over = Runs(4, np.array([0, 1, 2]), np.array([0, 0, 1, 2, 3]))
+    state = builder.add(Sum((initial, taken_over), batched=False))
+    every, fixed = View(state, identity(4)), View(p, np.zeros(4, np.int64))
+    seen = builder.add(Elementwise(ops.multiply, (every, fixed), batched=False))
+    builder.add(Elementwise(ops.multiply, (View(seen, identity(4)), every), batched=False))
+    builder.loops.append(Loop(state, 5, (STEPS,) * 3, heads=1))
+    builder.outputs = [View(seen, identity(4))]
+    assert gradient_of(builder.program())[:6] == [
+        "for t<4 backwards:",
+        "    t6[4] = sum(t11[1 | 2 | 3 | ])  # ∂t4",
+        "    t7[3] = multiply(t6[0 1 2], t2[0 1 2])",
+        "    t8[3] = multiply(t6[0 1 2], t3[0 1 2])",
+        "    t9[4] = sum(c5[0 | 0 | 0 | 0], t7[0 | 1 | 2 | ])  # ∂t3",
+        "    t10[4] = multiply(t9[0 1 2 3], p[0 0 0 0])",
+    ]
+
+
+def test_results_of_one_group_have_their_conditions_together():
+    """A Hessian has very many results, and one that is not asked for is a branch not taken."""
+    program = recurrence(*(View(3, np.array([i])) for i in range(4)))
+    builder = Builder(program)
+    seed = builder.add(Leaf("seed", 4, "input"))
+    seeds = [View(seed, np.array([i])) for i in range(4)]
+    longer, _ = adjoint(builder.program(), seeds, [0])
+    conditions = [g for g in longer.groups if getattr(g, "operation", None) is ops.not_equal]
+    assert [condition.size for condition in conditions] == [4]
 
 
 def test_a_branch_that_no_step_takes_gives_no_gradient():

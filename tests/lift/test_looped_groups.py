@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from looped_programs import looped_program
+from unrolling import unrolled
 
 from liftgrad import ops
 from liftgrad.lift.ir.check import InvalidProgramError, check_groups
@@ -22,7 +23,6 @@ from liftgrad.lift.ir.groups import (
     View,
 )
 from liftgrad.lift.ir.text import text_of_groups
-from liftgrad.lift.passes.unroll import unrolled
 from liftgrad.lift.run.numpy_executor import execute
 
 

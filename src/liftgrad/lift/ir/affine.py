@@ -20,7 +20,10 @@ def radices(sequence: Indices) -> list[int] | None:
     while len(sequence) > 1:
         stride = sequence[1] - sequence[0]
         breaks = np.nonzero(sequence[1:] - sequence[:-1] != stride)[0]
-        extent = int(breaks[0]) + 1 if len(breaks) else len(sequence)
+        if not len(breaks):
+            extents.append(len(sequence))
+            break
+        extent = int(breaks[0]) + 1
         if extent == 1 or len(sequence) % extent:
             return None
         rows = sequence.reshape(-1, extent)
@@ -55,7 +58,7 @@ def strides(sequence: Indices, extents: Sequence[int]) -> tuple[int, ...] | None
     for extent in extents:
         step //= extent
         result.append(int(sequence[step] - sequence[0]) if extent > 1 else 0)
-    if not (linear(result, extents) + sequence[0] == sequence).all():
+    if not (linear(result, extents, sequence[0]) == sequence).all():
         return None
     return tuple(result)
 
@@ -74,9 +77,10 @@ def text(offset: int, strides: Sequence[int], letters: Sequence[str]) -> str:
     return joined.removeprefix("+")
 
 
-def linear(steps: Sequence[int], extents: Sequence[int]) -> Indices:
-    """Return the sequence with these strides over loops of these extents."""
-    result = np.zeros(1, np.int64)
+def linear(steps: Sequence[int], extents: Sequence[int], offset: int = 0) -> Indices:
+    """Return the sequence with this offset and these strides over loops of these extents."""
+    result = np.array([offset], np.int64)
     for step, extent in zip(steps, extents, strict=True):
-        result = (result[:, None] + step * np.arange(extent)).reshape(-1)
+        if extent > 1:
+            result = (result[:, None] + step * np.arange(extent)).reshape(-1)
     return result

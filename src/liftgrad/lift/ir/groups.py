@@ -50,10 +50,13 @@ class Runs:
     def uniform(self) -> int | None:
         """The length that all runs share, or None."""
         offsets = self.offsets
-        if len(offsets) == 2:  # a chain has thousands of sums of one run
+        count = len(offsets) - 1
+        if count == 1:  # a chain has thousands of sums of one run
             return int(offsets[1])
-        lengths = offsets[1:] - offsets[:-1]
-        return int(lengths[0]) if len(lengths) and (lengths == lengths[0]).all() else None
+        length = int(offsets[1]) if count else 0
+        if not count or length * count != offsets[-1]:
+            return None
+        return length if (offsets[1:] - offsets[:-1] == length).all() else None
 
 
 @dataclass(slots=True, eq=False)

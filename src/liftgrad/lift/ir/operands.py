@@ -1,4 +1,4 @@
-"""Operands: groups that read something else, or of which only a stretch of elements is left.
+"""Operands: groups that read something else, or of which only some elements are left.
 
 Passes that move groups about, but leave what they compute alone, need no more of them.
 """
@@ -57,17 +57,16 @@ def reading(group: Group, moved: Callable[[int, Indices], Operand]) -> Group:
             assert_never(group)
 
 
-def part(group: Group, start: int, stop: int) -> Group:
-    """Return the group of the elements from `start` up to, not including, `stop`."""
-    rows = slice(start, stop)
+def part(group: Group, rows: slice | Indices) -> Group:
+    """Return the group of some of a group's elements, which are in order."""
     match group:
         case Elementwise(operation=operation, operands=operands, batched=batched):
             views = tuple(View(v.group, v.positions[rows]) for v in operands)
             return Elementwise(operation, views, batched)
         case Sum(operands=runs, batched=batched):
-            return Sum(tuple(_some(r, start, stop) for r in runs), batched)
+            return Sum(tuple(_some(r, rows) for r in runs), batched)
         case Largest(operands=runs, batched=batched):
-            return Largest(tuple(_some(r, start, stop) for r in runs), batched)
+            return Largest(tuple(_some(r, rows) for r in runs), batched)
         case Take(index=index, group=source, table=table, batched=batched):
             return Take(View(index.group, index.positions[rows]), source, table[rows], batched)
         case Leaf() | Constants() | Put():
@@ -76,10 +75,16 @@ def part(group: Group, start: int, stop: int) -> Group:
             assert_never(group)
 
 
-def _some(runs: Runs, start: int, stop: int) -> Runs:
-    offsets = runs.offsets[start : stop + 1]
-    first = offsets[0]
-    return Runs(runs.group, runs.positions[first : offsets[-1]], offsets - first)
+def _some(runs: Runs, rows: slice | Indices) -> Runs:
+    if isinstance(rows, slice):
+        offsets = runs.offsets[rows.start : rows.stop + 1]
+        first = offsets[0]
+        return Runs(runs.group, runs.positions[first : offsets[-1]], offsets - first)
+    lengths = runs.offsets[1:] - runs.offsets[:-1]
+    kept = np.zeros(len(lengths), np.bool_)
+    kept[rows] = True
+    offsets = np.concatenate([[0], np.cumsum(lengths[kept])])
+    return Runs(runs.group, runs.positions[np.repeat(kept, lengths)], offsets)
 
 
 def rows_of_reads(group: Group) -> list[Indices]:

@@ -49,19 +49,27 @@ class Accesses:
         vector = self.block.vector
         if vector is not None and self.strides.along(access, vector) == 0:
             assert self.vectors is not None
-            return self.vectors.spread(self._element(access), self._known(access, point, None))
-        return self._known(access, point, vector)
+            return self.vectors.spread(self._element(access), self._read(access, point, None))
+        return self._read(access, point, vector)
 
-    def _known(self, access: Access, point: Point, vector: Dimension | None) -> str:
+    def _read(self, access: Access, point: Point, vector: Dimension | None) -> str:
         """Return the number or the vector that an access reads, from a register if one has it."""
         if self.registers is None:
             return self.from_memory(access, point, vector)
         place = self._place(access, point, vector)
-        found = self.registers.find(place) if place is not None else None
-        if place is None or found is None:
+        value = None if place is None else self.known(place)
+        if value is None:
             self.registers.miss(access.buffer, place)
             return self.from_memory(access, point, vector)
-        known = self.registers.known[access.buffer]
+        return value
+
+    def known(self, place: Place) -> str | None:
+        """Return the number or the vector at a place, if registers have all of it."""
+        assert self.registers is not None
+        found = self.registers.find(place)
+        if found is None:
+            return None
+        known = self.registers.known[place.buffer]
         if place in known:
             return known[place]
         numbers = [self._lane(known[source], i, source) for source, i in found]
@@ -81,7 +89,7 @@ class Accesses:
         )
 
     def from_memory(self, access: Access, point: Point, vector: Dimension | None) -> str:
-        """Return the number, or the vector along a dimension, that an access reads in memory."""
+        """Return a number, or a vector along a dimension, from memory."""
         element = self._element(access)
         if vector is None:
             return self.write.load(element, self._address(access, point))
@@ -99,6 +107,11 @@ class Accesses:
             place = self._place(access, point, vector)
             if not self.registers.store(access.buffer, place, value):
                 return
+        self.to_memory(access, point, value)
+
+    def to_memory(self, access: Access, point: Point, value: str) -> None:
+        """Write a number, or a vector of numbers, in memory."""
+        vector = self.block.vector
         if vector is None:
             self.write.store(self._address(access, point), value)
             return

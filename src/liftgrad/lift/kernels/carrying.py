@@ -1,6 +1,6 @@
 """Carrying: which registers a loop over time keeps from one step to the next."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from liftgrad.lift.kernels.registers import Place, Registers
@@ -15,8 +15,8 @@ _MOST_FIXED = 160
 class Carrying:
     """What a segment of a loop has in registers when a step begins."""
 
-    moving: list[Place] = field(default_factory=list)
-    """What the step before it left there."""
+    moving: dict[Place, Place] = field(default_factory=dict)
+    """Places, and those that had their numbers in the step before, as this step names them."""
     fixed: list[Place] = field(default_factory=list)
     """What no step changes."""
 
@@ -33,15 +33,23 @@ class Step:
 
 
 def plan(
-    steps: int, ahead: int, entry: Collection[Place], write: Callable[[Registers], None]
-) -> Step:
+    steps: int,
+    ahead: int,
+    entry: Collection[Place],
+    heads: Mapping[Place, Place],
+    write: Callable[[Registers], None],
+) -> Step | None:
     """Choose what the steps of a segment carry on.
 
     Args:
         steps: how many there are.
         ahead: 1, or -1 if time runs backwards.
         entry: the places that are known when the first step begins.
+        heads: places that are known in each step, and where the step before had their numbers.
         write: writes a step, given what is known when it begins.
+
+    Returns:
+        what they do; None: the heads' numbers are not all in registers at the end of a step.
 
     """
     if steps == 1:
@@ -49,20 +57,27 @@ def plan(
         write(registers)
         known = registers.later(ahead)
         return Step(Carrying(), known, registers.from_memory)
-    registers = starting(())
+    registers = starting(heads)
     write(registers)
-    carrying = Carrying()
+    for source in heads.values():
+        found = registers.find(source.later(-ahead))
+        if found is None or any(place not in registers.stored for place, _ in found):
+            return None
+        if registers.changes(source):
+            return None
+    carrying = Carrying(dict(heads))
     for place in registers.exposed:
         if place.time == 0 and not registers.writes(place.buffer):
             if len(carrying.fixed) < _MOST_FIXED:
                 carrying.fixed.append(place)
         else:
             chain = _chain(place, registers, min(_MOST_LAGS, steps), ahead)
-            carrying.moving += [x for x in chain if x not in carrying.moving]
+            carrying.moving |= {x: x for x in chain}
     registers = starting([*carrying.moving, *carrying.fixed])
     write(registers)
-    missing = {x.buffer for x in (*carrying.moving, *carrying.fixed) if x not in entry}
-    known = dict.fromkeys([*carrying.moving, *carrying.fixed], "")
+    initial = [x for x in (*carrying.moving, *carrying.fixed) if x not in heads]
+    missing = {x.buffer for x in initial if x not in entry}
+    known = dict.fromkeys([*carrying.moving.values(), *carrying.fixed], "")
     return Step(carrying, known, registers.from_memory | missing)
 
 

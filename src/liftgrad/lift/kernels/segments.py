@@ -1,7 +1,7 @@
 """Segments: a loop over time cut into stretches in which every step runs the same nests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise, product
 from math import prod
 from typing import assert_never
@@ -21,6 +21,7 @@ from liftgrad.lift.ir.nests import (
     stores,
     with_accesses,
 )
+from liftgrad.lift.kernels.registers import Place
 from liftgrad.lift.kernels.tiling import (
     SAMPLES,
     TIME,
@@ -77,6 +78,10 @@ class Segment:
     start: int
     stop: int
     nests: Sequence[StepNest]
+    first: Sequence[StepNest] = ()
+    """Nests that run in the first step instead of the heads."""
+    heads: Mapping[Place, Place] = field(default_factory=dict)
+    """Places at which each step but the first finds what the one before had at others."""
 
     @property
     def steps(self) -> int:

@@ -6,7 +6,8 @@ loads stays in registers, and so does what the next step loads. In a batch each 
 goes through all of time before the next one does.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from liftgrad.lift.ir.loop_error import LoopError
@@ -15,8 +16,9 @@ from liftgrad.lift.kernels import carrying
 from liftgrad.lift.kernels.accesses import Accesses
 from liftgrad.lift.kernels.arguments import Arguments
 from liftgrad.lift.kernels.block import Block
-from liftgrad.lift.kernels.carrying import Carrying
+from liftgrad.lift.kernels.carrying import Carrying, Step
 from liftgrad.lift.kernels.emitter import NestEmitter
+from liftgrad.lift.kernels.heads import merged
 from liftgrad.lift.kernels.loops import Loops
 from liftgrad.lift.kernels.registers import Place, Registers
 from liftgrad.lift.kernels.segments import Segment, StepNest, segments
@@ -25,6 +27,7 @@ from liftgrad.lift.kernels.writer import VectorWriter, Writer
 
 W = TypeVar("W", bound=Writer)
 _SAMPLES: Dimension = ("sample", 0)
+_LANES: Dimension = ("row", 0)
 
 
 def kept_after(loop: TimeLoop, program: Program) -> set[int]:
@@ -62,23 +65,30 @@ def emit_loop(
     ahead = -1 if loop.backwards else 1
 
     # What is kept in registers is found by writing each step once for nobody.
-    carried: list[Carrying] = []
+    parts: list[tuple[Segment, Carrying]] = []
+    written = {access.buffer for access in stores(loop)}
     from_memory = set(kept)
     known: dict[Place, str] = {}
-    for segment in cut:
+    while cut:
         scratch = _Writer(buffers, ahead, *writers())
-        step = carrying.plan(
-            *(segment.steps, ahead, known),
-            lambda registers, s=segment, w=scratch: w.alone(s, registers),  # type: ignore[misc]
-        )
-        carried.append(step.carrying)
+        segment, following = cut[0], cut[1:]
+        step = None
+        if following:
+            both = merged(segment, following[0], written, scratch.alone)
+            step = both and scratch.plan(both, known)
+            if both and step:
+                segment, following = both, following[1:]
+        step = step or scratch.plan(segment, known)
+        assert step is not None
+        cut = following
+        parts.append((segment, step.carrying))
         from_memory |= step.from_memory
         known = step.known
-    unused = frozenset({access.buffer for access in stores(loop)} - from_memory)
+    unused = frozenset(written - from_memory)
 
     write, vectors = writers()
     writer = _Writer(buffers, ahead, write, vectors, unused)
-    writer.run(list(zip(cut, carried, strict=True)), batched=batched == {True})
+    writer.run(parts, batched=batched == {True})
     return write, writer.arguments
 
 
@@ -139,35 +149,39 @@ class _Writer:
         sizes: dict[Dimension, int],
     ) -> dict[Place, str]:
         """Write a segment, given what is known before; return what is known after it."""
-        first = segment.start if self.ahead > 0 else segment.stop - 1
+        first = str(segment.start if self.ahead > 0 else segment.stop - 1)
         if segment.steps == 1:
             registers = self.registers(known)
-            self.step(segment, str(first), registers, sizes)
+            self.nests(segment.nests, first, registers, sizes)
             return registers.later(self.ahead)
-        places = [*carried.moving, *carried.fixed]
-        initial = {
-            place: known.get(place) or self.initial(place, str(first), sizes) for place in places
-        }
-        fixed = {place: initial[place] for place in carried.fixed}
+        before = self.registers(known)
+        self.nests(segment.first, first, before, sizes)
+        initial = [
+            self.known(place, before) or self.initial(place, first, sizes)
+            for place in (*carried.moving, *carried.fixed)
+        ]
+        fixed = dict(zip(carried.fixed, initial[len(carried.moving) :], strict=True))
 
         def body(index: str, values: list[str]) -> list[str]:
-            now = dict(zip(carried.moving, values, strict=True))
-            registers = self.registers({**now, **fixed})
+            registers = self.registers({**dict(zip(carried.moving, values, strict=True)), **fixed})
             time = index
             if self.ahead < 0:
                 time = self.write.plus(str(segment.stop - 1), self.write.times(index, "-1"))
-            self.step(segment, time, registers, sizes)
-            after = registers.later(self.ahead)
-            return [after[place] for place in carried.moving]
+            for head, number in zip(carried.moving, values, strict=True):
+                if head in segment.heads and head.buffer not in self.unused:
+                    self.keep(head, number, time, sizes)
+            self.nests(segment.nests, time, registers, sizes)
+            ends = [source.later(-self.ahead) for source in carried.moving.values()]
+            return [value for place in ends if (value := self.known(place, registers))]
 
         start, stop = (segment.start, segment.stop) if self.ahead > 0 else (0, segment.steps)
         last = self.write.loop(
             *(str(start), str(stop), 1),
-            [initial[place] for place in carried.moving],
+            initial[: len(carried.moving)],
             body,
             [self.lanes(place) for place in carried.moving],
         )
-        return {**dict(zip(carried.moving, last, strict=True)), **fixed}
+        return {**dict(zip(carried.moving.values(), last, strict=True)), **fixed}
 
     def registers(self, known: dict[Place, str]) -> Registers:
         """Return registers in which some numbers are known."""
@@ -180,18 +194,29 @@ class _Writer:
         """Return the lanes of what is known of a place."""
         return self.block.width if self.buffers[place.buffer].batched else place.lanes
 
-    def alone(self, segment: Segment, registers: Registers) -> None:
-        """Write one of a segment's steps, of whatever samples."""
-        batched = any(x.nest.batched for x in segment.nests)
-        self.block.corner[_SAMPLES] = "0"
-        self.step(segment, "time", registers, {_SAMPLES: 1} if batched else {})
+    def plan(self, segment: Segment, known: Collection[Place]) -> Step | None:
+        """Return what a segment carries on, given what is known before it."""
+        return carrying.plan(
+            *(segment.steps, self.ahead, known, segment.heads),
+            lambda registers: self.alone(segment.nests, registers),
+        )
 
-    def step(
-        self, segment: Segment, time: str, registers: Registers, sizes: dict[Dimension, int]
+    def alone(self, nests: Sequence[StepNest], registers: Registers) -> None:
+        """Write nests at any time, of any samples."""
+        batched = any(x.nest.batched for x in nests)
+        self.block.corner[_SAMPLES] = "0"
+        self.nests(nests, "time", registers, {_SAMPLES: 1} if batched else {})
+
+    def nests(
+        self,
+        nests: Sequence[StepNest],
+        time: str,
+        registers: Registers,
+        sizes: dict[Dimension, int],
     ) -> None:
-        """Write one step."""
+        """Write nests at a time."""
         self.block.corner[TIME] = time
-        for nest in segment.nests:
+        for nest in nests:
             self.nest(nest, time, registers, sizes)
 
     def nest(
@@ -226,25 +251,44 @@ class _Writer:
         )
         self.write.loop(start, stop, 1, [], row)
 
+    def known(self, place: Place, registers: Registers) -> str | None:
+        """Return what registers have of a place."""
+        self.block.memo = {}
+        return self.accesses(registers).known(place)
+
     def initial(self, place: Place, time: str, sizes: dict[Dimension, int]) -> str:
         """Return what lies at a place in memory at a time."""
-        block, lanes = self.block, ("row", 0)
-        block.corner |= {TIME: time, lanes: "0"}
+        with self.at(place, time, sizes) as (access, point):
+            return self.accesses(None).from_memory(access, point, self.block.vector)
+
+    def keep(self, place: Place, value: str, time: str, sizes: dict[Dimension, int]) -> None:
+        """Write what lies at a place at a time in memory."""
+        with self.at(place, time, sizes) as (access, point):
+            self.accesses(None).to_memory(access, point, value)
+
+    def accesses(self, registers: Registers | None) -> Accesses:
+        """Return accesses at places, which are vectors at the most."""
+        return Accesses(
+            *(Strides([TIME, _LANES], self.buffers), self.buffers, self.write, self.vectors),
+            *(self.block, self.arguments, registers),
+        )
+
+    @contextmanager
+    def at(
+        self, place: Place, time: str, sizes: dict[Dimension, int]
+    ) -> Iterator[tuple[Access, Point]]:
+        """Return the access and the point that lie at a place at a time, where the block is."""
+        block = self.block
+        block.corner |= {TIME: time, _LANES: "0"}
         block.memo = {}
-        access = Access(place.buffer, place.offset, (place.time, place.stride))
         point: Point = ()
         if place.lanes > 1:
             assert self.vectors is not None
-            block.vector, point = lanes, ((lanes, 0),)
+            block.vector, point = _LANES, ((_LANES, 0),)
             if place.count < place.lanes:
-                block.masks[lanes, 0] = self.vectors.first(place.count)
+                block.masks[_LANES, 0] = self.vectors.first(place.count)
         elif self.vectors is not None and sizes and self.buffers[place.buffer].batched:
             block.vector, point = _SAMPLES, ((_SAMPLES, 0),)
-        accesses = Accesses(
-            *(Strides([TIME, lanes], self.buffers), self.buffers, self.write, self.vectors),
-            *(block, self.arguments),
-        )
-        value = accesses.from_memory(access, point, block.vector)
+        yield Access(place.buffer, place.offset, (place.time, place.stride)), point
         block.vector = None
-        block.masks.pop((lanes, 0), None)
-        return value
+        block.masks.pop((_LANES, 0), None)

@@ -5,6 +5,7 @@ of a border, or the first step of a loop, are of the same class as all others, a
 may depend on each other.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -95,6 +96,7 @@ def places(
     recorded = len(every)
     inner = [i for i, node in enumerate(every) if node[0] is not LEAF]
     uses = count_uses(every, inner, outputs)
+    _keep_states(every, sites, inner, uses)
     products = write_out_products(every, inner, uses)
     terms, vanished = flatten_sums(every, inner, uses, products, keep_zeros=True)
     of_sums = {sites[i] for i in terms}
@@ -140,6 +142,29 @@ def places(
         of[mine] = len(found)
         found.append(_place(key, mine, every, terms, batched=bool(batched[mine[0]])))
     return Places(found, of, leaf_positions, order)
+
+
+def _keep_states(
+    nodes: Sequence[Node], sites: Sequence[int], inner: Sequence[int], uses: list[int]
+) -> None:
+    """Count the last uses of states twice, so that these do not vanish into a sum.
+
+    In its last steps a recurrence's state may have no user but the next addition, as if it were the
+    partial sum of a longer one. Those at one place vanish if most of them do.
+    """
+    sums = [i for i in inner if nodes[i][0] in (ops.add, ops.total, ops.dot) and uses[i]]
+    partial = Counter[int]()
+    once = []
+    for i in sums:
+        node = nodes[i]
+        for a in node[-1:] if node[0] is ops.dot else node[1:]:
+            if uses[a] == 1 and nodes[a][0] in (ops.add, ops.total, ops.dot):
+                partial[sites[a]] += 1
+                once.append(a)
+    every = Counter([sites[i] for i in sums])
+    for a in once:
+        if 2 * partial[sites[a]] < every[sites[a]]:
+            uses[a] += 1
 
 
 def _place(

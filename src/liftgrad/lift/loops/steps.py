@@ -12,6 +12,7 @@ import numpy as np
 
 from liftgrad.lift.ir.components import components
 from liftgrad.lift.ir.groups import Indices
+from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.loops.places import Place, Places
 
 _MOST_STAGES, _MOST_CLASSES = 64, 600
@@ -36,7 +37,7 @@ def steps(places: Places) -> Steps | None:
     """Return the loops of a program's classes, or None if it has none."""
     while True:
         loop_of = _loops(places)
-        if loop_of.max() < 0:
+        if not (loop_of >= 0).any():
             return None
         step = _steps(places, loop_of)
         apart = _apart(places, loop_of, step)
@@ -63,7 +64,7 @@ def _loops(places: Places) -> Indices:
         if len(component) == 1 and component[0] not in depends[component[0]]:
             continue
         if len({places.places[c].batched for c in component}) > 1:
-            continue
+            raise LoopError("some of a loop is for each sample, and some for all of them")
         loop_of[component] = count
         count += 1
     return loop_of
@@ -78,9 +79,33 @@ def _read(place: Place, places: Places) -> list[int]:
 
 
 def _steps(places: Places, loop_of: Indices) -> Indices:
-    """Return the step of each node."""
+    """Return the step of each node: as late as those that read it in their steps allow."""
     of = places.of.tolist()
-    step = [0] * len(of)
+    reads = _reads_within(places, loop_of)
+    earliest = [0] * len(of)
+    for i in places.order:
+        if i in reads:
+            mine, step = of[i], 0
+            for a in reads[i]:
+                at = earliest[a] + (of[a] >= mine)
+                if at > step:  # noqa: PLR1730, which is quicker than max() for each of very many
+                    step = at
+            earliest[i] = step
+    latest: dict[int, int] = {}
+    for i in reversed(places.order):
+        if i in reads:
+            step, mine = latest.setdefault(i, earliest[i]), of[i]
+            for a in reads[i]:
+                at = step - (of[a] >= mine)
+                if latest.get(a, at) >= at:
+                    latest[a] = at
+    found = np.zeros(len(of), np.int64)
+    found[list(latest)] = list(latest.values())
+    return found
+
+
+def _reads_within(places: Places, loop_of: Indices) -> dict[int, list[int]]:
+    """Return for each node of a loop what it reads within the loop."""
     reads: dict[int, list[int]] = {}
     for c, place in enumerate(places.places):
         if loop_of[c] < 0:
@@ -92,14 +117,7 @@ def _steps(places: Places, loop_of: Indices) -> Indices:
         for i, end in zip(place.members.tolist(), ends, strict=True):
             reads[i] = flat[start:end]
             start = end
-    for i in places.order:
-        if i in reads:
-            mine, latest = of[i], 0
-            for a in reads[i]:
-                at = step[a] + (of[a] >= mine)
-                latest = max(latest, at)
-            step[i] = latest
-    return np.array(step, np.int64)
+    return reads
 
 
 def _within(place: Place, places: Places, loop_of: Indices, loop: int) -> tuple[Indices, Indices]:
@@ -116,20 +134,19 @@ def _apart(places: Places, loop_of: Indices, step: Indices) -> Places | None:
     from outside at each step, as a recurrent network does its inputs. Those become a class of their
     own, which is in no loop.
     """
-    last_read = np.full(len(step), -1, np.int64)
-    for c, place in enumerate(places.places):
-        if loop_of[c] >= 0:
-            operands, readers = _within(place, places, loop_of, loop_of[c])
-            np.maximum.at(last_read, operands, step[place.members[readers]])
+    last = [0] * (1 + int(loop_of.max()))
+    for place, loop in zip(places.places, loop_of.tolist(), strict=True):
+        if loop >= 0:
+            last[loop] = max(last[loop], int(step[place.members].max()))
     result: list[Place] = []
     for c, place in enumerate(places.places):
         if loop_of[c] >= 0:
             _, readers = _within(place, places, loop_of, loop_of[c])
             free = np.ones(len(place.members), bool)
             free[readers] = False
-            chosen = free & np.isin(
-                kinds := _kinds(place, places), kinds[free & (last_read[place.members] > 0)]
-            )
+            kinds = _kinds(place, places)
+            late = 2 * step[place.members] > last[loop_of[c]]
+            chosen = free & np.isin(kinds, kinds[free & late])
             if chosen.any() and not chosen.all():
                 result.append(_some(place, np.nonzero(chosen)[0]))
                 place = _some(place, np.nonzero(~chosen)[0])  # noqa: PLW2901

@@ -2,7 +2,8 @@
 
     tape ── roll ──▶ groups ── adjoint ──▶ groups ── schedule ──▶ nests ── stages ──▶ an order
 
-`roll` finds `sums` and `classes` of alike nodes; `adjoint` runs derivative rules on a `symbol`, and
-the terms count under conditions (`branches`); `schedule` decides what to `fuse`, has it composed
-(`draft`, `compose`), laid out in memory (`layout`) and fitted with loops (`fit`).
+`roll` finds `sums` and `classes` of alike nodes; `adjoint` pulls the groups one by one (`pull`), by
+derivative rules that run on a `symbol`, the terms count under conditions (`branches`), and loops
+over time go `backwards`; `schedule` decides what to `fuse`, has it composed (`draft`, `compose`),
+laid out in memory (`layout`) and fitted with loops (`fit`).
 """

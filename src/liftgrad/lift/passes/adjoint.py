@@ -13,9 +13,10 @@ Invariant: the program's own groups stay as they are, at the head of the result;
 gradient follow them, and `roles` says of which group they are the adjoint.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import (
@@ -28,8 +29,8 @@ from liftgrad.lift.ir.groups import (
     identity,
     views,
 )
-from liftgrad.lift.passes.backwards import Backwards
-from liftgrad.lift.passes.branches import seed_condition, use_condition
+from liftgrad.lift.passes.backwards import Backwards, Foreseen
+from liftgrad.lift.passes.branches import Term, seed_condition, use_condition, used
 from liftgrad.lift.passes.pull import Terms, add_term, pull, total
 
 
@@ -66,64 +67,101 @@ def adjoint(
     return t4[0 1]
 
     """
-    conditional: set[int] = set()
+    foreseen = Foreseen()
     while True:
-        longer, gradients, missed = _adjoint(program, seeds, wanted, conditional)
-        if not missed:
-            return longer, gradients
-        conditional |= missed
+        found = _adjoint(program, seeds, wanted, foreseen)
+        if found is not None:
+            return found
 
 
 def _adjoint(
     program: Rolled,
     seeds: Sequence[View | None],
     wanted: Sequence[int],
-    conditional: Collection[int],
-) -> tuple[Rolled, list[View], set[int]]:
-    """Return the program with the gradient, and the adjoints, if one knew the conditions.
+    foreseen: Foreseen,
+) -> tuple[Rolled, list[View]] | None:
+    """Return the same, or None if it is to be made again, with what is foreseen then.
 
-    The adjoints that go from step to step in a loop are read before they are made, and so are their
-    conditions: the heads that turn out to need one that was not foreseen are returned as well.
-
-    Args:
-        program: as for `adjoint`.
-        seeds: as for `adjoint`.
-        wanted: as for `adjoint`.
-        conditional: the heads of loops whose adjoints come with a condition.
-
+    In a loop, adjoints that go from step to step are read before they are made, and so are their
+    conditions.
     """
     builder = Builder(program)
     forward = len(program.groups)
     active = _active(program, wanted)
     terms: Terms = {}
     several = sum(seed is not None for seed in seeds) > 1
-    for output, seed in zip(program.outputs, seeds, strict=True):
-        if seed is not None and output.group in active:
+    for output, seed in _seeded(program, seeds):
+        if output.group in active:
             condition = seed_condition(builder, seed) if several else None
             add_term(builder, terms, output, seed, condition)
-    loops = Backwards(builder, terms, active, conditional)
+    loops = Backwards(builder, terms, active, foreseen)
     for i in range(forward - 1, -1, -1):
         if i in loops.ends:
             loops.enter(loops.ends[i])
         if i not in terms or i not in active or isinstance(builder.groups[i], Leaf):
             continue
         of_group = terms.pop(i)
-        alive = use_condition(builder, of_group, i)
+        alive, some = _alive(builder, of_group, i, in_loop=i in loops.members)
+        if not some.any():
+            continue
         seed = total(builder, of_group, i)
         _note_role(builder, seed, i, forward)
         if i in loops.heads:
-            loops.meet(i, seed, alive)
+            loops.meet(i, seed, alive, some)
         else:
-            pull(builder, terms, active, i, seed, alive)
+            rows = None if some.all() else np.flatnonzero(some)
+            pull(builder, terms, active, i, seed, alive, rows)
     gradients = [
         total(builder, terms[i], i) if i in terms else builder.constant(0.0, builder.groups[i].size)
         for i in wanted
     ]
     for i, gradient in zip(wanted, gradients, strict=True):
         _note_role(builder, gradient, i, forward)
+    if loops.surprising():
+        return None
     if program.loops:
         gradients = loops.put_in_order(forward, gradients)
-    return builder.program(), gradients, loops.missed
+    return builder.program(), gradients
+
+
+def _seeded(program: Rolled, seeds: Sequence[View | None]) -> list[tuple[View, View]]:
+    """Return the results that have a seed, each with its own.
+
+    A Hessian of a loop has very many: those of the same groups become one.
+    """
+    pairs = [
+        (output, seed)
+        for output, seed in zip(program.outputs, seeds, strict=True)
+        if seed is not None
+    ]
+    if not program.loops:
+        return pairs
+    together: dict[tuple[int, int], list[tuple[View, View]]] = {}
+    for output, seed in pairs:
+        together.setdefault((output.group, seed.group), []).append((output, seed))
+    return [
+        (_joined(output for output, _ in some), _joined(seed for _, seed in some))
+        for some in together.values()
+    ]
+
+
+def _joined(views: Iterable[View]) -> View:
+    """Return views of one group as one."""
+    every = list(views)
+    return View(every[0].group, np.concatenate([view.positions for view in every]))
+
+
+def _alive(
+    builder: Builder, terms: list[Term], i: int, *, in_loop: bool
+) -> tuple[View | None, NDArray[np.bool_]]:
+    """Return under which condition each element counts, and which have an adjoint at all.
+
+    A loop has elements of all steps, of which the last may have no uses: they are left out, for a
+    condition that never changes would be asked in each step.
+    """
+    if in_loop and all(term.alive is None for term in terms):
+        return None, used(terms)
+    return use_condition(builder, terms, i), np.ones(builder.groups[i].size, np.bool_)
 
 
 def _note_role(builder: Builder, view: View, of: int, forward: int) -> None:

@@ -7,7 +7,9 @@ groups of the gradient are put in order. Those that depend on themselves become 
 are the sums that read heads' adjoints; all others, such as sums over time, are in no loop.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from liftgrad.lift.ir.components import components
 from liftgrad.lift.ir.groups import (
     Builder,
+    Constants,
     Group,
     Indices,
     Leaf,
@@ -29,26 +32,42 @@ from liftgrad.lift.ir.groups import (
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.operands import Operand, reading, rows_of_reads
 from liftgrad.lift.ir.rules_of_loops import steps_at
-from liftgrad.lift.passes.branches import Term, use_condition
+from liftgrad.lift.passes.branches import Term, use_condition, used
 from liftgrad.lift.passes.pull import Terms, add_term, total
 from liftgrad.lift.passes.symbol import Symbol
+
+_ATTEMPTS = 4
+"""After so many, which elements have an adjoint is left to conditions at run time."""
+
+
+@dataclass(slots=True)
+class Foreseen:
+    """What must be known of the adjoints of heads before they are made."""
+
+    conditional: set[int] = field(default_factory=set)
+    """The heads whose adjoints come with a condition."""
+    used: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
+    """The elements of heads that have an adjoint, where not all do."""
+    attempts: int = 0
 
 
 class Backwards:
     """The loops of a program while its gradient is made."""
 
     def __init__(
-        self, builder: Builder, terms: Terms, active: set[int], conditional: Collection[int]
+        self, builder: Builder, terms: Terms, active: set[int], foreseen: Foreseen
     ) -> None:
         self.builder, self.terms, self.active = builder, terms, active
-        self.conditional = conditional
-        self.missed: set[int] = set()
-        """Heads whose adjoints have a condition, which was not foreseen."""
-        self.loops = list(builder.loops)
-        self.ends = {loop.stop - 1: loop for loop in self.loops}
-        self.heads = {h for loop in self.loops for h in _heads(loop)}
-        self.stand_ins: dict[int, tuple[int, int, int]] = {}
-        """For each head those for its adjoint, for its condition, and for that as a number."""
+        self.foreseen = foreseen
+        self.conditional: set[int] = set()
+        """Heads whose adjoints turned out to come with a condition that was not foreseen."""
+        self.used: dict[int, NDArray[np.bool_]] = {}
+        """The elements of heads that turned out to have an adjoint, where it was not foreseen."""
+        self.ends = {loop.stop - 1: loop for loop in builder.loops}
+        self.heads = {h for loop in builder.loops for h in _heads(loop)}
+        self.members = {i for loop in builder.loops for i in range(loop.first, loop.stop)}
+        self.stand_ins: dict[int, _StandIns] = {}
+        """Those for the adjoint of each head."""
         self.known: dict[int, View] = {}
         """What each stand-in stands for."""
         self.new_heads: dict[int, Loop] = {}
@@ -58,76 +77,66 @@ class Backwards:
 
     def enter(self, loop: Loop) -> None:
         """Give what a loop's heads take over their adjoints, which are not known yet."""
-        across: dict[bool, Terms] = {False: {}, True: {}}
-        uses: Terms = {}
+        certain: Terms = {}
+        maybe: Terms = {}
+        counts: Terms = {}
         for head in sorted(_reached(self.builder.groups, loop, self.active, self.terms)):
-            conditional = head in self.conditional
-            adjoint, condition, number = self._stand_ins(head)
-            group = self.builder.groups[head]
-            assert isinstance(group, Sum)
-            for runs, rows in zip(group.operands, rows_of_reads(group), strict=True):
-                if runs.group not in self.active or not len(runs.positions):
-                    continue
-                target = View(runs.group, runs.positions)
-                term, alive = View(adjoint, rows), View(condition, rows)
-                if not loop.first <= runs.group < loop.stop:
-                    add_term(self.builder, self.terms, target, term, alive if conditional else None)
-                    continue
-                add_term(self.builder, across[conditional], target, term, None)
-                if conditional:
-                    add_term(self.builder, uses, target, View(number, rows), None)
+            self.stand_ins[head] = stand_ins = self._new_stand_ins(head)
+            for target, rows in self._taken_over(head):
+                term = View(stand_ins.adjoint, rows)
+                conditional = head in self.foreseen.conditional
+                if not loop.first <= target.group < loop.stop:
+                    alive = View(stand_ins.alive, rows) if conditional else None
+                    add_term(self.builder, self.terms, target, term, alive)
+                elif conditional:
+                    add_term(self.builder, maybe, target, term, None)
+                    add_term(self.builder, counts, target, View(stand_ins.uses, rows), None)
+                else:
+                    add_term(self.builder, certain, target, term, None)
         for i in range(loop.first, loop.stop):
-            later = self.terms.pop(i, [])
-            certain, maybe = across[False].get(i, []), across[True].get(i, [])
-            if later:
-                later, certain = self._from_behind(i, later, certain)
-            terms = list(later)
-            if certain:
-                terms.append(self._head(loop, i, certain))
-            if maybe:
-                brought = self._head(loop, i, maybe).runs
-                counts = self._head(loop, i, uses[i]).runs
-                self.builder.roles[counts.group] = ("#", i)
-                every = Symbol(self.builder, View(counts.group, counts.positions))
-                counted = (every > 0.0).view
-                taken = Runs(counted.group, counted.positions, brought.offsets)
-                terms.append(Term(brought, taken))
+            terms = self._from_behind(i, self.terms.pop(i, []), certain)
+            if i in certain:
+                terms.append(self._head(loop, i, certain[i]))
+            if i in maybe:
+                terms.append(self._head_with_condition(loop, i, maybe[i], counts[i]))
             if terms:
                 self.terms[i] = terms
 
-    def _stand_ins(self, head: int) -> tuple[int, int, int]:
-        group, builder = self.builder.groups[head], self.builder
-        adjoint, condition, number = (
-            builder.add(Leaf("", group.size, "input", group.batched)) for _ in range(3)
-        )
-        self.stand_ins[head] = adjoint, condition, number
-        return adjoint, condition, number
+    def _new_stand_ins(self, head: int) -> "_StandIns":
+        group, add = self.builder.groups[head], self.builder.add
+        return _StandIns(*(add(Leaf("", group.size, "input", group.batched)) for _ in range(3)))
 
-    def _from_behind(
-        self, i: int, later: list[Term], across: list[Term]
-    ) -> tuple[list[Term], list[Term]]:
-        """Return the terms that come from behind the loop as one, and those of the heads.
+    def _taken_over(self, head: int) -> Iterator[tuple[View, Indices]]:
+        """Yield what a head takes over, and which of its elements it is for."""
+        group, used = self.builder.groups[head], self.foreseen.used.get(head)
+        for operand, rows in zip(views(group), rows_of_reads(group), strict=True):
+            if operand.group not in self.active:
+                continue
+            kept = slice(None) if used is None else used[rows]
+            if len(rows[kept]):
+                yield View(operand.group, operand.positions[kept]), rows[kept]
+
+    def _from_behind(self, i: int, later: list[Term], across: Terms) -> list[Term]:
+        """Return the terms that come from behind the loop as one.
 
         They are added up for all steps at once. But where the final state is read and nothing else,
-        it is the head that takes the adjoint over from there.
+        it is the head that takes the adjoint over from there, among the terms `across` steps.
         """
+        if not later:
+            return []
         builder, one_each = self.builder, identity(self.builder.groups[i].size + 1)
-        if all(term.alive is None for term in later):
-            used = _used(later)
-            over_samples = any(self._over_samples(term, i) for term in later)
-            if across and not over_samples and not (used & _used(across)).any():
-                return [], [*across, *later]
+        if any(term.alive is not None for term in later):
+            taken = use_condition(builder, later, i)
             adjoint = total(builder, later, i)
-            runs = Runs(adjoint.group, adjoint.positions, one_each)
-            return [Term(runs, None, None if used.all() else used)], across
-        taken = use_condition(builder, later, i)
+            alive = None if taken is None else Runs(taken.group, taken.positions, one_each)
+            return [Term(Runs(adjoint.group, adjoint.positions, one_each), alive)]
+        if i in across and not (used(later) & used(across[i])).any():
+            over_samples = any(builder.groups[term.runs.group].batched for term in later)
+            if builder.groups[i].batched or not over_samples:
+                across[i] += later
+                return []
         adjoint = total(builder, later, i)
-        alive = None if taken is None else Runs(taken.group, taken.positions, one_each)
-        return [Term(Runs(adjoint.group, adjoint.positions, one_each), alive)], across
-
-    def _over_samples(self, term: Term, i: int) -> bool:
-        groups = self.builder.groups
-        return groups[term.runs.group].batched and not groups[i].batched
+        return [_of_some(Runs(adjoint.group, adjoint.positions, one_each), used(later))]
 
     def _head(self, loop: Loop, of: int, terms: list[Term]) -> Term:
         """Return as a term what a new head brings from the steps in which they are made."""
@@ -135,24 +144,58 @@ class Backwards:
         head = self.builder.add(Sum(tuple(term.runs for term in terms), group.batched))
         self.builder.roles[head] = ("∂′", of)
         self.new_heads[head] = loop
-        used = _used(terms)
         runs = Runs(head, identity(group.size), identity(group.size + 1))
-        return Term(runs, None, None if used.all() else used)
+        return _of_some(runs, used(terms))
 
-    def meet(self, head: int, adjoint: View, alive: View | None) -> None:
-        """Note what a head's adjoint is."""
-        builder = self.builder
+    def _head_with_condition(
+        self, loop: Loop, of: int, terms: list[Term], counts: list[Term]
+    ) -> Term:
+        """Return the same where another head counts how many of the terms there really are."""
+        builder, runs = self.builder, self._head(loop, of, terms).runs
+        count = self._head(loop, of, counts).runs.group
+        builder.roles[count] = ("#", of)
+        alive = (Symbol(builder, View(count, runs.positions)) > 0.0).view
+        return Term(runs, Runs(alive.group, alive.positions, runs.offsets))
+
+    def meet(self, head: int, adjoint: View, alive: View | None, of: NDArray[np.bool_]) -> None:
+        """Note what a head's adjoint is.
+
+        Args:
+            head: its number.
+            adjoint: of all its elements.
+            alive: for each element whether the branch that it is in was taken; None: all were.
+            of: the elements that have an adjoint at all.
+
+        """
+        builder, stand_ins = self.builder, self.stand_ins[head]
         batched = builder.groups[head].batched
-        of_adjoint, of_condition, of_number = self.stand_ins[head]
-        self.known[of_adjoint] = _batched(builder, adjoint, batched)
-        if alive is not None and head not in self.conditional:
-            self.missed.add(head)
-        if head in self.conditional:
-            one = builder.constant(1.0, builder.groups[head].size)
-            uses = one if alive is None else Symbol(builder, alive)._select(1.0, 0.0).view
-            number = _batched(builder, uses, batched)
-            self.known[of_number] = number
-            self.known[of_condition] = (Symbol(builder, number) > 0.0).view
+        self.known[stand_ins.adjoint] = _batched(builder, adjoint, batched)
+        if head in self.foreseen.conditional:
+            one = builder.add(Constants(of.astype(float)))
+            ones = View(one, identity(len(of)))
+            uses = ones if alive is None else Symbol(builder, alive)._select(1.0, 0.0).view
+            count = self.known[stand_ins.uses] = _batched(builder, uses, batched)
+            self.known[stand_ins.alive] = (Symbol(builder, count) > 0.0).view
+        elif alive is not None:
+            self.conditional.add(head)
+        elif not np.array_equal(of, self.foreseen.used.get(head, np.ones_like(of))):
+            self.used[head] = of
+
+    def surprising(self) -> bool:
+        """Return whether the gradient is to be made again, with what is foreseen now."""
+        for head in self.stand_ins:
+            size = self.builder.groups[head].size
+            if self.stand_ins[head].adjoint not in self.known:
+                zero = self.builder.constant(0.0, size)
+                self.meet(head, zero, None, np.zeros(size, np.bool_))
+        foreseen = self.foreseen
+        foreseen.attempts += 1
+        foreseen.conditional |= self.conditional
+        if foreseen.attempts < _ATTEMPTS:
+            foreseen.used |= self.used
+        else:
+            foreseen.conditional |= set(self.used)
+        return bool(self.conditional or self.used)
 
     # --- order -----------------------------------------------------------------------------------
 
@@ -247,16 +290,23 @@ class Backwards:
         raise LoopError("the steps of a gradient's group are not those of what it reads")
 
 
+class _StandIns(NamedTuple):
+    """Groups in place of others that are not made yet."""
+
+    adjoint: int
+    alive: int
+    """Whether the branch that an element is in was taken."""
+    uses: int
+    """The same as a number."""
+
+
 def _heads(loop: Loop) -> range:
     return range(loop.first, loop.first + loop.heads)
 
 
-def _used(terms: Sequence[Term]) -> NDArray[np.bool_]:
-    """Return for each element of a group whether any of the terms is really one for it."""
-    used = np.zeros(len(terms[0].runs.offsets) - 1, np.bool_)
-    for term in terms:
-        used |= term.certain()
-    return used
+def _of_some(runs: Runs, some: NDArray[np.bool_]) -> Term:
+    """Return a term of one run for each element, but zero for all but some."""
+    return Term(runs, None, None if some.all() else some)
 
 
 def _reached(groups: Sequence[Group], loop: Loop, active: set[int], terms: Terms) -> set[int]:

@@ -6,6 +6,7 @@ a `where`, and selects zero after each rule in the branch, as if the branch had 
 Where it is known that an element counts anyway, as the normaliser of a softmax does, there is none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,14 @@ def table_condition(builder: Builder, take: Take, alive: View | None) -> View | 
     if alive is None:
         builder.tables[condition.group] = take.table
     return condition
+
+
+def used(terms: Sequence[Term]) -> NDArray[np.bool_]:
+    """Return for each element of a group whether any of the terms is one for it."""
+    found = np.zeros(len(terms[0].runs.offsets) - 1, np.bool_)
+    for term in terms:
+        found |= term.certain()
+    return found
 
 
 def use_condition(builder: Builder, terms: list[Term], i: int) -> View | None:

@@ -30,6 +30,8 @@ from liftgrad.lift.ir.nests import Number
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added
 
 Kind = Literal["sum", "max"]
+EVERY = slice(None)
+"""All elements of a group, in order."""
 
 
 class Composer:
@@ -64,7 +66,7 @@ class Composer:
             return load
         return self.computed(i, positions)
 
-    def computed(self, i: int, positions: Indices) -> Draft:
+    def computed(self, i: int, positions: Indices | slice = EVERY) -> Draft:
         """Return the expression that computes elements of a group from its operands."""
         group = self.groups[i]
         match group:
@@ -81,13 +83,13 @@ class Composer:
                 return result
             case Take(index=index, group=source, table=table):
                 chosen = Loads(index.group, index.positions[positions])
-                return Loads(source, np.zeros_like(positions), chosen, table[positions])
+                return Loads(source, np.zeros_like(chosen.positions), chosen, table[positions])
             case Leaf() | Constants() | Put():
                 raise AssertionError(group)  # is always in memory, or a number
             case _:
                 assert_never(group)
 
-    def run(self, run: Runs, rows: Indices, batched: bool, kind: Kind = "sum") -> Draft:
+    def run(self, run: Runs, rows: Indices | slice, batched: bool, kind: Kind = "sum") -> Draft:
         """Return the reduction of the runs, all of one length, of these rows."""
         length = run.uniform
         assert length is not None
@@ -110,9 +112,27 @@ class Composer:
             elements = run.offsets[rows][:, None] + np.arange(length)
             yield rows, self.reduction(run, run.positions[elements], batched, kind)
 
+    def runs_in_pieces(
+        self, run: Runs, batched: bool, kind: Kind
+    ) -> Iterator[tuple[Indices, Draft]]:
+        """Yield rows, each as often as its run has pieces, with the reduction of a piece.
+
+        The pieces' lengths are powers of two: there are few of these, however many different
+        lengths the runs have.
+        """
+        lengths = np.diff(run.offsets)
+        for bit in reversed(range(int(lengths.max()).bit_length())):
+            rows = np.nonzero(lengths >> bit & 1)[0]
+            if len(rows):
+                first = run.offsets[rows] + (lengths[rows] >> bit + 1 << bit + 1)
+                elements = first[:, None] + np.arange(1 << bit)
+                yield rows, self.reduction(run, run.positions[elements], batched, kind)
+
     def reduction(self, run: Runs, positions: Indices, batched: bool, kind: Kind) -> Draft:
         """Return the reduction of each row of positions, over the samples if those are reduced."""
         samples = self.groups[run.group].batched and not batched
+        if positions.shape[1] == 1 and self.loop is not None and not samples:
+            return self.draft(run.group, positions[:, 0])
         body = self.draft(run.group, positions)
         return Reduced(kind, positions.shape[1], body, samples)
 

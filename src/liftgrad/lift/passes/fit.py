@@ -27,6 +27,8 @@ class Fitter:
         self.layouts = layouts
         self.tables: list[Indices] = []
         self._table_of: dict[bytes, int] = {}
+        self._strides: dict[tuple[int, Extents], tuple[Indices, Extents | None]] = {}
+        """The strides of sequences that were fitted, each with the sequence, which thus lives."""
 
     def extents(self, rows: int, accesses: Sequence[Loads]) -> Extents:
         """Return loops over the rows that suit as many of a nest's sequences as possible."""
@@ -59,7 +61,7 @@ class Fitter:
             assert x.index is not None
             return self._indexed(x, x.table, self.access(x.index, rows, reduced), rows, reduced)
         positions = self.layouts.physical(x.group, x.positions)
-        fitted = _fit(positions, rows, reduced)
+        fitted = self._fit(positions, rows, reduced)
         if fitted is not None:
             return Access(buffer, *fitted)
         return Access(buffer, 0, _steps((*rows, *reduced)), table=self.table(positions))
@@ -72,7 +74,7 @@ class Fitter:
         extent = table.shape[-1]
         step = int(table.reshape(-1)[1] - table.reshape(-1)[0]) if extent > 1 else 0
         heads = table[..., 0]
-        fitted = _fit(heads, rows, reduced)
+        fitted = self._fit(heads, rows, reduced)
         buffer = self.layouts.buffer_of[x.group]
         if fitted is not None and (table == heads[..., None] + step * np.arange(extent)).all():
             return Access(buffer, *fitted, index=index, step=step, extent=extent)
@@ -85,6 +87,32 @@ class Fitter:
         first: Indices = positions[0]
         return self.layouts.physical(x.group, first)
 
+    def _fit(
+        self, positions: Indices, rows: Extents, reduced: Extents
+    ) -> tuple[int, tuple[int, ...]] | None:
+        """Return offset and strides of positions of shape (rows,) or (rows, reduced)."""
+        if positions.size == 1:
+            return int(positions.flat[0]), (0,) * (len(rows) + len(reduced))
+        if positions.ndim == 1:
+            down = self.strides(positions, rows)
+            return None if down is None else (int(positions[0]), (*down, *(0 for _ in reduced)))
+        across = affine.strides(positions[0], reduced)
+        if len(positions) == 1 and across is not None:
+            return int(positions[0, 0]), (*(0 for _ in rows), *across)
+        down = affine.strides(positions[:, 0], rows)
+        if down is None or across is None:
+            return None
+        if not (positions == positions[:, :1] + (positions[0] - positions[0, 0])).all():
+            return None
+        return int(positions[0, 0]), (*down, *across)
+
+    def strides(self, sequence: Indices, extents: Extents) -> Extents | None:
+        """Return the strides of a sequence over loops of these extents, or None if it has none."""
+        key = id(sequence), extents
+        if key not in self._strides:
+            self._strides[key] = sequence, affine.strides(sequence, extents)
+        return self._strides[key][1]
+
     def table(self, positions: Indices) -> int:
         """Return the number of a table of these positions."""
         flat = np.ascontiguousarray(positions.reshape(-1))
@@ -93,24 +121,6 @@ class Fitter:
             self._table_of[key] = len(self.tables)
             self.tables.append(flat)
         return self._table_of[key]
-
-
-def _fit(positions: Indices, rows: Extents, reduced: Extents) -> tuple[int, tuple[int, ...]] | None:
-    """Return offset and strides of positions of shape (rows,) or (rows, reduced)."""
-    if positions.size == 1:
-        return int(positions.flat[0]), (0,) * (len(rows) + len(reduced))
-    if positions.ndim == 1:
-        strides = affine.strides(positions, rows)
-        return None if strides is None else (int(positions[0]), (*strides, *(0 for _ in reduced)))
-    across = affine.strides(positions[0], reduced)
-    if len(positions) == 1 and across is not None:
-        return int(positions[0, 0]), (*(0 for _ in rows), *across)
-    down = affine.strides(positions[:, 0], rows)
-    if down is None or across is None:
-        return None
-    if not (positions == positions[:, :1] + (positions[0] - positions[0, 0])).all():
-        return None
-    return int(positions[0, 0]), (*down, *across)
 
 
 def _steps(extents: Extents) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 A group of a loop has the elements of all steps, so a draft has rows of all steps. Where each step
 has as many of them, time is a dimension of a nest like any other; so a stretch of steps in which
 that is so is a nest. First and last steps, and first and last rows of all steps, are nests of their
-own where the rest is affine without them. Where the number of rows changes often, a table says
+own where the rest is affine without them. Where the number of rows changes in between, a table says
 where each step's rows begin.
 
 Invariant: each row is computed once, in its own step.
@@ -21,8 +21,10 @@ from liftgrad.lift.ir.nests import Nest, Timed
 from liftgrad.lift.passes.draft import Draft, Loads, all_loads, rows_of
 from liftgrad.lift.passes.fit import Fitter
 
+_ENDS = 2
+"""First steps, and last ones, that may have another number of rows than the rest."""
 _MOST_PARTS = 3
-"""Nests that rows are cut into before they get a table: a beginning, a middle and an end."""
+"""Nests that the rows of a step are cut into: a beginning, a middle and an end."""
 _FEW_ROWS = 4
 """Rows of a step that may be nests of their own: a table would take as long to read."""
 
@@ -44,16 +46,29 @@ class RowsOverTime:
         return replace(self, out=out, body=rows_of(self.body, chosen), ends=ends)
 
 
+def starts_among(rows: Indices, offsets: Indices) -> Indices:
+    """Return where each step's rows begin, and at the end their number.
+
+    Args:
+        rows: the rows, in ascending order.
+        offsets: where each step's elements begin among all, of which rows are some.
+
+    """
+    if rows[-1] - rows[0] == len(rows) - 1:  # without a gap, and quicker for it
+        starts: Indices = np.clip(offsets - rows[0], 0, len(rows))
+        return starts
+    return np.searchsorted(rows, offsets)
+
+
 def timed_nests(rows: RowsOverTime, fitter: Fitter) -> Iterator[Timed]:
     """Yield the nests that compute rows of a loop, each in its step."""
     counts = np.diff(rows.ends)
     edges = [0, *(np.flatnonzero(np.diff(counts)) + 1).tolist(), len(counts)]
-    stretches = [(a, b) for a, b in pairwise(edges) if counts[a]]
-    if len(stretches) > _MOST_PARTS:
+    if any(_ENDS < edge < len(counts) - _ENDS for edge in edges):
         extents = (int(rows.ends[-1]),)
         yield Timed(_nest(rows, extents, fitter), 0, fitter.table(rows.ends))
         return
-    for first, stop in stretches:
+    for first, stop in [(a, b) for a, b in pairwise(edges) if counts[a]]:
         yield from _nests_of_stretch(_between(rows, first, stop), first, fitter)
 
 
@@ -68,7 +83,12 @@ def _between(rows: RowsOverTime, first: int, stop: int) -> RowsOverTime:
 def _nests_of_stretch(rows: RowsOverTime, first: int, fitter: Fitter) -> Iterator[Timed]:
     """Yield the nests of steps that have as many rows each."""
     each = int(rows.ends[1])
-    grids = _grids(rows, fitter)
+    sequences = [fitter.layouts.down_rows(x) for x in (rows.out, *all_loads(rows.body))]
+    grids = [sequence.reshape(-1, each) for sequence in sequences]
+    extents = _extents(grids)
+    if all(fitter.strides(sequence, extents) is not None for sequence in sequences):
+        yield Timed(_nest(rows, extents, fitter), first)
+        return
     for begin, end in pairwise(_cuts_in_time(grids)):
         some = _between(rows, begin, end)
         for start, stop in pairwise(_cuts_in_rows([grid[begin:end] for grid in grids])):
@@ -76,15 +96,8 @@ def _nests_of_stretch(rows: RowsOverTime, first: int, fitter: Fitter) -> Iterato
             if stop - start < each:
                 chosen = identity((end - begin) * each).reshape(-1, each)[:, start:stop]
                 few = some.some(chosen.reshape(-1), identity(end - begin + 1) * (stop - start))
-            extents = _extents(_grids(few, fitter))
+            extents = _extents([grid[begin:end, start:stop] for grid in grids])
             yield Timed(_nest(few, extents, fitter), first + begin)
-
-
-def _grids(rows: RowsOverTime, fitter: Fitter) -> list[Indices]:
-    """Return the positions of each access, of the first element that it reads, by step and row."""
-    shape = len(rows.ends) - 1, int(rows.ends[1])
-    accesses = [rows.out, *all_loads(rows.body)]
-    return [fitter.layouts.down_rows(x).reshape(shape) for x in accesses]
 
 
 def _extents(grids: Sequence[Indices]) -> tuple[int, ...]:

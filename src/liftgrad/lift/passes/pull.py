@@ -14,6 +14,7 @@ from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
     Group,
+    Indices,
     Largest,
     Leaf,
     Put,
@@ -23,6 +24,7 @@ from liftgrad.lift.ir.groups import (
     View,
     identity,
 )
+from liftgrad.lift.ir.operands import part
 from liftgrad.lift.passes.branches import Term, operand_conditions, table_condition
 from liftgrad.lift.passes.symbol import Symbol
 
@@ -38,6 +40,7 @@ def pull(
     i: int,
     seed: View,
     alive: View | None,
+    rows: Indices | None = None,
 ) -> None:
     """Add the terms that the adjoint of group `i` gives its operands.
 
@@ -48,9 +51,16 @@ def pull(
         i: the group's index.
         seed: its adjoint.
         alive: for each element whether the branch that it is in was taken; None: all were.
+        rows: the elements that have an adjoint; by default, all do.
 
     """
     group = builder.groups[i]
+    result = View(i, identity(group.size))
+    if rows is not None:
+        group = part(group, rows)
+        result = View(i, rows)
+        seed = View(seed.group, seed.positions[rows])
+        alive = None if alive is None else View(alive.group, alive.positions[rows])
     match group:
         case Sum(operands=operands):
             for runs in operands:
@@ -65,7 +75,7 @@ def pull(
                     add_term(builder, terms, operand, term, spread)
         case Elementwise(operation=operation, operands=operand_views):
             assert operation.pullback is not None
-            y = Symbol(builder, View(i, identity(group.size)))
+            y = Symbol(builder, result)
             x = [Symbol(builder, view) for view in operand_views]
             g = Symbol(builder, seed)
             adjoints = operation.pullback(g, y, *x)

@@ -8,7 +8,7 @@ Invariant: nests compute the groups that are kept, in order, so that what a nest
 by those before it; and a leaf that is assigned keeps its old numbers until all who read them have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 import numpy as np
@@ -36,14 +36,18 @@ from liftgrad.lift.ir.groups import (
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Expression, Nest, Number, Program, Statement, Timed, TimeLoop
 from liftgrad.lift.passes.again import computed_again
-from liftgrad.lift.passes.compose import Composer, is_condition
+from liftgrad.lift.passes.compose import EVERY, Composer, Kind, is_condition
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, added, all_loads, rows_of
 from liftgrad.lift.passes.elements import MOST_TERMS, Elements, Fusion, joined
 from liftgrad.lift.passes.few_forms import with_few_forms
 from liftgrad.lift.passes.fit import Fitter
 from liftgrad.lift.passes.fuse import kept_groups
 from liftgrad.lift.passes.layout import Layouts
-from liftgrad.lift.passes.over_time import RowsOverTime, timed_nests
+from liftgrad.lift.passes.over_time import RowsOverTime, starts_among, timed_nests
+from liftgrad.lift.passes.peel import peeled
+
+_MOST_LENGTHS = 4
+"""Different lengths of runs in a loop over time that have nests of their own."""
 
 
 def schedule(
@@ -179,7 +183,7 @@ class _Scheduler:
             case Leaf() | Constants():
                 return
             case Elementwise() | Take():
-                draft = self.composer.computed(i, rows)
+                draft = self.composer.computed(i)
                 if is_condition(group):
                     draft = Applied(ops.select, (draft, Number(1.0), Number(0.0)))
                 self.nest(i, rows, draft)
@@ -187,11 +191,11 @@ class _Scheduler:
                 self.compute_sum(i, group)
             case Largest(operands=operands):
                 if all(runs.uniform for runs in operands):
-                    self.nest(i, rows, self.composer.computed(i, rows))
+                    self.nest(i, rows, self.composer.computed(i))
                     return
                 self.fill(i, -np.inf)
                 for runs in operands:
-                    for some, term in self.composer.runs_by_length(runs, group.batched, "max"):
+                    for some, term in self.runs(runs, group.batched, "max"):
                         before = Loads(i, some)
                         self.nest(i, some, Applied(ops.maximum, (before, term)))
             case Put() if self.loop is not None:
@@ -249,7 +253,7 @@ class _Scheduler:
         if sampled and not whole:
             self.fill(i, 0.0)
             written[:] = True
-        terms = [self.composer.run(runs, rows, group.batched) for runs in whole]
+        terms = [self.composer.run(runs, EVERY, group.batched) for runs in whole]
         for first in range(0, len(terms), MOST_TERMS):
             some = added(terms[first : first + MOST_TERMS])
             self.nest(i, rows, some, accumulate=bool(written.any()))
@@ -258,8 +262,7 @@ class _Scheduler:
             rest = self.add_scattered(i, rest, written)
         for runs in rest:
             self.add_ragged(i, runs, written)
-        if not written.all():
-            self.nest(i, np.nonzero(~written)[0], Number(0.0))
+        self.fill_rest(i, written, np.ones(group.size, bool))
 
     def add_scattered(self, i: int, operands: list[Runs], written: NDArray[np.bool_]) -> list[Runs]:
         """Append the nests that add runs of a few elements, row by row; return all other runs."""
@@ -277,13 +280,38 @@ class _Scheduler:
     def add_ragged(self, i: int, runs: Runs, written: NDArray[np.bool_]) -> None:
         """Append the nests that add runs of several lengths, and note which rows they write."""
         batched = self.groups[i].batched
-        for rows, term in self.composer.runs_by_length(runs, batched, "sum"):
+        if self.in_pieces(runs):
+            self.fill_rest(i, written, np.diff(runs.offsets) > 0)
+        for rows, term in self.runs(runs, batched, "sum"):
             for accumulate in (True, False):
                 chosen = written[rows] == accumulate
-                if chosen.any():
-                    some = term if chosen.all() else rows_of(term, chosen)
+                if chosen.all():
+                    self.nest(i, rows, term, accumulate=accumulate)
+                elif chosen.any():
+                    some = rows_of(term, chosen)
                     self.nest(i, rows[chosen], some, accumulate=accumulate)
             written[rows] = True
+
+    def in_pieces(self, runs: Runs) -> bool:
+        """Return whether runs have so many lengths that they are reduced piece by piece.
+
+        In a loop over time they are often as long as there were steps so far.
+        """
+        if self.loop is None:
+            return False
+        return len(np.unique(np.diff(runs.offsets))) > _MOST_LENGTHS
+
+    def runs(self, runs: Runs, batched: bool, kind: Kind) -> Iterator[tuple[Indices, Draft]]:
+        """Yield rows with the reduction of their runs, or of pieces of these."""
+        by = self.composer.runs_in_pieces if self.in_pieces(runs) else self.composer.runs_by_length
+        return by(runs, batched, kind)
+
+    def fill_rest(self, i: int, written: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> None:
+        """Append the nest that makes wanted rows zero that were not written."""
+        rest = wanted & ~written
+        if rest.any():
+            self.nest(i, np.nonzero(rest)[0], Number(0.0))
+            written[rest] = True
 
     def fill(self, i: int, value: float) -> None:
         """Append the nest that gives all elements of a group one number."""
@@ -309,9 +337,11 @@ class _Scheduler:
 
         """
         out = out or Loads(i, rows)
+        if self.loops:
+            draft = peeled(draft, self.layouts)
         read = all_loads(draft)
         if self.loop is not None:
-            ends = np.searchsorted(rows, self.loop.offsets[i - self.loop.first])
+            ends = starts_among(rows, self.loop.offsets[i - self.loop.first])
             some = RowsOverTime(out, draft, accumulate, self.groups[i].batched, ends)
             self.note_reads(i, out, read)
             self.layouts.settle(read)

@@ -75,7 +75,7 @@ def _run_loop(
         for i, of_group in zip(members, bounds, strict=True):
             start, end = of_group[t], of_group[t + 1]
             if start < end:
-                step = part(groups[i], start, end)
+                step = part(groups[i], slice(start, end))
                 arrays[i][start:end] = _evaluate(step, arrays, dtype, samples)
 
 

@@ -20,6 +20,7 @@ _OPERATORS = frozenset(
         operators.__file__,
         entries.__file__,
         variable.__file__,
+        *map(str, Path(__file__).parent.glob("*.py")),
         *map(str, Path(__file__).parent.with_name("stand_ins").glob("*.py")),
     }
 )

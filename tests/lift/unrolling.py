@@ -1,7 +1,7 @@
-"""Unroll: a program with loops over time as one without, in which each step has its own groups.
+"""A program with loops over time as one without, in which each step has groups of its own.
 
-Invariant: the program computes the same numbers by the same operations. What is read of a loop from
-outside is gathered in one group behind it.
+It computes the same numbers by the same operations. What is read of a loop from outside is gathered
+in one group behind it.
 """
 
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ class _Unrolling:
                 start, stop = int(offsets[t]), int(offsets[t + 1])
                 if start == stop:
                     continue
-                group = part(self.program.groups[i], start, stop)
+                group = part(self.program.groups[i], slice(start, stop))
                 if i < loop.first + loop.heads:
                     assert isinstance(group, Sum)
                     runs = [r for whole in group.operands for r in self.split(whole, loop)]
