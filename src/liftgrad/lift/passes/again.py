@@ -10,7 +10,7 @@ Invariant: it is computed from what is read outside of the loop anyway, or in no
 from collections.abc import Sequence
 
 from liftgrad import ops
-from liftgrad.lift.ir.groups import Elementwise, Group, Rolled, Runs, Sum, View, loop_of_each, views
+from liftgrad.lift.ir.groups import Elementwise, Group, Rolled, Sum, View, loop_of_each, views
 
 _QUICK = {ops.add, ops.subtract, ops.multiply, ops.negate}
 _MOST_OPERATIONS = 2
@@ -45,11 +45,9 @@ def computed_again(program: Rolled, outputs: Sequence[View]) -> set[int]:
 
 def is_copy(group: Group) -> bool:
     """Return whether a group only has elements of another one."""
-    match group:
-        case Sum(operands=(Runs() as runs,)):
-            return runs.uniform == 1
-        case _:
-            return False
+    if not isinstance(group, Sum) or len(group.operands) > 1:
+        return False
+    return group.operands[0].uniform == 1
 
 
 def _is_quick(group: Group) -> bool:
