@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,12 @@ _FEW = 4
 """How many times as many nodes make those that are left a recurrence's beginning."""
 Key = tuple[int, int, Any, int]
 """The site of a class, its place among those there, its operation, and whether it is batched."""
+
+
+def distinct(classes: Indices) -> list[int]:
+    """Return the classes that occur, in order; quicker than `np.unique`, because they are few."""
+    found: list[int] = np.flatnonzero(np.bincount(classes)).tolist()
+    return found
 
 
 @dataclass(slots=True, eq=False)
@@ -106,7 +113,7 @@ class Places:
         while changed:
             changed = False
             for place in unsure:
-                read = np.unique(self.of[np.concatenate(place.operands())]).tolist()
+                read = distinct(self.of[np.concatenate(place.operands())])
                 if not place.batched and any(self.places[c].batched for c in read):
                     place.batched = changed = True
 
@@ -141,35 +148,33 @@ def places(
             leaf_positions[i] = node[2]
             members[-1, node[1], LEAF, batched[i]].append(i)
     order: list[int] = []
-    add, dot = ops.add, ops.dot
+    add, dot, total = ops.add, ops.dot, ops.total
     for i in inner:
         if not uses[i]:
             continue
-        node, site = every[i], sites[i]
-        operation = node[0]
+        operation, site = every[i][0], sites[i]
         if operation is dot:
             for p in products[i]:
                 members[site, 0, ops.multiply, batched[p]].append(p)
             order += products[i]
         if vanished[i] or operation is TABLE:
             continue
-        if operation is CONSTANT:
+        if i in terms:
+            operation = total
+        elif operation is add and site in of_sums:
+            terms[i], operation = [*every[i][1:]], total
+        elif operation is CONSTANT:
             members[-1, len(leaves), CONSTANT, 0].append(i)
             continue
-        if operation is add and site in of_sums:
-            terms.setdefault(i, [node[1], node[2]])
-        if i in terms:
-            members[site, 1, ops.total, batched[i]].append(i)
-        elif operation is TAKE:
-            members[site, len(every[node[2]]), TAKE, batched[i]].append(i)
-        else:
-            members[site, 1, operation, batched[i]].append(i)
+        rows = len(every[every[i][2]]) if operation is TAKE else 1
+        members[site, rows, operation, batched[i]].append(i)
         order.append(i)
     found: list[Place] = []
     of = np.full(len(every), -1, np.int64)
     for key, mine in sorted(members.items(), key=lambda item: item[0][:2]):
-        of[mine] = len(found)
-        found.append(_place(key, mine, every, terms))
+        place = _place(key, mine, every, terms)
+        of[place.members] = len(found)
+        found.append(place)
     return Places(found, of, leaf_positions, order, varies)
 
 
@@ -249,18 +254,19 @@ def _keep_states(
 def _place(
     key: Key, members: list[int], nodes: Sequence[Node], terms: Mapping[int, list[int]]
 ) -> Place:
-    operation, batched = key[2], bool(key[3])
+    operation, batched, count = key[2], bool(key[3]), len(members)
     array = np.array(members, np.int64)
     if operation is LEAF or operation is CONSTANT:
         return Place(operation, array, [], batched=batched)
+    of = [nodes[i] for i in members]
     if operation is ops.total or operation is ops.largest:
         lists = [terms[i] if i in terms else nodes[i][1:] for i in members]
         offsets = np.concatenate([[0], np.cumsum([len(x) for x in lists])])
         flat = np.fromiter(chain.from_iterable(lists), np.int64, int(offsets[-1]))
         return Place(operation, array, [], Operands(flat, offsets), batched=batched)
     if operation is TAKE:
-        table = np.array([nodes[nodes[i][2]][1:] for i in members], np.int64)
-        index = np.array([nodes[i][1] for i in members], np.int64)
+        table = np.array([nodes[node[2]][1:] for node in of], np.int64)
+        index = np.array([node[1] for node in of], np.int64)
         return Place(operation, array, [index], table=table, batched=batched)
-    columns = np.array([nodes[i][1:] for i in members], np.int64).T
-    return Place(operation, array, list(columns), batched=batched)
+    slots = [np.fromiter(map(itemgetter(j), of), np.int64, count) for j in range(1, len(of[0]))]
+    return Place(operation, array, slots, batched=batched)

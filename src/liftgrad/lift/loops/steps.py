@@ -13,7 +13,7 @@ import numpy as np
 from liftgrad.lift.ir.components import components
 from liftgrad.lift.ir.groups import Indices
 from liftgrad.lift.ir.loop_error import LoopError
-from liftgrad.lift.loops.places import Place, Places
+from liftgrad.lift.loops.places import Place, Places, distinct
 
 _MOST_STAGES, _MOST_CLASSES = 64, 600
 _ALIKE = 0.9
@@ -74,14 +74,13 @@ def _read(place: Place, places: Places) -> list[int]:
     operands = place.operands()
     if not operands:
         return []
-    found: list[int] = np.unique(places.of[np.concatenate(operands)]).tolist()
-    return found
+    return distinct(places.of[np.concatenate(operands)])
 
 
 def _steps(places: Places, loop_of: Indices) -> Indices:
     """Return the step of each node: as late as those that read it in their steps allow."""
+    order, reads, edges = _reads_within(places, loop_of)
     of = places.of.tolist()
-    order, reads = _reads_within(places, loop_of)
     step = [0] * len(of)
     for i, read in zip(order, reads, strict=True):
         mine, earliest = of[i], 0
@@ -90,6 +89,9 @@ def _steps(places: Places, loop_of: Indices) -> Indices:
             if at > earliest:  # noqa: PLR1730, which is quicker than max() for each of very many
                 earliest = at
         step[i] = earliest
+    found = np.array(step, np.int64)
+    if not _can_wait(found, places.of, *edges):
+        return found
     latest: dict[int, int] = {}
     for i, read in zip(reversed(order), reversed(reads), strict=True):
         mine, at = of[i], latest.get(i, step[i])
@@ -101,21 +103,41 @@ def _steps(places: Places, loop_of: Indices) -> Indices:
     return np.array(step, np.int64)
 
 
-def _reads_within(places: Places, loop_of: Indices) -> tuple[list[int], list[list[int]]]:
-    """Return the nodes of loops in the order of the tape, and what each reads within its loop."""
-    reads: dict[int, list[int]] = {}
+def _can_wait(step: Indices, of: Indices, readers: Indices, read: Indices) -> bool:
+    """Return whether some node is in an earlier step than all that read it would allow."""
+    needed = step[readers] - (of[read] >= of[readers])
+    waits = np.zeros(len(step), np.bool_)
+    waits[read] = True
+    waits[read[needed == step[read]]] = False
+    return bool(waits.any())
+
+
+def _reads_within(
+    places: Places, loop_of: Indices
+) -> tuple[list[int], list[list[int]], tuple[Indices, Indices]]:
+    """Return the nodes of loops in the order of the tape, and what each reads within its loop.
+
+    The last are all the pairs of a node and one that it reads.
+    """
+    reads: list[list[int]] = [[]] * len(places.of)
+    inside = np.zeros(len(places.of), np.bool_)
+    pairs: list[tuple[Indices, Indices]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for c, place in enumerate(places.places):
         if loop_of[c] < 0:
             continue
+        inside[place.members] = True
         operands, readers = _within(place, places, loop_of, loop_of[c])
+        pairs.append((place.members[readers], operands))
         flat = operands[np.argsort(readers, kind="stable")].tolist()
         ends = np.cumsum(np.bincount(readers, minlength=len(place.members))).tolist()
         start = 0
         for i, end in zip(place.members.tolist(), ends, strict=True):
             reads[i] = flat[start:end]
             start = end
-    order = [i for i in places.order if i in reads]
-    return order, [reads[i] for i in order]
+    every = np.array(places.order, np.int64)
+    order = every[inside[every]].tolist()
+    first, second = zip(*pairs, strict=True)
+    return order, [reads[i] for i in order], (np.concatenate(first), np.concatenate(second))
 
 
 def _within(place: Place, places: Places, loop_of: Indices, loop: int) -> tuple[Indices, Indices]:
@@ -142,9 +164,9 @@ def _apart(places: Places, loop_of: Indices, step: Indices) -> Places | None:
             _, readers = _within(place, places, loop_of, loop_of[c])
             free = np.ones(len(place.members), bool)
             free[readers] = False
-            kinds = _kinds(place, places)
-            late = 2 * step[place.members] > last[loop_of[c]]
-            chosen = free & np.isin(kinds, kinds[free & late])
+            late = free & (2 * step[place.members] > last[loop_of[c]])
+            kinds = _kinds(place, places) if late.any() else np.zeros(len(free), np.int64)
+            chosen = free & np.isin(kinds, kinds[late])
             if chosen.any() and not chosen.all():
                 result.append(_some(place, np.nonzero(chosen)[0]))
                 place = _some(place, np.nonzero(~chosen)[0])  # noqa: PLW2901
