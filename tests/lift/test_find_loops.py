@@ -384,11 +384,16 @@ def test_a_step_may_differ_from_the_others(changed, what):
     assert looped(recurrence, values(3)).loops
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 7])
-def test_few_steps_compute_the_same(steps):
-    """Whether they are a loop or not."""
-    looped(kalman, values(2), np.ones(steps))
-    looped(gru, [[values(6) for _ in range(4)] for _ in range(3)], np.ones((steps, 2)))
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_few_steps_are_no_loop(steps):
+    """They are quick as they are."""
+    assert looped(kalman, values(2), np.ones(steps)) is None
+
+
+@pytest.mark.parametrize("steps", [4, 5, 7])
+def test_some_steps_are_a_loop(steps):
+    """Of all of them."""
+    assert [loop[2] for loop in sizes(looped(kalman, values(2), np.ones(steps)))] == [steps] * 2
 
 
 def test_what_does_not_depend_on_itself_is_no_loop():

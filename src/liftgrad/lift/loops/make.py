@@ -28,7 +28,7 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.loops.gather import Gathered, gather
-from liftgrad.lift.loops.places import distinct
+from liftgrad.lift.loops.place import distinct
 from liftgrad.lift.loops.reads import Read, reads_of
 from liftgrad.lift.loops.steps import Steps
 from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TAKE, Node, number_of

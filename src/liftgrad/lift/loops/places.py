@@ -7,115 +7,21 @@ may depend on each other.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from liftgrad import ops
-from liftgrad.lift.ir.groups import Indices, Leaf
+from liftgrad.lift.ir.groups import Leaf
+from liftgrad.lift.loops.batching import batch_beginnings, batched_nodes
+from liftgrad.lift.loops.place import Operands, Place, Places
 from liftgrad.lift.passes.sums import count_uses, flatten_sums, write_out_products
-from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TABLE, TAKE, Node
+from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TABLE, TAKE, Node
 
-_FEW = 4
-"""How many times as many nodes make those that are left a recurrence's beginning."""
 Key = tuple[int, int, Any, int]
 """The site of a class, its place among those there, its operation, and whether it is batched."""
-
-
-def distinct(classes: Indices) -> list[int]:
-    """Return the classes that occur, in order; quicker than `np.unique`, because they are few."""
-    found: list[int] = np.flatnonzero(np.bincount(classes)).tolist()
-    return found
-
-
-@dataclass(slots=True, eq=False)
-class Operands:
-    """What the members of a class read: for each of them a run of nodes."""
-
-    nodes: Indices
-    offsets: Indices
-
-    @property
-    def rows(self) -> Indices:
-        """The member that each of the nodes is read by."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """A class: an operation at a site, its members in the order of their recording."""
-
-    operation: Any
-    members: Indices
-    slots: list[Indices]
-    """For each operand the node that each member reads; a take's is its index."""
-    runs: Operands | None = None
-    """The terms of a sum, or what a maximum is taken of."""
-    table: Indices | None = None
-    """The nodes that a take chooses from, a row for each member."""
-    batched: bool = False
-
-    def operands(self) -> list[Indices]:
-        """Return all nodes that are read."""
-        found = list(self.slots)
-        if self.runs is not None:
-            found.append(self.runs.nodes)
-        if self.table is not None:
-            found.append(self.table.reshape(-1))
-        return found
-
-    def readers(self) -> list[Indices]:
-        """Return for each of them the index of the member that reads it."""
-        every = np.arange(len(self.members))
-        found = [every] * len(self.slots)
-        if self.runs is not None:
-            found.append(self.runs.rows)
-        if self.table is not None:
-            found.append(np.repeat(every, self.table.shape[1]))
-        return found
-
-
-@dataclass(slots=True, eq=False)
-class Places:
-    """The classes of a tape, in the order of their sites."""
-
-    places: list[Place]
-    of: NDArray[np.int64]
-    """The class of each node."""
-    leaf_positions: NDArray[np.int64]
-    """The position of a leaf node in its group."""
-    order: list[int]
-    """The nodes but for leaves and constants, operands before what they are used in."""
-    varies: NDArray[np.bool_]
-    """Which nodes differ from sample to sample."""
-
-    def replaced(self, places: list[Place]) -> "Places":
-        """Return the nodes in other classes."""
-        of = np.full_like(self.of, -1)
-        for c, place in enumerate(places):
-            of[place.members] = c
-        found = Places(places, of, self.leaf_positions, self.order, self.varies)
-        found.settle()
-        return found
-
-    def settle(self) -> None:
-        """Let only those classes be batched that read what is."""
-        unsure = []
-        for place in self.places:
-            if place.batched and not self.varies[place.members].any():
-                place.batched = False
-                unsure.append(place)
-        changed = True
-        while changed:
-            changed = False
-            for place in unsure:
-                read = distinct(self.of[np.concatenate(place.operands())])
-                if not place.batched and any(self.places[c].batched for c in read):
-                    place.batched = changed = True
 
 
 def places(
@@ -137,10 +43,10 @@ def places(
     products = write_out_products(every, inner, uses)
     terms, vanished = flatten_sums(every, inner, uses, products, keep_zeros=True)
     of_sums = {sites[i] for i in terms}
-    batched = _batched(every, leaves)
+    batched = batched_nodes(every, leaves)
     varies = np.frombuffer(bytes(batched), np.bool_)
     if varies.any():
-        _batch_beginnings(nodes, sites, outputs, products, batched)
+        batch_beginnings(nodes, sites, outputs, products, batched)
     members: dict[Key, list[int]] = defaultdict(list)
     leaf_positions = np.zeros(len(every), np.int64)
     for i, node in enumerate(nodes):
@@ -176,55 +82,6 @@ def places(
         of[place.members] = len(found)
         found.append(place)
     return Places(found, of, leaf_positions, order, varies)
-
-
-def _batched(nodes: Sequence[Node], leaves: Sequence[Leaf]) -> bytearray:
-    """Return which nodes have a number for each sample."""
-    batched = bytearray(len(nodes))
-    if any(leaf.batched for leaf in leaves):
-        for i, node in enumerate(nodes):
-            if node[0] is LEAF:
-                batched[i] = leaves[node[1]].batched
-            elif node[0] is not CONSTANT and node[0] is not BATCH_TOTAL:
-                batched[i] = any(map(batched.__getitem__, node[1:]))
-    return batched
-
-
-def _batch_beginnings(
-    nodes: Sequence[Node],
-    sites: Sequence[int],
-    outputs: Sequence[int],
-    products: Mapping[int, range],
-    batched: bytearray,
-) -> None:
-    """Take the first steps of a recurrence for batched if the others are.
-
-    They may compute with initial numbers that are the same for all samples. So do nodes of which
-    there are many more at the same place that are batched, if all that reads them is batched.
-    """
-    kinds = [(node[0], site) for node, site in zip(nodes, sites, strict=True)]
-    shares: dict[Any, list[int]] = defaultdict(lambda: [0, 0])
-    for i, kind in enumerate(kinds):
-        shares[kind][batched[i]] += 1
-        for p in products.get(i, ()):
-            shares[sites[i]][batched[p]] += 1
-    beginnings = {kind for kind, (plain, many) in shares.items() if _FEW * plain <= many}
-    read_plainly = bytearray(len(nodes))
-    for i in outputs:
-        read_plainly[i] = 1
-    for i in range(len(nodes) - 1, -1, -1):
-        node = nodes[i]
-        if node[0] is LEAF or node[0] is CONSTANT:
-            continue
-        if not batched[i]:
-            if kinds[i] in beginnings and not read_plainly[i]:
-                batched[i] = 1
-            else:
-                for a in node[1:]:
-                    read_plainly[a] = 1
-        if batched[i] and sites[i] in beginnings:
-            for p in products.get(i, ()):
-                batched[p] = 1
 
 
 def _keep_states(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import Indices
-from liftgrad.lift.loops.places import distinct
+from liftgrad.lift.loops.place import distinct
 from liftgrad.lift.loops.steps import Steps
 
 
