@@ -317,7 +317,9 @@ class _Scheduler:
         """
         if self.loop is None:
             return False
-        return len(np.unique(np.diff(runs.offsets))) > _MOST_LENGTHS
+        lengths = np.diff(runs.offsets)
+        longest = int(lengths.max())
+        return longest > _MOST_LENGTHS < np.count_nonzero(np.bincount(lengths)[1:])
 
     def runs(self, runs: Runs, batched: bool, kind: Kind) -> Iterator[tuple[Indices, Draft]]:
         """Yield rows with the reduction of their runs, or of pieces of these."""

@@ -21,7 +21,6 @@ from liftgrad.lift.ir.groups import (
     Indices,
     Loop,
     Rolled,
-    Runs,
     Sum,
     View,
     identity,
@@ -30,6 +29,7 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.passes.compose import Composer
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added, all_loads, rows_of
+from liftgrad.lift.passes.over_time import step_of
 
 _MOST_TERMS = 4
 """Terms of one operand that each step adds."""
@@ -59,10 +59,15 @@ class _Operand:
 
     sum: int
     number: int
-    runs: Runs
     terms: Draft
     read: frozenset[int]
     """The groups of the loop that it reads."""
+    order: Indices
+    """The terms, step by step."""
+    steps: Indices
+    """Their steps, in this order."""
+    out: Indices
+    """The elements that they are added to."""
 
 
 def sums_over_time(
@@ -110,8 +115,15 @@ def _operands(i: int, groups: Sequence[Group], loop: Loop, composer: Composer) -
         loads = all_loads(terms)
         read = frozenset(x.group for x in loads if loop.first <= x.group < loop.stop)
         known = all(x.group < loop.stop for x in loads)
-        if read and known and _is_quick(terms) and _in_step(runs, loads, loop):
-            found.append(_Operand(i, number, runs, terms, read))
+        if read and known and _is_quick(terms):
+            steps = _steps(loads, loop)
+            rows = np.repeat(identity(group.size), np.diff(runs.offsets))
+            if steps is None:
+                continue
+            order = np.argsort(steps * group.size + rows, kind="stable")
+            steps, rows = steps[order], rows[order]
+            if not ((steps[1:] == steps[:-1]) & (rows[1:] == rows[:-1])).any():
+                found.append(_Operand(i, number, terms, read, order, steps, rows))
     return found
 
 
@@ -125,24 +137,18 @@ def _is_quick(draft: Draft) -> bool:
             return True
 
 
-def _in_step(runs: Runs, loads: Sequence[Loads], loop: Loop) -> bool:
-    """Return whether each term reads one step of the loop, and no step adds two to one element."""
-    every = [_steps(x, loop) for x in loads if loop.first <= x.group < loop.stop]
-    if any((steps != every[0]).any() for steps in every[1:]):
-        return False
-    size = len(runs.offsets) - 1
-    return len(np.unique(every[0] * size + _rows(runs))) == len(runs.positions)
-
-
-def _steps(x: Loads, loop: Loop) -> Indices:
-    """Return the step of each element of a loop's group that is loaded."""
-    offsets = loop.offsets[x.group - loop.first]
-    return np.searchsorted(offsets, x.positions, side="right") - 1
-
-
-def _rows(runs: Runs) -> Indices:
-    """Return the element that each term is added to."""
-    return np.repeat(identity(len(runs.offsets) - 1), np.diff(runs.offsets))
+def _steps(loads: Sequence[Loads], loop: Loop) -> Indices | None:
+    """Return the step that each term reads of the loop; None: there are several."""
+    found: Indices | None = None
+    for x in loads:
+        if loop.first <= x.group < loop.stop:
+            offsets = loop.offsets[x.group - loop.first]
+            steps = step_of(x.positions, offsets)
+            if found is None:
+                found = steps
+            elif (steps != found).any():
+                return None
+    return found
 
 
 def _stored(
@@ -169,11 +175,9 @@ def _joined(loop: Loop, operands: Sequence[_Operand]) -> list[TermsOverTime]:
     """Return the terms of operands in order of steps, those together that are alike in that."""
     alike: dict[tuple[int, bytes, bytes], list[TermsOverTime]] = {}
     for operand in operands:
-        load = next(x for x in all_loads(operand.terms) if x.group in operand.read)
-        steps = _steps(load, loop)
-        order = np.argsort(steps, kind="stable")
-        ends = np.searchsorted(steps[order], identity(loop.steps + 1))
-        out, terms = _rows(operand.runs)[order], rows_of(operand.terms, order)
+        ends = np.searchsorted(operand.steps, identity(loop.steps + 1))
+        terms = rows_of(operand.terms, operand.order)
+        out = operand.out
         some = TermsOverTime(operand.sum, (operand.number,), out, terms, ends)
         alike.setdefault((operand.sum, out.tobytes(), ends.tobytes()), []).append(some)
     return [
