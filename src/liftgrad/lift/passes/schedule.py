@@ -317,9 +317,8 @@ class _Scheduler:
         """
         if self.loop is None:
             return False
-        lengths = np.diff(runs.offsets)
-        longest = int(lengths.max())
-        return longest > _MOST_LENGTHS < np.count_nonzero(np.bincount(lengths)[1:])
+        counts = np.bincount(np.diff(runs.offsets))
+        return int(np.count_nonzero(counts[1:])) > _MOST_LENGTHS
 
     def runs(self, runs: Runs, batched: bool, kind: Kind) -> Iterator[tuple[Indices, Draft]]:
         """Yield rows with the reduction of their runs, or of pieces of these."""
