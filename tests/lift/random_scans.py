@@ -35,7 +35,8 @@ def program(seed: int) -> Callable[[Any, Any, Any], Any]:
         for _ in range(rng.randint(1, 3)):
             state = structure(rng, known, 2)
             xs = rng.choice([None, *sequences, (X, k), {"a": rng.choice(sequences), "b": X}])
-            last, ys = scan(step_of(rng.randrange(10**9), known), state, xs, len(X))
+            step, again = step_of(rng.randrange(10**9), known), rng.random() < 0.3
+            last, ys = scan(step, state, xs, len(X), checkpoint=again)
             numbers = leaves(last)
             known += rng.sample(numbers, min(len(numbers), 2))
             for y in ys:

@@ -9,7 +9,7 @@ Invariant: groups before those of the gradient keep their numbers, and all numbe
 for the order in which totals are added up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
@@ -48,9 +48,10 @@ def recomputed(
 
     """
     results = list(gradients)
-    for i, loop in enumerate(program.loops):
+    for i in range(len(program.loops)):
+        loop = program.loops[i]
         if loop.first >= forward:
-            plan = _Planning(program, loop, results).plan()
+            plan = _Planning(program, loop, results, forward).plan()
             if plan is not None:
                 program, results = _Rewriting(program, i, plan).result(results)
     return program, results
@@ -62,24 +63,32 @@ class _Plan:
 
     copied: list[int]
     """Groups of the loop that it is the gradient of."""
+    before: list[int]
+    """Groups before it, which only it reads."""
     taken_in: list[int]
     """Groups behind it, which only sums over time read."""
     sums: dict[int, list[Runs]]
     """For sums over time what is added up in the steps."""
+    steps_of: dict[int, Indices]
+    """The step of each element of these groups."""
 
 
 class _Planning:
     """Finds what the loop of a gradient can compute by itself."""
 
-    def __init__(self, program: Rolled, loop: Loop, results: Sequence[View]) -> None:
-        self.program, self.groups, self.loop = program, program.groups, loop
+    def __init__(self, program: Rolled, loop: Loop, results: Sequence[View], forward: int) -> None:
+        self.program, self.groups, self.loop, self.forward = program, program.groups, loop, forward
+        self.steps_of: dict[int, Indices] = {}
+        """The step of each element of groups that have elements of several steps."""
+        self.in_loop = {i for some in program.loops for i in range(some.first, some.stop)}
         self.read_by: list[set[int]] = [set() for _ in self.groups]
-        """The groups that read each group; -1: it is a result."""
-        for i, group in enumerate(self.groups):
-            for view in views(group):
-                self.read_by[view.group].add(i)
-        for view in [*program.outputs, *results]:
-            self.read_by[view.group].add(-1)
+        """The groups that read each group, of those that are computed; -1: it is a result."""
+        waiting = [(view.group, -1) for view in [*program.outputs, *results]]
+        while waiting:
+            i, reader = waiting.pop()
+            if not self.read_by[i]:
+                waiting += [(view.group, i) for view in views(self.groups[i])]
+            self.read_by[i].add(reader)
 
     def plan(self) -> _Plan | None:
         """Return what the loop should compute by itself; None: nothing."""
@@ -87,20 +96,18 @@ class _Planning:
         if origin is None:
             return None
         taken_in, sums = self._taken_in(origin)
-        body = set(range(self.loop.first + self.loop.heads, self.loop.stop))
-        added = {
-            i: [
-                r
-                for r in views(self.groups[i])
-                if isinstance(r, Runs) and r.group in body | taken_in
-            ]
-            for i in sorted(sums)
-        }
-        copied = self._copied(origin, {*range(self.loop.first, self.loop.stop), *taken_in})
+        # Heads cannot read what is computed in their own step.
+        body = {*range(self.loop.first + self.loop.heads, self.loop.stop), *taken_in}
+        before = self._before(origin, body) if origin.recompute else set()
+        copied = self._copied(origin, body | before)
         if not copied:
             return None
+        added = {
+            i: [r for r in views(self.groups[i]) if isinstance(r, Runs) and r.group in body]
+            for i in sorted(sums)
+        }
         added = {i: runs for i, runs in added.items() if runs}
-        return _Plan(sorted(copied), sorted(taken_in), added)
+        return _Plan(sorted(copied), sorted(before), sorted(taken_in), added, self.steps_of)
 
     def _origin(self) -> Loop | None:
         """Return the loop before this one of which it reads most groups."""
@@ -111,66 +118,84 @@ class _Planning:
             if other.stop <= self.loop.first and other.steps == self.loop.steps
         }
         origin = max(reads, key=lambda other: reads[other], default=None)
-        fine = origin is not None and reads[origin] and self._is_plain(origin)
-        return origin if fine and self._is_plain(self.loop) else None
+        if origin is None or not reads[origin]:
+            return None
+        return origin if self._is_plain(origin) and self._is_plain(self.loop) else None
 
     def _is_plain(self, loop: Loop) -> bool:
-        """Return whether steps have equally many elements each, and no samples."""
-        every = np.arange(loop.steps + 1)
-        return not self.groups[loop.first].batched and all(
-            np.array_equal(offsets, every * offsets[1]) for offsets in loop.offsets
-        )
+        """Return whether steps have equally many elements each, or none, and no samples."""
+        if self.groups[loop.first].batched:
+            return False
+        for i, offsets in enumerate(loop.offsets, loop.first):
+            lengths = offsets[1:] - offsets[:-1]
+            if not np.isin(lengths, [0, lengths.max()]).all():
+                return False
+            self.steps_of[i] = np.repeat(np.arange(loop.steps), lengths)
+        return True
 
     def _taken_in(self, origin: Loop) -> tuple[set[int], set[int]]:
         """Return the groups behind the loop that only sums over time read, and those sums."""
-        groups, loop, steps = self.groups, self.loop, self.loop.steps
-        in_loop = {i for some in self.program.loops for i in range(some.first, some.stop)}
-        behind = [i for i in range(loop.stop, len(groups)) if i not in in_loop]
-        sums = {
-            i
-            for i in behind
-            if isinstance(group := groups[i], Sum) and not group.batched and group.size <= _FEW_SUMS
-        }
+        groups, loop = self.groups, self.loop
+        behind = [i for i in range(loop.stop, len(groups)) if i not in self.in_loop]
+        sums = {i for i in behind if self.read_by[i] and _is_small_sum(groups[i])}
         found: set[int] = set()
         for i in reversed(behind):
-            group = groups[i]
-            timed = isinstance(group, Elementwise) and not group.batched and not group.size % steps
-            if timed and self.read_by[i] and self.read_by[i] <= sums | found:
+            if self._is_timed(i) and self.read_by[i] <= sums | found:
                 found.add(i)
         inside = {i for some in (loop, origin) for i in range(some.first, some.stop)}
-        before: set[int] = set()
-        while before != found:
-            before = found
-            found = {
-                i
-                for i in before
-                if self.read_by[i] <= sums | before and self._is_own_step(i, inside, before)
-            }
-        return found, sums
+        timed = {i for i in sorted(found) if self._note_steps(i, inside)}
+        return self._closed(timed, sums), sums
 
-    def _is_own_step(self, i: int, inside: AbstractSet[int], taken_in: AbstractSet[int]) -> bool:
-        """Return whether a group reads in each step that step, or what is known before all."""
-        groups = self.groups
-        of_step = False
-        for view, rows in zip(views(groups[i]), rows_of_reads(groups[i]), strict=True):
+    def _before(self, origin: Loop, users: AbstractSet[int]) -> set[int]:
+        """Return groups before the loop that only these users read, and that read the origin."""
+        inside = set(range(origin.first, origin.stop))
+        new = range(self.forward, self.loop.first)
+        timed = {
+            i
+            for i in new
+            if i not in self.in_loop and self._is_timed(i) and self._note_steps(i, inside)
+        }
+        timed = {i for i in timed if self._is_read_in_its_step(i, self.read_by[i] & users)}
+        return self._closed(timed, users)
+
+    def _closed(self, groups: AbstractSet[int], users: AbstractSet[int]) -> set[int]:
+        """Return those of these groups that only they and these users read."""
+        while True:
+            left = {i for i in groups if self.read_by[i] <= users | groups}
+            if left == groups:
+                return left
+            groups = left
+
+    def _is_timed(self, i: int) -> bool:
+        """Return whether a group may have elements in each step."""
+        group = self.groups[i]
+        return isinstance(group, Elementwise) and not group.batched and bool(self.read_by[i])
+
+    def _note_steps(self, i: int, inside: AbstractSet[int]) -> bool:
+        """Note the steps of a group's elements, and return whether it has elements in steps.
+
+        It must read in each step that step, or what is known before the loop.
+        """
+        of_group: Indices | None = None
+        for view in views(self.groups[i]):
             j = view.group
-            if j in inside or j in taken_in:
-                of_step = True
-                if (view.positions // self._width(j) != rows // self._width(i)).any():
+            if j in inside or j in self.steps_of:
+                steps = self.steps_of[j][view.positions]
+                if of_group is None:
+                    of_group = steps
+                elif not np.array_equal(steps, of_group):
                     return False
-            elif j >= self.loop.first:
+            elif j >= min(i, self.loop.first):
                 return False
-        return of_step
-
-    def _width(self, i: int) -> int:
-        """Return how many elements a group has in each step."""
-        return self.groups[i].size // self.loop.steps
+        if of_group is None or (of_group[1:] < of_group[:-1]).any():
+            return False
+        self.steps_of[i] = of_group
+        return True
 
     def _is_read_in_its_step(self, i: int, readers: AbstractSet[int]) -> bool:
-        """Return whether groups of the loop read a group in the same step."""
-        width = self._width(i)
+        """Return whether groups read a group in the same step."""
         return all(
-            (view.positions // width == rows // self._width(reader)).all()
+            np.array_equal(self.steps_of[i][view.positions], self.steps_of[reader][rows])
             for reader in readers
             for view, rows in zip(
                 views(self.groups[reader]), rows_of_reads(self.groups[reader]), strict=True
@@ -191,6 +216,10 @@ class _Planning:
         return copied
 
 
+def _is_small_sum(group: Group) -> bool:
+    return isinstance(group, Sum) and not group.batched and group.size <= _FEW_SUMS
+
+
 def _is_quick(group: Group) -> bool:
     """Return whether it is as quick to compute a group again as to store and load it."""
     match group:
@@ -206,104 +235,123 @@ class _Rewriting:
     """A program while the loop of its gradient takes in what it computes by itself."""
 
     def __init__(self, program: Rolled, index: int, plan: _Plan) -> None:
-        self.program, self.index, self.plan = program, index, plan
+        self.old, self.program, self.index, self.plan = program.groups, program, index, plan
         self.loop = loop = program.loops[index]
         self.steps = loop.steps
-        heads, stop = loop.first + loop.heads, loop.stop
-        self.place = {i: i for i in range(loop.first)}
-        number = loop.first
-        self.heads_of: dict[int, int] = {}
-        self.sum_of: dict[int, int] = {}
-        self.copy_of: dict[int, int] = {}
-        for where, old in [
-            (self.place, range(loop.first, heads)),
-            (self.heads_of, plan.sums),
-            (self.copy_of, plan.copied),
-            (self.place, range(heads, stop)),
-            (self.place, plan.taken_in),
-            (self.sum_of, plan.sums),
-            (self.place, [i for i in range(stop, len(program.groups)) if i not in plan.taken_in]),
-        ]:
-            for i in old:
-                where[i] = number
-                number += 1
-        self.stop = max(self.sum_of.values(), default=self.place.get(stop, number) - 1) + 1
+        moved = {*plan.before, *plan.taken_in}
+        body = loop.first + loop.heads
+        self.heads = [*_each("old", range(loop.first, body)), *_each("head", plan.sums)]
+        self.body = [
+            *_each("copy", plan.copied),
+            *_each("old", [*plan.before, *range(body, loop.stop), *plan.taken_in]),
+            *_each("sum", plan.sums),
+        ]
+        self.before = _each("old", [i for i in range(loop.first) if i not in moved])
+        self.behind = _each("old", [i for i in range(loop.stop, len(self.old)) if i not in moved])
+        order = [*self.before, *self.heads, *self.body, *self.behind]
+        self.place = {key: number for number, key in enumerate(order)}
 
     def result(self, gradients: Sequence[View]) -> tuple[Rolled, list[View]]:
         """Return the program, and the results of the gradient."""
-        old, plan, loop = self.program.groups, self.plan, self.loop
-        heads, stop = range(loop.first, loop.first + loop.heads), loop.stop
-        inside = [*range(loop.first + loop.heads, stop), *plan.taken_in]
-        rest = [i for i in range(stop, len(old)) if i not in plan.taken_in]
+        program, place = self.program, self.place
+        of_loop = [*self.heads, *self.body]
+        inside = [self._group_of_loop(*key) for key in of_loop]
         groups = [
-            *old[: loop.first],
-            *[reading(old[i], self._inside) for i in heads],
-            *[self._head(i) for i in plan.sums],
-            *[reading(old[i], self._inside) for i in plan.copied],
-            *[reading(old[i], self._inside) for i in inside],
-            *[self._sum(i) for i in plan.sums],
-            *[reading(self._rest_of_sum(i), self._outside) for i in rest],
+            *[reading(self.old[i], self._outside) for _, i in self.before],
+            *inside,
+            *[self._group_behind(i) for _, i in self.behind],
         ]
-        first, stop = loop.first, len(groups) - len(rest)
-        every = np.arange(self.steps + 1)
-        offsets = tuple(every * (group.size // self.steps) for group in groups[first:stop])
-        loops = list(self.program.loops)
-        count = len(heads) + len(plan.sums)
-        loops[self.index] = Loop(first, stop, offsets, count, loop.backwards)
-        for i, other in enumerate(loops[self.index + 1 :], self.index + 1):
-            start = self.place[other.first]
-            end = start + other.stop - other.first
-            loops[i] = replace(other, first=start, stop=end)
-        roles = {self.place[i]: (r, self.place[of]) for i, (r, of) in self.program.roles.items()}
-        tables = {self.place[i]: table for i, table in self.program.tables.items()}
-        for i, copy in self.copy_of.items():
-            if i in self.program.tables:
-                tables[copy] = self.program.tables[i]
-        outputs = tuple(View(self.place[v.group], v.positions) for v in self.program.outputs)
-        moved = [View(self.place[v.group], v.positions) for v in gradients]
-        return Rolled(tuple(groups), outputs, roles, tables, tuple(loops)), moved
+        first = len(self.before)
+        loops = [
+            replace(
+                other,
+                first=place["old", other.first],
+                stop=place["old", other.first] + other.stop - other.first,
+            )
+            for other in program.loops
+        ]
+        loops[self.index] = replace(
+            self.loop,
+            first=first,
+            stop=first + len(of_loop),
+            offsets=tuple(self._offsets(*key) for key in of_loop),
+            heads=len(self.heads),
+        )
+        tables = {place["old", i]: table for i, table in program.tables.items()}
+        tables |= {
+            place["copy", i]: program.tables[i] for i in self.plan.copied if i in program.tables
+        }
+        roles = {
+            place["old", i]: (role, place["old", of]) for i, (role, of) in program.roles.items()
+        }
+        results = [
+            [View(*self._outside(view.group, view.positions)) for view in some]
+            for some in (program.outputs, gradients)
+        ]
+        return Rolled(tuple(groups), tuple(results[0]), roles, tables, tuple(loops)), results[1]
 
-    def _inside(self, group: int, positions: Indices) -> Operand:
+    def _inside(self, i: int, positions: Indices) -> Operand:
         """Return what a group of the loop reads."""
-        return self.copy_of.get(group, self.place[group]), positions
+        return self.place.get(("copy", i), self.place["old", i]), positions
 
-    def _outside(self, group: int, positions: Indices) -> Operand:
-        """Return what a group behind the loop reads; its own sums have their new numbers."""
-        return (-1 - group if group < 0 else self.place[group]), positions
+    def _outside(self, i: int, positions: Indices) -> Operand:
+        """Return what a group outside of the loop reads."""
+        return self.place["old", i], positions
+
+    def _group_of_loop(self, kind: str, i: int) -> Group:
+        if kind == "head":
+            return self._head(i)
+        return self._sum(i) if kind == "sum" else reading(self.old[i], self._inside)
+
+    def _offsets(self, kind: str, i: int) -> Indices:
+        """Return where the elements of each step begin."""
+        every = np.arange(self.steps + 1)
+        if kind in ("head", "sum"):
+            return every * self.old[i].size
+        return np.searchsorted(self.plan.steps_of[i], every)
 
     def _head(self, i: int) -> Sum:
         """Return what a sum has come to when a step begins."""
-        size, steps = self.program.groups[i].size, self.steps
+        size, steps = self.old[i].size, self.steps
         every, rest = np.arange(steps * size + 1), (steps - 1) * size
         if self.loop.backwards:
-            run = Runs(self.sum_of[i], every[size:-1], np.minimum(every, rest))
+            run = Runs(self.place["sum", i], every[size:-1], np.minimum(every, rest))
         else:
-            run = Runs(self.sum_of[i], every[:rest], np.maximum(every - size, 0))
+            run = Runs(self.place["sum", i], every[:rest], np.maximum(every - size, 0))
         return Sum((run,), batched=False)
 
     def _sum(self, i: int) -> Sum:
         """Return what a sum has come to when a step ends."""
-        size = self.program.groups[i].size
+        size = self.old[i].size
         every = np.arange(self.steps * size + 1)
-        runs = [Runs(self.heads_of[i], every[:-1], every)]
+        runs = [Runs(self.place["head", i], every[:-1], every)]
         for r in self.plan.sums[i]:
-            width = self.program.groups[r.group].size // self.steps
             row = np.repeat(np.arange(size), r.offsets[1:] - r.offsets[:-1])
-            target = r.positions // width * size + row
+            target = self.plan.steps_of[r.group][r.positions] * size + row
             order = np.argsort(target, kind="stable")
             counts = np.bincount(target, minlength=self.steps * size)
             offsets = np.concatenate([[0], np.cumsum(counts)])
-            runs.append(Runs(self.place[r.group], r.positions[order], offsets))
+            runs.append(Runs(self.place["old", r.group], r.positions[order], offsets))
         return Sum(tuple(runs), batched=False)
 
-    def _rest_of_sum(self, i: int) -> Group:
+    def _group_behind(self, i: int) -> Group:
         """Return a group behind the loop; of a sum, what the loop did not add up."""
-        group = self.program.groups[i]
+        group = self.old[i]
         if i not in self.plan.sums:
-            return group
+            return reading(group, self._outside)
         assert isinstance(group, Sum)
         every = np.arange(group.size + 1)
         last = 0 if self.loop.backwards else (self.steps - 1) * group.size
-        done = Runs(-1 - self.sum_of[i], last + every[:-1], every)
+        done = Runs(self.place["sum", i], last + every[:-1], every)
         inside = {id(r) for r in self.plan.sums[i]}
-        return Sum((done, *[r for r in group.operands if id(r) not in inside]), batched=False)
+        rest = [
+            Runs(self.place["old", r.group], r.positions, r.offsets)
+            for r in group.operands
+            if id(r) not in inside
+        ]
+        return Sum((done, *rest), batched=False)
+
+
+def _each(kind: str, groups: Iterable[int]) -> list[tuple[str, int]]:
+    """Return these old groups, or what is made of them for the loop."""
+    return [(kind, i) for i in groups]
