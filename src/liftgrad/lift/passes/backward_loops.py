@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from liftgrad.lift.ir.components import components
-from liftgrad.lift.ir.groups import Builder, Group, Indices, Loop, Put, identity, views
+from liftgrad.lift.ir.groups import Builder, Group, Indices, Loop, identity, views
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.operands import reading, rows_of_reads
 from liftgrad.lift.ir.rules_of_loops import steps_at
@@ -30,7 +30,7 @@ def put_in_order(
         the groups' numbers in order.
 
     Raises:
-        LoopError: if groups that depend on themselves cannot be a loop.
+        LoopError: if a group's elements are of no steps.
 
     """
     numbers = list(new)
@@ -65,10 +65,6 @@ def _loop(
     roles: Mapping[int, tuple[str, int]],
 ) -> Loop:
     """Return the loop of groups that depend on each other, of which the heads come first."""
-    if any(isinstance(group, Put) for group in members.values()):
-        raise LoopError("a loop over time cannot add to positions known at run time only")
-    if len({group.batched for group in members.values()}) > 1:
-        raise LoopError("some groups of a loop over time are the same for all samples")
     origin = heads[next(iter(members))]
     offsets: dict[int, Indices] = {}
     for i, group in members.items():
@@ -95,4 +91,4 @@ def _offsets(group: Group, known: Mapping[int, Indices]) -> Indices:
         steps = steps_at(offsets, view.positions)
         if (steps[1:] >= steps[:-1]).all():
             return np.searchsorted(steps, identity(len(offsets))).astype(np.int64)
-    raise LoopError("the steps of a gradient's group are not those of what it reads")
+    raise LoopError("the steps of a gradient's group are not those of what it reads.")
