@@ -9,22 +9,30 @@ A call of a lifted function takes it without the update; a training step takes a
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafNames
-from liftgrad.lift.capture.tracing import Trace, Traceable, trace, without_collector
+from liftgrad.lift.capture.tracing import (
+    Trace,
+    Traceable,
+    trace,
+    trace_by_steps,
+    without_collector,
+)
 from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Assignment, Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Program, count_nests
 from liftgrad.lift.loops.find import find_loops
+from liftgrad.lift.loops.recomputed import recomputed
+from liftgrad.lift.loops.scans import roll_scans
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
@@ -134,7 +142,7 @@ def compiled(
         end = _ended(built, ending)
         program = _scheduled(end, stats)
         return Compiled(
-            built=replace(built, rolled=end.rolled),
+            built=replace(built, rolled=end.rolled, unrolled=None),
             before_end=len(built.rolled.groups),
             end=end,
             program=program,
@@ -168,18 +176,29 @@ def recovered(
         tape: an empty one to record on, if the caller needs it afterwards.
 
     """
-    tape = Tape(flat.groups) if tape is None else tape
-    with without_collector(lambda: len(tape.nodes)):
+    given = tape
+    with without_collector(lambda: len(traced.tape.nodes)):
         with stats.stage("trace"):
-            traced = trace(function, arguments, flat, tape)
+            traced = (
+                trace_by_steps(function, arguments, flat)
+                if given is None
+                else trace(function, arguments, flat, given)
+            )
         stats.traces += 1
+        tape = traced.tape
         with stats.stage("roll"):
             leaves = _leaves(flat, tape)
-            rolled = roll(tape.nodes, leaves, traced.outputs)
+            try:
+                rolled = roll_scans(tape, leaves, traced.outputs)
+            except LoopError:
+                return recovered(function, arguments, flat, stats, Tape(flat.groups))
         if VERIFY:
             check_groups(rolled, after="roll")
         built = _built(traced, flat, rolled, leaves)
         stats.scalar_operations = built.scalar_operations
+        if tape.scans:
+            in_all_steps = partial(recovered, function, arguments, flat, stats)
+            return replace(built, unrolled=lambda: in_all_steps(Tape(flat.groups)))
         if not _is_chain(rolled, tape):
             return built
         with stats.stage("loops"):
@@ -194,7 +213,7 @@ def recovered(
 
 _CHAIN = 128
 """Groups, of which fewer compile quickly as they are."""
-_ROLLED = 200
+_ROLLED = 100
 """Operations to a group, from which on a program counts as rolled up."""
 
 
@@ -246,7 +265,10 @@ def differentiated(built: Built, *, unit_seed: bool) -> Built:
             for i, batched in enumerate(built.batched_outputs)
         ]
     wanted = [built.leaf_of[i] for i in built.parameter_groups]
-    rolled, gradients = adjoint(builder.program(), seeds, wanted)
+    program = builder.program()
+    rolled, gradients = adjoint(program, seeds, wanted)
+    if rolled.loops:
+        rolled, gradients = recomputed(rolled, gradients, forward=len(program.groups))
     if VERIFY:
         check_groups(rolled, after="adjoint")
     return replace(built, rolled=rolled, seed=seed, gradients=gradients)

@@ -8,6 +8,7 @@ outputs by the operations that were recorded; only how sums are grouped may diff
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,12 +35,14 @@ _FEW = 8
 """The most elements of which a list of Python's takes less time than an array."""
 
 
-def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) -> Rolled:
+def roll(
+    nodes: Sequence[Node], leaves: Sequence[Leaf] | Mapping[Any, Leaf], outputs: Sequence[int]
+) -> Rolled:
     """Return a tape as groups.
 
     Args:
         nodes: the tape's.
-        leaves: the leaf groups that its leaf nodes are elements of.
+        leaves: the leaf groups that its leaf nodes are elements of, by what those call them.
         outputs: numbers of the nodes that are results.
 
     The squares of two parameters, and their sum:
@@ -76,7 +79,7 @@ class _Maker:
         nodes: Sequence[Node],
         terms: Mapping[int, list[int]],
         classes: Classes,
-        leaves: Sequence[Leaf],
+        leaves: Sequence[Leaf] | Mapping[Any, Leaf],
     ) -> None:
         self.nodes, self.terms, self.leaves = nodes, terms, leaves
         self.class_of, self.positions = classes.of, classes.positions
