@@ -35,7 +35,7 @@ def variable(places: Sequence[Place]) -> str | None:
         if code.co_filename.startswith(_LIFT):
             continue  # a function that is mapped or scanned returns what that gives
         position = next(islice(code.co_positions(), offset // 2, None), None)
-        source = _source(code.co_filename)
+        source = _source("".join(linecache.getlines(code.co_filename)))
         if position is None or position not in source.at:
             return None
         if not way.is_returned(source, source.at[position]):
@@ -110,11 +110,11 @@ class _Way:
 
 
 @lru_cache(maxsize=16)
-def _source(filename: str) -> _Source:
+def _source(text: str) -> _Source:
     """Return a file's expressions; none if its text is not known."""
     source = _Source()
     try:
-        tree = ast.parse("".join(linecache.getlines(filename)))
+        tree = ast.parse(text)
     except SyntaxError:
         return source
     for node in ast.walk(tree):
