@@ -33,8 +33,9 @@ def test_its_programs_print_what_it_says():
 
 def test_the_road_is_quoted_as_it_is():
     """The lines of `compiled` that make the program."""
-    quotation = r"with a line for each part of it:\n\n(.*?)\n\nA \*\*call"
-    (road,) = re.findall(quotation, TEXT, re.DOTALL)
+    (road,) = re.findall(
+        r"with a line for each part of it:\n\n(.*?)\n\nA \*\*call", TEXT, re.DOTALL
+    )
     for quoted in road.split("\n\n"):
         assert quoted in inspect.getsource(compiled)
 

@@ -238,7 +238,7 @@ def main(task: str, what: str) -> None:
     elif task == "heat":
         prepare = gradient(heat, Value(0.1), rng.uniform(size=64), steps(200))
     elif task == "integrator":
-        prepare = gradient(integrator, values((1.0, 2.0)), 120 if QUICK else 1500)
+        prepare = gradient(integrator, values((1.0, 2.0)), 300 if QUICK else 1500)
     elif task == "soft-dtw":
         prepare = gradient(soft_dtw, Value(1.0), *rng.uniform(size=(2, steps(100))))
     elif task == "cholesky":

@@ -61,6 +61,13 @@ def every_sequence(w, X):
     return mean(vmap(last)(X))
 
 
+def with_zeros(p, x):
+    h = p[0]
+    for t in range(90):
+        h = tanh(sum([x[t % 3], h, 0.0 if t == 2 else p[1] * t]))
+    return h
+
+
 def second_order(w, steps):
     before, now = w[0], w[1]
     for _ in range(steps):
@@ -84,6 +91,7 @@ FUNCTIONS: dict[str, Callable[[], tuple[Any, ...]]] = {
     ),
     "bodies": lambda: (bodies, values(1.0, 2.0, 3.0), random(3), 25),
     "every sequence": lambda: (every_sequence, values(0.7, 0.4), random(5, 60)),
+    "with zeros": lambda: (with_zeros, values(0.3, 0.01), random(3)),
     "second order": lambda: (second_order, values(1.0, 0.5, 0.3), 70),
 }
 

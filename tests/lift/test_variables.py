@@ -61,6 +61,12 @@ def listed(x):
     return h, g
 
 
+def joined(x):
+    u = [x + 1] + [x + i for i in range(1)]
+    v = [x + 2, *[x + i for i in range(1)]]
+    return u, v
+
+
 def stored(x):
     x.attribute = x + 1
     table = [None]
@@ -105,6 +111,7 @@ def dropped(x):
         (unpacked, ["a", "b", "c"]),
         (chosen, ["y"]),
         (listed, ["h", "h", "g"]),
+        (joined, ["u", "u", "v.0", "v"]),
         (stored, ["attribute", "table.0", "found"]),
         (named_within, ["y"]),
         (annotated, ["y"]),

@@ -26,7 +26,7 @@ from liftgrad.lift.capture.tracing import (
 from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Assignment, Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.loop_error import LoopError
-from liftgrad.lift.ir.nests import Program
+from liftgrad.lift.ir.nests import Program, count_nests
 from liftgrad.lift.loops.find import find_loops
 from liftgrad.lift.loops.recomputed import recomputed
 from liftgrad.lift.loops.scans import roll_scans
@@ -298,7 +298,7 @@ def _scheduled(end: Ending, stats: Stats) -> Program:
         program = schedule(end.rolled, end.outputs, end.assignments)
     if VERIFY:
         check_nests(program, after="schedule")
-    stats.tensor_operations = len(program.nests)
+    stats.tensor_operations = count_nests(program)
     return program
 
 

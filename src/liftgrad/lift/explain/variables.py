@@ -73,8 +73,11 @@ class _Way:
                 case ast.AnnAssign(target=target) | ast.NamedExpr(target=target):
                     self.name = self._assigned(target)
                     return False
+                case ast.BinOp(op=ast.Add()) | ast.Starred() if self.within:
+                    self.within[-1] = None  # a list, of which a longer one is made
                 case ast.Tuple(elts=elements) | ast.List(elts=elements):
-                    self.within.append(elements.index(node))  # type: ignore[arg-type]
+                    if not isinstance(node, ast.Starred):
+                        self.within.append(elements.index(node))  # type: ignore[arg-type]
                 case ast.ListComp() | ast.GeneratorExp():
                     self.within.append(None)
                 case ast.Call(func=ast.Name(id="list" | "tuple")) | ast.IfExp():

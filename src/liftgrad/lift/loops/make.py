@@ -75,7 +75,13 @@ class Maker:
             self.members.append(place.members[order])
             if place.operation is not LEAF:
                 self.positions[place.members[order]] = identity(len(order))
-        zeros = [i for i, node in enumerate(nodes) if node == (CONSTANT, "0.0")]
+        zeros = [
+            i
+            for place, members in zip(self.places, self.members, strict=True)
+            if place.operation is CONSTANT
+            for i in members.tolist()
+            if nodes[i][1] == "0.0"
+        ]
         self.reads = [
             reads_of(found, c, members, np.array(zeros, np.int64))
             for c, members in enumerate(self.members)

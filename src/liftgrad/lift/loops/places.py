@@ -5,7 +5,7 @@ of a border, or the first step of a loop, are of the same class as all others, a
 may depend on each other.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -18,6 +18,9 @@ from liftgrad import ops
 from liftgrad.lift.ir.groups import Indices, Leaf
 from liftgrad.lift.passes.sums import count_uses, flatten_sums, write_out_products
 from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TABLE, TAKE, Node
+
+Key = tuple[int, int, Any, int]
+"""The site of a class, its place among those there, its operation, and whether it is batched."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,55 +96,62 @@ def places(
 
     """
     every = list(nodes)
-    recorded = len(every)
     inner = [i for i, node in enumerate(every) if node[0] is not LEAF]
     uses = count_uses(every, inner, outputs)
     _keep_states(every, sites, inner, uses)
     products = write_out_products(every, inner, uses)
     terms, vanished = flatten_sums(every, inner, uses, products, keep_zeros=True)
     of_sums = {sites[i] for i in terms}
-    batched = bytearray(len(every))
-    members: dict[Any, list[int]] = {}
+    batched = _batched(every, leaves)
+    members: dict[Key, list[int]] = defaultdict(list)
     leaf_positions = np.zeros(len(every), np.int64)
-    order: list[int] = []
-    for i in range(recorded):
-        node = every[i]
-        operation = node[0]
-        if not uses[i] or operation is TABLE:
-            continue
-        if operation is LEAF:
+    for i, node in enumerate(nodes):
+        if node[0] is LEAF and uses[i]:
             leaf_positions[i] = node[2]
-            batched[i] = leaves[node[1]].batched
-            members.setdefault((-1, node[1], LEAF), []).append(i)
+            members[-1, node[1], LEAF, batched[i]].append(i)
+    order: list[int] = []
+    add, dot = ops.add, ops.dot
+    for i in inner:
+        if not uses[i]:
+            continue
+        node, site = every[i], sites[i]
+        operation = node[0]
+        if operation is dot:
+            for p in products[i]:
+                members[site, 0, ops.multiply, batched[p]].append(p)
+            order += products[i]
+        if vanished[i] or operation is TABLE:
             continue
         if operation is CONSTANT:
-            members.setdefault((-1, len(leaves), CONSTANT), []).append(i)
+            members[-1, len(leaves), CONSTANT, 0].append(i)
             continue
-        site = sites[i]
-        if operation is ops.dot:
-            for p in products[i]:
-                batched[p] = batched[every[p][1]] or batched[every[p][2]]
-                members.setdefault((site, 0, ops.multiply, batched[p]), []).append(p)
-            order += products[i]
-        if operation is ops.add and site in of_sums:
+        if operation is add and site in of_sums:
             terms.setdefault(i, [node[1], node[2]])
-        read = terms[i] if i in terms else node[1:]
-        if operation is TAKE:
-            read = node[1], *every[node[2]][1:]
-        if operation is not BATCH_TOTAL:
-            batched[i] = any(batched[a] for a in read)
-        if vanished[i]:
-            continue
-        kind = ops.total if i in terms else operation
-        key = site, 1, kind, batched[i], len(read) if operation is TAKE else 0
-        members.setdefault(key, []).append(i)
+        if i in terms:
+            members[site, 1, ops.total, batched[i]].append(i)
+        elif operation is TAKE:
+            members[site, len(every[node[2]]), TAKE, batched[i]].append(i)
+        else:
+            members[site, 1, operation, batched[i]].append(i)
         order.append(i)
     found: list[Place] = []
     of = np.full(len(every), -1, np.int64)
     for key, mine in sorted(members.items(), key=lambda item: item[0][:2]):
         of[mine] = len(found)
-        found.append(_place(key, mine, every, terms, batched=bool(batched[mine[0]])))
+        found.append(_place(key, mine, every, terms))
     return Places(found, of, leaf_positions, order)
+
+
+def _batched(nodes: Sequence[Node], leaves: Sequence[Leaf]) -> bytearray:
+    """Return which nodes have a number for each sample."""
+    batched = bytearray(len(nodes))
+    if any(leaf.batched for leaf in leaves):
+        for i, node in enumerate(nodes):
+            if node[0] is LEAF:
+                batched[i] = leaves[node[1]].batched
+            elif node[0] is not CONSTANT and node[0] is not BATCH_TOTAL:
+                batched[i] = any(map(batched.__getitem__, node[1:]))
+    return batched
 
 
 def _keep_states(
@@ -152,30 +162,26 @@ def _keep_states(
     In its last steps a recurrence's state may have no user but the next addition, as if it were the
     partial sum of a longer one. Those at one place vanish if most of them do.
     """
-    sums = [i for i in inner if nodes[i][0] in (ops.add, ops.total, ops.dot) and uses[i]]
-    partial = Counter[int]()
-    once = []
-    for i in sums:
-        node = nodes[i]
-        for a in node[-1:] if node[0] is ops.dot else node[1:]:
-            if uses[a] == 1 and nodes[a][0] in (ops.add, ops.total, ops.dot):
-                partial[sites[a]] += 1
-                once.append(a)
-    every = Counter([sites[i] for i in sums])
-    for a in once:
-        if 2 * partial[sites[a]] < every[sites[a]]:
-            uses[a] += 1
+    add, total, dot = ops.add, ops.total, ops.dot
+    every = Counter[int]()
+    partial: dict[int, list[int]] = defaultdict(list)
+    for i in inner:
+        operation = nodes[i][0]
+        if (operation is add or operation is total or operation is dot) and uses[i]:
+            every[sites[i]] += 1
+            for a in nodes[i][-1 if operation is dot else 1 :]:
+                if uses[a] == 1 and nodes[a][0] in (add, total, dot):
+                    partial[sites[a]].append(a)
+    for site, states in partial.items():
+        if 2 * len(states) < every[site]:
+            for a in states:
+                uses[a] += 1
 
 
 def _place(
-    key: Any,
-    members: list[int],
-    nodes: Sequence[Node],
-    terms: Mapping[int, list[int]],
-    *,
-    batched: bool,
+    key: Key, members: list[int], nodes: Sequence[Node], terms: Mapping[int, list[int]]
 ) -> Place:
-    operation = key[2]
+    operation, batched = key[2], bool(key[3])
     array = np.array(members, np.int64)
     if operation is LEAF or operation is CONSTANT:
         return Place(operation, array, [], batched=batched)

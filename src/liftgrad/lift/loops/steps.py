@@ -81,43 +81,41 @@ def _read(place: Place, places: Places) -> list[int]:
 def _steps(places: Places, loop_of: Indices) -> Indices:
     """Return the step of each node: as late as those that read it in their steps allow."""
     of = places.of.tolist()
-    reads = _reads_within(places, loop_of)
-    earliest = [0] * len(of)
-    for i in places.order:
-        if i in reads:
-            mine, step = of[i], 0
-            for a in reads[i]:
-                at = earliest[a] + (of[a] >= mine)
-                if at > step:  # noqa: PLR1730, which is quicker than max() for each of very many
-                    step = at
-            earliest[i] = step
+    order, reads = _reads_within(places, loop_of)
+    step = [0] * len(of)
+    for i, read in zip(order, reads, strict=True):
+        mine, earliest = of[i], 0
+        for a in read:
+            at = step[a] + (of[a] >= mine)
+            if at > earliest:  # noqa: PLR1730, which is quicker than max() for each of very many
+                earliest = at
+        step[i] = earliest
     latest: dict[int, int] = {}
-    for i in reversed(places.order):
-        if i in reads:
-            step, mine = latest.setdefault(i, earliest[i]), of[i]
-            for a in reads[i]:
-                at = step - (of[a] >= mine)
-                if latest.get(a, at) >= at:
-                    latest[a] = at
-    found = np.zeros(len(of), np.int64)
-    found[list(latest)] = list(latest.values())
-    return found
+    for i, read in zip(reversed(order), reversed(reads), strict=True):
+        mine, at = of[i], latest.get(i, step[i])
+        step[i] = at
+        for a in read:
+            before = at - (of[a] >= mine)
+            if latest.get(a, before) >= before:
+                latest[a] = before
+    return np.array(step, np.int64)
 
 
-def _reads_within(places: Places, loop_of: Indices) -> dict[int, list[int]]:
-    """Return for each node of a loop what it reads within the loop."""
+def _reads_within(places: Places, loop_of: Indices) -> tuple[list[int], list[list[int]]]:
+    """Return the nodes of loops in the order of the tape, and what each reads within its loop."""
     reads: dict[int, list[int]] = {}
     for c, place in enumerate(places.places):
         if loop_of[c] < 0:
             continue
         operands, readers = _within(place, places, loop_of, loop_of[c])
-        operands = operands[np.argsort(readers, kind="stable")]
+        flat = operands[np.argsort(readers, kind="stable")].tolist()
         ends = np.cumsum(np.bincount(readers, minlength=len(place.members))).tolist()
-        flat, start = operands.tolist(), 0
+        start = 0
         for i, end in zip(place.members.tolist(), ends, strict=True):
             reads[i] = flat[start:end]
             start = end
-    return reads
+    order = [i for i in places.order if i in reads]
+    return order, [reads[i] for i in order]
 
 
 def _within(place: Place, places: Places, loop_of: Indices, loop: int) -> tuple[Indices, Indices]:

@@ -39,6 +39,8 @@ class NativeProgram:
         self.loaded = code.kernels(self.kernels)
         """Keeps the kernels in memory, at their addresses."""
         self.addresses = [one.address for one in self.loaded]
+        self.used = {access.buffer for kernel in self.kernels for access in kernel.accesses}
+        """The buffers that kernels read or write; loops over time keep others in registers."""
 
     @property
     def different(self) -> int:

@@ -47,7 +47,7 @@ class SitedTape(Tape):
         index = self.memo.setdefault(node, len(nodes))
         if index == len(nodes):
             nodes.append(node)
-            frame = sys._getframe(1)
+            frame = sys._getframe(2)  # that of whatever uses the tape is one of an operator
             while frame.f_code.co_filename in _OPERATORS:
                 frame = frame.f_back  # type: ignore[assignment]
             site = self._chains.of(frame)
