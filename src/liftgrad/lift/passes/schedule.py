@@ -299,7 +299,8 @@ class _Scheduler:
         """
         if self.loop is None:
             return False
-        return len(np.unique(np.diff(runs.offsets))) > _MOST_LENGTHS
+        lengths = np.bincount(np.diff(runs.offsets))  # much quicker than np.unique
+        return bool(np.count_nonzero(lengths) > _MOST_LENGTHS)
 
     def runs(self, runs: Runs, batched: bool, kind: Kind) -> Iterator[tuple[Indices, Draft]]:
         """Yield rows with the reduction of their runs, or of pieces of these."""
