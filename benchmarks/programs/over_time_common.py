@@ -15,13 +15,13 @@ FIRST = (10.0, 5.0)
 """The prey and the predators at the start."""
 STEP = 0.05
 
-LONG = 100 if QUICK else 100_000
+LONG = 1_000 if QUICK else 100_000
 """How many steps the programs with `scan` have."""
 
 
 def steps(count: int) -> int:
     """Return how many steps a program has: in a quick run, a few."""
-    return min(count, 12) if QUICK else count
+    return min(count, 40) if QUICK else count
 
 
 def observed(count: int) -> Array:

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from looped_programs import Looped, looped_program
+from recurrences import recurrence
 from unrolling import unrolled
 
 from liftgrad import ops
+from liftgrad.lift.call.flatten import flatten
+from liftgrad.lift.capture.tracing import trace
+from liftgrad.lift.function import lift
 from liftgrad.lift.ir.check import check_groups
 from liftgrad.lift.ir.groups import (
     Builder,
@@ -23,8 +27,12 @@ from liftgrad.lift.ir.groups import (
     identity,
 )
 from liftgrad.lift.ir.text import text_of_groups
+from liftgrad.lift.loops.find import find_loops
 from liftgrad.lift.passes.adjoint import adjoint
+from liftgrad.lift.passes.roll import roll
+from liftgrad.lift.pipeline import _leaves
 from liftgrad.lift.run.numpy_executor import execute
+from liftgrad.lift.trace.sited_tape import SitedTape
 
 
 def without_loops(looped: Looped) -> Looped:
@@ -49,14 +57,14 @@ def differentiated(looped: Looped) -> Looped:
     return replace(looped, program=replace(longer, outputs=gradients))
 
 
-def numbers(looped: Looped) -> list[np.ndarray]:
+def numbers_of(looped: Looped) -> list[np.ndarray]:
     """Return the numbers of the results."""
     arrays = execute(looped.program, looped.leaves)
     return [arrays[view.group][view.positions] for view in looped.program.outputs]
 
 
 def same(looped: Looped, flat: Looped) -> None:
-    for of_loops, of_steps in zip(numbers(looped), numbers(flat), strict=True):
+    for of_loops, of_steps in zip(numbers_of(looped), numbers_of(flat), strict=True):
         np.testing.assert_allclose(of_loops, of_steps, rtol=1e-10, atol=1e-10)
 
 
@@ -98,10 +106,49 @@ def test_a_gradient_of_a_gradient_is_that_of_the_steps(seed):
     same(twice, differentiated(squared(differentiated(without_loops(looped)))))
 
 
+def gradients_by(program: Rolled, change: float) -> list[np.ndarray]:
+    """Return a program's gradients at random arguments, of which each is a little larger."""
+    builder = Builder(program)
+    seeds = [builder.constant(1.0, len(view.positions)) for view in program.outputs]
+    wanted = [
+        i for i, group in enumerate(program.groups) if getattr(group, "kind", "") == "parameter"
+    ]
+    leaves = {}
+    for i, group in enumerate(program.groups):
+        if isinstance(group, Leaf):
+            rng = np.random.default_rng([len(group.name), group.size])
+            shape = (group.size, 3) if group.batched else group.size
+            numbers = rng.uniform(0.5, 1.5, shape) * (1 + change)
+            leaves[i] = rng.integers(0, 2, shape) if group.kind == "index" else numbers
+            wanted += [i] * (group.kind == "parameter")
+    return numbers_of(differentiated(Looped(builder.program(), seeds, wanted, leaves)))
+
+
+@given(st.integers(0, 2**32))
+def test_the_gradient_of_a_random_recurrence_is_that_of_what_it_recorded(seed):
+    """As exactly as it is determined by arguments that are rounded."""
+    text, function, arguments = recurrence(seed)
+    source = lift(function).source
+    taken = source.arguments(arguments, {})
+    flat = flatten(taken)
+    tape = SitedTape(flat.groups)
+    outputs = trace(source.run, dict(taken), flat, tape).outputs
+    leaves = _leaves(flat, tape)
+    looped = find_loops(tape.nodes, tape.sites, leaves, outputs)
+    if looped is None:
+        return
+    recorded = roll(tape.nodes, leaves, outputs)
+    nearby = gradients_by(recorded, 1e-15)
+    found, expected = gradients_by(looped, 0.0), gradients_by(recorded, 0.0)
+    for a, b, c in zip(found, expected, nearby, strict=True):
+        if np.isfinite(b).all():
+            assert (np.abs(a - b) <= 1e-10 * (1 + np.abs(b)) + 1000 * np.abs(c - b)).all(), text
+
+
 STEPS = np.arange(5)
 
 
-def recurrence(*results: View) -> Rolled:
+def powers(*results: View) -> Rolled:
     """A state that is multiplied by p in each of four steps."""
     builder = Builder()
     p = builder.add(Leaf("p", 1, "parameter"))
@@ -128,7 +175,7 @@ def gradient_of(program: Rolled) -> list[str]:
 
 def test_the_adjoint_of_a_state_runs_backwards():
     """Its head takes over from the step behind it; what is summed over time is in no loop."""
-    assert gradient_of(recurrence(View(3, np.array([3])))) == [
+    assert gradient_of(powers(View(3, np.array([3])))) == [
         "for t<4 backwards:",
         "    t5[4] = sum(t6[1 | 2 | 3 | ], c4[ |  |  | 0])  # ∂t3",
         "    t6[4] = multiply(t5[0 1 2 3], p[0 0 0 0])  # ∂t2",
@@ -141,7 +188,7 @@ def test_the_adjoint_of_a_state_runs_backwards():
 def test_adjoints_from_behind_the_loop_are_added_up_before_it():
     """Where they come from each step, no state carries them, and none is a sum within the loop."""
     results = View(3, identity(4)), View(3, np.array([1, 1]))
-    assert gradient_of(recurrence(*results))[:4] == [
+    assert gradient_of(powers(*results))[:4] == [
         "t6[4] = sum(c4[0 | 0 | 0 | 0], c5[ | 0 0 |  | ])",
         "for t<4 backwards:",
         "    t7[4] = sum(t9[1 | 2 | 3 | ])  # a term of ∂t3",
@@ -174,7 +221,7 @@ def test_what_the_last_step_computes_for_nothing_has_no_adjoint():
 
 def test_results_of_one_group_have_their_conditions_together():
     """A Hessian has very many results, and one that is not asked for is a branch not taken."""
-    program = recurrence(*(View(3, np.array([i])) for i in range(4)))
+    program = powers(*(View(3, np.array([i])) for i in range(4)))
     builder = Builder(program)
     seed = builder.add(Leaf("seed", 4, "input"))
     seeds = [View(seed, np.array([i])) for i in range(4)]
@@ -204,4 +251,4 @@ def test_a_branch_that_no_step_takes_gives_no_gradient():
     builder.outputs = [View(last, np.array([3]))]
     seeds = [builder.constant(1.0, 1)]
     looped = differentiated(Looped(builder.program(), seeds, [p], {p: np.array([2.0])}))
-    assert numbers(looped)[0].tolist() == [0.0]
+    assert numbers_of(looped)[0].tolist() == [0.0]

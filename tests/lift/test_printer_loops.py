@@ -220,3 +220,30 @@ def test_it_is_carried_out_as_it_is_printed():
     x.backward()
     assert reader.numbers["last",] == pytest.approx(x.data, rel=1e-12)
     assert reader.numbers["∂", id(w)] == pytest.approx(w.grad, rel=1e-12)
+
+
+def test_a_zero_that_is_added_is_no_initial_value():
+    """What was there before it is not lost."""
+    builder = Builder()
+    x = builder.add(Leaf("x", 3, "parameter"))
+    zero = builder.add(Constants(np.array([0.0])))
+    y = builder.add(Leaf("y", 4, "parameter"))
+    terms = runs(x, [[0], [1], [2]]), runs(zero, [[0], [], []]), runs(y, [[0], [1], [2, 3]])
+    total = View(builder.add(Sum(terms, False)), identity(3))
+    program = builder.program()
+    text = str(
+        listing(
+            *("f()", schedule(program, [total]), program),
+            function="f",
+            leaves={x: LeafNames("x", [("x", 3)]), y: LeafNames("y", [("y", 4)])},
+            results=[total],
+            gradients={},
+            sections=[],
+        )
+    )
+    assert [line.split("  ")[1] for line in text.splitlines()[2:6]] == [
+        "z1[i] = x[i]",
+        "z1[0] += 0",
+        "z1[i] += y[i]",
+        "z1[2] += Σ_k y[k+2]",
+    ]

@@ -54,7 +54,29 @@ def picky(model, X, y):
     return mean(squares(model, X, y))
 
 
+def after_a_while(model, x, h):
+    for _ in range(70):
+        h = (model.w[0] * h + x).tanh()
+    return h
+
+
+def in_time(model, X, y):
+    return mean(vmap(lambda x, yi: (after_a_while(model, x[0], 0.5) - yi) ** 2)(X, y))
+
+
+def the_same_in_time(model, X, y):
+    h = after_a_while(model, model.b, 0.5)
+    return mean(vmap(lambda x, yi: (h * x[0] - yi) ** 2)(X, y))
+
+
+def from_the_mean_in_time(model, X, y):
+    return after_a_while(model, model.b, mean(vmap(lambda x, yi: x[0] * yi)(X, y)))
+
+
 CASES = {
+    "in time": (in_time, "mean"),
+    "the same in time": (the_same_in_time, "mean"),
+    "from the mean in time": (from_the_mean_in_time, None),
     "mean": (lambda m, X, y: mean(squares(m, X, y)), "mean"),
     "mean and penalty": (lambda m, X, y: mean(squares(m, X, y)) + penalty(m), "mean"),
     "penalty and mean": (lambda m, X, y: penalty(m) - 2.0 * mean(squares(m, X, y)), "mean"),
@@ -115,6 +137,14 @@ def test_what_is_known_of_a_result(case):
     lifted = lift(function)
     arguments = lifted.source.arguments((model, X, y), {})
     assert combination(lifted.source, arguments, {"X", "y"}, {5, 7}) == expected
+
+
+@pytest.mark.parametrize("function", [in_time, the_same_in_time, from_the_mean_in_time])
+def test_that_is_known_of_loops_over_time_too(function):
+    """The cases above have one."""
+    lifted = lift(function)
+    lifted(*make())
+    assert "for t < " in str(lifted.program)
 
 
 @pytest.mark.parametrize("case", [name for name, (_, how) in CASES.items() if how])

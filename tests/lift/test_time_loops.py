@@ -7,6 +7,7 @@ from test_targets import WIDTHS
 
 from liftgrad import ops
 from liftgrad.lift.ir.nests import Load, Number, Reduce
+from liftgrad.lift.kernels import time_loops
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 
@@ -35,10 +36,15 @@ def check(program, samples=1, dtype="float64"):
     return native
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("largest", [time_loops._LARGEST, 0])
+@pytest.mark.parametrize("seed", range(25))
 @pytest.mark.usefixtures("vectors")
-def test_random_loops_compute_what_their_nests_say(seed):
-    """Several states, lags, reductions, tables, rows of all widths, both ways, and samples."""
+def test_random_loops_compute_what_their_nests_say(seed, largest, monkeypatch):
+    """Several states, lags, reductions, tables, rows of all widths, both ways, and samples.
+
+    Where steps differ, they have each their own text, or share one in which conditions are asked.
+    """
+    monkeypatch.setattr(time_loops, "_LARGEST", largest)
     program = random_loop(seed)
     batched = any(b.batched for b in program.buffers)
     for samples in (1, 3, 19) if batched else (1,):

@@ -9,6 +9,7 @@ A call of a lifted function takes it without the update; a training step takes a
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -16,16 +17,23 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafNames
-from liftgrad.lift.capture.tracing import Trace, Traceable, trace, without_collector
+from liftgrad.lift.capture.tracing import (
+    Trace,
+    Traceable,
+    trace,
+    trace_by_steps,
+    without_collector,
+)
 from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Assignment, Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.loop_error import LoopError
-from liftgrad.lift.ir.nests import Program
+from liftgrad.lift.ir.nests import Program, count_nests
 from liftgrad.lift.loops.find import find_loops
+from liftgrad.lift.loops.recomputed import recomputed
+from liftgrad.lift.loops.scans import roll_scans
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
@@ -140,7 +148,7 @@ def compiled(
         end = _ended(built, ending)
         program = _scheduled(end, stats)
         return Compiled(
-            built=replace(built, rolled=end.rolled),
+            built=replace(built, rolled=end.rolled, unrolled=None),
             before_end=len(built.rolled.groups),
             end=end,
             program=program,
@@ -186,9 +194,12 @@ def traced_once(
     tape: Tape | None = None,
 ) -> Trace:
     """Return what a function does with such arguments; see `recovered`."""
-    tape = Tape(flat.groups) if tape is None else tape
-    with without_collector(lambda: len(tape.nodes)), stats.stage("trace"):
-        traced = trace(function, arguments, flat, tape)
+    with without_collector(lambda: len(traced.tape.nodes)), stats.stage("trace"):
+        traced = (
+            trace_by_steps(function, arguments, flat)
+            if tape is None
+            else trace(function, arguments, flat, tape)
+        )
     stats.traces += 1
     return traced
 
@@ -210,18 +221,28 @@ def rolled_up(
         stats: takes the times and sizes.
         traced: what the function did.
         inputs: the constants that become inputs, as they may be others next time: their numbers, by
-            their nodes.
+            their nodes. There are none if the trace has scans.
 
     """
     tape, inputs = traced.tape, inputs or {}
     with without_collector(lambda: len(tape.nodes)):
         with stats.stage("roll"):
             leaves = _leaves(flat, tape, len(inputs))
-            rolled = roll(_with_inputs(tape, inputs), leaves, traced.outputs)
+            try:
+                rolled = roll_scans(tape, _with_inputs(tape, inputs), leaves, traced.outputs)
+            except LoopError:
+                return recovered(function, arguments, flat, stats, Tape(flat.groups))
         if VERIFY:
             check_groups(rolled, after="roll")
         built = with_constants(_built(traced, flat, rolled, leaves), list(inputs.values()))
         stats.scalar_operations = built.scalar_operations
+        if tape.scans:
+            in_all_steps = partial(recovered, function, arguments, flat, stats)
+            places = {}
+            if len(tape.nodes) < _FEW:
+                sited = _sited(function, arguments, flat, traced)
+                places = _places(rolled, sited) if sited is not None else {}
+            return replace(built, unrolled=lambda: in_all_steps(Tape(flat.groups)), places=places)
         if not _is_chain(rolled, tape):
             return built
         with stats.stage("loops"):
@@ -251,9 +272,11 @@ def with_constants(built: Built, numbers: Sequence[float]) -> Built:
     return replace(built, constants={group: np.array(numbers, np.float64)})
 
 
+_FEW = 1000
+"""Operations that are traced a second time, if only for printing, as a matter of course."""
 _CHAIN = 128
 """Groups, of which fewer compile quickly as they are."""
-_ROLLED = 200
+_ROLLED = 100
 """Operations to a group, from which on a program counts as rolled up."""
 
 
@@ -275,14 +298,25 @@ def _looped(
 
     It is traced once more, on a tape that knows where in the user's program each operation is.
     """
-    tape = SitedTape(flat.groups)
-    trace(function, arguments, flat, tape)
-    if tape.nodes != traced.tape.nodes:
-        return None  # the function does not do the same each time
-    found = find_loops(_with_inputs(tape, inputs), tape.sites, leaves, traced.outputs)
-    if found is None:
+    tape = _sited(function, arguments, flat, traced)
+    if tape is None:
         return None
-    return found, {group: tape.places(node) for group, node in found.origins.items()}
+    found = find_loops(_with_inputs(tape, inputs), tape.sites, leaves, traced.outputs)
+    return None if found is None else (found, _places(found, tape))
+
+
+def _sited(
+    function: Traceable, arguments: dict[str, Any], flat: FlatArguments, traced: Trace
+) -> SitedTape | None:
+    """Return a function's tape with its sites, or None if it does not do the same each time."""
+    tape = SitedTape(flat.groups, traced.tape.in_all_steps)
+    trace(function, arguments, flat, tape)
+    return tape if tape.nodes == traced.tape.nodes else None
+
+
+def _places(rolled: Rolled, tape: SitedTape) -> dict[int, Sequence[Place]]:
+    """Return where in the user's program the operations of groups are, for those that have one."""
+    return {group: tape.places(node) for group, node in rolled.origins.items()}
 
 
 def differentiated(built: Built, *, unit_seed: bool) -> Built:
@@ -306,7 +340,10 @@ def differentiated(built: Built, *, unit_seed: bool) -> Built:
             for i, batched in enumerate(built.batched_outputs)
         ]
     wanted = [built.leaf_of[i] for i in built.parameter_groups]
-    rolled, gradients = adjoint(builder.program(), seeds, wanted)
+    program = builder.program()
+    rolled, gradients = adjoint(program, seeds, wanted)
+    if rolled.loops:
+        rolled, gradients = recomputed(rolled, gradients, forward=len(program.groups))
     if VERIFY:
         check_groups(rolled, after="adjoint")
     return replace(built, rolled=rolled, seed=seed, gradients=gradients)
@@ -336,7 +373,7 @@ def _scheduled(end: Ending, stats: Stats) -> Program:
         program = schedule(end.rolled, end.outputs, end.assignments)
     if VERIFY:
         check_nests(program, after="schedule")
-    stats.tensor_operations = len(program.nests)
+    stats.tensor_operations = count_nests(program)
     return program
 
 
@@ -353,7 +390,7 @@ def _kernels(
     return native
 
 
-def _leaves(flat: FlatArguments, tape: Tape, constants: int) -> list[Leaf]:
+def _leaves(flat: FlatArguments, tape: Tape, constants: int = 0) -> list[Leaf]:
     """Return the leaf groups: the arguments', random numbers, constants, and the batch's size."""
     leaves = [
         Leaf(g.name, _per_sample(g, tape, i), g.kind, i in tape.batched)

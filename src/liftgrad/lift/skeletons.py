@@ -72,7 +72,7 @@ class Skeletons:
 
     def search(self, traced: Trace, flat: FlatArguments, structures: int) -> Search:
         """Return what is known of a trace, if there were so many structures before."""
-        if not structures and len(traced.tape.nodes) > _QUICK:
+        if traced.tape.scans or (not structures and len(traced.tape.nodes) > _QUICK):
             return Search()  # most functions are traced once
         skeleton = skeleton_of(traced, flat)
         known = self._known.get(skeleton.key)

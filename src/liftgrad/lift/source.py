@@ -19,7 +19,7 @@ from liftgrad.lift.compare.eager_run import Outcome, run_eagerly
 from liftgrad.lift.compare.policy import is_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.ir.groups import Builder, Constants, Rolled
-from liftgrad.lift.ir.nests import nests_of
+from liftgrad.lift.ir.nests import count_nests
 from liftgrad.lift.pipeline import Built, Compiled, Ending, rolled_up, traced_once
 from liftgrad.lift.run.results import computed
 from liftgrad.lift.stand_ins.names import traced_builtins
@@ -221,10 +221,9 @@ class Source:
         if before_update is not None:
             sections.append(("update:", before_update))
         differentiated = [built.leaf_of[i] for i in built.parameter_groups]
-        nests = sum(1 for statement in program.nests for _ in nests_of(statement))
         return listing(
             f"{name}({', '.join(self.signature.parameters)}): {built.scalar_operations:,} scalar "
-            f"operations{traced} → {nests:,} loop nests",
+            f"operations{traced} → {count_nests(program):,} loop nests",
             program,
             rolled,
             function=name,

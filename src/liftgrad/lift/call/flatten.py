@@ -97,7 +97,7 @@ def flatten_result(result: Any) -> tuple[list[Any], Callable[[Iterator[Any]], An
         flat = [flatten_result(item) for item in result]
         # `build` must not hold on to the result, and to the whole tape with it.
         rebuilds = [rebuild for _, rebuild in flat]
-        cls, by_name = type(result), hasattr(result, "_fields")
+        cls, by_name = result.__class__, hasattr(result, "_fields")
 
         def build(leaves: Iterator[Any]) -> Any:
             items = [rebuild(leaves) for rebuild in rebuilds]

@@ -19,8 +19,10 @@ from liftgrad.lift.call.leaves import LeafKind
 from liftgrad.lift.purity.mutation import Copies
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.attributes import know_attributes
+from liftgrad.lift.stand_ins.scan_once import recording_scans
 from liftgrad.lift.stand_ins.values import Condition, TracedNumber, TracedValue
 from liftgrad.lift.stand_ins.vmap import Batch
+from liftgrad.lift.trace.scans import RecordAllSteps
 from liftgrad.lift.trace.tape import Tape
 from liftgrad.lift.user_code import line_of
 from liftgrad.operators import Operators
@@ -72,6 +74,7 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
         return [TracedNumber(tape, i, float) for i in tape.leaves(group, first, count)]
 
     tracing.depth += 1
+    outer, recording_scans.tape = recording_scans.tape, tape
     try:
         values = [v for g in flat.groups if g.kind == "parameter" for v in g.values]
         know_attributes({Value, *map(type, values)})
@@ -92,6 +95,22 @@ def trace(function: Traceable, arguments: dict[str, Any], flat: FlatArguments, t
         return found
     finally:
         tracing.depth -= 1
+        recording_scans.tape = outer
+
+
+def trace_by_steps(function: Traceable, arguments: dict[str, Any], flat: FlatArguments) -> Trace:
+    """Return what `trace` does, with one step recorded of each scan of which that is possible."""
+    in_all_steps: set[int] = set()
+    while len(in_all_steps) <= _MOST_RETRIED:
+        try:
+            return trace(function, arguments, flat, Tape(flat.groups, in_all_steps))
+        except RecordAllSteps as again:
+            in_all_steps.add(again.scan)
+    return trace(function, arguments, flat, Tape(flat.groups))
+
+
+_MOST_RETRIED = 3
+"""The most scans for which a function is traced again."""
 
 
 @contextmanager

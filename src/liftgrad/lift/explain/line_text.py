@@ -164,7 +164,8 @@ class LineText:
         """Yield in which steps of its loop over time the line is computed, if not in all."""
         if self.line.time is None or self.fitted.steps is None:
             return
-        steps, every = np.unique(self.fitted.steps).tolist(), self.line.time.loop.steps
+        steps = np.flatnonzero(np.bincount(self.fitted.steps)).tolist()
+        every = self.line.time.loop.steps
         t, first, last = self.names.time, steps[0], steps[-1]
         if len(steps) == every:
             return

@@ -249,7 +249,7 @@ def _without_fills(found: list[Line], sizes: dict[int, int]) -> list[Line]:
     """Drop initial values where each element is then added to, or compared with, just once."""
     result = []
     for i, line in enumerate(found):
-        if isinstance(line.body, Number) and line.body.value in (0.0, -np.inf):
+        if isinstance(line.body, Number) and not line.accumulate:
             writers = [x for x in found[i + 1 :] if x.out.group == line.out.group]
             if _write_each_once(writers, sizes):
                 if line.body.value == 0.0 and all(x.accumulate for x in writers):

@@ -4,31 +4,26 @@ Leaf groups are called as in the user's program, and what is computed is called 
 that computes it: h1 for an activation, exp1, z1. An adjoint has its group's name after a "∂".
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad import ops
 from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.explain.lines import Line, renaming
 from liftgrad.lift.explain.loops import Loops, position_within, row_extents
 from liftgrad.lift.explain.naming import Column, Naming, Paths, array_columns
+from liftgrad.lift.explain.own_names import OwnNames
 from liftgrad.lift.explain.states import states
 from liftgrad.lift.ir.groups import (
     Constants,
     Elementwise,
-    Group,
     Indices,
-    Largest,
     Leaf,
-    Put,
     Rolled,
     Sum,
-    Take,
     View,
 )
 from liftgrad.lift.ir.nests import Apply, Expression, Reduce
@@ -57,22 +52,17 @@ class Names:
         kept: Collection[int],
     ) -> None:
         self.rolled, self.function, self.results = rolled, function, results
-        self.variables = variables
         self.namings: dict[int, Naming] = {}
         """By group; numbers beyond the program's groups stand for results and gradients."""
         self.subexpressions: dict[int, str] = {}
         """The names of subexpressions, by the identity of the expression."""
         self.tables: dict[tuple[Any, ...], str] = {}
         """The names of tables of numbers, which are listed below the program."""
-        self.taken = {names.name for names in leaves.values()}
-        """Words that may not be used for anything else."""
-        self._arguments = set(self.taken)
-        self.sample = next(x for x in "stuvn" if x not in self.taken)
+        arguments = {names.name for names in leaves.values()}
+        self.sample = next(x for x in "stuvn" if x not in arguments)
         """The letter of the samples of a batch."""
         mapped = any(group.batched for group in rolled.groups)
-        if mapped:
-            self.taken.add(self.sample)
-        free = (x for x in "tnmijkl" if x not in {*self.taken, self.sample})
+        free = (x for x in "tnmijkl" if x not in {*arguments, self.sample})
         self.time = next(free) if rolled.loops else ""
         """The letter of the steps of loops over time; "": there are none."""
         self.states = states(rolled)
@@ -84,22 +74,25 @@ class Names:
         }
         """The step of each element of loops' groups."""
         held = {state.group for state in self.states.values()}
-        ranked = sorted(
-            (i for i in variables if i in kept),
-            key=lambda i: (i in held, i in self._steps, i),
+        ranked = sorted(kept, key=lambda i: (i in held, i in self._steps, i))
+        letters = {self.sample, self.time} if mapped else {self.time}
+        self._own = OwnNames(
+            rolled.groups, variables, ranked, arguments, {function, "samples", *letters}
         )
-        self._called = {variables[i]: i for i in ranked}
-        """For a variable that several groups become the one that it names: a state, if any is."""
         self._host: dict[int, int] = {}
         """For groups that are subexpressions the group that the line computes."""
-        self._used: Counter[str] = Counter()
         self._beyond = count(len(rolled.groups))
         for i, group in enumerate(rolled.groups):
             if isinstance(group, Leaf):
                 # Without vmap the first dimension of an array is taken to count samples.
                 self.namings[i] = self._of_leaf(group, leaves.get(i), samples=not mapped)
             elif isinstance(group, Constants):
-                self.namings[i] = Naming(self._own_name(i))
+                self.namings[i] = Naming(self._own.of(i))
+
+    @property
+    def taken(self) -> Collection[str]:
+        """Names that are no letters for loops."""
+        return self._own.taken
 
     def naming(self, group: int) -> Naming:
         """Return a group's naming, with the indices of the group whose adjoint or host it is."""
@@ -168,7 +161,7 @@ class Names:
             self.namings[group] = self._of_computed(group)
         for x, inner in _subexpressions(self.rolled, group, line.body):
             if inner in differentiated and inner not in self.namings:
-                name = self._own_name(inner)
+                name = self._own.of(inner)
                 self.subexpressions[id(x)] = name
                 self._host[inner] = group
                 self.namings[inner] = Naming(name, self.naming(group).sample)
@@ -256,37 +249,8 @@ class Names:
                 role += "′"
             naming.prefix = role + original.prefix
         else:
-            naming.name = self._own_name(i)
+            naming.name = self._own.of(i)
         return naming
-
-    def _own_name(self, i: int) -> str:
-        """Return a name for a group: the user's variable, or one by its operation."""
-        variable = self.variables.get(i)
-        if variable is None:
-            stem = _stem(self.rolled.groups[i])
-            numbers = count(self._used[stem] + 1)
-            name = next(x for n in numbers if (x := f"{stem}{n}") not in self.taken)
-            self._used[stem] = int(name.removeprefix(stem))
-        else:
-            names = _numbered(variable, plain=self._called.get(variable, i) == i)
-            name = next(name for name in names if self._is_free(name))
-        self.taken.add(name)
-        return name
-
-    def _is_free(self, name: str) -> bool:
-        """Whether a variable's name may be used: neither it nor what it begins with is taken."""
-        taken = {self.sample, self.time, self.function, *self.taken}
-        return name not in taken and name.split(".", maxsplit=1)[0] not in self._arguments
-
-
-def _numbered(variable: str, *, plain: bool) -> Iterator[str]:
-    """Yield names for groups that become one variable: x, x1, x2, ...; k, k1, or k.0, k1.0, ...."""
-    first, dot, rest = variable.partition(".")
-    if plain:
-        yield variable
-    stem = first + "_" * first[-1].isdigit()
-    for n in count(1):
-        yield f"{stem}{n}{dot}{rest}"
 
 
 def _subexpressions(rolled: Rolled, i: int, x: Expression) -> Iterator[tuple[Expression, int]]:
@@ -319,24 +283,3 @@ def _joined(views: Iterable[View]) -> list[View]:
         else:
             result.append(view)
     return result
-
-
-def _stem(group: Group) -> str:
-    """Return how a group's name begins: h for an activation, else by the operation, or z."""
-    match group:
-        case Elementwise(operation=operation) if operation.activation:
-            return "h"
-        case Elementwise(operation=operation) if (
-            operation is not ops.select and operation.notation.startswith(f"{operation.symbol}(")
-        ):
-            return operation.symbol
-        case Constants():
-            return "numbers"
-        case Largest():
-            return "max"
-        case Put():
-            return "scatter"
-        case Elementwise() | Sum() | Take() | Leaf():
-            return "z"
-        case _:
-            assert_never(group)

@@ -157,5 +157,5 @@ def _state(loop: Loop, i: int, source: int, positions: Indices) -> State | None:
     if (outside == inside).any() or (within < 0).any():
         return None
     uneven = (within != held[own.within]).any() and not inside.all()
-    distinct = len(np.unique(np.stack([steps, within]), axis=1)[0]) == len(steps)
+    distinct = len(np.unique(steps * (within.max() + 1) + within)) == len(steps)
     return State(source, other, Elements(steps, within)) if distinct and not uneven else None

@@ -181,6 +181,8 @@ class Loop:
     """How many of its groups are heads."""
     backwards: bool = False
     """Whether it runs from the last step to the first."""
+    recompute: bool = False
+    """Whether its gradient computes again what it reads of it, but for the heads."""
 
     @property
     def steps(self) -> int:

@@ -144,6 +144,11 @@ def nests_of(statement: Statement) -> Iterator[Nest]:
             assert_never(statement)
 
 
+def count_nests(program: Program) -> int:
+    """Return how many nests a program has, within loops and outside."""
+    return sum(1 for statement in program.nests for _ in nests_of(statement))
+
+
 def at_step(timed: Timed, step: int, tables: Sequence[NDArray[np.int64]]) -> Nest | None:
     """Return what a nest of a loop does in one step; None: it does not run then.
 

@@ -69,10 +69,10 @@ class Accesses:
         found = self.registers.find(place)
         if found is None:
             return None
-        known = self.registers.known[place.buffer]
-        if place in known:
-            return known[place]
-        numbers = [self._lane(known[source], i, source) for source, i in found]
+        values = self.registers.of(place.buffer).values
+        if place in values:
+            return values[place]
+        numbers = [self._lane(values[source], i, source) for source, i in found]
         if place.lanes == 1:
             return numbers[0]
         assert self.vectors is not None
@@ -143,7 +143,8 @@ class Accesses:
             if dimension == vector:
                 stride = step
         if vector is None or vector[0] == "sample":
-            return Place(access.buffer, time, offset)
+            sample = shift.get(("sample", 0), 0) if self.strides.batched(access) else 0
+            return Place(access.buffer, time, offset, sample=sample)
         return Place(
             *(access.buffer, time, offset, self.block.active(point), stride, self.block.width)
         )

@@ -16,18 +16,24 @@ class Arguments:
 
     def __init__(self, *, whole: bool = False) -> None:
         self.whole = whole
-        self.accesses: list[Access] = []
+        self._accesses: dict[Access, int] = {}
+        self._tables: dict[int, int] = {}
+
+    @property
+    def accesses(self) -> list[Access]:
         """The accesses in order."""
-        self.tables: list[int] = []
+        return list(self._accesses)
+
+    @property
+    def tables(self) -> list[int]:
         """The tables in order."""
+        return list(self._tables)
 
     def access(self, access: Access) -> int:
         """Return an access's number."""
         if self.whole:
             access = Access(access.buffer, 0, ())
-        if access not in self.accesses:
-            self.accesses.append(access)
-        return self.accesses.index(access)
+        return self._accesses.setdefault(access, len(self._accesses))
 
     def begin(self, access: Access) -> int:
         """Return the position behind the access's address from which its strides count."""
@@ -36,6 +42,4 @@ class Arguments:
 
     def table(self, table: int) -> int:
         """Return a table's number."""
-        if table not in self.tables:
-            self.tables.append(table)
-        return self.tables.index(table)
+        return self._tables.setdefault(table, len(self._tables))

@@ -96,5 +96,5 @@ def _together(elements: Sequence[Place | None], like: Place) -> Place | None:
     if first is None:
         return None
     step = others[0].offset - first.offset if others and others[0] is not None else 1
-    place = Place(first.buffer, first.time, first.offset, like.count, step, like.lanes)
+    place = Place(first.buffer, first.time, first.offset, like.numbers, step, like.lanes)
     return place if place.elements() == elements else None

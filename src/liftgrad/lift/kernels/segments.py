@@ -38,6 +38,8 @@ from liftgrad.lift.kernels.tiling import (
 
 _UNROLLED = 1500
 """Instructions, roughly, that a step's nests may have when they are written out."""
+_CALL, _TABLE = 60, 15
+"""Instructions, roughly, of a mathematical function and of looking up rows."""
 _GATHERED = 96
 """Vectors that may be gathered before the first step, such as the columns of a matrix."""
 
@@ -54,8 +56,12 @@ class StepNest:
     """Of the dimensions of the rows within the step, but for ragged ones and samples."""
     strides: Strides
     plan: Tiling
+    steps: tuple[int, int]
+    """The first step in which it runs, and the one behind the last."""
     unrolled: bool = False
     """Whether its loops within the step are written out."""
+    cost: int = 0
+    """Roughly how many instructions it has."""
 
     def looping(self, width: int) -> bool:
         """Return whether there are loops over its rows when it is written."""
@@ -89,10 +95,10 @@ class Segment:
         return self.stop - self.start
 
 
-def segments(
+def step_nests(
     loop: TimeLoop, buffers: Sequence[Buffer], width: int | None, registers: int
-) -> list[Segment]:
-    """Return a loop's segments in the order in which they run.
+) -> list[StepNest]:
+    """Return a loop's nests as its steps run them.
 
     Args:
         loop: the loop.
@@ -104,20 +110,23 @@ def segments(
     planner = _Planner(loop, buffers, width, registers)
     nests = [planner.step_nest(timed) for timed in loop.body]
     planner.unroll(nests)
-    ranges = [
-        (x.first, x.first + x.nest.extents[0]) if x.rows is None else (0, loop.steps)
-        for x in loop.body
-    ]
-    cuts = sorted({0, loop.steps, *(cut for pair in ranges for cut in pair)})
+    return nests
+
+
+def joined(loop: TimeLoop, nests: Sequence[StepNest]) -> Segment:
+    """Return a loop as one segment, in which some nests run in some steps only."""
+    for nest in nests:
+        if nest.steps != (0, loop.steps):
+            # Nothing of it can be kept in registers.
+            nest.unrolled = False
+    return Segment(0, loop.steps, nests)
+
+
+def segments(loop: TimeLoop, nests: Sequence[StepNest]) -> list[Segment]:
+    """Return a loop's segments in the order in which they run."""
+    cuts = sorted({0, loop.steps, *(cut for nest in nests for cut in nest.steps)})
     found = [
-        Segment(
-            *(start, stop),
-            [
-                nest
-                for nest, (first, last) in zip(nests, ranges, strict=True)
-                if first <= start and stop <= last
-            ],
-        )
+        Segment(start, stop, [x for x in nests if x.steps[0] <= start and stop <= x.steps[1]])
         for start, stop in pairwise(cuts)
     ]
     return found[::-1] if loop.backwards else found
@@ -130,6 +139,7 @@ class _Planner:
         self, loop: TimeLoop, buffers: Sequence[Buffer], width: int | None, registers: int
     ) -> None:
         self.buffers, self.width, self.registers = buffers, width, registers
+        self.steps = loop.steps
         self.paces = {
             timed.nest.out.buffer: timed.nest.out.strides[0]
             for timed in reversed(loop.body)
@@ -156,7 +166,10 @@ class _Planner:
             names = [TIME, *extents]
         strides = Strides(names, self.buffers)
         plan = self.plan(nest, extents, strides, gathering=timed.rows is None)
-        return StepNest(nest, timed.rows, extents, strides, plan)
+        steps = timed.first, timed.first + timed.nest.extents[0]
+        if timed.rows is not None:
+            steps = 0, self.steps
+        return StepNest(nest, timed.rows, extents, strides, plan, steps)
 
     def moving(self, access: Access) -> Access:
         """Return an access that moves from step to step as the writers of its buffer do."""
@@ -224,24 +237,26 @@ class _Planner:
 
     def unroll(self, nests: Sequence[StepNest]) -> None:
         """Choose the nests that are written out: the smallest, as long as the text stays short."""
-        if self.width is None:
-            return  # what there are vectors for otherwise is left to the compiler
-        costs = [(_cost(x, self.width), x) for x in nests]
+        for nest in nests:
+            nest.cost = _cost(nest, self.width or 1)
         total = 0
-        for cost, nest in sorted(costs, key=lambda pair: pair[0]):
-            total += cost
-            nest.unrolled = nest.rows is None and total <= _UNROLLED
+        for nest in sorted(nests, key=lambda nest: nest.cost):
+            total += nest.cost
+            # What there are vectors for otherwise is left to the compiler.
+            nest.unrolled = nest.rows is None and self.width is not None and total <= _UNROLLED
             if not nest.unrolled:
                 nest.plan = self.plan(nest.nest, nest.extents, nest.strides, gathering=False)
+                nest.cost = _cost(nest, self.width or 1, looping=True)
 
 
-def _cost(nest: StepNest, width: int) -> int:
-    """Return roughly how many instructions a nest has when it is written out."""
+def _cost(nest: StepNest, width: int, *, looping: bool = False) -> int:
+    """Return roughly how many instructions a nest has, which are written out or in loops."""
 
     def of(expression: Expression, vector: Dimension | None) -> int:
         match expression:
-            case Apply(operands=operands):
-                return 1 + sum(of(x, vector) for x in operands)
+            case Apply(operation=operation, operands=operands):
+                called = any("@{" in text for text in operation.llvm)
+                return (_CALL if called else 1) + sum(of(x, vector) for x in operands)
             case Reduce(body=body):
                 inner = vector or vector_of(expression, nest.strides, width)
                 extents = dimensions(expression)
@@ -252,7 +267,11 @@ def _cost(nest: StepNest, width: int) -> int:
                 assert_never(expression)
 
     def blocks(extents: Mapping[Dimension, int], vector: Dimension | None) -> int:
-        return prod(-(-e // width) if d == vector else e for d, e in extents.items())
+        return (
+            1 if looping else prod(-(-e // width) if d == vector else e for d, e in extents.items())
+        )
 
     vector = ("sample", 0) if nest.nest.batched else nest.plan.vector
-    return blocks(nest.extents, vector) * (1 + of(nest.nest.body, vector))
+    return (_TABLE if nest.rows is not None else 0) + blocks(nest.extents, vector) * (
+        1 + of(nest.nest.body, vector)
+    )

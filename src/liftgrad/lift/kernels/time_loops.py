@@ -8,7 +8,8 @@ goes through all of time before the next one does.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Access, Buffer, Program, TimeLoop, nests_of, reads, stores
@@ -21,13 +22,17 @@ from liftgrad.lift.kernels.emitter import NestEmitter
 from liftgrad.lift.kernels.heads import merged
 from liftgrad.lift.kernels.loops import Loops
 from liftgrad.lift.kernels.registers import Place, Registers
-from liftgrad.lift.kernels.segments import Segment, StepNest, segments
+from liftgrad.lift.kernels.segments import Segment, StepNest, joined, segments, step_nests
 from liftgrad.lift.kernels.tiling import SAMPLES, TIME, Dimension, Point, Strides
 from liftgrad.lift.kernels.writer import VectorWriter, Writer
 
 W = TypeVar("W", bound=Writer)
 _SAMPLES: Dimension = ("sample", 0)
 _LANES: Dimension = ("row", 0)
+_SMALL = 200
+"""Instructions, roughly, up to which steps run for two vectors of samples at once."""
+_LARGEST = 1000
+"""Instructions, roughly, from which on steps that differ share their text."""
 
 
 def kept_after(loop: TimeLoop, program: Program) -> set[int]:
@@ -61,35 +66,54 @@ def emit_loop(
         raise LoopError("a loop over time has nests with and without samples.")
     _, vectors = writers()
     width, registers = (None, 0) if vectors is None else (vectors.width, vectors.registers)
-    cut = segments(loop, buffers, width, registers)
+    nests = step_nests(loop, buffers, width, registers)
+    written = {access.buffer for access in stores(loop)}
     ahead = -1 if loop.backwards else 1
 
-    # What is kept in registers is found by writing each step once for nobody.
-    parts: list[tuple[Segment, Carrying]] = []
-    written = {access.buffer for access in stores(loop)}
-    from_memory = set(kept)
-    known: dict[Place, str] = {}
+    def scratch() -> _Writer:
+        return _Writer(buffers, ahead, *writers())
+
+    parts = _parts(segments(loop, nests), written, scratch)
+    if sum(nest.cost for part in parts for nest in part.segment.nests) > _LARGEST:
+        parts = _parts([joined(loop, nests)], written, scratch)
+    from_memory = {buffer for part in parts for buffer in part.step.from_memory}
+
+    write, vectors = writers()
+    writer = _Writer(buffers, ahead, write, vectors, frozenset(written - from_memory - set(kept)))
+    writer.run(parts, batched=batched == {True})
+    return write, writer.arguments
+
+
+class _Part(NamedTuple):
+    """A segment, and what its steps do with memory."""
+
+    segment: Segment
+    step: Step
+
+
+def _parts(
+    cut: Sequence[Segment], written: Collection[int], scratch: Callable[[], "_Writer"]
+) -> list[_Part]:
+    """Return segments with what they keep in registers, some of them merged.
+
+    It is found by writing each step once for nobody.
+    """
+    parts: list[_Part] = []
+    known: Collection[Place] = ()
     while cut:
-        scratch = _Writer(buffers, ahead, *writers())
+        writer = scratch()
         segment, following = cut[0], cut[1:]
         step = None
         if following:
-            both = merged(segment, following[0], written, scratch.alone)
-            step = both and scratch.plan(both, known)
+            both = merged(segment, following[0], written, writer.alone)
+            step = both and writer.plan(both, known)
             if both and step:
                 segment, following = both, following[1:]
-        step = step or scratch.plan(segment, known)
+        step = step or writer.plan(segment, known)
         assert step is not None
-        cut = following
-        parts.append((segment, step.carrying))
-        from_memory |= step.from_memory
-        known = step.known
-    unused = frozenset(written - from_memory)
-
-    write, vectors = writers()
-    writer = _Writer(buffers, ahead, write, vectors, unused)
-    writer.run(parts, batched=batched == {True})
-    return write, writer.arguments
+        parts.append(_Part(segment, step))
+        cut, known = following, step.known
+    return parts
 
 
 class _Writer:
@@ -117,7 +141,7 @@ class _Writer:
         self.block = Block(1 if vectors is None else vectors.width)
         self.arguments = Arguments(whole=True)
 
-    def run(self, parts: Sequence[tuple[Segment, Carrying]], *, batched: bool) -> None:
+    def run(self, parts: Sequence[_Part], *, batched: bool) -> None:
         """Write segments one after another, for each vector of samples if there are samples."""
         if not batched:
             self.segments(parts, {})
@@ -131,15 +155,14 @@ class _Writer:
         if self.vectors is None:
             loops.over([_SAMPLES], [], lambda _: body(1, []))
         else:
-            loops.in_blocks(_SAMPLES, 1, [], body, vector=True)
+            cost = sum(nest.cost for part in parts for nest in part.segment.nests)
+            loops.in_blocks(_SAMPLES, 2 if cost <= _SMALL else 1, [], body, vector=True)
 
-    def segments(
-        self, parts: Sequence[tuple[Segment, Carrying]], sizes: dict[Dimension, int]
-    ) -> None:
+    def segments(self, parts: Sequence[_Part], sizes: dict[Dimension, int]) -> None:
         """Write segments one after another, in a block of samples."""
         known: dict[Place, str] = {}
-        for segment, carried in parts:
-            known = self.segment(segment, carried, known, sizes)
+        for part in parts:
+            known = self.segment(part.segment, part.step.carrying, known, sizes)
 
     def segment(
         self,
@@ -152,36 +175,41 @@ class _Writer:
         first = str(segment.start if self.ahead > 0 else segment.stop - 1)
         if segment.steps == 1:
             registers = self.registers(known)
-            self.nests(segment.nests, first, registers, sizes)
+            self.nests(segment.nests, segment, first, registers, sizes)
             return registers.later(self.ahead)
+        moving = {
+            place.at(sample): source.at(sample)
+            for place, source in carried.moving.items()
+            for sample in range(0, sizes.get(_SAMPLES, 1) * self.block.width, self.block.width)
+        }
         before = self.registers(known)
-        self.nests(segment.first, first, before, sizes)
+        self.nests(segment.first, None, first, before, sizes)
         initial = [
             self.known(place, before) or self.initial(place, first, sizes)
-            for place in (*carried.moving, *carried.fixed)
+            for place in (*moving, *carried.fixed)
         ]
-        fixed = dict(zip(carried.fixed, initial[len(carried.moving) :], strict=True))
+        fixed = dict(zip(carried.fixed, initial[len(moving) :], strict=True))
 
         def body(index: str, values: list[str]) -> list[str]:
-            registers = self.registers({**dict(zip(carried.moving, values, strict=True)), **fixed})
+            registers = self.registers({**dict(zip(moving, values, strict=True)), **fixed})
             time = index
             if self.ahead < 0:
                 time = self.write.plus(str(segment.stop - 1), self.write.times(index, "-1"))
-            for head, number in zip(carried.moving, values, strict=True):
-                if head in segment.heads and head.buffer not in self.unused:
+            for head, number in zip(moving, values, strict=True):
+                if head.at(0) in segment.heads and head.buffer not in self.unused:
                     self.keep(head, number, time, sizes)
-            self.nests(segment.nests, time, registers, sizes)
-            ends = [source.later(-self.ahead) for source in carried.moving.values()]
+            self.nests(segment.nests, segment, time, registers, sizes)
+            ends = [source.later(-self.ahead) for source in moving.values()]
             return [value for place in ends if (value := self.known(place, registers))]
 
         start, stop = (segment.start, segment.stop) if self.ahead > 0 else (0, segment.steps)
         last = self.write.loop(
             *(str(start), str(stop), 1),
-            initial[: len(carried.moving)],
+            initial[: len(moving)],
             body,
-            [self.lanes(place) for place in carried.moving],
+            [self.lanes(place) for place in moving],
         )
-        return {**dict(zip(carried.moving.values(), last, strict=True)), **fixed}
+        return {**dict(zip(moving.values(), last, strict=True)), **fixed}
 
     def registers(self, known: dict[Place, str]) -> Registers:
         """Return registers in which some numbers are known."""
@@ -198,26 +226,38 @@ class _Writer:
         """Return what a segment carries on, given what is known before it."""
         return carrying.plan(
             *(segment.steps, self.ahead, known, segment.heads),
-            lambda registers: self.alone(segment.nests, registers),
+            lambda registers: self.alone(segment.nests, registers, segment),
         )
 
-    def alone(self, nests: Sequence[StepNest], registers: Registers) -> None:
+    def alone(
+        self, nests: Sequence[StepNest], registers: Registers, segment: Segment | None = None
+    ) -> None:
         """Write nests at any time, of any samples."""
         batched = any(x.nest.batched for x in nests)
         self.block.corner[_SAMPLES] = "0"
-        self.nests(nests, "time", registers, {_SAMPLES: 1} if batched else {})
+        self.nests(nests, segment, "time", registers, {_SAMPLES: 1} if batched else {})
 
     def nests(
         self,
         nests: Sequence[StepNest],
+        segment: Segment | None,
         time: str,
         registers: Registers,
         sizes: dict[Dimension, int],
     ) -> None:
-        """Write nests at a time."""
+        """Write nests at a time in a segment; None: one in which all of them run."""
         self.block.corner[TIME] = time
         for nest in nests:
-            self.nest(nest, time, registers, sizes)
+            start, stop = nest.steps
+            registers.sometimes = segment is not None and not (
+                start <= segment.start and segment.stop <= stop
+            )
+            if registers.sometimes:
+                write = partial(self.nest, nest, time, registers, sizes)
+                self.write.within(time, start, stop, write)
+            else:
+                self.nest(nest, time, registers, sizes)
+        registers.sometimes = False
 
     def nest(
         self, step: StepNest, time: str, registers: Registers, sizes: dict[Dimension, int]
@@ -231,7 +271,7 @@ class _Writer:
             *(self.arguments, registers),
         )
         emitter = NestEmitter(step.nest, loops, accesses, step.plan)
-        registers.looping = step.looping(self.block.width)
+        registers.looping = registers.sometimes or step.looping(self.block.width)
         if registers.looping:
             registers.clobber(step.nest.out.buffer)
         if step.rows is None:
@@ -285,10 +325,10 @@ class _Writer:
         if place.lanes > 1:
             assert self.vectors is not None
             block.vector, point = _LANES, ((_LANES, 0),)
-            if place.count < place.lanes:
-                block.masks[_LANES, 0] = self.vectors.first(place.count)
+            if place.numbers < place.lanes:
+                block.masks[_LANES, 0] = self.vectors.first(place.numbers)
         elif self.vectors is not None and sizes and self.buffers[place.buffer].batched:
-            block.vector, point = _SAMPLES, ((_SAMPLES, 0),)
+            block.vector, point = _SAMPLES, ((_SAMPLES, place.sample),)
         yield Access(place.buffer, place.offset, (place.time, place.stride)), point
         block.vector = None
         block.masks.pop((_LANES, 0), None)

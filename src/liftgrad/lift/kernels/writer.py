@@ -102,6 +102,9 @@ class Writer(Protocol):
         All have the same number of lanes, or each one of its own.
         """
 
+    def within(self, index: str, start: int, stop: int, body: Callable[[], None]) -> None:
+        """Write what is done where an index is from `start` up to, not including, `stop`."""
+
 
 class VectorWriter(Protocol):
     """Writes instructions on vectors of `width` lanes, some of them masked."""

@@ -5,79 +5,23 @@ of a border, or the first step of a loop, are of the same class as all others, a
 may depend on each other.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from liftgrad import ops
-from liftgrad.lift.ir.groups import Indices, Leaf
+from liftgrad.lift.ir.groups import Leaf
+from liftgrad.lift.loops.batching import batch_beginnings, batched_nodes
+from liftgrad.lift.loops.place import Operands, Place, Places
 from liftgrad.lift.passes.sums import count_uses, flatten_sums, write_out_products
-from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TABLE, TAKE, Node
+from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TABLE, TAKE, Node
 
-
-@dataclass(slots=True, eq=False)
-class Operands:
-    """What the members of a class read: for each of them a run of nodes."""
-
-    nodes: Indices
-    offsets: Indices
-
-    @property
-    def rows(self) -> Indices:
-        """The member that each of the nodes is read by."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """A class: an operation at a site, its members in the order of their recording."""
-
-    operation: Any
-    members: Indices
-    slots: list[Indices]
-    """For each operand the node that each member reads; a take's is its index."""
-    runs: Operands | None = None
-    """The terms of a sum, or what a maximum is taken of."""
-    table: Indices | None = None
-    """The nodes that a take chooses from, a row for each member."""
-    batched: bool = False
-
-    def operands(self) -> list[Indices]:
-        """Return all nodes that are read."""
-        found = list(self.slots)
-        if self.runs is not None:
-            found.append(self.runs.nodes)
-        if self.table is not None:
-            found.append(self.table.reshape(-1))
-        return found
-
-    def readers(self) -> list[Indices]:
-        """Return for each of them the index of the member that reads it."""
-        every = np.arange(len(self.members))
-        found = [every] * len(self.slots)
-        if self.runs is not None:
-            found.append(self.runs.rows)
-        if self.table is not None:
-            found.append(np.repeat(every, self.table.shape[1]))
-        return found
-
-
-@dataclass(slots=True, eq=False)
-class Places:
-    """The classes of a tape, in the order of their sites."""
-
-    places: list[Place]
-    of: NDArray[np.int64]
-    """The class of each node."""
-    leaf_positions: NDArray[np.int64]
-    """The position of a leaf node in its group."""
-    order: list[int]
-    """The nodes but for leaves and constants, operands before what they are used in."""
+Key = tuple[int, int, Any, int]
+"""The site of a class, its place among those there, its operation, and whether it is batched."""
 
 
 def places(
@@ -93,55 +37,51 @@ def places(
 
     """
     every = list(nodes)
-    recorded = len(every)
     inner = [i for i, node in enumerate(every) if node[0] is not LEAF]
     uses = count_uses(every, inner, outputs)
     _keep_states(every, sites, inner, uses)
     products = write_out_products(every, inner, uses)
     terms, vanished = flatten_sums(every, inner, uses, products, keep_zeros=True)
     of_sums = {sites[i] for i in terms}
-    batched = bytearray(len(every))
-    members: dict[Any, list[int]] = {}
+    batched = batched_nodes(every, leaves)
+    varies = np.frombuffer(bytes(batched), np.bool_)
+    if varies.any():
+        batch_beginnings(nodes, sites, outputs, products, batched)
+    members: dict[Key, list[int]] = defaultdict(list)
     leaf_positions = np.zeros(len(every), np.int64)
-    order: list[int] = []
-    for i in range(recorded):
-        node = every[i]
-        operation = node[0]
-        if not uses[i] or operation is TABLE:
-            continue
-        if operation is LEAF:
+    for i, node in enumerate(nodes):
+        if node[0] is LEAF and uses[i]:
             leaf_positions[i] = node[2]
-            batched[i] = leaves[node[1]].batched
-            members.setdefault((-1, node[1], LEAF), []).append(i)
+            members[-1, node[1], LEAF, batched[i]].append(i)
+    order: list[int] = []
+    add, dot, total = ops.add, ops.dot, ops.total
+    for i in inner:
+        if not uses[i]:
             continue
-        if operation is CONSTANT:
-            members.setdefault((-1, len(leaves), CONSTANT), []).append(i)
-            continue
-        site = sites[i]
-        if operation is ops.dot:
+        operation, site = every[i][0], sites[i]
+        if operation is dot:
             for p in products[i]:
-                batched[p] = batched[every[p][1]] or batched[every[p][2]]
-                members.setdefault((site, 0, ops.multiply, batched[p]), []).append(p)
+                members[site, 0, ops.multiply, batched[p]].append(p)
             order += products[i]
-        if operation is ops.add and site in of_sums:
-            terms.setdefault(i, [node[1], node[2]])
-        read = terms[i] if i in terms else node[1:]
-        if operation is TAKE:
-            read = node[1], *every[node[2]][1:]
-        if operation is not BATCH_TOTAL:
-            batched[i] = any(batched[a] for a in read)
-        if vanished[i]:
+        if vanished[i] or operation is TABLE:
             continue
-        kind = ops.total if i in terms else operation
-        key = site, 1, kind, batched[i], len(read) if operation is TAKE else 0
-        members.setdefault(key, []).append(i)
+        if i in terms:
+            operation = total
+        elif operation is add and site in of_sums:
+            terms[i], operation = [*every[i][1:]], total
+        elif operation is CONSTANT:
+            members[-1, len(leaves), CONSTANT, 0].append(i)
+            continue
+        rows = len(every[every[i][2]]) if operation is TAKE else 1
+        members[site, rows, operation, batched[i]].append(i)
         order.append(i)
     found: list[Place] = []
     of = np.full(len(every), -1, np.int64)
     for key, mine in sorted(members.items(), key=lambda item: item[0][:2]):
-        of[mine] = len(found)
-        found.append(_place(key, mine, every, terms, batched=bool(batched[mine[0]])))
-    return Places(found, of, leaf_positions, order)
+        place = _place(key, mine, every, terms)
+        of[place.members] = len(found)
+        found.append(place)
+    return Places(found, of, leaf_positions, order, varies)
 
 
 def _keep_states(
@@ -152,41 +92,38 @@ def _keep_states(
     In its last steps a recurrence's state may have no user but the next addition, as if it were the
     partial sum of a longer one. Those at one place vanish if most of them do.
     """
-    sums = [i for i in inner if nodes[i][0] in (ops.add, ops.total, ops.dot) and uses[i]]
-    partial = Counter[int]()
-    once = []
-    for i in sums:
-        node = nodes[i]
-        for a in node[-1:] if node[0] is ops.dot else node[1:]:
-            if uses[a] == 1 and nodes[a][0] in (ops.add, ops.total, ops.dot):
-                partial[sites[a]] += 1
-                once.append(a)
-    every = Counter([sites[i] for i in sums])
-    for a in once:
-        if 2 * partial[sites[a]] < every[sites[a]]:
-            uses[a] += 1
+    add, total, dot = ops.add, ops.total, ops.dot
+    every = Counter[int]()
+    partial: dict[int, list[int]] = defaultdict(list)
+    for i in inner:
+        operation = nodes[i][0]
+        if (operation is add or operation is total or operation is dot) and uses[i]:
+            every[sites[i]] += 1
+            for a in nodes[i][-1 if operation is dot else 1 :]:
+                if uses[a] == 1 and nodes[a][0] in (add, total, dot):
+                    partial[sites[a]].append(a)
+    for site, states in partial.items():
+        if 2 * len(states) < every[site]:
+            for a in states:
+                uses[a] += 1
 
 
 def _place(
-    key: Any,
-    members: list[int],
-    nodes: Sequence[Node],
-    terms: Mapping[int, list[int]],
-    *,
-    batched: bool,
+    key: Key, members: list[int], nodes: Sequence[Node], terms: Mapping[int, list[int]]
 ) -> Place:
-    operation = key[2]
+    operation, batched, count = key[2], bool(key[3]), len(members)
     array = np.array(members, np.int64)
     if operation is LEAF or operation is CONSTANT:
         return Place(operation, array, [], batched=batched)
+    of = [nodes[i] for i in members]
     if operation is ops.total or operation is ops.largest:
         lists = [terms[i] if i in terms else nodes[i][1:] for i in members]
         offsets = np.concatenate([[0], np.cumsum([len(x) for x in lists])])
         flat = np.fromiter(chain.from_iterable(lists), np.int64, int(offsets[-1]))
         return Place(operation, array, [], Operands(flat, offsets), batched=batched)
     if operation is TAKE:
-        table = np.array([nodes[nodes[i][2]][1:] for i in members], np.int64)
-        index = np.array([nodes[i][1] for i in members], np.int64)
+        table = np.array([nodes[node[2]][1:] for node in of], np.int64)
+        index = np.array([node[1] for node in of], np.int64)
         return Place(operation, array, [index], table=table, batched=batched)
-    columns = np.array([nodes[i][1:] for i in members], np.int64).T
-    return Place(operation, array, list(columns), batched=batched)
+    slots = [np.fromiter(map(itemgetter(j), of), np.int64, count) for j in range(1, len(of[0]))]
+    return Place(operation, array, slots, batched=batched)

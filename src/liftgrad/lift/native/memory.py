@@ -39,6 +39,8 @@ class NativeProgram:
         self.loaded = code.kernels(self.kernels)
         """Keeps the kernels in memory, at their addresses."""
         self.addresses = [one.address for one in self.loaded]
+        self.used = {access.buffer for kernel in self.kernels for access in kernel.accesses}
+        """The buffers that kernels read or write; loops over time keep others in registers."""
 
     @property
     def different(self) -> int:
@@ -196,7 +198,7 @@ class Instance:
         own = {i: together[k : k + 1] for k, i in enumerate(single)}
         result = []
         for i, buffer in enumerate(buffers):
-            if i in without:
+            if i in without or (i not in self.native.used and buffer.role == "temporary"):
                 array = np.zeros((buffer.size, 0))
             elif buffer.group in arrays:
                 assert buffer.layout is None

@@ -4,6 +4,6 @@
 
 `roll` finds `sums` and `classes` of alike nodes; `adjoint` pulls the groups one by one (`pull`), by
 derivative rules that run on a `symbol`, the terms count under conditions (`branches`), and loops
-over time go `backwards`; `schedule` decides what to `fuse`, has it composed (`draft`, `compose`),
-laid out in memory (`layout`) and fitted with loops (`fit`).
+over time go `backwards` (`backward_loops`); `schedule` decides what to `fuse`, has it composed
+(`draft`, `compose`), laid out in memory (`layout`) and fitted with loops (`fit`).
 """

@@ -3,8 +3,7 @@
 The groups of a loop are pulled once, with the elements of all steps. What a head takes over gives
 its adjoint to the step that it came from, which the loop has yet to come to; so the adjoints of
 heads are read before they are made, and stand-ins take their place until then. In the end the
-groups of the gradient are put in order. Those that depend on themselves become loops, whose heads
-are the sums that read heads' adjoints; all others, such as sums over time, are in no loop.
+groups of the gradient are put in order (`backward_loops`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.ir.components import components
 from liftgrad.lift.ir.groups import (
     Builder,
     Constants,
@@ -22,16 +20,14 @@ from liftgrad.lift.ir.groups import (
     Indices,
     Leaf,
     Loop,
-    Put,
     Runs,
     Sum,
     View,
     identity,
     views,
 )
-from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.operands import Operand, reading, rows_of_reads
-from liftgrad.lift.ir.rules_of_loops import steps_at
+from liftgrad.lift.passes.backward_loops import put_in_order
 from liftgrad.lift.passes.branches import Term, use_condition, used
 from liftgrad.lift.passes.pull import Terms, add_term, total
 from liftgrad.lift.passes.symbol import Symbol
@@ -72,8 +68,6 @@ class Backwards:
         """What each stand-in stands for."""
         self.new_heads: dict[int, Loop] = {}
         """The sums that read heads' adjoints, and whose loop they come from."""
-
-    # --- terms -----------------------------------------------------------------------------------
 
     def enter(self, loop: Loop) -> None:
         """Give what a loop's heads take over their adjoints, which are not known yet."""
@@ -197,8 +191,6 @@ class Backwards:
             foreseen.conditional |= set(self.used)
         return bool(self.conditional or self.used)
 
-    # --- order -----------------------------------------------------------------------------------
-
     def put_in_order(self, forward: int, gradients: Sequence[View]) -> list[View]:
         """Put the groups of the gradient in order, its loops among them.
 
@@ -213,81 +205,20 @@ class Backwards:
         builder = self.builder
         stand_ins = {i for some in self.stand_ins.values() for i in some}
         new = {
-            i: reading(group, self._resolved)
+            i: reading(group, self._made)
             for i, group in enumerate(builder.groups[forward:], forward)
             if i not in stand_ins
         }
-        numbers = list(new)
-        position = {i: n for n, i in enumerate(numbers)}
-        depends = [
-            [position[view.group] for view in views(group) if view.group >= forward]
-            for group in new.values()
-        ]
-        order: list[int] = []
-        loops: list[tuple[int, Loop]] = []
-        for component in components(depends):
-            members = sorted(numbers[n] for n in component)
-            if len(members) > 1 or component[0] in depends[component[0]]:
-                members.sort(key=lambda i: (i not in self.new_heads, i))
-                first = forward + len(order)
-                loops.append((first, self._loop(first, members, new)))
-            order += members
-        place = {i: forward + n for n, i in enumerate(order)}
-        place.update((i, i) for i in range(forward))
-        builder.groups[forward:] = [
-            reading(new[i], lambda group, positions: (place[group], positions)) for i in order
-        ]
-        builder.roles = {place[i]: role for i, role in builder.roles.items() if i in place}
-        builder.tables = {place[i]: table for i, table in builder.tables.items() if i in place}
-        builder.loops += [loop for _, loop in loops]
-        moved = [self._resolved(view.group, view.positions) for view in gradients]
-        return [View(place[group], positions) for group, positions in moved]
+        made = [self._made(view.group, view.positions) for view in gradients]
+        place = put_in_order(builder, forward, new, self.new_heads)
+        return [View(place.get(group, group), positions) for group, positions in made]
 
-    def _resolved(self, group: int, positions: Indices) -> Operand:
+    def _made(self, group: int, positions: Indices) -> Operand:
         """Return what is really read where a stand-in may be."""
         while group in self.known:
             view = self.known[group]
             group, positions = view.group, view.positions[positions]
         return group, positions
-
-    def _loop(self, first: int, members: list[int], new: dict[int, Group]) -> Loop:
-        """Return the loop of groups that depend on each other."""
-        if any(isinstance(new[i], Put) for i in members):
-            raise LoopError("a loop over time cannot add to positions known at run time only")
-        if len({new[i].batched for i in members}) > 1:
-            raise LoopError("some groups of a loop over time are the same for all samples")
-        heads = [i for i in members if i in self.new_heads]
-        origin = self.new_heads[heads[0]]
-        offsets: dict[int, Indices] = {}
-        for i in members:
-            offsets[i] = self._offsets(i, new[i], origin, offsets)
-        return Loop(
-            first,
-            first + len(members),
-            tuple(offsets.values()),
-            len(heads),
-            backwards=not origin.backwards,
-        )
-
-    def _offsets(self, i: int, group: Group, origin: Loop, known: dict[int, Indices]) -> Indices:
-        """Return where the elements of each step begin.
-
-        Sums have the elements of the group that they are an adjoint of, and so do others that are
-        nothing else; what is left has elements of the steps that they are made of.
-        """
-        _, of = self.builder.roles.get(i, ("", -1))
-        if origin.first <= of < origin.stop:
-            return origin.offsets[of - origin.first]
-        for view, rows in zip(views(group), rows_of_reads(group), strict=True):
-            if view.group not in known or not np.array_equal(rows, identity(group.size)):
-                continue
-            source = known[view.group]
-            if np.array_equal(view.positions, identity(source[-1])):
-                return source
-            steps = steps_at(source, view.positions)
-            if (steps[1:] >= steps[:-1]).all():
-                return np.searchsorted(steps, identity(origin.steps + 1)).astype(np.int64)
-        raise LoopError("the steps of a gradient's group are not those of what it reads")
 
 
 class _StandIns(NamedTuple):

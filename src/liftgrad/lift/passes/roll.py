@@ -8,6 +8,7 @@ outputs by the operations that were recorded; only how sums are grouped may diff
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,13 +35,20 @@ _FEW = 8
 """The most elements of which a list of Python's takes less time than an array."""
 
 
-def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) -> Rolled:
+def roll(
+    nodes: Sequence[Node],
+    leaves: Sequence[Leaf] | Mapping[Any, Leaf],
+    outputs: Sequence[int],
+    *,
+    origins: bool = False,
+) -> Rolled:
     """Return a tape as groups.
 
     Args:
         nodes: the tape's.
-        leaves: the leaf groups that its leaf nodes are elements of.
+        leaves: the leaf groups that its leaf nodes are elements of, by what those call them.
         outputs: numbers of the nodes that are results.
+        origins: whether to tell the groups' origins, which takes time.
 
     The squares of two parameters, and their sum:
 
@@ -65,7 +73,9 @@ def roll(nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]) 
     for key, members in zip(classes.keys, classes.members, strict=True):
         maker.make(key, members)
     results = [View(classes.of[i], np.array([classes.positions[i]])) for i in outputs]
-    return Rolled(tuple(maker.groups), tuple(results))
+    first = {g: members[0] for g, members in enumerate(classes.members)} if origins else {}
+    told = {g: i for g, i in first.items() if i < recorded and nodes[i][0] not in (LEAF, CONSTANT)}
+    return Rolled(tuple(maker.groups), tuple(results), origins=told)
 
 
 class _Maker:
@@ -76,7 +86,7 @@ class _Maker:
         nodes: Sequence[Node],
         terms: Mapping[int, list[int]],
         classes: Classes,
-        leaves: Sequence[Leaf],
+        leaves: Sequence[Leaf] | Mapping[Any, Leaf],
     ) -> None:
         self.nodes, self.terms, self.leaves = nodes, terms, leaves
         self.class_of, self.positions = classes.of, classes.positions

@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from liftgrad.lift.ir.nests import stores
+from liftgrad.lift.ir.nests import TimeLoop, stores
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.memory import Instance, NativeProgram
-from liftgrad.lift.passes.stages import Stage, local_buffers, stages
+from liftgrad.lift.passes.stages import Stage, local_buffers, runs_over_samples, stages
 from liftgrad.lift.threads import MOST_THREADS, get_num_threads, pool
 
 Array = NDArray[Any]
 _LARGE = 2048
 """The smallest batch that is worth cutting: each segment has sums over all parameters to add."""
+_LEAST_IN_TIME = 16
+"""The smallest portion where each sample takes many steps, of which each is a line of memory."""
 _CACHE = 192 * 1024
 """Bytes of temporary numbers that a portion may take: part of a second-level cache."""
 
@@ -168,7 +170,13 @@ def portion_of(native: NativeProgram, local: set[int]) -> int:
     """Return how many samples make a portion."""
     each = sum(native.program.buffers[b].size for b in local) * np.dtype(native.dtype).itemsize
     fitting = _CACHE // max(each, 1)
-    return int(min(2048, max(64, fitting - fitting % 64)))
+    least = _LEAST_IN_TIME if _in_time(native) else 64
+    return int(min(2048, max(least, fitting - fitting % least)))
+
+
+def _in_time(native: NativeProgram) -> bool:
+    """Return whether samples go through loops over time."""
+    return any(isinstance(x, TimeLoop) and runs_over_samples(x) for x in native.program.nests)
 
 
 def staged(native: NativeProgram, samples: int) -> tuple[list[Stage], set[int], int] | None:
@@ -176,6 +184,7 @@ def staged(native: NativeProgram, samples: int) -> tuple[list[Stage], set[int], 
     if not any(buffer.batched for buffer in native.program.buffers):
         return None
     plan = stages(native.program, range(len(native.program.nests)))
-    local = local_buffers(native.program, plan)
+    local = local_buffers(native.program, plan) & native.used
     portion = portion_of(native, local)
-    return (plan, local, portion) if samples >= max(2 * portion, _LARGE) else None
+    large = 8 * _LEAST_IN_TIME if _in_time(native) else _LARGE
+    return (plan, local, portion) if samples >= max(2 * portion, large) else None

@@ -42,7 +42,7 @@ def tape_of(traced: Trace, built: Built) -> TapeNodes | None:
     if machine_code() is None:
         return None
     rolls = built.rolled.loops or len(groups) < max(_LEAST_GROUPS, len(tape.nodes) / 4)
-    if rolls or tape.batched or tape.draws or built.constants or not traced.outputs:
+    if rolls or tape.scans or tape.batched or tape.draws or built.constants or not traced.outputs:
         return None
     return tape_nodes(tape.nodes, traced.outputs)
 

@@ -220,7 +220,7 @@ class TracedArray:
         tape, group = self._tape, self._group
         if group not in tape.batched:
             tape.unrolled.add(group)
-        elif group not in tape.mapping:
+        elif group not in tape.mapping and group not in tape.meanings:
             raise _both_ways()
 
     def _element(self, position: int) -> Any:

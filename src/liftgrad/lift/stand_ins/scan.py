@@ -1,11 +1,17 @@
 """scan: carry a state through the steps of a loop."""
 
 from collections.abc import Callable
-from operator import index
 from typing import Any, TypeVar
 
-from liftgrad.lift.stand_ins.time_axis import at_step, first_difference, lengths_of, stacked
-from liftgrad.numbers import kind_of
+from liftgrad.lift.stand_ins.scan_checks import (
+    check_result,
+    check_state,
+    state_and_result,
+    steps_of,
+)
+from liftgrad.lift.stand_ins.scan_once import recording_scans, scanned_once
+from liftgrad.lift.stand_ins.sequences import NotOnce
+from liftgrad.lift.stand_ins.time_axis import at_step, stacked
 
 State = TypeVar("State")
 
@@ -16,7 +22,7 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     *,
-    checkpoint: bool = False,  # noqa: ARG001, a matter of memory
+    checkpoint: bool = False,
 ) -> tuple[State, Any]:
     """Carry a state through the steps of a loop, and return the last and what each step gave.
 
@@ -41,7 +47,8 @@ def scan(
         xs: lists or arrays, whose first axis is time, or tuples and dicts of them, of which a step
             is given the same structure; None for no xs.
         length: how many steps; needed without xs.
-        checkpoint: whether a gradient computes most states a second time instead of keeping them.
+        checkpoint: whether the gradient keeps of each step the state alone, and computes the rest
+            a second time; it needs less memory then.
 
     Returns:
         The last state, and the results: lists with an entry for each step. If the steps return
@@ -53,48 +60,23 @@ def scan(
         TypeError: if xs are nothing that has steps, or `step` does not return two things.
 
     """
+    steps = steps_of(xs, length)
+    tape = recording_scans.tape
+    if tape is not None and steps >= _FEW:
+        try:
+            return scanned_once(tape, step, state, xs, steps, checkpoint=checkpoint)
+        except NotOnce:
+            pass
     ys: list[Any] = []
-    for t in range(_steps(xs, length)):
-        following, y = _pair(step(state, at_step(xs, t)))
-        if found := first_difference(state, following, "state"):
-            raise ValueError(
-                f"scan needs a state of one structure, and {found[0]} is {found[1]} before step "
-                f"{t} and {found[2]} after it; return the state as it came."
-            )
-        if ys and (found := first_difference(ys[0], y, "y")):
-            raise ValueError(
-                f"scan needs results of one structure, and {found[0]} is {found[1]} in step 0 and "
-                f"{found[2]} in step {t}; return the same from all steps."
-            )
+    for t in range(steps):
+        following, y = state_and_result(step(state, at_step(xs, t)))
+        check_state(state, following, t)
+        if ys:
+            check_result(ys[0], y, t)
         state = following
         ys.append(y)
     return state, stacked(ys)
 
 
-def _steps(xs: Any, length: int | None) -> int:
-    """Return how many steps there are."""
-    lengths = [*lengths_of(xs)]
-    if len(set(lengths)) > 1:
-        raise ValueError(f"scan over xs of lengths {lengths}; make them equal.")
-    if length is None:
-        if not lengths:
-            raise ValueError("scan without xs does not know how many steps; give it a length.")
-        return lengths[0]
-    if (steps := index(length)) < 0:
-        raise ValueError(f"scan of length={length}; give it 0 or more.")
-    if lengths and lengths[0] != steps:
-        raise ValueError(
-            f"scan of length={length} over xs of length {lengths[0]}; make them equal, or leave "
-            "out the length."
-        )
-    return steps
-
-
-def _pair(result: Any) -> tuple[Any, Any]:
-    """Return the state and the result that a step returned."""
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise TypeError(
-            f"the step of scan returned {kind_of(result)}; return the next state and the step's "
-            "result, as in return state, None."
-        )
-    return result[0], result[1]
+_FEW = 4
+"""Fewer steps are recorded one by one."""

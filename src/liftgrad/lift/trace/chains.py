@@ -45,8 +45,15 @@ class Chains:
         self.numbers: dict[tuple[Call, ...], int] = {(): _NOWHERE}
         self.codes: dict[CodeType | None, int] = {}
         """Codes by number, in the order in which they were met."""
-        self.longer: dict[tuple[int, CodeType | None, int], int] = {}
-        """The chain that a call makes of a chain, or the adjoint of another chain's operation."""
+        self.longer: dict[tuple[int, int, int], int] = {}
+        """The chain that a call makes of a chain; the call as its code's identity and a position,
+        because to hash a code takes long."""
+        self.adjoints: dict[tuple[int, int], int] = {}
+        """The chain that the adjoint of another chain's operation makes of a chain."""
+        self.alive: list[CodeType] = []
+        """All codes that were met, so that their identities are not taken by others."""
+        self.position = -1
+        """Where the caller of the last frame was."""
 
     def of(self, frame: FrameType) -> int:
         """Return the chain that has come to the present position in a frame."""
@@ -54,22 +61,25 @@ class Chains:
         caller = frame.f_back
         if len(frames) > 1 and caller is frames[-2]:
             frames[-1] = frame
-            # A generator may be resumed from several places.
-            before[-1] = self.entered(before[-2], caller.f_code, caller.f_lasti)
         elif frames and caller is frames[-1]:
             frames.append(frame)
-            before.append(self.entered(before[-1], caller.f_code, caller.f_lasti))
+            before.append(_NOWHERE)
+            self.position = -1
         elif len(frames) > 2 and caller is frames[-3]:
             frames.pop()
             before.pop()
             frames[-1] = frame
-            before[-1] = self.entered(before[-2], caller.f_code, caller.f_lasti)
+            self.position = -1
         else:
-            self.follow(frame)
-        return self.entered(before[-1], frame.f_code, frame.f_lasti)
+            return self.follow(frame)
+        if caller.f_lasti != self.position:
+            self.position = caller.f_lasti
+            before[-1] = self.entered(before[-2], caller.f_code, self.position)
+        chain = self.longer.get((before[-1], id(frame.f_code), frame.f_lasti))
+        return self.entered(before[-1], frame.f_code, frame.f_lasti) if chain is None else chain
 
-    def follow(self, frame: FrameType) -> None:
-        """Take notice of all the frames that led to an operation."""
+    def follow(self, frame: FrameType) -> int:
+        """Return the chain of a frame, whose callers are looked at one after the other."""
         frames, before = self.frames, self.before
         frames.clear()
         before.clear()
@@ -82,6 +92,8 @@ class Chains:
         for one in frames:
             before.append(chain)
             chain = self.entered(chain, one.f_code, one.f_lasti)
+        self.position = frames[-2].f_lasti if len(frames) > 1 else -1
+        return chain
 
     def forget(self) -> None:
         """Let go of the frames, and with them of all that their variables hold."""
@@ -90,7 +102,7 @@ class Chains:
 
     def entered(self, chain: int, code: CodeType, position: int) -> int:
         """Return the chain that a call makes of a chain."""
-        key = chain, code, position
+        key = chain, id(code), position
         number = self.longer.get(key)
         if number is None:
             calls = self.calls[chain]
@@ -102,17 +114,18 @@ class Chains:
             elif calls and calls[-1][0] is code:
                 calls = calls[:-1]
             self.codes.setdefault(code, len(self.codes))
+            self.alive.append(code)
             number = self.longer[key] = self.number((*calls, call))
         return number
 
     def pulled(self, chain: int, primal: int) -> int:
         """Return the chain of an operation in the adjoint of that of another chain."""
-        key = chain, None, primal
-        number = self.longer.get(key)
+        key = chain, primal
+        number = self.adjoints.get(key)
         if number is None:
             calls = self.calls[chain]
             at = max((i for i, (code, _) in enumerate(calls) if code is _PULLS), default=len(calls))
-            number = self.longer[key] = self.number((*calls[:at], (None, primal), *calls[at:]))
+            number = self.adjoints[key] = self.number((*calls[:at], (None, primal), *calls[at:]))
         return number
 
     def number(self, calls: tuple[Call, ...]) -> int:

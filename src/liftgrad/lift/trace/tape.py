@@ -1,7 +1,7 @@
 """Tape: the scalar operations of one run of a function, in order, each node once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.trace.draws import Draws
 from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, Node
+from liftgrad.lift.trace.scans import FIRST_GROUP, Meaning, Scan
 from liftgrad.lift.user_code import refused, user_line
 from liftgrad.numbers import to_float
 from liftgrad.operators import Operators
@@ -21,7 +22,25 @@ from liftgrad.variable import Variable
 class Tape:
     """The scalar operations of one run of a function on the numbers of leaf groups."""
 
-    def __init__(self, given: Sequence[LeafGroup] = ()) -> None:
+    def __init__(
+        self, given: Sequence[LeafGroup] = (), in_all_steps: Container[int] | None = None
+    ) -> None:
+        self.in_all_steps = in_all_steps
+        """The scans of which all steps are recorded, counted from 1; None: all scans.
+
+        Of others one step is recorded.
+        """
+        self.scans: dict[int, Scan] = {}
+        """The scans of which one step was recorded, by their numbers."""
+        self.scans_begun = 0
+        """How many scans have numbers."""
+        self.around: tuple[int, int] | None = None
+        """The scan of which a step is being recorded, and how many steps it has."""
+        self.repeated = 0
+        """How many operations the other steps of scans are."""
+        self.meanings: dict[int, Meaning] = {}
+        """What the leaf groups are that belong to scans."""
+        self._groups_of_scans: dict[tuple[Meaning, bool], int] = {}
         self.given = given
         """The leaf groups of the arguments, which those of random numbers follow."""
         self.nodes: list[Node] = []
@@ -80,6 +99,26 @@ class Tape:
         self.memo.update(zip(new, indices, strict=True))
         self.nodes += new
         return indices
+
+    def leaf_of_scan(self, meaning: Meaning, position: int = 0, *, varies: bool = False) -> int:
+        """Record a number that is a part of a scan's step, or comes out of a scan.
+
+        Args:
+            meaning: what it is.
+            position: which of the numbers that mean this.
+            varies: whether it differs from sample to sample.
+
+        """
+        return self.leaf(self.group_of_scan(meaning, varies=varies), position)
+
+    def group_of_scan(self, meaning: Meaning, *, varies: bool) -> int:
+        """Return the leaf group of the numbers of a scan that mean this."""
+        groups = self._groups_of_scans
+        group = groups.setdefault((meaning, varies), FIRST_GROUP + len(groups))
+        self.meanings[group] = meaning
+        if varies:
+            self.batched[group] = 1
+        return group
 
     def argument(self, group: int, position: int) -> Any:
         """Return the Value among the arguments that an input is, or None."""
@@ -157,7 +196,7 @@ class Tape:
 
     def operations(self) -> int:
         """Return how many operations there are; a dot product counts as its products and a sum."""
-        return sum(
+        return self.repeated + sum(
             len(node) // 2
             if node[0] is ops.dot
             else node[0] is not LEAF and node[0] is not CONSTANT

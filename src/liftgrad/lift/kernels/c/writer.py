@@ -5,7 +5,7 @@ It writes the loops of a nest as they are, one number at a time, and leaves vect
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -221,3 +221,11 @@ class C:
         self.depth -= 1
         self.line("}")
         return names
+
+    def within(self, index: str, start: int, stop: int, body: Callable[[], None]) -> None:
+        """Write what is done where an index is from `start` up to, not including, `stop`."""
+        self.line(f"if ({start} <= {index} && {index} < {stop}) {{")
+        self.depth += 1
+        body()
+        self.depth -= 1
+        self.line("}")

@@ -1,7 +1,7 @@
 """The writer of LLVM IR: kernels for a processor's vectors."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from liftgrad.entries import PLACEHOLDER
@@ -246,6 +246,17 @@ class LLVM(Instructions):
             for name, type_, first, later in phis
         ]
         return names
+
+    def within(self, index: str, start: int, stop: int, body: Callable[[], None]) -> None:
+        """Write what is done where an index is from `start` up to, not including, `stop`."""
+        self.count += 1
+        label = f"w{self.count}"
+        behind = self.emit(f"sub i64 {index}, {start}")
+        inside = self.emit(f"icmp ult i64 {behind}, {stop - start}")
+        self.lines += [f"  br i1 {inside}, label %{label}.body, label %{label}.end"]
+        self.lines += [f"{label}.body:"]
+        body()
+        self.lines += [f"  br label %{label}.end", f"{label}.end:"]
 
 
 _BYTES = {"double": 8, "i64": 8, "float": 4}

@@ -1,0 +1,408 @@
+"""Scans: a tape with scans as groups, which have the elements of all of their steps.
+
+The tape is rolled up as if each scan had one step. Then the groups of a scan get the elements of
+all steps, and what they read of the state comes by way of heads. Only groups that depend on
+themselves by way of heads are in loops: all others are computed for all steps at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from liftgrad.lift.ir.groups import (
+    Constants,
+    Elementwise,
+    Group,
+    Indices,
+    Largest,
+    Leaf,
+    Rolled,
+    Runs,
+    Sum,
+    Take,
+    View,
+    views,
+)
+from liftgrad.lift.ir.loop_error import LoopError
+from liftgrad.lift.ir.operands import Operand, reading
+from liftgrad.lift.loops.joins import Part, joined
+from liftgrad.lift.loops.ordered import ordered
+from liftgrad.lift.passes.roll import roll
+from liftgrad.lift.trace.nodes import LEAF, Node
+from liftgrad.lift.trace.scans import FIRST_GROUP, Meaning, OfArray, OfNodes, OfNumbers, Scan
+from liftgrad.lift.trace.tape import Tape
+
+
+def roll_scans(
+    tape: Tape, nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]
+) -> Rolled:
+    """Return a tape with scans as groups and loops.
+
+    Args:
+        tape: what was recorded.
+        nodes: its nodes, of which some may be inputs instead of constants if there are no scans.
+        leaves: the leaf groups that its leaf nodes are elements of, but for those of scans.
+        outputs: numbers of the nodes that are results.
+
+    Raises:
+        LoopError: if a number of one step of a scan is used outside of it.
+
+    """
+    if not tape.scans:
+        return roll(nodes, leaves, outputs)
+    once = _OneStep(tape, leaves, outputs)
+    return _AllSteps(once, tape.scans, leaves).program()
+
+
+Key = tuple[Literal["state", "last"], int, bool]
+"""All numbers of a scan's state, as a step finds it or at the end, which are batched or not."""
+
+
+class _OneStep:
+    """A tape rolled up as if each scan had one step."""
+
+    def __init__(self, tape: Tape, leaves: Sequence[Leaf], outputs: Sequence[int]) -> None:
+        stand_ins: dict[Any, Leaf] = {}
+        nodes = list(tape.nodes)
+        for i, node in enumerate(nodes):
+            if node[0] is LEAF and node[1] >= FIRST_GROUP:
+                nodes[i] = self._merged(tape, node, leaves, stand_ins)
+        every: dict[Any, Leaf] = {**dict(enumerate(leaves)), -1: leaves[-1], **stand_ins}
+        read = {i for scan in tape.scans.values() for i in _read_of(scan)}
+        self.rolled = roll(nodes, every, [*outputs, *read], origins=True)
+        views = self.rolled.outputs
+        self.outputs = views[: len(outputs)]
+        self.view = dict(zip(read, views[len(outputs) :], strict=True))
+        """Where the nodes are that scans read and make."""
+        key_of = {id(leaf): key for key, leaf in stand_ins.items()}
+        self.meaning: dict[int, Meaning | Key] = {}
+        """What the groups are that belong to scans."""
+        for g, group in enumerate(self.rolled.groups):
+            key = key_of.get(id(group))
+            if key is not None:
+                self.meaning[g] = key if isinstance(key, tuple) else tape.meanings[key]
+
+    @staticmethod
+    def _merged(tape: Tape, node: Node, leaves: Sequence[Leaf], stand_ins: dict[Any, Leaf]) -> Node:
+        """Return a leaf node of a scan, those of a state being of one group."""
+        _, group, position = node
+        meaning, batched = tape.meanings[group], group in tape.batched
+        key: Any = group
+        scan = tape.scans.get(meaning.scan)
+        if meaning.kind in ("state", "last") and scan and meaning.index in scan.numbers:
+            key = (meaning.kind, meaning.scan, batched)
+            position = scan.numbers[meaning.index]
+        if key not in stand_ins:
+            source = scan.sequences[meaning.index] if scan and meaning.kind == "given" else None
+            kind = leaves[source.group].kind if isinstance(source, OfArray) else "input"
+            stand_ins[key] = Leaf("", 0, kind, batched)
+        return (LEAF, key, position)
+
+
+def _read_of(scan: Scan) -> list[int]:
+    """Return the nodes that a scan reads or makes."""
+    listed = [
+        i for s in scan.sequences if isinstance(s, OfNodes) for nodes in s.nodes for i in nodes
+    ]
+    return [*scan.initial, *scan.following, *scan.results, *scan.outside, *listed]
+
+
+class _AllSteps:
+    """Groups that have the elements of all steps; they have numbers in the order of making."""
+
+    def __init__(self, once: _OneStep, scans: Mapping[int, Scan], leaves: Sequence[Leaf]) -> None:
+        self.once, self.scans, self.leaves = once, scans, leaves
+        self.old = once.rolled.groups
+        self.scan_of = self._scans_of_groups()
+        """The scan in whose steps each group is computed; None: outside of all."""
+        self.made: list[Group] = []
+        self.steps: dict[int, int] = {}
+        """How many steps the groups have that are computed in steps."""
+        self.widths: dict[int, int] = {}
+        """How many elements the heads have in a step."""
+        self.number: dict[int, int] = {}
+        """The new number of each old group that has one."""
+        self.number_of_leaf: dict[int, int] = {}
+        self.slots: dict[tuple[int, int], tuple[int, int]] = {}
+        """For each scan and number of its state the head, and the position in it."""
+        self.tables: dict[tuple[int, int], tuple[int, Indices]] = {}
+        """For each scan and sequence what it reads: a group, and positions by step."""
+        self.totals: dict[tuple[int, int], int] = {}
+        self.spread: dict[tuple[int, int, bytes], Indices] = {}
+        """Positions in all steps by those in one."""
+
+    def program(self) -> Rolled:
+        """Return the program, in an order in which everything can be computed."""
+        for g, group in enumerate(self.old):
+            if g not in self.once.meaning:
+                self.number[g] = self._new(group)
+                if isinstance(group, Leaf):
+                    self.number_of_leaf[id(group)] = self.number[g]
+        heads = self._reserved_heads()
+        for g, group in enumerate(self.old):
+            if g in self.once.meaning:
+                continue
+            scan = self.scan_of[g]
+            if scan is None:
+                self.made[self.number[g]] = reading(group, self._outside)
+            else:
+                self.made[self.number[g]] = self._in_all_steps(group, scan)
+                self.steps[self.number[g]] = self.scans[scan].steps
+        for head, scan, slots in heads:
+            self.made[head] = self._head(scan, slots, batched=self.made[head].batched)
+            self.steps[head] = self.scans[scan].steps
+        outputs = [View(*self._outside(v.group, v.positions)) for v in self.once.outputs]
+        again = {head for head, scan, _ in heads if self.scans[scan].checkpoint}
+        origins = self.once.rolled.origins
+        return ordered(
+            *(self.made, outputs, self.steps, {head for head, _, _ in heads}, again),
+            {self.number[g]: node for g, node in origins.items() if g in self.number},
+        )
+
+    def _new(self, group: Group) -> int:
+        self.made.append(group)
+        return len(self.made) - 1
+
+    def _scans_of_groups(self) -> list[int | None]:
+        found: list[int | None] = []
+        for g, group in enumerate(self.old):
+            meaning = self.once.meaning.get(g)
+            if meaning is not None:
+                kind, scan = (
+                    (meaning.kind, meaning.scan)
+                    if isinstance(meaning, Meaning)
+                    else (meaning[0], meaning[1])
+                )
+                known = not isinstance(meaning, Meaning) or kind not in ("state", "last")
+                if scan not in self.scans or not known:
+                    raise LoopError(_USED_OUTSIDE)
+                found.append(scan if kind in ("state", "given") else None)
+                continue
+            scans = {found[view.group] for view in views(group)} - {None}
+            if len(scans) > 1:
+                raise LoopError(_USED_OUTSIDE)
+            found.append(scans.pop() if scans else None)
+        return found
+
+    # --- what is read ------------------------------------------------------------------------
+
+    def _outside(self, g: int, positions: Indices) -> Operand:
+        """Return where elements are of an old group that no step computes."""
+        if self.scan_of[g] is not None:
+            raise LoopError(_USED_OUTSIDE)
+        meaning = self.once.meaning.get(g)
+        if meaning is None:
+            return self.number[g], positions
+        if not isinstance(meaning, Meaning):  # the last state
+            _, scan, _ = meaning
+            last = np.array([self.scans[scan].steps - 1])
+            following = self.scans[scan].following
+            return self._one([self._at(scan, following[k], last) for k in positions])
+        source = self.scans[meaning.scan].results[meaning.index]
+        if meaning.kind == "each":
+            return self._at(meaning.scan, source, positions)
+        key = meaning.scan, meaning.index
+        if key not in self.totals:
+            steps = self.scans[meaning.scan].steps
+            number, every = self._at(meaning.scan, source, np.arange(steps))
+            run = Runs(number, every, np.array([0, steps]))
+            self.totals[key] = self._new(Sum((run,), self.made[number].batched))
+        return self.totals[key], positions
+
+    def _at(self, scan: int, node: int, steps: Indices) -> Operand:
+        """Return where a node of a scan's step is at some steps."""
+        view = self.once.view[node]
+        g, position = view.group, view.positions
+        if self.scan_of[g] is None:
+            number, positions = self._outside(g, position)
+            return number, np.repeat(positions, len(steps))
+        if self.scan_of[g] != scan:
+            raise LoopError(_USED_OUTSIDE)
+        number, width, places = self._in_step(g, position)
+        if isinstance(places, int):
+            return number, steps * width + places
+        return number, places[steps]
+
+    def _in_step(self, g: int, position: Indices) -> tuple[int, int, Any]:
+        """Return the new group, how many elements it has in a step and which it is, or a table."""
+        meaning = self.once.meaning.get(g)
+        if meaning is None:
+            return self.number[g], self.old[g].size, int(position[0])
+        if isinstance(meaning, Meaning):
+            number, table = self._table(meaning)
+            return number, 0, table[:, position[0]]
+        head, place = self._slot(meaning[1], int(position[0]))
+        return head, self._width(head), place
+
+    def _all(self, g: int, positions: Indices, scan: int) -> Operand:
+        """Return what a group of a scan reads in all steps."""
+        steps = self.scans[scan].steps
+        if self.scan_of[g] is None:
+            number, positions = self._outside(g, positions)
+            return number, self._spread(0, steps, positions)
+        meaning = self.once.meaning.get(g)
+        if meaning is None:
+            return self.number[g], self._spread(self.old[g].size, steps, positions)
+        if isinstance(meaning, Meaning):
+            number, table = self._table(meaning)
+            return number, table[:, positions].reshape(-1)
+        slots = [self._slot(scan, k) for k in positions.tolist()]
+        head = slots[0][0]
+        places = np.array([place for _, place in slots])
+        return head, self._spread(self._width(head), steps, places)
+
+    def _spread(self, width: int, steps: int, positions: Indices) -> Indices:
+        """Return positions in all steps by those in a step, of a group that has so many in each."""
+        key = width, steps, positions.tobytes()
+        found = self.spread.get(key)
+        if found is None:
+            first = np.arange(steps)[:, None] * width
+            found = self.spread[key] = (first + positions).reshape(-1)
+        return found
+
+    def _one(self, operands: Sequence[Operand]) -> Operand:
+        """Return elements of several groups as those of one."""
+        positions = np.concatenate([p for _, p in operands])
+        if len({number for number, _ in operands}) == 1:
+            return operands[0][0], positions
+        ends = np.cumsum([len(p) for _, p in operands])
+        parts = [
+            Part(number, p, np.arange(end - len(p), end))
+            for (number, p), end in zip(operands, ends, strict=True)
+        ]
+        batched = any(self.made[number].batched for number, _ in operands)
+        size = len(positions)
+        return self._new(joined(parts, size, batched=batched)), np.arange(size)
+
+    def _table(self, meaning: Meaning) -> tuple[int, Indices]:
+        """Return the group that a scan's sequence is of, and its positions by step."""
+        key = meaning.scan, meaning.index
+        if key not in self.tables:
+            self.tables[key] = self._new_table(self.scans[meaning.scan], meaning.index)
+        return self.tables[key]
+
+    def _new_table(self, scan: Scan, index: int) -> tuple[int, Indices]:
+        source = scan.sequences[index]
+        if isinstance(source, OfArray):
+            leaf = self.leaves[source.group]
+            if id(leaf) not in self.number_of_leaf:
+                self.number_of_leaf[id(leaf)] = self._new(leaf)
+            return self.number_of_leaf[id(leaf)], source.positions
+        if isinstance(source, OfNumbers):
+            number = self._new(Constants(source.numbers.reshape(-1)))
+            return number, np.arange(source.numbers.size).reshape(source.numbers.shape)
+        if isinstance(source, OfNodes):
+            every = [self.once.view[i] for nodes in source.nodes for i in nodes]
+            number, positions = self._one(self._by_group(every))
+            return number, positions.reshape(scan.steps, -1)
+        columns = [
+            self._at(source.scan, self.scans[source.scan].results[r], source.steps)
+            for r in source.results
+        ]
+        number, positions = self._one(columns)
+        return number, positions.reshape(len(columns), -1).T
+
+    def _by_group(self, every: Sequence[View]) -> list[Operand]:
+        """Return where single elements are, as few operands."""
+        if len({view.group for view in every}) > 1:
+            return [self._outside(view.group, view.positions) for view in every]
+        return [self._outside(every[0].group, np.concatenate([v.positions for v in every]))]
+
+    # --- heads -------------------------------------------------------------------------------
+
+    def _reserved_heads(self) -> list[tuple[int, int, list[int]]]:
+        """Return the heads that are needed, with their scans and the numbers that each holds."""
+        together: dict[tuple[int, int], list[int]] = {}
+        batched: dict[tuple[int, int], bool] = {}
+        for group in self.old:
+            for view in views(group):
+                self._note_slots(view.group, view.positions, together, batched)
+        for view in [*self.once.view.values(), *self.once.outputs]:
+            self._note_slots(view.group, view.positions, together, batched)
+        heads = []
+        for key, slots in together.items():
+            if key in self.slots:
+                continue
+            scan = key[0]
+            head = self._new(Sum((), batched[key]))
+            self.widths[head] = len(slots)
+            for place, k in enumerate(sorted(slots)):
+                self.slots[scan, k] = head, place
+            heads.append((head, scan, sorted(slots)))
+        return heads
+
+    def _note_slots(
+        self,
+        g: int,
+        positions: Indices,
+        together: dict[tuple[int, int], list[int]],
+        batched: dict[tuple[int, int], bool],
+    ) -> None:
+        """Note which numbers of a state are read together: they are in one head."""
+        meaning = self.once.meaning.get(g)
+        if meaning is None or isinstance(meaning, Meaning) or meaning[0] != "state":
+            return
+        _, scan, is_batched = meaning
+        slots = sorted(set(positions.tolist()))
+        merged = list({id(x): x for k in slots if (x := together.get((scan, k)))}.values())
+        every = sorted({*slots, *[k for some in merged for k in some]})
+        for k in every:
+            together[scan, k] = every
+            batched[scan, k] = is_batched
+
+    def _slot(self, scan: int, k: int) -> tuple[int, int]:
+        return self.slots[scan, k]
+
+    def _width(self, head: int) -> int:
+        return self.widths[head]
+
+    def _head(self, number: int, slots: list[int], *, batched: bool) -> Sum:
+        """Return the state as the steps find it: at first the initial one, then the steps'."""
+        scan = self.scans[number]
+        width, steps = len(slots), scan.steps
+        later = np.arange(steps - 1)
+        parts = []
+        for j, k in enumerate(slots):
+            view = self.once.view[scan.initial[k]]
+            initial, position = self._outside(view.group, view.positions)
+            parts.append(Part(initial, position, np.array([j])))
+            source, positions = self._at(number, scan.following[k], later)
+            parts.append(Part(source, positions, (later + 1) * width + j))
+        if any(self.made[p.group].batched for p in parts) != batched:
+            raise LoopError("a state is for each sample in some steps only")
+        return joined(parts, steps * width, batched=batched)
+
+    # --- groups ------------------------------------------------------------------------------
+
+    def _in_all_steps(self, group: Group, scan: int) -> Group:
+        """Return a group of a scan with the elements of all of its steps."""
+        steps = self.scans[scan].steps
+        match group:
+            case Elementwise(operation=operation, operands=operands, batched=batched):
+                every = tuple(View(*self._all(v.group, v.positions, scan)) for v in operands)
+                return Elementwise(operation, every, batched)
+            case Sum(operands=runs, batched=batched):
+                return Sum(self._runs(runs, scan), batched)
+            case Largest(operands=runs, batched=batched):
+                return Largest(self._runs(runs, scan), batched)
+            case Take(index=index, group=source, table=table, batched=batched):
+                place = View(*self._all(index.group, index.positions, scan))
+                number, positions = self._all(source, table.reshape(-1), scan)
+                rows = positions.reshape(steps * len(table), -1)
+                return Take(place, number, rows, batched)
+            case _:
+                raise LoopError("a group of this kind is in no loop")
+
+    def _runs(self, runs: Sequence[Runs], scan: int) -> tuple[Runs, ...]:
+        found = []
+        for r in runs:
+            number, positions = self._all(r.group, r.positions, scan)
+            count, steps = len(r.positions), self.scans[scan].steps
+            first = (np.arange(steps) * count)[:, None]
+            offsets = np.append((first + r.offsets[:-1]).reshape(-1), steps * count)
+            found.append(Runs(number, positions, offsets))
+        return tuple(found)
+
+
+_USED_OUTSIDE = "a number of one step of scan is used outside of it"
