@@ -194,12 +194,14 @@ def traced_once(
     tape: Tape | None = None,
 ) -> Trace:
     """Return what a function does with such arguments; see `recovered`."""
-    with without_collector(lambda: len(traced.tape.nodes)), stats.stage("trace"):
+    nodes = 0
+    with without_collector(lambda: nodes), stats.stage("trace"):
         traced = (
             trace_by_steps(function, arguments, flat)
             if tape is None
             else trace(function, arguments, flat, tape)
         )
+        nodes = len(traced.tape.nodes)
     stats.traces += 1
     return traced
 
