@@ -29,6 +29,7 @@ def ordered(
 
     """
     depends = [[view.group for view in views(group)] for group in groups]
+    known: dict[tuple[int, int], Indices] = {}
     order: list[int] = []
     loops: list[Loop] = []
     for component in components(depends):
@@ -38,7 +39,7 @@ def ordered(
             continue
         if len({groups[i].batched for i in component}) > 1:
             raise LoopError("some numbers of a loop are for each sample and some for all")
-        offsets = tuple(_offsets(groups[i].size, steps[i]) for i in order[first:])
+        offsets = tuple(_offsets(groups[i].size, steps[i], known) for i in order[first:])
         count, again = len(heads.intersection(component)), bool(recompute.intersection(component))
         loops.append(Loop(first, len(order), offsets, count, recompute=again))
     new = [0] * len(groups)
@@ -55,5 +56,8 @@ def ordered(
     )
 
 
-def _offsets(size: int, steps: int) -> Indices:
-    return np.arange(steps + 1) * (size // steps)
+def _offsets(size: int, steps: int, known: dict[tuple[int, int], Indices]) -> Indices:
+    """Return where the elements of each step begin, which groups of one size share."""
+    if (size, steps) not in known:
+        known[size, steps] = np.arange(steps + 1) * (size // steps)
+    return known[size, steps]
