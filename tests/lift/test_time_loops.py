@@ -7,7 +7,7 @@ from test_targets import WIDTHS
 
 from liftgrad import ops
 from liftgrad.lift.ir.nests import Load, Number, Reduce
-from liftgrad.lift.kernels import time_loops
+from liftgrad.lift.kernels import segments, time_loops
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 
@@ -40,14 +40,17 @@ def check(program, samples=1, dtype="float64"):
 
 
 @pytest.mark.parametrize("largest", [time_loops._LARGEST, 0])
+@pytest.mark.parametrize("unrolled", [segments._UNROLLED, 100, 0])
 @pytest.mark.parametrize("seed", range(25))
 @pytest.mark.usefixtures("vectors")
-def test_random_loops_compute_what_their_nests_say(seed, largest, monkeypatch):
+def test_random_loops_compute_what_their_nests_say(seed, largest, unrolled, monkeypatch):
     """Several states, lags, reductions, tables, rows of all widths, both ways, and samples.
 
-    Where steps differ, they have each their own text, or share one in which conditions are asked.
+    Where steps differ, they have each their own text, or share one in which conditions are asked;
+    a step's loops are written out, or some of them, or none.
     """
     monkeypatch.setattr(time_loops, "_LARGEST", largest)
+    monkeypatch.setattr(segments, "_UNROLLED", unrolled)
     program = random_loop(seed)
     batched = any(b.batched for b in program.buffers)
     for samples in (1, 3, 19) if batched else (1,):
