@@ -16,7 +16,32 @@ from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.run.numpy_executor import execute
 
 EXPECTED = """\
-"""
+w = parameter[1]
+c1[1] = 2
+for t<4:
+    t2[4] = sum(c1[0 |  |  | ], t5[ | 0 | 1 | 2])
+    t3[4] = multiply(w[0 0 0 0], t2[0 1 2 3])
+    t4[4] = multiply(t3[0 1 2 3], t2[0 1 2 3])
+    t5[4] = subtract(t2[0 1 2 3], t4[0 1 2 3])
+t6[4] = multiply(t2[0 1 2 3], t2[0 1 2 3])
+t7[1] = sum(t6[0 1 2 3])
+c8[1] = 1
+t9[4] = sum(t2[0 | 1 | 2 | 3], t2[0 | 1 | 2 | 3])
+for t<4 backwards:
+    t10[4] = sum(t19[1 | 2 | 3 | ])  # ∂t5
+    t11[4] = sum(t21[1 | 2 | 3 | ])
+    t12[4] = multiply(w[0 0 0 0], t2[0 1 2 3])
+    t13[3] = negate(t10[0 1 2])
+    t14[4] = sum(t13[0 | 1 | 2 | ])  # ∂t4
+    t15[3] = multiply(t14[0 1 2], t2[0 1 2])
+    t16[3] = multiply(t14[0 1 2], t12[0 1 2])
+    t17[4] = sum(t15[0 | 1 | 2 | ])  # ∂t3
+    t18[3] = multiply(t17[0 1 2], w[0 0 0])
+    t19[4] = sum(t9[0 | 1 | 2 | 3], t10[0 | 1 | 2 | ], t16[0 | 1 | 2 | ], t18[0 | 1 | 2 | ])  # ∂t2
+    t20[3] = multiply(t17[0 1 2], t2[0 1 2])
+    t21[4] = sum(t11[0 | 1 | 2 | 3], t20[0 | 1 | 2 | ])
+t22[1] = sum(t21[0])  # ∂w
+return t7[0], t22[0]"""
 
 
 def decay(w, n):

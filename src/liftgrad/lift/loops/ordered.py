@@ -16,6 +16,7 @@ def ordered(
     steps: Mapping[int, int],
     heads: set[int],
     recompute: set[int],
+    origins: Mapping[int, int],
 ) -> Rolled:
     """Return a program of these groups, of which those that depend on themselves are loops.
 
@@ -26,9 +27,11 @@ def ordered(
             has the same number of elements.
         heads: the groups that read groups of earlier steps.
         recompute: the heads of loops of which a gradient computes again what it reads.
+        origins: for groups a node of the tape that they come from.
 
     """
     depends = [[view.group for view in views(group)] for group in groups]
+    known: dict[tuple[int, int], Indices] = {}
     order: list[int] = []
     loops: list[Loop] = []
     for component in components(depends):
@@ -38,7 +41,7 @@ def ordered(
             continue
         if len({groups[i].batched for i in component}) > 1:
             raise LoopError("some numbers of a loop are for each sample and some for all")
-        offsets = tuple(_offsets(groups[i].size, steps[i]) for i in order[first:])
+        offsets = tuple(_offsets(groups[i].size, steps[i], known) for i in order[first:])
         count, again = len(heads.intersection(component)), bool(recompute.intersection(component))
         loops.append(Loop(first, len(order), offsets, count, recompute=again))
     new = [0] * len(groups)
@@ -52,8 +55,12 @@ def ordered(
         tuple(reading(groups[i], moved) for i in order),
         tuple(View(new[v.group], v.positions) for v in outputs),
         loops=tuple(loops),
+        origins={new[i]: node for i, node in origins.items()},
     )
 
 
-def _offsets(size: int, steps: int) -> Indices:
-    return np.arange(steps + 1) * (size // steps)
+def _offsets(size: int, steps: int, known: dict[tuple[int, int], Indices]) -> Indices:
+    """Return where the elements of each step begin, which groups of one size share."""
+    if (size, steps) not in known:
+        known[size, steps] = np.arange(steps + 1) * (size // steps)
+    return known[size, steps]

@@ -71,6 +71,8 @@ class _Plan:
     """For sums over time what is added up in the steps."""
     steps_of: dict[int, Indices]
     """The step of each element of these groups."""
+    offsets: dict[int, Indices]
+    """Where the elements of each step begin, for some of them."""
 
 
 class _Planning:
@@ -80,6 +82,8 @@ class _Planning:
         self.program, self.groups, self.loop, self.forward = program, program.groups, loop, forward
         self.steps_of: dict[int, Indices] = {}
         """The step of each element of groups that have elements of several steps."""
+        self.offsets: dict[int, Indices] = {}
+        """Where the elements of each step begin in the groups of loops."""
         self.in_loop = {i for some in program.loops for i in range(some.first, some.stop)}
         self.read_by: list[set[int]] = [set() for _ in self.groups]
         """The groups that read each group, of those that are computed; -1: it is a result."""
@@ -107,7 +111,10 @@ class _Planning:
             for i in sorted(sums)
         }
         added = {i: runs for i, runs in added.items() if runs}
-        return _Plan(sorted(copied), sorted(before), sorted(taken_in), added, self.steps_of)
+        return _Plan(
+            *(sorted(copied), sorted(before), sorted(taken_in), added),
+            *(self.steps_of, self.offsets),
+        )
 
     def _origin(self) -> Loop | None:
         """Return the loop before this one of which it reads most groups."""
@@ -126,11 +133,14 @@ class _Planning:
         """Return whether steps have equally many elements each, or none, and no samples."""
         if self.groups[loop.first].batched:
             return False
+        steps: dict[int, Indices] = {}  # many groups share their offsets
         for i, offsets in enumerate(loop.offsets, loop.first):
-            lengths = offsets[1:] - offsets[:-1]
-            if not np.isin(lengths, [0, lengths.max()]).all():
-                return False
-            self.steps_of[i] = np.repeat(np.arange(loop.steps), lengths)
+            if id(offsets) not in steps:
+                lengths = offsets[1:] - offsets[:-1]
+                if ((lengths != 0) & (lengths != lengths.max())).any():
+                    return False
+                steps[id(offsets)] = np.repeat(np.arange(loop.steps), lengths)
+            self.steps_of[i], self.offsets[i] = steps[id(offsets)], offsets
         return True
 
     def _taken_in(self, origin: Loop) -> tuple[set[int], set[int]]:
@@ -308,7 +318,8 @@ class _Rewriting:
         every = np.arange(self.steps + 1)
         if kind in ("head", "sum"):
             return every * self.old[i].size
-        return np.searchsorted(self.plan.steps_of[i], every)
+        known = self.plan.offsets.get(i)
+        return np.searchsorted(self.plan.steps_of[i], every) if known is None else known
 
     def _head(self, i: int) -> Sum:
         """Return what a sum has come to when a step begins."""

@@ -67,7 +67,7 @@ class _OneStep:
                 nodes[i] = self._merged(tape, node, leaves, stand_ins)
         every: dict[Any, Leaf] = {**dict(enumerate(leaves)), -1: leaves[-1], **stand_ins}
         read = {i for scan in tape.scans.values() for i in _read_of(scan)}
-        self.rolled = roll(nodes, every, [*outputs, *read])
+        self.rolled = roll(nodes, every, [*outputs, *read], origins=True)
         views = self.rolled.outputs
         self.outputs = views[: len(outputs)]
         self.view = dict(zip(read, views[len(outputs) :], strict=True))
@@ -151,7 +151,11 @@ class _AllSteps:
             self.steps[head] = self.scans[scan].steps
         outputs = [View(*self._outside(v.group, v.positions)) for v in self.once.outputs]
         again = {head for head, scan, _ in heads if self.scans[scan].checkpoint}
-        return ordered(self.made, outputs, self.steps, {head for head, _, _ in heads}, again)
+        origins = self.once.rolled.origins
+        return ordered(
+            *(self.made, outputs, self.steps, {head for head, _, _ in heads}, again),
+            {self.number[g]: node for g, node in origins.items() if g in self.number},
+        )
 
     def _new(self, group: Group) -> int:
         self.made.append(group)

@@ -131,7 +131,8 @@ def add_term(
     if np.array_equal(target.positions, identity(size)):  # most are, and loops have long ones
         offsets = identity(size + 1)
     else:
-        order = np.argsort(target.positions, kind="stable")
+        if (target.positions[1:] < target.positions[:-1]).any():
+            order = np.argsort(target.positions, kind="stable")
         counts = np.bincount(target.positions, minlength=size)
         offsets = np.concatenate([[0], np.cumsum(counts)])
     runs = Runs(term.group, term.positions[order], offsets)
