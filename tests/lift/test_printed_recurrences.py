@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from formulas import Reader, flat
 
-from liftgrad import Value, lift, vmap
-from liftgrad.functional import logsumexp, mean, tanh
+from liftgrad import Value, lift, scan, vmap
+from liftgrad.functional import dot, logsumexp, mean, tanh
 from liftgrad.lift.explain import printer
 
 
@@ -68,6 +68,15 @@ def with_zeros(p, x):
     return h
 
 
+def scanned(w, xs):
+    def step(h, x):
+        h = [tanh(dot(row, h) + x) for row in w]
+        return h, h[0] * h[1]
+
+    h, products = scan(step, [0.0, 0.5], xs)
+    return sum(h) + sum(products)
+
+
 def second_order(w, steps):
     before, now = w[0], w[1]
     for _ in range(steps):
@@ -92,6 +101,7 @@ FUNCTIONS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "bodies": lambda: (bodies, values(1.0, 2.0, 3.0), random(3), 25),
     "every sequence": lambda: (every_sequence, values(0.7, 0.4), random(5, 60)),
     "with zeros": lambda: (with_zeros, values(0.3, 0.01), random(3)),
+    "scanned": lambda: (scanned, [values(0.3, -0.2), values(0.1, 0.4)], random(8)),
     "second order": lambda: (second_order, values(1.0, 0.5, 0.3), 70),
 }
 
@@ -121,3 +131,20 @@ def test_carried_out_as_it_is_printed_a_recurrence_gives_its_result_and_gradient
     assert reader.numbers[function.__name__,] == pytest.approx(result.data, rel=1e-9)
     gradient = [reader.numbers[("∂", id(p))] for p in parameters]
     assert gradient == pytest.approx([p.grad for p in parameters], rel=1e-9, abs=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("hares", ["x[-1] = 10", "x[t] = x[t-1] + dt·(k1.0 := "]),
+        ("forward", ["alpha[-1,i] = B[i,0]", "z3[t,i,j] = alpha[t-1,j] + A[j,i]"]),
+        ("bodies", ["places[t,i] = places[t-1,i] + 0.1·speeds[t,i]"]),
+        ("every sequence", ["h[s,t] = tanh("]),
+        ("scanned", ["h[t,i] = tanh(z1 := xs[t] + Σ_k w[i,k]·h[t-1,k])", "∂h[t-1,i] = Σ_k ∂z1["]),
+    ],
+)
+def test_states_have_the_names_that_the_user_gave_them(name, lines):
+    """At the step that they are of, one before the first for what the loop begins with."""
+    text, *_ = printed(name)
+    for line in lines:
+        assert line in text

@@ -1,9 +1,12 @@
 """Variables: what the user calls the result of an expression, read off the source."""
 
+import linecache
 import sys
+from pathlib import Path
 
 import pytest
 
+import liftgrad
 from liftgrad.lift.explain.variables import variable
 from liftgrad.lift.user_code import frames
 
@@ -134,3 +137,21 @@ def test_a_result_has_no_name_where_the_source_is_unknown():
     x = Noted()
     space["assigned"](x)
     assert x.names == [None]
+
+
+def test_what_a_library_computes_on_its_way_is_no_variable_of_the_users():
+    """What it returns is."""
+
+    def function(x):
+        y = first_sum([x, x])
+        return [y]
+
+    space = {}
+    text = "def first_sum(xs):\n    z = xs[0] + 1\n    return z + xs[1]"
+    name = str(Path(liftgrad.__file__).with_name("no_module.py"))
+    linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
+    exec(compile(text, name, "exec"), space)
+    first_sum = space["first_sum"]
+    x = Noted()
+    function(x)
+    assert x.names == [None, "y"]

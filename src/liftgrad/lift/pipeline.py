@@ -198,7 +198,11 @@ def recovered(
         stats.scalar_operations = built.scalar_operations
         if tape.scans:
             in_all_steps = partial(recovered, function, arguments, flat, stats)
-            return replace(built, unrolled=lambda: in_all_steps(Tape(flat.groups)))
+            places = {}
+            if len(tape.nodes) < _FEW:
+                sited = _sited(function, arguments, flat, traced)
+                places = _places(rolled, sited) if sited is not None else {}
+            return replace(built, unrolled=lambda: in_all_steps(Tape(flat.groups)), places=places)
         if not _is_chain(rolled, tape):
             return built
         with stats.stage("loops"):
@@ -211,6 +215,8 @@ def recovered(
     return replace(_built(traced, flat, program, leaves), unrolled=lambda: built, places=places)
 
 
+_FEW = 1000
+"""Operations that are traced a second time, if only for printing, as a matter of course."""
 _CHAIN = 128
 """Groups, of which fewer compile quickly as they are."""
 _ROLLED = 100
@@ -234,14 +240,25 @@ def _looped(
 
     It is traced once more, on a tape that knows where in the user's program each operation is.
     """
-    tape = SitedTape(flat.groups)
-    trace(function, arguments, flat, tape)
-    if tape.nodes != traced.tape.nodes:
-        return None  # the function does not do the same each time
-    found = find_loops(tape.nodes, tape.sites, leaves, traced.outputs)
-    if found is None:
+    tape = _sited(function, arguments, flat, traced)
+    if tape is None:
         return None
-    return found, {group: tape.places(node) for group, node in found.origins.items()}
+    found = find_loops(tape.nodes, tape.sites, leaves, traced.outputs)
+    return None if found is None else (found, _places(found, tape))
+
+
+def _sited(
+    function: Traceable, arguments: dict[str, Any], flat: FlatArguments, traced: Trace
+) -> SitedTape | None:
+    """Return a function's tape with its sites, or None if it does not do the same each time."""
+    tape = SitedTape(flat.groups, traced.tape.in_all_steps)
+    trace(function, arguments, flat, tape)
+    return tape if tape.nodes == traced.tape.nodes else None
+
+
+def _places(rolled: Rolled, tape: SitedTape) -> dict[int, Sequence[Place]]:
+    """Return where in the user's program the operations of groups are, for those that have one."""
+    return {group: tape.places(node) for group, node in rolled.origins.items()}
 
 
 def differentiated(built: Built, *, unit_seed: bool) -> Built:

@@ -1,6 +1,6 @@
 """Fitted lines: a line with loops, over which the indices of what it touches are affine."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -201,33 +201,45 @@ class FittedLine:
         for d, values in enumerate(self.rows.columns):
             like = known.get(d)
             samples, labels = (False, None) if like is None else (like.samples, like.labels)
-            columns.append(Column(values, samples, labels, time=self._is_time(d, known)))
+            time = (self.counts_steps and d == 0) or (like is not None and like.time)
+            columns.append(Column(values, samples, labels, time=time))
         self.names.naming(out.group).columns = tuple(columns)
         self._fitted[id(out)] = self._unfitted(out)
         self._fit_columns(out, self.of(out))
 
     def _mark(self) -> None:
         """Mark the indices that count samples, or steps, as others along the same loop do."""
-        known = self.columns()
+        rows = len(self.rows.columns)
+        over_rows = self.columns()
+        reduced = [self.columns(r) for r in range(len(self.reduced))]
+
+        def along(t: Touch, index: Index | None) -> Column | None:
+            if index is None or index.loop is None:
+                return None
+            if index.loop < rows or t.reduction is None:
+                return over_rows.get(index.loop)
+            return reduced[t.reduction].get(index.loop - rows)
+
         for t in [self.line.out, *self.touches]:
             naming, fitted = self.names.naming(t.group), self.of(t)
             if naming.columns is None or len(fitted.indices) != len(naming.columns):
                 continue
             knows = self.names.knows_steps(t.group)
-            naming.columns = tuple(
-                column
-                if index is None or index.loop not in known
-                else replace(
-                    column,
-                    samples=column.samples or known[index.loop].samples,
-                    time=column.time or (not knows and self._is_time(index.loop, known)),
+            marked = []
+            for column, index in zip(naming.columns, fitted.indices, strict=True):
+                known = along(t, index)
+                if index is None or known is None:
+                    marked.append(column)
+                    continue
+                time = known.time or (self.counts_steps and index.loop == 0)
+                marked.append(
+                    replace(
+                        column,
+                        samples=column.samples or known.samples,
+                        time=column.time or (time and not knows),
+                    )
                 )
-                for column, index in zip(naming.columns, fitted.indices, strict=True)
-            )
-
-    def _is_time(self, loop: int, columns: Mapping[int, Column]) -> bool:
-        """Whether a loop is over time, as the line is or as one of these columns along it."""
-        return (self.counts_steps and loop == 0) or (loop in columns and columns[loop].time)
+            naming.columns = tuple(marked)
 
 
 def _with_indices(t: Touch) -> Iterator[Touch]:

@@ -9,14 +9,17 @@ was called.
 
 import ast
 import linecache
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 
 from liftgrad.lift.trace.sited_tape import Place
 from liftgrad.lift.user_code import is_users_file
 
+_LIFT = str(Path(__file__).parents[1]) + os.sep
 _Position = tuple[int | None, int | None, int | None, int | None]
 
 
@@ -29,14 +32,14 @@ def variable(places: Sequence[Place]) -> str | None:
     """
     way = _Way()
     for code, offset in places:
-        if not is_users_file(code.co_filename):
-            continue  # what a library's function computes counts as its result
+        if code.co_filename.startswith(_LIFT):
+            continue  # a function that is mapped or scanned returns what that gives
         position = next(islice(code.co_positions(), offset // 2, None), None)
-        source = _source(code.co_filename)
+        source = _source("".join(linecache.getlines(code.co_filename)))
         if position is None or position not in source.at:
             return None
         if not way.is_returned(source, source.at[position]):
-            return way.name
+            return way.name if is_users_file(code.co_filename) else None
     return None
 
 
@@ -107,11 +110,11 @@ class _Way:
 
 
 @lru_cache(maxsize=16)
-def _source(filename: str) -> _Source:
+def _source(text: str) -> _Source:
     """Return a file's expressions; none if its text is not known."""
     source = _Source()
     try:
-        tree = ast.parse("".join(linecache.getlines(filename)))
+        tree = ast.parse(text)
     except SyntaxError:
         return source
     for node in ast.walk(tree):

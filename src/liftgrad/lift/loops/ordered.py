@@ -16,6 +16,7 @@ def ordered(
     steps: Mapping[int, int],
     heads: set[int],
     recompute: set[int],
+    origins: Mapping[int, int],
 ) -> Rolled:
     """Return a program of these groups, of which those that depend on themselves are loops.
 
@@ -26,6 +27,7 @@ def ordered(
             has the same number of elements.
         heads: the groups that read groups of earlier steps.
         recompute: the heads of loops of which a gradient computes again what it reads.
+        origins: for groups a node of the tape that they come from.
 
     """
     depends = [[view.group for view in views(group)] for group in groups]
@@ -53,6 +55,7 @@ def ordered(
         tuple(reading(groups[i], moved) for i in order),
         tuple(View(new[v.group], v.positions) for v in outputs),
         loops=tuple(loops),
+        origins={new[i]: node for i, node in origins.items()},
     )
 
 

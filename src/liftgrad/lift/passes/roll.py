@@ -36,7 +36,11 @@ _FEW = 8
 
 
 def roll(
-    nodes: Sequence[Node], leaves: Sequence[Leaf] | Mapping[Any, Leaf], outputs: Sequence[int]
+    nodes: Sequence[Node],
+    leaves: Sequence[Leaf] | Mapping[Any, Leaf],
+    outputs: Sequence[int],
+    *,
+    origins: bool = False,
 ) -> Rolled:
     """Return a tape as groups.
 
@@ -44,6 +48,7 @@ def roll(
         nodes: the tape's.
         leaves: the leaf groups that its leaf nodes are elements of, by what those call them.
         outputs: numbers of the nodes that are results.
+        origins: whether to tell the groups' origins, which takes time.
 
     The squares of two parameters, and their sum:
 
@@ -68,7 +73,9 @@ def roll(
     for key, members in zip(classes.keys, classes.members, strict=True):
         maker.make(key, members)
     results = [View(classes.of[i], np.array([classes.positions[i]])) for i in outputs]
-    return Rolled(tuple(maker.groups), tuple(results))
+    first = {g: members[0] for g, members in enumerate(classes.members)} if origins else {}
+    told = {g: i for g, i in first.items() if i < recorded and nodes[i][0] not in (LEAF, CONSTANT)}
+    return Rolled(tuple(maker.groups), tuple(results), origins=told)
 
 
 class _Maker:

@@ -5,7 +5,7 @@ was called, `__add__` or `__radd__`, is no matter.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from types import CodeType
 
@@ -33,8 +33,10 @@ Place = tuple[CodeType, int]
 class SitedTape(Tape):
     """A tape that knows the site of each node, by a number."""
 
-    def __init__(self, given: Sequence[LeafGroup]) -> None:
-        super().__init__(given)
+    def __init__(
+        self, given: Sequence[LeafGroup], in_all_steps: Container[int] | None = None
+    ) -> None:
+        super().__init__(given, in_all_steps)
         self._sites: list[int] = []
         """The chain of each node."""
         self._adjoint_of: int | None = None
