@@ -55,11 +55,13 @@ class OneStep:
         nodes, ahead = self._nodes()
         every: dict[Any, Leaf] = {**dict(enumerate(leaves)), -1: leaves[-1], **self.stand_ins}
         read = {i for scan in tape.scans.values() for i in _read_of(scan)}
-        self.rolled = roll(nodes, every, [ahead + i for i in (*outputs, *read)])
+        self.rolled = roll(nodes, every, [ahead + i for i in (*outputs, *read)], origins=True)
         views = self.rolled.outputs
         self.outputs = views[: len(outputs)]
         self.view = dict(zip(read, views[len(outputs) :], strict=True))
         """Where the nodes are that scans read and make."""
+        self.nodes = {g: i - ahead for g, i in self.rolled.origins.items() if i >= ahead}
+        """A node of each group that is not of leaves."""
         origins = {id(leaf): origin for origin, leaf in self.stand_ins.items()}
         self.origin = {
             g: origins[id(group)]

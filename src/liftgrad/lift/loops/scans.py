@@ -47,65 +47,7 @@ def roll_scans(tape: Tape, leaves: Sequence[Leaf], outputs: Sequence[int]) -> Ro
     """
     if not tape.scans:
         return roll(tape.nodes, leaves, outputs)
-<<<<<<< HEAD
     return _AllSteps(OneStep(tape, leaves, outputs), tape.scans, leaves).program()
-=======
-    once = _OneStep(tape, leaves, outputs)
-    return _AllSteps(once, tape.scans, leaves).program()
-
-
-Key = tuple[Literal["state", "last"], int, bool]
-"""All numbers of a scan's state, as a step finds it or at the end, which are batched or not."""
-
-
-class _OneStep:
-    """A tape rolled up as if each scan had one step."""
-
-    def __init__(self, tape: Tape, leaves: Sequence[Leaf], outputs: Sequence[int]) -> None:
-        stand_ins: dict[Any, Leaf] = {}
-        nodes = list(tape.nodes)
-        for i, node in enumerate(nodes):
-            if node[0] is LEAF and node[1] >= FIRST_GROUP:
-                nodes[i] = self._merged(tape, node, leaves, stand_ins)
-        every: dict[Any, Leaf] = {**dict(enumerate(leaves)), -1: leaves[-1], **stand_ins}
-        read = {i for scan in tape.scans.values() for i in _read_of(scan)}
-        self.rolled = roll(nodes, every, [*outputs, *read], origins=True)
-        views = self.rolled.outputs
-        self.outputs = views[: len(outputs)]
-        self.view = dict(zip(read, views[len(outputs) :], strict=True))
-        """Where the nodes are that scans read and make."""
-        key_of = {id(leaf): key for key, leaf in stand_ins.items()}
-        self.meaning: dict[int, Meaning | Key] = {}
-        """What the groups are that belong to scans."""
-        for g, group in enumerate(self.rolled.groups):
-            key = key_of.get(id(group))
-            if key is not None:
-                self.meaning[g] = key if isinstance(key, tuple) else tape.meanings[key]
-
-    @staticmethod
-    def _merged(tape: Tape, node: Node, leaves: Sequence[Leaf], stand_ins: dict[Any, Leaf]) -> Node:
-        """Return a leaf node of a scan, those of a state being of one group."""
-        _, group, position = node
-        meaning, batched = tape.meanings[group], group in tape.batched
-        key: Any = group
-        scan = tape.scans.get(meaning.scan)
-        if meaning.kind in ("state", "last") and scan and meaning.index in scan.numbers:
-            key = (meaning.kind, meaning.scan, batched)
-            position = scan.numbers[meaning.index]
-        if key not in stand_ins:
-            source = scan.sequences[meaning.index] if scan and meaning.kind == "given" else None
-            kind = leaves[source.group].kind if isinstance(source, OfArray) else "input"
-            stand_ins[key] = Leaf("", 0, kind, batched)
-        return (LEAF, key, position)
-
-
-def _read_of(scan: Scan) -> list[int]:
-    """Return the nodes that a scan reads or makes."""
-    listed = [
-        i for s in scan.sequences if isinstance(s, OfNodes) for nodes in s.nodes for i in nodes
-    ]
-    return [*scan.initial, *scan.following, *scan.results, *scan.outside, *listed]
->>>>>>> c3557adaf5348b993632ef630f61b367a3c30ecf
 
 
 class _AllSteps:
@@ -154,7 +96,7 @@ class _AllSteps:
             self.steps[head] = self.scans[scan].steps
         outputs = [View(*self._outside(v.group, v.positions)) for v in self.once.outputs]
         again = {head for head, scan, _ in heads if self.scans[scan].checkpoint}
-        origins = self.once.rolled.origins
+        origins = self.once.nodes
         return ordered(
             *(self.made, outputs, self.steps, {head for head, _, _ in heads}, again),
             {self.number[g]: node for g, node in origins.items() if g in self.number},
