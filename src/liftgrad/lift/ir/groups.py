@@ -27,7 +27,12 @@ Indices = NDArray[np.int64]
 
 def identity(size: int) -> Indices:
     """Return the positions 0, 1, 2, ... of all elements of a group, in order."""
-    return np.arange(size, dtype=np.int64)
+    return _FIRST if size == 1 else np.arange(size, dtype=np.int64)
+
+
+_FIRST = np.zeros(1, np.int64)
+"""Shared by all that read a group of one element: a chain has thousands of them."""
+_FIRST.flags.writeable = False
 
 
 @dataclass(slots=True, eq=False)
