@@ -2,18 +2,19 @@
 
 The Hudson's Bay Company's pelts of 1900 to 1920, in thousands. Parameters, populations at the
 beginning and noise are those of Bob Carpenter's case study for Stan (2018), which gives the means
-of a Bayesian posterior and intervals of 80 %; here the likelihood is made largest, by gradients
-through all steps of Runge and Kutta's method.
+and intervals of a Bayesian posterior. Here the likelihood is made largest, by gradients through all
+steps of Runge and Kutta's method, and its second derivatives there say how sure the rates are.
 """
 
 import argparse
+import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from liftgrad import Trainer, Value, functional, lift, optim
+from liftgrad import Trainer, Value, functional, hessian, lift, optim
 
 # Hares, lynxes; https://mc-stan.org/users/documentation/case-studies/lotka-volterra-predator-prey
 PELTS = np.array(
@@ -32,6 +33,7 @@ PUBLISHED = {
     "births of lynxes, by hare": (0.024, 0.020, 0.029),
 }
 """Each rate's posterior mean, and between which numbers it is with a probability of 0.8."""
+NORMAL = statistics.NormalDist().inv_cdf(0.9)
 
 START = (0.5, 0.02, 1.0, 0.02, 30.0, 4.0)
 """The four rates to begin with, and both populations in 1900."""
@@ -60,7 +62,7 @@ def step(state: Sequence[Any], rates: Sequence[Any], h: float) -> list[Any]:
 
 
 @lift
-def loss(logarithms: list[Value], pelts: Any, steps: int) -> Any:
+def loss(logarithms: Sequence[Any], pelts: Any, steps: int) -> Any:
     """Return the negative log-likelihood, but for a constant, with `steps` steps a year.
 
     The logarithm of a count is normal around that of the population, with a variance for each
@@ -82,10 +84,16 @@ def loss(logarithms: list[Value], pelts: Any, steps: int) -> Any:
     return cost
 
 
+@lift
+def curvature(logarithms: Any, pelts: Any, steps: int) -> Any:
+    """Return the loss's second derivatives."""
+    return hessian(lambda p: loss(p, pelts, steps))(logarithms)
+
+
 def main() -> None:
     """Fit, and print the rates beside the published ones."""
     parser = argparse.ArgumentParser(description="Fit Lotka-Volterra's equations to pelts.")
-    parser.add_argument("--steps", type=int, default=20, help="of the simulation, a year")
+    parser.add_argument("--steps", type=int, default=5, help="of the simulation, a year")
     arguments = parser.parse_args()
     if arguments.steps < 1:
         parser.error("take at least 1 step a year.")
@@ -98,14 +106,20 @@ def main() -> None:
     compiled = time.perf_counter()
     rest = trainer.run(999, logarithms, PELTS, arguments.steps)
     trained = time.perf_counter()
-    *rates, hares, lynxes = (float(np.exp(x.data)) for x in logarithms)
-    for (name, (mean, low, high)), found in zip(PUBLISHED.items(), rates, strict=True):
-        print(f"{name:26} {found:.4f} a year, published {mean}, between {low} and {high}")
-    print(f"in 1900: {hares:.1f} thousand hares, {lynxes:.1f} thousand lynxes")
+    found = np.array([x.data for x in logarithms])
+    rows = curvature(found, PELTS, arguments.steps)
+    errors = np.sqrt(np.diag(np.linalg.inv([[x.data for x in row] for row in rows])))
+    low, best, high = np.exp([found - NORMAL * errors, found, found + NORMAL * errors])
+    second = time.perf_counter()
+    for i, (name, (mean, least, most)) in enumerate(PUBLISHED.items()):
+        print(f"{name:25} {best[i]:.4f} a year, within [{low[i]:.4f}, {high[i]:.4f}]", end="")
+        print(f"; published {mean}, [{least}, {most}]")
+    print(f"in 1900: {best[4]:.1f} thousand hares, {best[5]:.1f} thousand lynxes")
     print(f"negative log-likelihood {rest.loss[0]:.3f} -> {rest.loss[-1]:.3f}")
     print(
         f"first step {compiled - start:.2f} s, with compilation; "
-        f"{(trained - compiled) / 999 * 1e6:.1f} µs each of 999 more"
+        f"{(trained - compiled) / 999 * 1e6:.1f} µs each of 999 more; "
+        f"second derivatives {second - trained:.2f} s"
     )
 
 

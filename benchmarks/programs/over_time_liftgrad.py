@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 from common import QUICK, Array
 from over_time_common import (
-    FIRST,
     LONG,
     RATES,
-    STEP,
     TEN,
-    UNITS,
     Result,
     bodies,
     measure,
@@ -45,10 +42,10 @@ def lotka(p: Sequence[Any], x: Any, y: Any) -> tuple[Any, Any]:
 
 def lotka_volterra(p: Sequence[Any], seen: Any) -> Any:
     """Return the mean squared difference of the populations and what was seen of them."""
-    x, y = FIRST
+    x, y = 10.0, 5.0  # globals would be looked up at each call: they may have changed
     total: Any = 0.0
     for prey, predators in seen:
-        x, y = runge_kutta(lambda x, y: lotka(p, x, y), x, y, STEP)
+        x, y = runge_kutta(lambda x, y: lotka(p, x, y), x, y, 0.05)
         total = total + (x - prey) ** 2 + (y - predators) ** 2
     return total / len(seen)
 
@@ -58,17 +55,17 @@ def scanned(p: Sequence[Any], seen: Any) -> Any:
 
     def step(state: tuple[Any, Any, Any], counts: Any) -> tuple[Any, None]:
         x, y, total = state
-        x, y = runge_kutta(lambda x, y: lotka(p, x, y), x, y, STEP)
+        x, y = runge_kutta(lambda x, y: lotka(p, x, y), x, y, 0.05)
         return (x, y, total + (x - counts[0]) ** 2 + (y - counts[1]) ** 2), None
 
-    (_, _, total), _ = scan(step, (*FIRST, 0.0), seen)
+    (_, _, total), _ = scan(step, (10.0, 5.0, 0.0), seen)
     return total / len(seen)
 
 
 def gru(parameters: tuple[dict[str, Any], Any], inputs: Any, targets: Any) -> Any:
     """Return the mean squared error of a network of gated recurrent units, without biases."""
     weights, head = parameters
-    h: list[Any] = [0.0] * UNITS
+    h: list[Any] = [0.0] * 8
     total: Any = 0.0
     for x, target in zip(inputs, targets, strict=True):
         seen = [*x, *h]
@@ -91,7 +88,7 @@ def ten(p: Sequence[Any], seen: Any) -> Any:
     x, y = p[4], p[5]
     total: Any = 0.0
     for prey, predators in seen:
-        x, y = runge_kutta(change, x, y, STEP)
+        x, y = runge_kutta(change, x, y, 0.05)
         total = total + (x - prey) ** 2 * p[8] + (y - predators) ** 2 * p[9]
     return total
 

@@ -33,13 +33,23 @@ def rolled(function: Any, *arguments: Any, gradient: bool = False) -> Rolled:
     return built.rolled
 
 
-def scheduled(function: Any, *arguments: Any, gradient: bool = False) -> Program:
-    """Return the loop nests that a function becomes, by all passes of the road."""
+def scheduled(
+    function: Any, *arguments: Any, gradient: bool = False, loops: bool = True
+) -> Program:
+    """Return the loop nests that a function becomes, by all passes of the road.
+
+    Without loops, each step of one over time has nests of its own.
+    """
     lifted = lift(function)
     taken = lifted.source.arguments(arguments, {})
     end = results_and_gradients if gradient else _results
+
+    def recover() -> Built:
+        built = lifted.source.build(taken, flatten(taken))
+        return built if loops or built.unrolled is None else built.unrolled()
+
     return compiled(
-        lambda: lifted.source.build(taken, flatten(taken)),
+        recover,
         end,
         *("float64", "numpy", Stats()),
         unit_seed=True,

@@ -8,7 +8,7 @@ from recurrences import recurrence
 from stages import values
 
 from liftgrad.derivatives import grad
-from liftgrad.functional import logsumexp, sin, total, where
+from liftgrad.functional import dot, logsumexp, sin, tanh, total, where
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.capture.tracing import trace
 from liftgrad.lift.function import lift
@@ -320,6 +320,23 @@ def test_a_loop_for_each_sample():
     assert all(g.batched for g in program.groups[loop.first : loop.stop])
 
 
+def test_the_first_step_for_each_sample_is_like_the_others():
+    """Though its state is zero for all of them, and its products with it are no samples'."""
+
+    def mapped(W, X):
+        def last(x):
+            h = [0.0, 0.0]
+            for a in x:
+                h = [tanh(dot(row, h, start=a)) for row in W]
+            return sum(h)
+
+        return total(vmap(last)(X))
+
+    program = looped(mapped, [values(2), values(2)], np.ones((4, 12)))
+    assert [loop[1:] for loop in sizes(program)] == [(1, 12)]
+    assert are_uniform(program)
+
+
 def test_a_condition_of_an_earlier_step_decides():
     """It comes to the next step as a number."""
 
@@ -367,11 +384,16 @@ def test_a_step_may_differ_from_the_others(changed, what):
     assert looped(recurrence, values(3)).loops
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 7])
-def test_few_steps_compute_the_same(steps):
-    """Whether they are a loop or not."""
-    looped(kalman, values(2), np.ones(steps))
-    looped(gru, [[values(6) for _ in range(4)] for _ in range(3)], np.ones((steps, 2)))
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_few_steps_are_no_loop(steps):
+    """They are quick as they are."""
+    assert looped(kalman, values(2), np.ones(steps)) is None
+
+
+@pytest.mark.parametrize("steps", [4, 5, 7])
+def test_some_steps_are_a_loop(steps):
+    """Of all of them."""
+    assert [loop[2] for loop in sizes(looped(kalman, values(2), np.ones(steps)))] == [steps] * 2
 
 
 def test_what_does_not_depend_on_itself_is_no_loop():

@@ -180,6 +180,69 @@ def test_a_loop_that_runs_backwards_reads_later_steps():
     ]
 
 
+def backwards():
+    """Five steps, from the last on, of s = (later s)·w + x[t]; and the groups of s·w and the state.
+
+    Its first groups are w, and x, a parameter and an input.
+    """
+    builder = Builder()
+    w, x = builder.add(Leaf("w", 1, "parameter")), builder.add(Leaf("x", STEPS, "input"))
+    later = np.minimum(identity(STEPS + 1), STEPS - 1)
+    last = np.maximum(identity(STEPS + 1) - STEPS + 1, 0)
+    runs = Runs(4, identity(STEPS - 1) + 1, later), Runs(x, np.array([0]), last)
+    head = builder.add(Sum(runs, batched=False))
+    factors = every(builder, head), View(w, np.zeros(STEPS, np.int64))
+    product = builder.add(Elementwise(ops.multiply, factors, batched=False))
+    terms = every(builder, product), every(builder, x)
+    state = builder.add(Elementwise(ops.add, terms, batched=False))
+    builder.loops.append(Loop(head, state + 1, offsets(1, 1, 1), 1, backwards=True))
+    return builder, head, state
+
+
+def times_x(builder, group):
+    """Add the sum of a group's elements, each times x."""
+    factors = every(builder, group), every(builder, 1)
+    return total_of(builder, builder.add(Elementwise(ops.multiply, factors, batched=False)))
+
+
+def test_the_loop_of_a_gradient_adds_up_what_is_a_sum_over_its_steps():
+    """So that the factors are not kept for all steps; two sums are one nest if they can."""
+    builder, head, state = backwards()
+    total = times_x(builder, state)
+    runs = [builder.groups[i].operands[0] for i in (total, times_x(builder, head))]
+    both = builder.add(Sum(tuple(runs), batched=False))
+    assert lines(builder, both) == [
+        "t9[0] = 0",
+        "for t<5 backwards:",
+        "    t<4: t2[t] = t4[t+1]",
+        "    t=4: t2[4] = x[0]",
+        "    t4[t] = add(multiply(t2[t], w[0]), x[t])",
+        "    t9[0] += add(multiply(t4[t], x[t]), multiply(t2[t], x[t]))",
+        "return t9",
+    ]
+
+
+def test_a_sum_of_what_is_kept_anyway_is_added_up_behind_the_loop():
+    """By vectors along time."""
+    builder, _, state = backwards()
+    total = times_x(builder, state)
+    assert lines(builder, state, total)[-2] == "t6[0] = sum[k<5](multiply(t4[k], x[k]))"
+
+
+def test_a_sum_over_some_steps_gets_the_rest_of_its_terms_behind_the_loop():
+    builder, _, state = backwards()
+    factors = every(builder, state), every(builder, 1)
+    products = builder.add(Elementwise(ops.multiply, factors, batched=False))
+    ends = np.array([0, STEPS, STEPS])
+    first = Runs(products, identity(STEPS), ends), Runs(0, np.array([0, 0]), identity(3))
+    total = builder.add(Sum(first, batched=False))
+    assert lines(builder, total)[-3:] == [
+        "    t6[0] += multiply(t4[t], x[t])",
+        "for i<2: t6[i] += w[0]",
+        "return t6",
+    ]
+
+
 def test_steps_with_other_numbers_of_rows_have_them_from_a_table():
     """As the anti-diagonals of a table have, of which each is a step."""
     builder = Builder()

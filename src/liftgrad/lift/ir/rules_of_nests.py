@@ -156,7 +156,10 @@ class _State:
         yield from self.problems_of_access(nest.out, nest.extents)
         positions = self.positions(nest.out, nest.extents)
         moments = np.broadcast_to(self.moment, positions.shape)
-        if nest.out.index is None and len(np.unique(positions)) < int(np.prod(nest.extents)):
+        # A step may add to what another one has added to.
+        size = self.program.buffers[nest.out.buffer].size
+        rows = positions + size * (moments if nest.accumulate else 0)
+        if nest.out.index is None and len(np.unique(rows)) < int(np.prod(nest.extents)):
             yield "two of its rows write the same element"
         for when in (self.written, self.known):
             np.minimum.at(when[nest.out.buffer], positions, moments)

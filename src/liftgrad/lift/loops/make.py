@@ -28,6 +28,7 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.loops.gather import Gathered, gather
+from liftgrad.lift.loops.place import distinct
 from liftgrad.lift.loops.reads import Read, reads_of
 from liftgrad.lift.loops.steps import Steps
 from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TAKE, Node, number_of
@@ -159,7 +160,7 @@ class Maker:
             head = self.heads[id(read)]
             result.append(_runs(head.group, head.positions, read.rows[read.carried], count))
         classes = np.where(read.carried, -1, self.of[read.nodes])
-        for d in np.unique(classes[~read.carried]).tolist():
+        for d in distinct(classes[~read.carried]):
             mine = classes == d
             result.append(_runs(d, self.positions[read.nodes[mine]], read.rows[mine], count))
         return tuple(result)
@@ -201,17 +202,18 @@ class Maker:
         nodes = np.where(groups < 0, what.read, 0)
         groups = np.where(groups < 0, self.of[nodes], groups)
         positions = np.where(what.read < self.count, self.positions[nodes], what.read % self.count)
-        sorts = {self.sort(g) for g in np.unique(groups).tolist()}
+        sources = distinct(groups)
+        sorts = {self.sort(g) for g in sources}
         if len(sorts) > 1 or "index" in sorts:
             raise LoopError("indices of several arrays are used at one place in a loop")
         decides = "condition" in sorts
         runs = []
-        for g in np.unique(groups).tolist():
+        for g in sources:
             mine = groups == g
             source = self.as_number(g) if decides else g
             ends = np.concatenate([[0], np.cumsum(mine)])
             runs.append(Runs(source, positions[mine], ends))
-        batched = any(self.is_batched(g) for g in np.unique(groups).tolist())
+        batched = any(self.is_batched(g) for g in sources)
         number = self.add(Sum(tuple(runs), batched), order, what.steps)
         if not decides:
             return number

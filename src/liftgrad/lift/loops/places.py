@@ -7,80 +7,21 @@ may depend on each other.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from liftgrad import ops
-from liftgrad.lift.ir.groups import Indices, Leaf
+from liftgrad.lift.ir.groups import Leaf
+from liftgrad.lift.loops.batching import batch_beginnings, batched_nodes
+from liftgrad.lift.loops.place import Operands, Place, Places
 from liftgrad.lift.passes.sums import count_uses, flatten_sums, write_out_products
-from liftgrad.lift.trace.nodes import BATCH_TOTAL, CONSTANT, LEAF, TABLE, TAKE, Node
+from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TABLE, TAKE, Node
 
 Key = tuple[int, int, Any, int]
 """The site of a class, its place among those there, its operation, and whether it is batched."""
-
-
-@dataclass(slots=True, eq=False)
-class Operands:
-    """What the members of a class read: for each of them a run of nodes."""
-
-    nodes: Indices
-    offsets: Indices
-
-    @property
-    def rows(self) -> Indices:
-        """The member that each of the nodes is read by."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """A class: an operation at a site, its members in the order of their recording."""
-
-    operation: Any
-    members: Indices
-    slots: list[Indices]
-    """For each operand the node that each member reads; a take's is its index."""
-    runs: Operands | None = None
-    """The terms of a sum, or what a maximum is taken of."""
-    table: Indices | None = None
-    """The nodes that a take chooses from, a row for each member."""
-    batched: bool = False
-
-    def operands(self) -> list[Indices]:
-        """Return all nodes that are read."""
-        found = list(self.slots)
-        if self.runs is not None:
-            found.append(self.runs.nodes)
-        if self.table is not None:
-            found.append(self.table.reshape(-1))
-        return found
-
-    def readers(self) -> list[Indices]:
-        """Return for each of them the index of the member that reads it."""
-        every = np.arange(len(self.members))
-        found = [every] * len(self.slots)
-        if self.runs is not None:
-            found.append(self.runs.rows)
-        if self.table is not None:
-            found.append(np.repeat(every, self.table.shape[1]))
-        return found
-
-
-@dataclass(slots=True, eq=False)
-class Places:
-    """The classes of a tape, in the order of their sites."""
-
-    places: list[Place]
-    of: NDArray[np.int64]
-    """The class of each node."""
-    leaf_positions: NDArray[np.int64]
-    """The position of a leaf node in its group."""
-    order: list[int]
-    """The nodes but for leaves and constants, operands before what they are used in."""
 
 
 def places(
@@ -102,7 +43,10 @@ def places(
     products = write_out_products(every, inner, uses)
     terms, vanished = flatten_sums(every, inner, uses, products, keep_zeros=True)
     of_sums = {sites[i] for i in terms}
-    batched = _batched(every, leaves)
+    batched = batched_nodes(every, leaves)
+    varies = np.frombuffer(bytes(batched), np.bool_)
+    if varies.any():
+        batch_beginnings(nodes, sites, outputs, products, batched)
     members: dict[Key, list[int]] = defaultdict(list)
     leaf_positions = np.zeros(len(every), np.int64)
     for i, node in enumerate(nodes):
@@ -110,48 +54,34 @@ def places(
             leaf_positions[i] = node[2]
             members[-1, node[1], LEAF, batched[i]].append(i)
     order: list[int] = []
-    add, dot = ops.add, ops.dot
+    add, dot, total = ops.add, ops.dot, ops.total
     for i in inner:
         if not uses[i]:
             continue
-        node, site = every[i], sites[i]
-        operation = node[0]
+        operation, site = every[i][0], sites[i]
         if operation is dot:
             for p in products[i]:
                 members[site, 0, ops.multiply, batched[p]].append(p)
             order += products[i]
         if vanished[i] or operation is TABLE:
             continue
-        if operation is CONSTANT:
+        if i in terms:
+            operation = total
+        elif operation is add and site in of_sums:
+            terms[i], operation = [*every[i][1:]], total
+        elif operation is CONSTANT:
             members[-1, len(leaves), CONSTANT, 0].append(i)
             continue
-        if operation is add and site in of_sums:
-            terms.setdefault(i, [node[1], node[2]])
-        if i in terms:
-            members[site, 1, ops.total, batched[i]].append(i)
-        elif operation is TAKE:
-            members[site, len(every[node[2]]), TAKE, batched[i]].append(i)
-        else:
-            members[site, 1, operation, batched[i]].append(i)
+        rows = len(every[every[i][2]]) if operation is TAKE else 1
+        members[site, rows, operation, batched[i]].append(i)
         order.append(i)
     found: list[Place] = []
     of = np.full(len(every), -1, np.int64)
     for key, mine in sorted(members.items(), key=lambda item: item[0][:2]):
-        of[mine] = len(found)
-        found.append(_place(key, mine, every, terms))
-    return Places(found, of, leaf_positions, order)
-
-
-def _batched(nodes: Sequence[Node], leaves: Sequence[Leaf]) -> bytearray:
-    """Return which nodes have a number for each sample."""
-    batched = bytearray(len(nodes))
-    if any(leaf.batched for leaf in leaves):
-        for i, node in enumerate(nodes):
-            if node[0] is LEAF:
-                batched[i] = leaves[node[1]].batched
-            elif node[0] is not CONSTANT and node[0] is not BATCH_TOTAL:
-                batched[i] = any(map(batched.__getitem__, node[1:]))
-    return batched
+        place = _place(key, mine, every, terms)
+        of[place.members] = len(found)
+        found.append(place)
+    return Places(found, of, leaf_positions, order, varies)
 
 
 def _keep_states(
@@ -181,18 +111,19 @@ def _keep_states(
 def _place(
     key: Key, members: list[int], nodes: Sequence[Node], terms: Mapping[int, list[int]]
 ) -> Place:
-    operation, batched = key[2], bool(key[3])
+    operation, batched, count = key[2], bool(key[3]), len(members)
     array = np.array(members, np.int64)
     if operation is LEAF or operation is CONSTANT:
         return Place(operation, array, [], batched=batched)
+    of = [nodes[i] for i in members]
     if operation is ops.total or operation is ops.largest:
         lists = [terms[i] if i in terms else nodes[i][1:] for i in members]
         offsets = np.concatenate([[0], np.cumsum([len(x) for x in lists])])
         flat = np.fromiter(chain.from_iterable(lists), np.int64, int(offsets[-1]))
         return Place(operation, array, [], Operands(flat, offsets), batched=batched)
     if operation is TAKE:
-        table = np.array([nodes[nodes[i][2]][1:] for i in members], np.int64)
-        index = np.array([nodes[i][1] for i in members], np.int64)
+        table = np.array([nodes[node[2]][1:] for node in of], np.int64)
+        index = np.array([node[1] for node in of], np.int64)
         return Place(operation, array, [index], table=table, batched=batched)
-    columns = np.array([nodes[i][1:] for i in members], np.int64).T
-    return Place(operation, array, list(columns), batched=batched)
+    slots = [np.fromiter(map(itemgetter(j), of), np.int64, count) for j in range(1, len(of[0]))]
+    return Place(operation, array, slots, batched=batched)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import Indices
+from liftgrad.lift.loops.place import distinct
 from liftgrad.lift.loops.steps import Steps
 
 
@@ -62,10 +63,10 @@ def _read(
         return Read(nodes, rows, steps, other)
     last = other & (steps == steps[other].max())
     ago = np.unique(steps[last] - found.step[nodes[last]])
-    source = (int(loop), *np.unique(classes[other]).tolist(), -1, *ago.tolist())
+    source = (int(loop), *distinct(classes[other]), -1, *ago.tolist())
     carried = other.copy()
     if is_run:
-        for d in np.unique(classes[~within]).tolist():
+        for d in distinct(classes[~within]):
             mine = classes == d
             lengths = np.bincount(rows[mine], minlength=len(members))
             if (lengths != lengths[0]).any():

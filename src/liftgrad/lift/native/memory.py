@@ -198,7 +198,7 @@ class Instance:
         own = {i: together[k : k + 1] for k, i in enumerate(single)}
         result = []
         for i, buffer in enumerate(buffers):
-            if i in without:
+            if i in without or (i not in self.native.used and buffer.role == "temporary"):
                 array = np.zeros((buffer.size, 0))
             elif buffer.group in arrays:
                 assert buffer.layout is None

@@ -97,7 +97,7 @@ def _kept(
             j = view.group
             wanted[j] = True
             reads[j] += len(view.positions) * scale
-            if reduced:
+            if reduced and not (loop is not None and kept[i] and _is_term(view)):
                 within_reduction[j] = True
             if is_batched[j] is not batched:
                 if batched:
@@ -178,6 +178,11 @@ def _plain(group: Sum | Largest, groups: Sequence[Group]) -> bool:
     return all(
         run.uniform == 1 and groups[run.group].batched == group.batched for run in group.operands
     )
+
+
+def _is_term(view: View | Runs) -> bool:
+    """Return whether an operand of a sum is one term for each element, which takes no loop."""
+    return isinstance(view, Runs) and view.uniform == 1
 
 
 def _quick(group: Group, groups: Sequence[Group]) -> bool:

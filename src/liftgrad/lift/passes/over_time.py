@@ -46,6 +46,14 @@ class RowsOverTime:
         return replace(self, out=out, body=rows_of(self.body, chosen), ends=ends)
 
 
+def step_of(elements: Indices, offsets: Indices) -> Indices:
+    """Return the step of elements of a group, given where each step's begin."""
+    each = int(offsets[1])
+    if each and (offsets == each * identity(len(offsets))).all():
+        return elements // each
+    return np.searchsorted(offsets, elements, side="right") - 1
+
+
 def starts_among(rows: Indices, offsets: Indices) -> Indices:
     """Return where each step's rows begin, and at the end their number.
 

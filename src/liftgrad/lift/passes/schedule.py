@@ -45,6 +45,7 @@ from liftgrad.lift.passes.fuse import kept_groups
 from liftgrad.lift.passes.layout import Layouts
 from liftgrad.lift.passes.over_time import RowsOverTime, starts_among, timed_nests
 from liftgrad.lift.passes.peel import peeled
+from liftgrad.lift.passes.sums_over_time import sums_over_time
 
 _MOST_LENGTHS = 4
 """Different lengths of runs in a loop over time that have nests of their own."""
@@ -89,7 +90,7 @@ def schedule(
     }
     while True:
         composer = Composer(rolled.groups, fusion.kept, {i: loop_of[i] for i in again})
-        scheduler = _Scheduler(rolled, fusion, composer, in_place)
+        scheduler = _Scheduler(rolled, read, fusion, composer, in_place)
         program = scheduler.run(outputs, assignments)
         late = scheduler.late()
         if not late:
@@ -101,8 +102,14 @@ class _Scheduler:
     """Makes the nests of a program, some groups of which are computed in leaves' memory."""
 
     def __init__(
-        self, rolled: Rolled, fusion: Fusion, composer: Composer, in_place: dict[int, int]
+        self,
+        rolled: Rolled,
+        outputs: Sequence[View],
+        fusion: Fusion,
+        composer: Composer,
+        in_place: dict[int, int],
     ) -> None:
+        self.rolled, self.outputs = rolled, outputs
         self.groups, self.loops = rolled.groups, rolled.loops
         self.kept, self.in_place = fusion.kept, in_place
         self.layouts = Layouts(rolled.groups)
@@ -114,6 +121,8 @@ class _Scheduler:
         """The loop over time whose groups are computed."""
         self.timed: list[Timed] = []
         """Its nests so far."""
+        self.added: dict[int, set[int]] = {}
+        """The operands of sums that loops before them have added up."""
         self.reads: list[tuple[int, set[int]]] = []
         """For each nest the group it computes and the groups it reads."""
         self.overtaken: set[int] = set()
@@ -155,7 +164,7 @@ class _Scheduler:
                 continue
             if i in self.in_place:
                 self.layouts.add_in_place(i, self.in_place[i])
-            else:
+            elif i not in self.added:
                 self.layouts.add(i)
             self.compute(i)
 
@@ -164,10 +173,18 @@ class _Scheduler:
         kept = [i for i in range(loop.first, loop.stop) if self.kept[i]]
         for i in kept:
             self.layouts.add_in_order(i)  # heads read what comes later
-        self.loop = self.composer.loop = loop
-        self.timed = []
+        self.composer.loop = loop
+        sums = sums_over_time(self.rolled, self.outputs, loop, self.composer, self.in_place)
+        for some in sums:
+            if some.sum not in self.added:
+                self.layouts.add_in_order(some.sum)
+                self.fill(some.sum, 0.0)
+            self.added.setdefault(some.sum, set()).update(some.operands)
+        self.loop, self.timed = loop, []
         for i in kept:
             self.compute(i)
+        for some in sums:
+            self.in_steps(Loads(some.sum, some.out), some.terms, some.ends, accumulate=True)
         if self.timed:
             self.nests.append(TimeLoop(loop.steps, tuple(self.timed), loop.backwards))
         self.loop = self.composer.loop = None
@@ -210,8 +227,8 @@ class _Scheduler:
                 assert_never(group)
 
     def is_plain(self, i: int) -> bool:
-        """Return whether a group has memory of its own, and is in no loop over time."""
-        return self.loop is None and i not in self.in_place
+        """Return whether a group has memory of its own, and nothing to do with loops over time."""
+        return self.loop is None and i not in self.in_place and i not in self.added
 
     def compute_element(self, i: int, group: Group) -> None:
         """Append the nests of a group of one element that is computed without a loop."""
@@ -243,14 +260,15 @@ class _Scheduler:
         sampled = False
         whole: list[Runs] = []
         rest: list[Runs] = []
-        for runs in group.operands:
+        known = self.added.get(i, ())
+        for runs in [runs for j, runs in enumerate(group.operands) if j not in known]:
             over_samples = self.groups[runs.group].batched and not group.batched
             if over_samples and self.loop is not None:
                 raise LoopError("a loop over time adds up over the samples of a batch.")
             sampled = sampled or over_samples
             (whole if runs.uniform and not over_samples else rest).append(runs)
-        written = np.zeros(group.size, bool)
-        if sampled and not whole:
+        written = np.full(group.size, bool(known))
+        if sampled and not whole and not known:
             self.fill(i, 0.0)
             written[:] = True
         terms = [self.composer.run(runs, EVERY, group.batched) for runs in whole]
@@ -299,8 +317,8 @@ class _Scheduler:
         """
         if self.loop is None:
             return False
-        lengths = np.bincount(np.diff(runs.offsets))  # much quicker than np.unique
-        return bool(np.count_nonzero(lengths) > _MOST_LENGTHS)
+        counts = np.bincount(np.diff(runs.offsets))
+        return int(np.count_nonzero(counts[1:])) > _MOST_LENGTHS
 
     def runs(self, runs: Runs, batched: bool, kind: Kind) -> Iterator[tuple[Indices, Draft]]:
         """Yield rows with the reduction of their runs, or of pieces of these."""
@@ -343,10 +361,7 @@ class _Scheduler:
         read = all_loads(draft)
         if self.loop is not None:
             ends = starts_among(rows, self.loop.offsets[i - self.loop.first])
-            some = RowsOverTime(out, draft, accumulate, self.groups[i].batched, ends)
-            self.note_reads(i, out, read)
-            self.layouts.settle(read)
-            self.timed += timed_nests(some, self.fitter)
+            self.in_steps(out, draft, ends, accumulate=accumulate)
             return
         accesses = [*all_loads(out), *read]
         self.layouts.choose(i, out, accesses)
@@ -360,6 +375,15 @@ class _Scheduler:
         access = self.fitter.access(out, extents)
         body = self.fitter.expression(draft, extents)
         self.nests.append(Nest(extents, batched, access, accumulate, body))
+
+    def in_steps(self, out: Loads, body: Draft, ends: Indices, *, accumulate: bool) -> None:
+        """Append the nests of the loop that compute rows of all its steps, each in its step."""
+        read = all_loads(body)
+        self.note_reads(out.group, out, read)
+        self.layouts.settle(read)
+        batched = self.groups[out.group].batched
+        some = RowsOverTime(out, body, accumulate, batched, ends)
+        self.timed += timed_nests(some, self.fitter)
 
     def note_reads(self, i: int, out: Loads, loads: Sequence[Loads]) -> None:
         """Note what a nest reads, and whether it comes too late for that in a leaf's memory."""
