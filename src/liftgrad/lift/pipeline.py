@@ -34,7 +34,6 @@ from liftgrad.lift.loops.scans import roll_scans
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
@@ -232,11 +231,7 @@ def rolled_up(
         with stats.stage("roll"):
             leaves = _leaves(flat, tape, len(inputs))
             try:
-                rolled = (
-                    roll_scans(tape, leaves, traced.outputs)
-                    if tape.scans
-                    else roll(_with_inputs(tape, inputs), leaves, traced.outputs)
-                )
+                rolled = roll_scans(tape, _with_inputs(tape, inputs), leaves, traced.outputs)
             except LoopError:
                 return recovered(function, arguments, flat, stats, Tape(flat.groups))
         if VERIFY:

@@ -197,8 +197,8 @@ class Rolled:
     groups: Sequence[Group] = ()
     outputs: Sequence[View] = ()
     roles: Mapping[int, tuple[str, int]] = field(default_factory=dict)
-    """Groups of a gradient that are another's adjoint ("∂"), a term of it ("∂′"), or count those
-    of its uses that are in branches taken ("#")."""
+    """Groups of a gradient that are another's adjoint ("∂"), a term of it ("∂′"), compute another
+    again ("="), or count those of its uses that are in branches taken ("#")."""
     tables: Mapping[int, Indices] = field(default_factory=dict)
     """For conditions "this element was taken" the table of which one of each row always is."""
     loops: Sequence[Loop] = ()
