@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.capture.tracing import Trace
-from liftgrad.lift.pipeline import Compiled, Ending, with_constants
+from liftgrad.lift.pipeline import Compiled, Ending
+from liftgrad.lift.recovery import with_constants
 from liftgrad.lift.trace.nodes import CONSTANT
 
 _MOST = 4
