@@ -184,6 +184,11 @@ def differentiated(built: Built, *, unit_seed: bool) -> Built:
     return replace(built, rolled=rolled, seed=seed, gradients=gradients)
 
 
+def compiled_call(built: Built, dtype: str, backend: str, stats: Stats) -> Compiled[Ending]:
+    """Return a function's program, compiled with what a call's program ends with."""
+    return compiled(lambda: built, results_and_gradients, dtype, backend, stats)
+
+
 def results_and_gradients(built: Built) -> Ending:
     """Return what a call's program ends with."""
     return Ending(built.rolled, [*built.rolled.outputs, *built.gradients])
