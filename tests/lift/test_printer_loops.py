@@ -191,11 +191,12 @@ def test_a_loop_is_a_line_with_its_nests_indented():
         "  last = h1[4]",
         "",
         "gradient:",
+        "  ∂w = 0",
         "  ∂h1[4] = 1",
         "  for t from 4 down to 0:",
         "    ∂z1[t] = ∂h1[t]·(1 - h1[t]²)",
         "    ∂h1[t-1] = ∂z1[t]·w",
-        "  ∂w = Σ_t ∂z1[t]·h1[t-1]                    t<5",
+        "    ∂w += ∂z1[t]·h1[t-1]",
     ]
 
 
