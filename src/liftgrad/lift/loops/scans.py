@@ -29,15 +29,19 @@ from liftgrad.lift.loops.joins import Part, joined
 from liftgrad.lift.loops.one_step import OneStep, Origin
 from liftgrad.lift.loops.ordered import ordered
 from liftgrad.lift.passes.roll import roll
+from liftgrad.lift.trace.nodes import Node
 from liftgrad.lift.trace.scans import OfArray, OfNodes, OfNumbers, Scan
 from liftgrad.lift.trace.tape import Tape
 
 
-def roll_scans(tape: Tape, leaves: Sequence[Leaf], outputs: Sequence[int]) -> Rolled:
+def roll_scans(
+    tape: Tape, nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]
+) -> Rolled:
     """Return a tape with scans as groups and loops.
 
     Args:
         tape: what was recorded.
+        nodes: its nodes, of which some may be inputs instead of constants if there are no scans.
         leaves: the leaf groups that its leaf nodes are elements of, but for those of scans.
         outputs: numbers of the nodes that are results.
 
@@ -46,7 +50,7 @@ def roll_scans(tape: Tape, leaves: Sequence[Leaf], outputs: Sequence[int]) -> Ro
 
     """
     if not tape.scans:
-        return roll(tape.nodes, leaves, outputs)
+        return roll(nodes, leaves, outputs)
     return _AllSteps(OneStep(tape, leaves, outputs), tape.scans, leaves).program()
 
 
