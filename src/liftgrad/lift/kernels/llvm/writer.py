@@ -25,9 +25,10 @@ def kernel(nest: Nest, buffers: Sequence[Buffer], target: Target, dtype: str) ->
     return _kernel(writer, emit(nest, buffers, writer, Vectors(writer, target)))
 
 
-def _kernel(writer: "LLVM", arguments: Arguments) -> Kernel:
+def _kernel(writer: "LLVM", arguments: Arguments, steps: int | None = None) -> Kernel:
     accesses, tables = arguments.accesses, arguments.tables
-    return Kernel(_text(writer, len(accesses), len(tables)), accesses, tables, writer.functions)
+    text = _text(writer, len(accesses), len(tables), in_time=steps is not None)
+    return Kernel(text, accesses, tables, writer.functions, steps)
 
 
 def loop_kernel(
@@ -48,7 +49,7 @@ def loop_kernel(
         writer = LLVM(dtype)
         return writer, Vectors(writer, target)
 
-    return _kernel(*emit_loop(loop, buffers, kept, writers))
+    return _kernel(*emit_loop(loop, buffers, kept, writers), loop.steps)
 
 
 def kernels(program: Program, target: Target, dtype: str) -> list[Kernel]:
@@ -82,10 +83,11 @@ def kernels(program: Program, target: Target, dtype: str) -> list[Kernel]:
     return result
 
 
-def _text(writer: "LLVM", accesses: int, tables: int) -> str:
+def _text(writer: "LLVM", accesses: int, tables: int, *, in_time: bool) -> str:
     """Return the whole function, which begins by reading its arguments."""
     names = [f"p{i}" for i in range(accesses)]
     names += ["n", *[f"ld{i}" for i in range(accesses)], *[f"t{i}" for i in range(tables)]]
+    names += ["steps"] * in_time
     head = ["define void @kernel(ptr noalias readonly %args) {", "entry:"]
     for i, name in enumerate(names):
         type_ = "ptr" if name[0] in "pt" else "i64"
@@ -131,6 +133,10 @@ class LLVM(Instructions):
     def table(self, table: int) -> str:
         """Return the address of a table."""
         return f"%t{table}"
+
+    def steps(self) -> str:
+        """Return the number of steps of a loop over time."""
+        return "%steps"
 
     # --- positions ---------------------------------------------------------------------------
 
@@ -247,12 +253,13 @@ class LLVM(Instructions):
         ]
         return names
 
-    def within(self, index: str, start: int, stop: int, body: Callable[[], None]) -> None:
+    def within(self, index: str, start: str, stop: str, body: Callable[[], None]) -> None:
         """Write what is done where an index is from `start` up to, not including, `stop`."""
         self.count += 1
         label = f"w{self.count}"
-        behind = self.emit(f"sub i64 {index}, {start}")
-        inside = self.emit(f"icmp ult i64 {behind}, {stop - start}")
+        begun = self.emit(f"icmp sle i64 {start}, {index}")
+        going = self.emit(f"icmp slt i64 {index}, {stop}")
+        inside = self.emit(f"and i1 {begun}, {going}")
         self.lines += [f"  br i1 {inside}, label %{label}.body, label %{label}.end"]
         self.lines += [f"{label}.body:"]
         body()
