@@ -87,6 +87,8 @@ class Maker:
             reads_of(found, c, members, np.array(zeros, np.int64))
             for c, members in enumerate(self.members)
         ]
+        self.sequences: dict[bytes, Indices] = {}
+        """Index sequences, of which equal ones are one: there are few, and later passes notice."""
         self.added: list[Made] = []
         self.joins: dict[tuple[int, bytes, bytes], View] = {}
         """What was gathered already."""
@@ -141,7 +143,7 @@ class Maker:
         codes = self.coded(read)
         classes = self.of[read.nodes]
         if not read.carried.any() and (classes == classes[0]).all():
-            return View(int(classes[0]), self.positions[read.nodes])
+            return View(int(classes[0]), self.shared(self.positions[read.nodes]))
         return self.joined(c, codes, read.steps)
 
     def coded(self, read: Read) -> Indices:
@@ -158,12 +160,22 @@ class Maker:
         count, result = len(self.members[c]), []
         if read.carried.any():
             head = self.heads[id(read)]
-            result.append(_runs(head.group, head.positions, read.rows[read.carried], count))
+            result.append(self.run_of(head.group, head.positions, read.rows[read.carried], count))
         classes = np.where(read.carried, -1, self.of[read.nodes])
         for d in distinct(classes[~read.carried]):
             mine = classes == d
-            result.append(_runs(d, self.positions[read.nodes[mine]], read.rows[mine], count))
+            result.append(self.run_of(d, self.positions[read.nodes[mine]], read.rows[mine], count))
         return tuple(result)
+
+    def run_of(self, group: int, positions: Indices, rows: Indices, count: int) -> Runs:
+        """Return runs of positions, given the row of each."""
+        lengths = np.bincount(rows, minlength=count)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return Runs(group, self.shared(positions), self.shared(offsets))
+
+    def shared(self, sequence: Indices) -> Indices:
+        """Return an index sequence, or an equal one that is there already."""
+        return self.sequences.setdefault(sequence.tobytes(), sequence)
 
     # --- heads and joins ---------------------------------------------------------------------
 
@@ -185,7 +197,7 @@ class Maker:
             where[order] = gathered.where
             view = self.gathered(gathered, _HEAD, _OF_HEAD)
             for read, mine in zip(reads, np.split(where, np.cumsum(sizes)[:-1]), strict=True):
-                self.heads[id(read)] = View(view, mine)
+                self.heads[id(read)] = View(view, self.shared(mine))
 
     def joined(self, c: int, codes: Indices, steps: Indices) -> View:
         """Return a view of a group of what the members of a class read."""
@@ -193,7 +205,7 @@ class Maker:
         if key not in self.joins:
             gathered = gather(codes, steps, np.zeros_like(steps))
             number = self.gathered(gathered, c + _JOIN, c + _OF_JOIN)
-            self.joins[key] = View(number, gathered.where)
+            self.joins[key] = View(number, self.shared(gathered.where))
         return self.joins[key]
 
     def gathered(self, what: Gathered, order: float, after: float) -> int:
@@ -212,7 +224,7 @@ class Maker:
             mine = groups == g
             source = self.as_number(g) if decides else g
             ends = np.concatenate([[0], np.cumsum(mine)])
-            runs.append(Runs(source, positions[mine], ends))
+            runs.append(Runs(source, self.shared(positions[mine]), self.shared(ends)))
         batched = any(self.is_batched(g) for g in sources)
         number = self.add(Sum(tuple(runs), batched), order, what.steps)
         if not decides:
@@ -258,9 +270,3 @@ class Maker:
         if g >= len(self.places):
             return self.added[g - len(self.places)].group.batched
         return self.places[g].batched
-
-
-def _runs(group: int, positions: Indices, rows: Indices, count: int) -> Runs:
-    """Return runs of positions, given the row of each."""
-    lengths = np.bincount(rows, minlength=count)
-    return Runs(group, positions, np.concatenate([[0], np.cumsum(lengths)]))
