@@ -278,6 +278,14 @@ def test_one_step_stands_for_all(name):
         same_as_eager(function, w, *longer)
 
 
+def test_numbers_of_a_short_step_stay_apart():
+    """A vector's numbers are one group, since vectors compute them at once."""
+    of_pair = rolled(last_of_a_pair, values(0.5, 0.3), 12).loops[0]
+    assert {offsets[1] for offsets in of_pair.offsets} == {1}
+    of_vector = rolled(recurrent, values(0.5, 0.3, 0.1), numbers(7, 3)).loops[0]
+    assert {offsets[1] for offsets in of_vector.offsets} >= {3}
+
+
 def looped_within(w, X):
     """A shorter scan within each step."""
 

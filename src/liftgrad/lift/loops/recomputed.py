@@ -294,6 +294,7 @@ class _Rewriting:
         roles = {
             place["old", i]: (role, place["old", of]) for i, (role, of) in program.roles.items()
         }
+        roles |= {place["copy", i]: ("=", place["old", i]) for i in self.plan.copied}
         results = [
             [View(*self._outside(view.group, view.positions)) for view in some]
             for some in (program.outputs, gradients)

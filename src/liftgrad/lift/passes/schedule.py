@@ -50,6 +50,9 @@ from liftgrad.lift.passes.sums_over_time import sums_over_time
 _MOST_LENGTHS = 4
 """Different lengths of runs in a loop over time that have nests of their own."""
 
+_MANY_NESTS = 64
+"""Nests of a loop's step that take so long to compile that each should be worth it."""
+
 
 def schedule(
     rolled: Rolled, outputs: Sequence[View], assignments: Sequence[Assignment] = ()
@@ -186,7 +189,10 @@ class _Scheduler:
         for some in sums:
             self.in_steps(Loads(some.sum, some.out), some.terms, some.ends, accumulate=True)
         if self.timed:
-            self.nests.append(TimeLoop(loop.steps, tuple(self.timed), loop.backwards))
+            made = TimeLoop(loop.steps, tuple(self.timed), loop.backwards)
+            if _is_mostly_idle(made, self.fitter.tables):
+                raise LoopError("most of a loop's nests have nothing to do in most of its steps.")
+            self.nests.append(made)
         self.loop = self.composer.loop = None
 
     def compute(self, i: int) -> None:
@@ -392,6 +398,15 @@ class _Scheduler:
         of_leaf = [x for x in loads if x.group == leaf]
         if of_leaf and (i in self.layouts.settled or not all(_same(x, out) for x in of_leaf)):
             self.overtaken.add(i)
+
+
+def _is_mostly_idle(loop: TimeLoop, tables: Sequence[Indices]) -> bool:
+    """Return whether a large loop would look for work, not do it, most of the time."""
+    busy = [
+        x.nest.extents[0] if x.rows is None else np.count_nonzero(np.diff(tables[x.rows]))
+        for x in loop.body
+    ]
+    return len(busy) > _MANY_NESTS and bool(sum(busy) < len(busy) * loop.steps / 2)
 
 
 def _same(x: Loads, out: Loads) -> bool:

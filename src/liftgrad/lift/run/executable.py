@@ -11,7 +11,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.ir.nests import stores
 from liftgrad.lift.native.memory import NativeProgram
-from liftgrad.lift.pipeline import Compiled, Ending
+from liftgrad.lift.pipeline import Built, Compiled, Ending
 from liftgrad.lift.run.bound import Bound
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.parameters import MakeUpdate, Parameters, Store, adding, memory_of
@@ -33,20 +33,33 @@ def nobody() -> None:
 class Executable:
     """Runs a compiled program forward, and backward from given adjoints of its results."""
 
+    is_due = False
+    """Whether another program is to take its place."""
+
     def __init__(self, made: Compiled[Ending], dtype: str, make_update: MakeUpdate) -> None:
-        self.made, self.built, self.dtype = made, made.built, dtype
+        self._begin(made.built, dtype)
+        self._made: Compiled[Ending] | None = made
         self.make_update = make_update
-        self.seen: FirstNumbers | None = None
-        """The first calls' numbers, while results are still compared with the eager engine's."""
-        self.results = self.built.rolled.outputs
-        self.gradients = self.built.gradients
-        self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         program = made.program
         groups = [
             {program.buffers[access.buffer].group for access in stores(statement)}
             for statement in program.nests
         ]
         self.forward_nests = sum(max(written) < self.built.forward for written in groups)
+
+    def _begin(self, built: Built, dtype: str) -> None:
+        self.built, self.dtype = built, dtype
+        self.seen: FirstNumbers | None = None
+        """The first calls' numbers, while results are still compared with the eager engine's."""
+        self.results = self.built.rolled.outputs
+        self.gradients = self.built.gradients
+        self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    @property
+    def made(self) -> Compiled[Ending]:
+        """The compiled program."""
+        assert self._made is not None
+        return self._made
 
     def size(self) -> int:
         """Return roughly how many bytes it takes, by measurements of sums and networks."""
@@ -100,6 +113,9 @@ class NativeRun:
         self.owner: Any = nobody
         """The call whose numbers are in memory."""
         self.bound = Bound(native, samples, own, built.sizes)
+        with np.errstate(all="ignore"):  # float32 may overflow
+            for group, numbers in built.constants.items():
+                self.bound.instance.set(group, numbers)
         every = range(len(executable.made.program.nests))
         self.whole_plan = self.bound.plan(every)
         self.forward_plan = self.bound.plan(every[: executable.forward_nests])
@@ -244,6 +260,9 @@ class NumpyRun:
         self.leaves: dict[int, Array] = {}
         if self.built.sizes is not None:
             self.leaves[self.built.sizes] = np.array([samples], executable.dtype)
+        with np.errstate(all="ignore"):  # float32 may overflow
+            for group, numbers in self.built.constants.items():
+                self.feed(group, numbers)
         self.arrays: list[Array] = []
         self.scale = 1.0
         self.owner: Any = nobody

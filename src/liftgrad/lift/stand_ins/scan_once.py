@@ -205,7 +205,7 @@ class _Recording:
         step = nodes_of_step(tape, self.number, self.start, [*scan.following, *scan.results])
         if not self.depends_on_arguments(step.outside):
             raise NotOnce
-        scan.outside = sorted(step.outside)
+        scan.inside, scan.outside = step.inside, sorted(step.outside)
         tape.repeated += (scan.steps - 1) * operations_in(tape.nodes, step.inside)
         for leaf, extent in index_bounds(tape, scan, self.number):
             tape.bounds[leaf] = min(extent, tape.bounds.get(leaf, extent))
