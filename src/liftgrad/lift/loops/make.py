@@ -93,7 +93,7 @@ class Maker:
         self.joins: dict[tuple[int, bytes, bytes], View] = {}
         """What was gathered already."""
         self.as_numbers: dict[int, int] = {}
-        """For classes of conditions the groups of 1 and 0 instead."""
+        """For groups of conditions those of 1 and 0 instead."""
         self.one_zero = -1
         self.heads: dict[int, View] = {}
         """By the identity of a read, where in a head it finds what is carried."""
@@ -231,13 +231,12 @@ class Maker:
             return number
         zero = View(self.ones_and_zeros(), np.ones(len(groups), np.int64))
         compared = Elementwise(ops.less, (zero, View(number, identity(len(groups)))), batched)
-        return self.add(compared, after, what.steps)
+        condition = self.add(compared, after, what.steps)
+        self.as_numbers[condition] = number
+        return condition
 
     def as_number(self, c: int) -> int:
-        """Return the group that is 1 where a class of conditions holds, and 0 elsewhere."""
-        if c >= len(self.places):
-            (_, view) = self.added[c - len(self.places)].group.operands  # type: ignore[union-attr]
-            return int(view.group)
+        """Return the group that is 1 where a group of conditions holds, and 0 elsewhere."""
         if c not in self.as_numbers:
             every = identity(len(self.members[c]))
             constants = self.ones_and_zeros()
@@ -255,8 +254,7 @@ class Maker:
     def sort(self, g: int) -> str:
         """Return whether a group is of conditions, indices or numbers."""
         if g >= len(self.places):
-            group = self.added[g - len(self.places)].group
-            return "condition" if isinstance(group, Elementwise) else "number"
+            return "condition" if g in self.as_numbers else "number"
         place = self.places[g]
         if place.operation in ops.CONDITIONS:
             return "condition"
