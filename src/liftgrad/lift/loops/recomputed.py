@@ -232,13 +232,11 @@ def _is_small_sum(group: Group) -> bool:
 
 def _is_quick(group: Group) -> bool:
     """Return whether it is as quick to compute a group again as to store and load it."""
-    match group:
-        case Elementwise(operation=operation):
-            return operation in _QUICK or operation in ops.CONDITIONS
-        case Sum(operands=runs):
-            return sum(len(r.positions) for r in runs) <= _FEW_TERMS * group.size
-        case _:
-            return False
+    if isinstance(group, Sum):
+        return sum(len(r.positions) for r in group.operands) <= _FEW_TERMS * group.size
+    return isinstance(group, Elementwise) and (
+        group.operation in _QUICK or group.operation in ops.CONDITIONS
+    )
 
 
 class _Rewriting:
