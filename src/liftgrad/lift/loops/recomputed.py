@@ -223,13 +223,11 @@ def _is_small_sum(group: Group) -> bool:
 
 def _is_quick(group: Group) -> bool:
     """Return whether it is as quick to compute a group again as to store and load it."""
-    match group:
-        case Elementwise(operation=operation):
-            return operation in _QUICK or operation in ops.CONDITIONS
-        case Sum(operands=runs):
-            return sum(len(r.positions) for r in runs) <= _FEW_TERMS * group.size
-        case _:
-            return False
+    if isinstance(group, Sum):
+        return sum(len(r.positions) for r in group.operands) <= _FEW_TERMS * group.size
+    return isinstance(group, Elementwise) and (
+        group.operation in _QUICK or group.operation in ops.CONDITIONS
+    )
 
 
 class _Rewriting:
@@ -300,12 +298,16 @@ class _Rewriting:
 
     def _offsets(self, i: int) -> Indices:
         """Return where the elements of each step begin."""
-        known = self.plan.offsets.get(i)
-        if known is not None:
-            return known
-        return np.searchsorted(self.plan.steps_of[i], np.arange(self.loop.steps + 1))
+        if i in self.plan.offsets:
+            return self.plan.offsets[i]
+        return _ends(self.plan.steps_of[i], self.loop.steps)
 
 
 def _each(kind: str, groups: Iterable[int]) -> list[tuple[str, int]]:
     """Return these old groups, or what is made of them for the loop."""
     return [(kind, i) for i in groups]
+
+
+def _ends(numbers: Indices, count: int) -> Indices:
+    """Return where 0, 1, 2, ..., so many, begin among sorted numbers, and at the end how many."""
+    return np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=count))])

@@ -6,6 +6,7 @@ depend on themselves by way of heads are in loops: all others are computed for a
 """
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from liftgrad.lift.ir.groups import (
     Indices,
     Largest,
     Leaf,
+    Put,
     Rolled,
     Runs,
     Sum,
@@ -334,8 +336,10 @@ class _AllSteps:
                 number, positions = self._all(source, table.reshape(-1), scan)
                 rows = positions.reshape(steps * len(table), -1)
                 return Take(place, number, rows, batched)
-            case _:
+            case Leaf() | Constants() | Put():
                 raise LoopError("a group of this kind is in no loop")
+            case _:
+                assert_never(group)
 
     def _runs(self, runs: Sequence[Runs], scan: int) -> tuple[Runs, ...]:
         found = []

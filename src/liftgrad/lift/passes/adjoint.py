@@ -50,6 +50,7 @@ def adjoint(
 
     The gradient of p0² + p1²:
 
+    >>> from liftgrad.lift.ir.groups import Runs, Sum
     >>> from liftgrad.lift.ir.text import text_of_groups
     >>> builder = Builder()
     >>> every = View(builder.add(Leaf("p", 2, "parameter")), identity(2))
