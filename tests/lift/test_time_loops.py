@@ -83,3 +83,22 @@ def test_what_nobody_reads_in_memory_is_not_stored():
     made.add(0, (40,), at(out, 1), of(ops.exp, at(state, 1)))
     native = check(made.program(40, [out]))
     assert {access.buffer for access in native.kernels[0].accesses} == {x, out}
+
+
+def test_loops_of_different_length_share_a_kernel():
+    """The number of steps is an argument, from whichever end of time first steps are counted."""
+    texts = set()
+    for steps in (5, 10, 1000):
+        for backwards in (False, True):
+            made = Making()
+            x, head, state, out = made.leaf(steps), *(made.group(steps) for _ in range(3))
+            first, later = (steps - 1, 0) if backwards else (0, 1)
+            made.add(first, (1,), at(head, 1, offset=first), Number(0.5))
+            source = at(state, 1, offset=1 - later)
+            made.add(later, (steps - 1,), at(head, 1, offset=later), Load(source))
+            made.add(0, (steps,), at(state, 1), of(ops.sin, of(ops.add, at(head, 1), at(x, 1))))
+            made.add(1, (steps - 2,), at(out, 1, offset=1), of(ops.exp, at(state, 1, offset=1)))
+            program = made.program(steps, [state], backwards=backwards)
+            native = check(program)
+            texts.add((backwards, native.kernels[0].text))
+    assert len(texts) == 2

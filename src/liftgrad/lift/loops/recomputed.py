@@ -314,11 +314,11 @@ class _Rewriting:
 
     def _offsets(self, kind: str, i: int) -> Indices:
         """Return where the elements of each step begin."""
-        every = np.arange(self.steps + 1)
         if kind in ("head", "sum"):
-            return every * self.old[i].size
-        known = self.plan.offsets.get(i)
-        return np.searchsorted(self.plan.steps_of[i], every) if known is None else known
+            return np.arange(self.steps + 1) * self.old[i].size
+        if i in self.plan.offsets:
+            return self.plan.offsets[i]
+        return _ends(self.plan.steps_of[i], self.steps)
 
     def _head(self, i: int) -> Sum:
         """Return what a sum has come to when a step begins."""
@@ -338,9 +338,10 @@ class _Rewriting:
         for r in self.plan.sums[i]:
             row = np.repeat(np.arange(size), r.offsets[1:] - r.offsets[:-1])
             target = self.plan.steps_of[r.group][r.positions] * size + row
-            order = np.argsort(target, kind="stable")
-            counts = np.bincount(target, minlength=self.steps * size)
-            offsets = np.concatenate([[0], np.cumsum(counts)])
+            order: Indices | slice = slice(None)
+            if (target[1:] < target[:-1]).any():
+                order = np.argsort(target, kind="stable")
+            offsets = _ends(target, self.steps * size)
             runs.append(Runs(self.place["old", r.group], r.positions[order], offsets))
         return Sum(tuple(runs), batched=False)
 
@@ -365,3 +366,8 @@ class _Rewriting:
 def _each(kind: str, groups: Iterable[int]) -> list[tuple[str, int]]:
     """Return these old groups, or what is made of them for the loop."""
     return [(kind, i) for i in groups]
+
+
+def _ends(numbers: Indices, count: int) -> Indices:
+    """Return where 0, 1, 2, ..., so many, begin among sorted numbers, and at the end how many."""
+    return np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=count))])
