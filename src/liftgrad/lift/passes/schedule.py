@@ -7,7 +7,8 @@ turns index sequences into strides over common loops.
 The groups of a loop over time become one statement, whose nests run step by step.
 
 Invariant: nests compute the groups that are kept, in order, so that what a nest reads was written
-by those before it, or in an earlier step; and a leaf that is assigned keeps its old numbers until all who read them have.
+by those before it, or in an earlier step; and a leaf that is assigned keeps its old numbers until
+all who read them have.
 """
 
 from collections.abc import Iterable, Sequence
