@@ -142,7 +142,7 @@ _FEW = 1000
 """Operations that are traced a second time, if only for printing, as a matter of course."""
 _CHAIN = 128
 """Groups, of which fewer compile quickly as they are."""
-_ROLLED = 100
+_ROLLED = 400
 """Operations to a group, from which on a program counts as rolled up."""
 
 
