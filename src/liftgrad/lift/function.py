@@ -22,7 +22,7 @@ from liftgrad.lift.compare.policy import is_gradient_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.forks import renew_in_child
 from liftgrad.lift.ir.loop_error import LoopError
-from liftgrad.lift.pipeline import Built, Compiled, Ending, compiled, results_and_gradients
+from liftgrad.lift.pipeline import Built, compiled_call
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
 from liftgrad.lift.run.last_call import LastCall
@@ -261,18 +261,17 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         if self.dtype == "float64" and self.backend == "native":
             tape = tape_of(traced, built)
             if tape is not None:
-                return Taped(built, tape, lambda: self._compiled(built))
+                options = self.dtype, self.backend, self.stats
+                return Taped(built, tape, lambda: compiled_call(built, *options))
         try:
-            made = self._compiled(replace(built, unrolled=None))
+            made = compiled_call(
+                *(replace(built, unrolled=None), self.dtype, self.backend, self.stats)
+            )
         except LoopError:
             if built.unrolled is None:
                 raise
             return self._executable_of(traced, built.unrolled())
         return Executable(made, self.dtype, store_update)
-
-    def _compiled(self, built: Built) -> Compiled[Ending]:
-        options = self.dtype, self.backend, self.stats
-        return compiled(lambda: built, results_and_gradients, *options)
 
     def _warn_of_many(self) -> None:
         if len(self._programs.values) < 2:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.capture.tracing import Trace
-from liftgrad.lift.pipeline import Compiled, Ending, with_constants
+from liftgrad.lift.pipeline import Compiled, Ending
+from liftgrad.lift.recovery import with_constants
 from liftgrad.lift.trace.nodes import CONSTANT
 
 _MOST = 4
@@ -81,7 +82,11 @@ class Skeletons:
         others = skeleton.numbers != known.skeleton.numbers
         if (others & ~known.inputs).any():
             return Search(skeleton, chosen=known.inputs | others)
-        built = replace(known.made.built, rebuild=traced.rebuild, fixed=traced.fixed)
+        built = known.made.built
+        names = {built.leaf_of[i]: flat.groups[i].leaf_names() for i in built.leaf_of}
+        built = replace(
+            built, rebuild=traced.rebuild, fixed=traced.fixed, names={**built.names, **names}
+        )
         built = with_constants(built, skeleton.numbers[known.inputs].tolist())
         return Search(skeleton, replace(known.made, built=built))
 
