@@ -132,7 +132,7 @@ def compiled(
 
     """
 
-    def rest(recovered: Built) -> Compiled[Ending_co]:
+    def to_the_end(recovered: Built) -> Compiled[Ending_co]:
         built = _with_gradient(recovered, stats, unit_seed=unit_seed)
         end = _ended(built, ending)
         program = _scheduled(end, stats)
@@ -147,11 +147,11 @@ def compiled(
     with without_collector(lambda: stats.scalar_operations):
         built = recover()
         try:
-            return rest(built)
+            return to_the_end(built)
         except LoopError:
             if built.unrolled is None:
                 raise
-            return rest(built.unrolled())
+            return to_the_end(built.unrolled())
 
 
 def differentiated(built: Built, *, unit_seed: bool) -> Built:
