@@ -17,6 +17,7 @@ from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.tracing import (
     without_collector,
 )
+from liftgrad.lift.differentiation.adjoint import adjoint
 from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Assignment, Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.loop_error import LoopError
@@ -24,8 +25,7 @@ from liftgrad.lift.ir.nests import Program, count_nests
 from liftgrad.lift.loops.recomputed import recomputed
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
-from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.schedule import schedule
+from liftgrad.lift.scheduling.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
 from liftgrad.lift.trace.sited_tape import Place
