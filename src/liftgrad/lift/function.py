@@ -21,7 +21,7 @@ from liftgrad.lift.compare.eager_run import Outcome, numbers_in
 from liftgrad.lift.compare.policy import is_gradient_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.forks import renew_in_child
-from liftgrad.lift.pipeline import compiled, results_and_gradients
+from liftgrad.lift.pipeline import Built, compiled, results_and_gradients
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
 from liftgrad.lift.run.last_call import LastCall
@@ -222,6 +222,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             lambda: source.build(arguments, flat),
             results_and_gradients,
             *(self.dtype, self.backend, self.stats),
+            gradient_waits=_is_seldom_asked_for,
         )
         executable = Executable(made, self.dtype, store_update)
         if source.is_compared(made.built, flat):
@@ -259,4 +260,17 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             raise LiftError(
                 f"{self.__name__} has no program yet: it is recovered at the first call."
             )
-        return self.source.listing(self._last.made)
+        with self.lock:
+            return self.source.listing(self._last.with_gradient())
+
+
+def _is_seldom_asked_for(built: Built) -> bool:
+    """Return whether most calls want a function's results only, to all appearances.
+
+    Just one Value, even beside numbers or arrays, is a loss; several are scores, or derivatives.
+    A function that would be traced once more has its gradient at once: what it reads may change.
+    """
+    kinds = zip(built.plain_outputs, built.batched_outputs, strict=True)
+    values = sum(not (plain or batched) for plain, batched in kinds)
+    differentiable = built.outputs > 1 and len(built.parameter_groups) > 0
+    return differentiable and values != 1 and not built.traced_for_it

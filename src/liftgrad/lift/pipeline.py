@@ -82,6 +82,8 @@ class Built:
     """Whether the function returns just one Value."""
     unrolled: "Callable[[], Built] | None" = None
     """If it has loops over time, returns the same without."""
+    traced_for_it: bool = False
+    """Whether the function is traced once more for that."""
     places: Mapping[int, Sequence[Place]] = field(default_factory=dict)
     """Where in the user's program a group's operations are, as far as it is known."""
 
@@ -114,6 +116,8 @@ class Compiled(Generic[Ending_co]):
     program: Program
     native: NativeProgram | None
     """None: it runs on NumPy, as groups."""
+    with_gradient: "Callable[[], Compiled[Ending_co]] | None" = None
+    """Compiles it with its gradient, if that was left until someone asks for it."""
 
 
 def compiled(
@@ -124,6 +128,7 @@ def compiled(
     stats: Stats,
     *,
     unit_seed: bool | None = None,
+    gradient_waits: Callable[[Built], bool] = lambda _: False,
 ) -> Compiled[Ending_co]:
     """Return a program, compiled: the road from a function, or an optimiser's rule, to kernels.
 
@@ -134,19 +139,25 @@ def compiled(
         backend: "native" or "numpy", which has no kernels.
         stats: takes the times and sizes.
         unit_seed: whether the results' adjoints are 1; None: if there is just one result.
+        gradient_waits: whether a program's gradient is compiled only once someone asks for it.
 
     """
 
     def rest(recovered: Built) -> Compiled[Ending_co]:
-        built = _with_gradient(recovered, stats, unit_seed=unit_seed)
+        waits = gradient_waits(recovered)
+        built = recovered if waits else _with_gradient(recovered, stats, unit_seed=unit_seed)
         end = _ended(built, ending)
         program = _scheduled(end, stats)
+        native = _kernels(program, end.rolled, dtype, backend, stats)
+        stats.differentiated = not waits
+        whole = partial(compiled, lambda: recovered, ending, dtype, backend, stats)
         return Compiled(
             built=replace(built, rolled=end.rolled, unrolled=None),
             before_end=len(built.rolled.groups),
             end=end,
             program=program,
-            native=_kernels(program, end.rolled, dtype, backend, stats),
+            native=native,
+            with_gradient=partial(whole, unit_seed=unit_seed) if waits else None,
         )
 
     with without_collector(lambda: stats.scalar_operations):
@@ -202,7 +213,12 @@ def recovered(
             if len(tape.nodes) < _FEW:
                 sited = _sited(function, arguments, flat, traced)
                 places = _places(rolled, sited) if sited is not None else {}
-            return replace(built, unrolled=lambda: in_all_steps(Tape(flat.groups)), places=places)
+            return replace(
+                built,
+                unrolled=lambda: in_all_steps(Tape(flat.groups)),
+                traced_for_it=True,
+                places=places,
+            )
         if not _is_chain(rolled, tape):
             return built
         with stats.stage("loops"):

@@ -11,7 +11,7 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.ir.nests import stores
 from liftgrad.lift.native.memory import NativeProgram
-from liftgrad.lift.pipeline import Compiled, Ending
+from liftgrad.lift.pipeline import Built, Compiled, Ending
 from liftgrad.lift.run.bound import Bound
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.run.parameters import MakeUpdate, Parameters, Store, adding, memory_of
@@ -34,19 +34,26 @@ class Executable:
     """Runs a compiled program forward, and backward from given adjoints of its results."""
 
     def __init__(self, made: Compiled[Ending], dtype: str, make_update: MakeUpdate) -> None:
-        self.made, self.built, self.dtype = made, made.built, dtype
-        self.make_update = make_update
+        self.dtype, self.make_update = dtype, make_update
+        self._use(made)
         self.seen: FirstNumbers | None = None
         """The first calls' numbers, while results are still compared with the eager engine's."""
-        self.results = self.built.rolled.outputs
-        self.gradients = self.built.gradients
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    def _use(self, made: Compiled[Ending]) -> None:
+        self.made, self.built = made, made.built
         program = made.program
         groups = [
             {program.buffers[access.buffer].group for access in stores(statement)}
             for statement in program.nests
         ]
         self.forward_nests = sum(max(written) < self.built.forward for written in groups)
+
+    def with_gradient(self) -> Compiled[Ending]:
+        """Return the program with its gradient, which is compiled now if it was not before."""
+        if self.made.with_gradient is not None:
+            self._use(self.made.with_gradient())
+        return self.made
 
     def size(self) -> int:
         """Return roughly how many bytes it takes, by measurements of sums and networks."""
@@ -61,18 +68,55 @@ class Executable:
         """Return memory to run the program in, with these parameters (by argument group)."""
         if self.made.native is None:
             return NumpyRun(self, samples, parameters)
-        stores = [p.store for p in parameters.values()]
-        key = (samples, *map(id, stores))
+        key = _key(samples, parameters)
         run = self.instances.get(key)
         if run is None:
-            run = self.instances[key] = NativeRun(self, self.made.native, samples, parameters)
-            # It is dropped with the parameters that it was made for.
-            known = [s for s in stores if s is not None]
-            run.ends = [weakref.ref(s, lambda _: self.instances.pop(key, None)) for s in known]
+            run = NativeRun(self, self.made.native, samples, parameters)
+            self._keep(run, key, parameters)
             if len(self.instances) > _MOST_INSTANCES:
                 self.instances.popitem(last=False)
         self.instances.move_to_end(key)
         return run
+
+    def differentiable(
+        self, run: "NativeRun | NumpyRun", samples: int, parameters: dict[int, Parameters]
+    ) -> "NativeRun | NumpyRun":
+        """Return what takes a run's place, with its numbers, and has the gradient as well."""
+        run.refuse_outdated()
+        native = self.with_gradient().native
+        if isinstance(run, NumpyRun):
+            on_numpy = NumpyRun(self, samples, parameters)
+            on_numpy.take_over(run)
+            return on_numpy
+        assert native is not None
+        result = NativeRun(self, native, samples, parameters)
+        result.take_over(run)
+        key = _key(samples, parameters)
+        if self.instances.get(key) is run:
+            self._keep(result, key, parameters)
+        return result
+
+    def _keep(
+        self, run: "NativeRun", key: tuple[int, ...], parameters: dict[int, Parameters]
+    ) -> None:
+        self.instances[key] = run
+        # It is dropped with the parameters that it was made for.
+        known = [p.store for p in parameters.values() if p.store is not None]
+        run.ends = [weakref.ref(s, lambda _: self.instances.pop(key, None)) for s in known]
+
+
+def _key(samples: int, parameters: dict[int, Parameters]) -> tuple[int, ...]:
+    return (samples, *[id(p.store) for p in parameters.values()])
+
+
+def _same_leaves(built: Built, other: Built) -> dict[int, int]:
+    """Return the leaf group of another program of the function for each that is fed."""
+    pairs = {group: other.leaf_of[i] for i, group in built.leaf_of.items()}
+    for mine, theirs in zip(built.draws, other.draws, strict=True):
+        if mine.group is not None:
+            assert theirs.group is not None
+            pairs[mine.group] = theirs.group
+    return pairs
 
 
 class NativeRun:
@@ -85,7 +129,9 @@ class NativeRun:
         samples: int,
         parameters: dict[int, Parameters],
     ) -> None:
-        built = executable.built
+        built = self.built = executable.built
+        self.differentiable = executable.made.with_gradient is None
+        """Whether its program has the gradient."""
         # The caller keeps the stores alive; the kernels hold their addresses.
         stores = [p.store for p in parameters.values()]
         known = [store for store in stores if store is not None]
@@ -93,6 +139,8 @@ class NativeRun:
             store.make_update = executable.make_update
             store.runs.add(self)
         own = memory_of({built.leaf_of[i]: p for i, p in parameters.items()})
+        self.shared = set(own)
+        """The leaf groups whose memory is that of the parameters."""
         self.stores = [weakref.ref(store) for store in known]
         self.ends: list[weakref.ref[Store]] = []
         """Weak references that drop it once its parameters are collected."""
@@ -121,12 +169,12 @@ class NativeRun:
         self.result: memoryview | None = None
         """The memory of the result, if there is only one."""
         if built.single:
-            (view,) = executable.results
+            (view,) = built.rolled.outputs
             array = self.instance.contiguous(view.group, view.positions)
             assert array is not None
             self.result = array.reshape(-1).data  # of which indexing gives a float at once
         self.gradient_arrays = [
-            self.instance.contiguous(v.group, v.positions) for v in executable.gradients
+            self.instance.contiguous(v.group, v.positions) for v in built.gradients
         ]
         """The gradients' memory, where their elements lie in order."""
         self.adding = self._adding(stores)
@@ -158,7 +206,7 @@ class NativeRun:
 
     def backward(self, seeds: Seeds) -> None:
         """Compute the gradients."""
-        seed = self.executable.built.seed
+        seed = self.built.seed
         if seed is None:
             # The gradient is kept for the adjoint 1, of which all others are multiples.
             self.foreseen = True
@@ -166,15 +214,28 @@ class NativeRun:
             seeds = ONE
         if self.seeds == seeds:
             return
+        self.refuse_outdated()
+        if seed is not None:
+            self.instance.set(seed, np.array(seeds))
+        self.backward_plan.run()
+        self.seeds = seeds
+
+    def refuse_outdated(self) -> None:
+        """Raise an error if the parameters are no longer those of the call."""
         if self.outdated:
             raise LiftError(
                 "backward() of one of several results of a lifted function after its parameters "
                 "were set; call backward() before."
             )
-        if seed is not None:
-            self.instance.set(seed, np.array(seeds))
-        self.backward_plan.run()
-        self.seeds = seeds
+
+    def take_over(self, run: "NativeRun") -> None:
+        """Compute the results of a call that was run without the gradient's program."""
+        for mine, theirs in _same_leaves(self.built, run.built).items():
+            if mine in self.instance.arrays and mine not in self.shared:
+                every = np.arange(self.built.rolled.groups[mine].size)
+                self.feed(mine, run.instance.get(theirs, every))
+        self.forward()
+        self.owner, run.owner = run.owner, nobody
 
     def accumulate(self, seeds: Seeds) -> bool:
         """Compute the gradients; return whether they were added to the parameters' own, too."""
@@ -225,7 +286,7 @@ class NativeRun:
 
     def gradients(self) -> list[Array]:
         """Return all gradients, to be read before the program runs again."""
-        views = self.executable.gradients
+        views = self.built.gradients
         return [
             self.gradient(view) if array is None or self.scale != 1.0 else array
             for view, array in zip(views, self.gradient_arrays, strict=True)
@@ -240,6 +301,7 @@ class NumpyRun:
     ) -> None:
         self.executable = executable
         self.built = executable.built
+        self.differentiable = executable.made.with_gradient is None
         self.parameters = parameters
         self.leaves: dict[int, Array] = {}
         if self.built.sizes is not None:
@@ -257,6 +319,9 @@ class NumpyRun:
         """Compute the results."""
         for i, parameters in self.parameters.items():
             self.feed(self.built.leaf_of[i], parameters.numbers())
+        self._run_forward()
+
+    def _run_forward(self) -> None:
         built = self.built
         self.arrays = execute(built.rolled, self.leaves, self.executable.dtype, stop=built.forward)
 
@@ -283,6 +348,16 @@ class NumpyRun:
                 numbers = numbers * self.scale
         return numbers
 
+    def refuse_outdated(self) -> None:
+        """Do nothing: it has the parameters' numbers at the call."""
+
+    def take_over(self, run: "NumpyRun") -> None:
+        """Compute the results of a call that was run without the gradient's program."""
+        for mine, theirs in _same_leaves(self.built, run.built).items():
+            self.leaves[mine] = run.leaves[theirs]
+        self._run_forward()
+        self.owner, run.owner = run.owner, nobody
+
     def accumulate(self, seeds: Seeds) -> bool:
         """Compute the gradients; the caller adds them to the parameters' own."""
         self.backward(seeds)
@@ -293,8 +368,8 @@ class NumpyRun:
 
     def single(self) -> float:
         """Return the number of the one result."""
-        return float(self.numbers(self.executable.results[0]).item())
+        return float(self.numbers(self.built.rolled.outputs[0]).item())
 
     def gradients(self) -> list[Array]:
         """Return all gradients."""
-        return [self.gradient(view) for view in self.executable.gradients]
+        return [self.gradient(view) for view in self.built.gradients]
