@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from liftgrad import Trainer, Value, lift, nn, optim, vmap
+from liftgrad import Trainer, Value, lift, nn, optim, scan, vmap
 from liftgrad.errors import NonFiniteLossError
 from liftgrad.functional import exp, log, mean, sqrt, take, where
 
@@ -86,15 +86,19 @@ def test_the_operation_its_line_and_the_step_are_named(function, batch_size, wor
         assert word in text
 
 
-def test_of_a_loop_the_iteration_is_named():
+@pytest.mark.parametrize("scanned", [False, True])
+def test_of_a_loop_the_iteration_is_named(scanned):
     """A recurrence that explodes says when; its other lines, which run as often, do not count."""
 
     def step(x, rate):
         return rate * x * x + 0.1  # the culprit
 
     def loss(w, x):
-        for _ in range(20):
-            x = step(x, w[0]) + w[1]
+        if scanned:
+            x, _ = scan(lambda x, _: (step(x, w[0]) + w[1], 0.0), x, length=20)
+        else:
+            for _ in range(20):
+                x = step(x, w[0]) + w[1]
         return step(x, w[1])
 
     w = [Value(1.0), Value(0.0)]

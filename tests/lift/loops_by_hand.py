@@ -154,6 +154,7 @@ class _Random:
         self.widths: dict[int, int] = {}
         self.parameters = self.made.leaf(400)
         self.inputs = self.made.leaf(self.steps * 20, batched=self.made.batched)
+        self.total = self.made.leaf(20, batched=self.made.batched)
 
     def program(self) -> Program:
         rng, made = self.rng, self.made
@@ -167,7 +168,12 @@ class _Random:
         for group in rng.permutation([*others, *states]).tolist():
             self.rows(group, done)
             done.append(group)
+            if rng.integers(3) == 0:
+                self.add_to_some(group, done)
+            if rng.integers(3) == 0:
+                self.add_to_total(done)
         outputs = [g for g in done if rng.integers(3) == 0] or [done[-1]]
+        outputs += [self.total]
         return made.program(self.steps, outputs, backwards=self.backwards)
 
     def group(self, width: int | None = None) -> int:
@@ -210,6 +216,24 @@ class _Random:
                 body = of(ops.multiply, Number(0.5), self.expression(last - first, done, 1))
                 self.made.add(0, extents, out, body, accumulate=True)
 
+    def add_to_some(self, group: int, done: list[int]) -> None:
+        """Add to some neighbours among a group's rows."""
+        width = self.widths[group]
+        first = int(self.rng.integers(width))
+        rows = int(self.rng.integers(1, width - first + 1))
+        body = of(ops.tanh, self.expression(rows, done, 1))
+        self.made.add(
+            *(0, (self.steps, rows), at(group, width, 1, offset=first), body), accumulate=True
+        )
+
+    def add_to_total(self, done: list[int]) -> None:
+        """Add to what lies at one place in all steps."""
+        rows = int(self.rng.choice([1, 1, 3, 8, 12]))
+        first = int(self.rng.integers(20 - rows + 1))
+        body = of(ops.tanh, self.expression(rows, done, 1))
+        out = at(self.total, 0, 1, offset=first)
+        self.made.add(0, (self.steps, rows), out, body, accumulate=True)
+
     def expression(self, rows: int, done: list[int], depth: int) -> Expression:
         rng = self.rng
         kind = rng.integers(6) if depth else 0
@@ -228,7 +252,9 @@ class _Random:
     def read(self, rows: int, done: list[int]) -> Access:
         """Read a group's rows, one of them in each row, inputs or parameters."""
         rng = self.rng
-        source = int(rng.choice([self.parameters, self.inputs, *done, *done]))
+        source = int(rng.choice([self.parameters, self.inputs, self.total, *done, *done]))
+        if source == self.total:
+            return at(source, 0, 1, offset=int(rng.integers(20 - rows + 1)))
         if source == self.parameters:
             return at(source, 0, int(rng.choice([0, 1, 2])), offset=int(rng.integers(9)))
         if source == self.inputs:

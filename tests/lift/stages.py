@@ -22,11 +22,16 @@ def values(count: int) -> list[Value]:
     return [Value(i + 1.0) for i in range(count)]
 
 
-def rolled(function: Any, *arguments: Any, gradient: bool = False) -> Rolled:
-    """Return the program that a function rolls up to; gradients are outputs, too."""
+def rolled(function: Any, *arguments: Any, gradient: bool = False, loops: bool = True) -> Rolled:
+    """Return the program that a function rolls up to; gradients are outputs, too.
+
+    Without loops, each step of one over time has groups of its own.
+    """
     lifted = lift(function)
     taken = lifted.source.arguments(arguments, {})
     built = lifted.source.build(taken, flatten(taken))
+    if not loops and built.unrolled is not None:
+        built = built.unrolled()
     if gradient:
         built = differentiated(built, unit_seed=True)
         return replace(built.rolled, outputs=[*built.rolled.outputs, *built.gradients])

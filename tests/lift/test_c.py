@@ -29,9 +29,12 @@ from liftgrad.lift.ir.nests import (
     Load,
     Nest,
     Reduce,
+    Statement,
     loads,
+    nests_of,
 )
 from liftgrad.lift.kernels.c import writer as c
+from liftgrad.lift.kernels.time_loops import kept_after
 from liftgrad.lift.kernels.writer import Kernel
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
@@ -176,8 +179,13 @@ class InC(NativeProgram):
         self.program, self.code, self.dtype = self.scheduled.nests, machine_code(), dtype
         groups = self.scheduled.built.rolled.groups
         self.constants = {i: g.numbers for i, g in enumerate(groups) if isinstance(g, Constants)}
+        self.kernels = [self._kernel(statement) for statement in self.program.nests]
+
+    def _kernel(self, statement: Statement) -> Kernel:
         buffers = self.program.buffers
-        self.kernels = [c.kernel(nest, buffers, dtype) for nest in self.program.nests]
+        if isinstance(statement, Nest):
+            return c.kernel(statement, buffers, self.dtype)
+        return c.loop_kernel(statement, buffers, kept_after(statement, self.program), self.dtype)
 
     def outcome(self, functions: dict[str, Any]) -> Outcome:
         """Run the functions of its kernels' texts."""
@@ -226,7 +234,7 @@ def test_programs_agree_with_eager(compiled):
         for dtype in DTYPES
         if dtype == "float64" or fits_float32(program)
     ]
-    nests = [nest for in_c in programs_in_c for nest in in_c.program.nests]
+    nests = [nest for in_c in programs_in_c for x in in_c.program.nests for nest in nests_of(x)]
     assert {kind for nest in nests for kind in kinds(nest)} == KINDS
     kernels = {kernel.text: kernel for in_c in programs_in_c for kernel in in_c.kernels}
     library = compiled(c.source({f"k{i}": k for i, k in enumerate(kernels.values())}))
@@ -249,6 +257,7 @@ def test_loops_over_time_compute_what_their_nests_say(compiled):
         words = [memory[access.buffer].ctypes.data for access in kernel.accesses]
         words += [3, *[3 if program.buffers[a.buffer].batched else 1 for a in kernel.accesses]]
         words += [program.tables[table].ctypes.data for table in kernel.tables]
+        words += [kernel.steps]
         library[f"k{i}"]((ctypes.c_void_p * len(words))(*words))
         interpreted(program, expected, 3)
         for buffer in program.outputs:

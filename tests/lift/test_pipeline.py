@@ -30,7 +30,7 @@ def passes(monkeypatch):
 
         return run
 
-    for name in ("trace", "roll", "adjoint", "schedule", "NativeProgram"):
+    for name in ("trace_by_steps", "roll_scans", "adjoint", "schedule", "NativeProgram"):
         monkeypatch.setattr(pipeline, name, recorded(name, getattr(pipeline, name)))
     return names
 
@@ -41,7 +41,7 @@ def test_a_call_a_training_step_and_an_optimizers_step_take_one_road(passes):
     loss, optimizer = lift(check=False)(squares), optim.SGD(xs, lr=0.25)
     for _ in range(2):
         loss(xs).backward()
-    assert passes == ["trace", "roll", "adjoint", "schedule", "NativeProgram"]
+    assert passes == ["trace_by_steps", "roll_scans", "adjoint", "schedule", "NativeProgram"]
     passes.clear()
     for _ in range(2):
         optimizer.step()
@@ -50,7 +50,7 @@ def test_a_call_a_training_step_and_an_optimizers_step_take_one_road(passes):
     trainer = Trainer(loss, optimizer)
     trainer.run(3, xs)
     trainer.run(3, xs)
-    assert passes == ["trace", "roll", "adjoint", "schedule", "NativeProgram"]
+    assert passes == ["trace_by_steps", "roll_scans", "adjoint", "schedule", "NativeProgram"]
 
 
 def test_the_numpy_backend_leaves_the_road_before_the_kernels(passes):
@@ -58,7 +58,7 @@ def test_the_numpy_backend_leaves_the_road_before_the_kernels(passes):
     xs = [Value(1.0), Value(2.0)]
     loss = lift(backend="numpy", check=False)(squares)
     assert loss(xs).data == 5.0
-    assert passes == ["trace", "roll", "adjoint", "schedule"]
+    assert passes == ["trace_by_steps", "roll_scans", "adjoint", "schedule"]
 
 
 def test_passes_leave_the_program_that_they_are_given_as_it_is():
@@ -96,7 +96,8 @@ def test_a_pass_that_breaks_an_invariant_is_named(monkeypatch, wrong):
                 *("float64", "numpy", Stats()),
             )
         return
-    original = getattr(pipeline, wrong)
+    name = "roll_scans" if wrong == "roll" else wrong
+    original = getattr(pipeline, name)
 
     def broken(*args, **kwargs):
         result = original(*args, **kwargs)
@@ -106,6 +107,6 @@ def test_a_pass_that_breaks_an_invariant_is_named(monkeypatch, wrong):
             return outside(result[0])[0], result[1]
         return replace(result, nests=result.nests[1:])  # what reads the first one's results stays
 
-    monkeypatch.setattr(pipeline, wrong, broken)
+    monkeypatch.setattr(pipeline, name, broken)
     with pytest.raises(InvalidProgramError, match=f"^after {wrong}: "):
         lift(check=False)(lambda xs: squares(xs) * squares(xs))([Value(1.0), Value(2.0)])

@@ -9,7 +9,7 @@ from random_scans import program, program_of_samples
 
 from liftgrad import Value, lift
 
-SEEDS = range(20000 if "LIFTGRAD_SOAK" in os.environ else 120)
+SEEDS = range(20000 if "LIFTGRAD_SOAK" in os.environ else 60)
 
 
 def compare(function, seed, steps, backend):

@@ -30,7 +30,7 @@ t9[4] = sum(t2[0 | 1 | 2 | 3], t2[0 | 1 | 2 | 3])
 for t<4 backwards:
     t10[4] = sum(t19[1 | 2 | 3 | ])  # ∂t5
     t11[4] = sum(t21[1 | 2 | 3 | ])
-    t12[4] = multiply(w[0 0 0 0], t2[0 1 2 3])
+    t12[4] = multiply(w[0 0 0 0], t2[0 1 2 3])  # t3 again
     t13[3] = negate(t10[0 1 2])
     t14[4] = sum(t13[0 | 1 | 2 | ])  # ∂t4
     t15[3] = multiply(t14[0 1 2], t2[0 1 2])
@@ -56,7 +56,7 @@ def test_products_are_multiplied_again_and_totals_added_up_in_the_loop():
     assert text == EXPECTED
 
 
-@pytest.mark.parametrize("seed", range(400))
+@pytest.mark.parametrize("seed", range(120))
 def test_the_numbers_stay_the_same(seed):
     """Of any program with loops whose gradient is computed with as little memory as possible."""
     looped = looped_program(seed)

@@ -22,10 +22,10 @@ import liftgrad
 import test_micrograd_world as world
 from liftgrad import Value, functional, lift, nn, ops, optim, recording
 from liftgrad.errors import LiftError
+from liftgrad.lift.machine import machine as machine_module
+from liftgrad.lift.machine.machine import NativeMachine, PythonMachine
 from liftgrad.numbers import plain
-from liftgrad.record import machine as machine_module
 from liftgrad.record import recording as recording_module
-from liftgrad.record.machine import NativeMachine, PythonMachine
 from liftgrad.record.values import Recorded, current
 
 

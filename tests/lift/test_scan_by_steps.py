@@ -278,6 +278,25 @@ def test_one_step_stands_for_all(name):
         same_as_eager(function, w, *longer)
 
 
+def test_the_state_may_become_a_number_of_numpys():
+    """Of a step that is given one."""
+
+    def f(w, X):
+        return scan(lambda s, x: (s * x + 1.0, None), 0.0, X)[0] * w
+
+    X, w = numbers(8).astype(np.float32), Value(0.5)
+    assert len(rolled(f, w, X).groups) == len(rolled(f, w, np.tile(X, 2)).groups)
+    assert lift(f)(w, X).data == pytest.approx(f(w, X).data, rel=1e-6)
+
+
+def test_numbers_of_a_short_step_stay_apart():
+    """A vector's numbers are one group, since vectors compute them at once."""
+    of_pair = rolled(last_of_a_pair, values(0.5, 0.3), 12).loops[0]
+    assert {offsets[1] for offsets in of_pair.offsets} == {1}
+    of_vector = rolled(recurrent, values(0.5, 0.3, 0.1), numbers(7, 3)).loops[0]
+    assert {offsets[1] for offsets in of_vector.offsets} >= {3}
+
+
 def looped_within(w, X):
     """A shorter scan within each step."""
 

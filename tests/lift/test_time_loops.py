@@ -7,7 +7,7 @@ from test_targets import WIDTHS
 
 from liftgrad import ops
 from liftgrad.lift.ir.nests import Load, Number, Reduce
-from liftgrad.lift.kernels import time_loops
+from liftgrad.lift.kernels import segments, time_loops
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
 
@@ -24,8 +24,11 @@ def check(program, samples=1, dtype="float64"):
     memory = numbers_of(program, samples)
     native = NativeProgram(program, {}, machine_code(), dtype)
     instance = native.bind(samples, {})
-    for buffer, numbers in zip(program.buffers, memory, strict=True):
-        instance.set(buffer.group, numbers)
+    for buffer, numbers, found in zip(program.buffers, memory, instance.buffers, strict=True):
+        if buffer.role == "leaf":
+            instance.set(buffer.group, numbers)
+        else:
+            found.fill(np.nan)  # nobody reads what nobody wrote
     instance.plan(range(len(program.nests))).run()
     interpreted(program, memory, samples)
     tolerance = 1e-12 if dtype == "float64" else 1e-4
@@ -37,14 +40,17 @@ def check(program, samples=1, dtype="float64"):
 
 
 @pytest.mark.parametrize("largest", [time_loops._LARGEST, 0])
+@pytest.mark.parametrize("unrolled", [segments._UNROLLED, 100, 0])
 @pytest.mark.parametrize("seed", range(25))
 @pytest.mark.usefixtures("vectors")
-def test_random_loops_compute_what_their_nests_say(seed, largest, monkeypatch):
+def test_random_loops_compute_what_their_nests_say(seed, largest, unrolled, monkeypatch):
     """Several states, lags, reductions, tables, rows of all widths, both ways, and samples.
 
-    Where steps differ, they have each their own text, or share one in which conditions are asked.
+    Where steps differ, they have each their own text, or share one in which conditions are asked;
+    a step's loops are written out, or some of them, or none.
     """
     monkeypatch.setattr(time_loops, "_LARGEST", largest)
+    monkeypatch.setattr(segments, "_UNROLLED", unrolled)
     program = random_loop(seed)
     batched = any(b.batched for b in program.buffers)
     for samples in (1, 3, 19) if batched else (1,):
@@ -54,14 +60,13 @@ def test_random_loops_compute_what_their_nests_say(seed, largest, monkeypatch):
 def test_ragged_rows_run_by_a_table():
     """Each step has rows of its own number, none in some; they read the step before."""
     made = Making()
-    widths = [3, 0, 5, 1, 7, 2]
-    offsets = np.cumsum([0, *widths])
+    widths = [0, 0, 5, 1, 7, 2]
+    ends = np.cumsum([0, *widths]).tolist()
     x, state, total = made.leaf(64), made.group(18), made.group(6)
-    rows = made.table(offsets.tolist())
-    before = [max(0, r - 3) for r in range(18)]
-    source = at(state, 1, table=made.table(before))
-    body = of(ops.add, of(ops.sin, source), at(x, 2))
-    made.add(0, (18,), at(state, 1), body, rows=rows)
+    made.add(0, (1, 3), at(state, 3, 1), Load(at(x, 0, 1)))
+    before = [3 + end - 1 for end, width in zip(ends, widths, strict=False) for _ in range(width)]
+    body = of(ops.add, of(ops.sin, at(state, 1, table=made.table(before))), at(x, 2))
+    made.add(0, (15,), at(state, 1, offset=3), body, rows=made.table(ends))
     body = of(ops.multiply, Number(0.5), Reduce("sum", (6,), Load(at(x, 3, 1))))
     made.add(0, (6,), at(total, 1), body)
     check(made.program(6, [state, total]))
@@ -78,3 +83,22 @@ def test_what_nobody_reads_in_memory_is_not_stored():
     made.add(0, (40,), at(out, 1), of(ops.exp, at(state, 1)))
     native = check(made.program(40, [out]))
     assert {access.buffer for access in native.kernels[0].accesses} == {x, out}
+
+
+def test_loops_of_different_length_share_a_kernel():
+    """The number of steps is an argument, from whichever end of time first steps are counted."""
+    texts = set()
+    for steps in (5, 10, 1000):
+        for backwards in (False, True):
+            made = Making()
+            x, head, state, out = made.leaf(steps), *(made.group(steps) for _ in range(3))
+            first, later = (steps - 1, 0) if backwards else (0, 1)
+            made.add(first, (1,), at(head, 1, offset=first), Number(0.5))
+            source = at(state, 1, offset=1 - later)
+            made.add(later, (steps - 1,), at(head, 1, offset=later), Load(source))
+            made.add(0, (steps,), at(state, 1), of(ops.sin, of(ops.add, at(head, 1), at(x, 1))))
+            made.add(1, (steps - 2,), at(out, 1, offset=1), of(ops.exp, at(state, 1, offset=1)))
+            program = made.program(steps, [state], backwards=backwards)
+            native = check(program)
+            texts.add((backwards, native.kernels[0].text))
+    assert len(texts) == 2

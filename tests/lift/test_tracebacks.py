@@ -102,10 +102,10 @@ def test_errors_of_the_users_own_keep_all_their_frames():
 
 def test_faults_of_ours_hide_nothing(monkeypatch):
     """An error within liftgrad keeps all frames, to be reported."""
-    monkeypatch.setattr(pipeline, "roll", None)
+    monkeypatch.setattr(pipeline, "roll_scans", None)
     shown = frames_of(lambda: lift(lambda p: p[0])(values(2)), TypeError)
     names = {name for _, name, _ in shown}
-    assert {"__call__", "_executable", "recovered"} <= names
+    assert {"__call__", "_executable", "rolled_up"} <= names
 
 
 def test_the_errors_of_prediction_show_one_frame_of_ours():

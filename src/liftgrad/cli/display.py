@@ -46,7 +46,8 @@ def failure(error: NonFiniteLossError) -> str:
 
     The line of code is left out, since it is not the user's.
     """
-    sentence = re.sub(r" \([^()]*:\d+\)", "", str(error).split("; the model is")[0])
+    sentence = str(error).split("; the model is")[0]
+    sentence = re.sub(r" \([^()]*:\d+(, iteration [^()]*)?\)", "", sentence)
     return f"{sentence[0].upper()}{sentence[1:]}; try a smaller --rate."
 
 

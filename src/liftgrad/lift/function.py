@@ -16,17 +16,22 @@ from liftgrad.lift.call.many_keys import warning_of_many
 from liftgrad.lift.capture.closure import CODE
 from liftgrad.lift.capture.discovery import Wrapper
 from liftgrad.lift.capture.liftable import why_not_liftable
-from liftgrad.lift.capture.tracing import tracing
+from liftgrad.lift.capture.tracing import Trace, tracing
 from liftgrad.lift.compare.eager_run import Outcome, numbers_in
 from liftgrad.lift.compare.policy import is_gradient_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.forks import renew_in_child
-from liftgrad.lift.pipeline import Built, compiled, results_and_gradients
+from liftgrad.lift.ir.loop_error import LoopError
+from liftgrad.lift.later import Later
+from liftgrad.lift.pipeline import Built, Compiled, Ending, compiled, results_and_gradients
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
 from liftgrad.lift.run.last_call import LastCall
 from liftgrad.lift.run.results import Prepared, gradients_of
+from liftgrad.lift.run.taped import Taped, tape_of
+from liftgrad.lift.skeletons import Skeletons
 from liftgrad.lift.source import Source
+from liftgrad.lift.stats import Stats
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
 from liftgrad.lift.update.store_update import store_update
 
@@ -102,7 +107,9 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             Executable.size, Executable.release, limit=_MEMORY, few=_FEW_PROGRAMS
         )
         self._structures = 0
-        """How many structures programs were built for."""
+        """How many structures there were programs for."""
+        self._skeletons = Skeletons()
+        self._compiled = functools.partial(_compiled, dtype, backend, self.stats)
         renew_in_child(self)
         self._warned = False
         self._last: Executable | None = None
@@ -135,7 +142,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                         arguments = source.arguments(args, kwargs, captured)
                         known, given = tuple(arguments) == last.names, list(arguments.values())
                     groups = last.numbers_of(given) if known else None
-                    if groups is not None:
+                    if groups is not None and not prepared.executable.is_due:
                         self.stats.cache_hits += 1
                         result = prepared.call(groups)
                         if unchecked is not None:
@@ -186,6 +193,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         """Begin anew, in a forked process whose parent was calling this in another thread."""
         self._programs.values.clear()
         self._structures = 0
+        self._skeletons.clear()
         self._last_call = None
         self.source.closure.find_variables()
 
@@ -204,6 +212,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 self.source.compare(arguments, flat, outcome)
         except LiftError:
             self._programs.remove(executable)
+            self._skeletons.clear()
             self._last_call = self._last = None
             raise
         if seen.done:
@@ -216,16 +225,13 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         found = self._programs.get(source.program_key(flat))
         if found is not None:
             self.stats.cache_hits += 1
+            if found.is_due:
+                found = Executable(found.made, self.dtype, store_update)
+                self._programs.add(source.program_key(flat), found)
             self._last = found
             return found
-        made = compiled(
-            lambda: source.build(arguments, flat),
-            results_and_gradients,
-            *(self.dtype, self.backend, self.stats),
-            gradient_waits=_is_seldom_asked_for,
-        )
-        executable = Executable(made, self.dtype, store_update)
-        if source.is_compared(made.built, flat):
+        executable, is_new = self._new_executable(arguments, flat)
+        if (is_new or source.closure.by_identity) and source.is_compared(executable.built, flat):
             executable.seen = FirstNumbers()
         self._programs.add(source.program_key(flat), executable)
         self._last = executable
@@ -233,6 +239,41 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         if not self._warned:
             self._warn_of_many()
         return executable
+
+    def _new_executable(
+        self, arguments: dict[str, Any], flat: FlatArguments
+    ) -> tuple[Executable, bool]:
+        """Return a program for these arguments, and whether it is new.
+
+        If not, it is another one with other constants, that does the same otherwise.
+        """
+        source = self.source
+        traced = source.trace(arguments, flat)
+        search = self._skeletons.search(traced, flat, self._structures)
+        if search.made is not None:
+            source.note_open(search.made.built, flat)
+            return Executable(search.made, self.dtype, store_update, search.later), False
+        built = source.roll(traced, arguments, flat, search.inputs)
+        executable = self._executable_of(traced, built)
+        if not isinstance(executable, Taped):
+            self._skeletons.add(search, executable.made, executable.later)
+        return executable, True
+
+    def _executable_of(self, traced: Trace, built: Built) -> Executable:
+        """Return what runs a program: kernels, or the machine if those would take too long."""
+        if self.dtype == "float64" and self.backend == "native":
+            tape = tape_of(traced, built)
+            if tape is not None:
+                return Taped(built, tape, functools.partial(self._compiled, built))
+        waits = _is_seldom_differentiated(built)
+        try:
+            made = self._compiled(replace(built, unrolled=None), gradient=not waits)
+        except LoopError:
+            if built.unrolled is None:
+                raise
+            return self._executable_of(traced, built.unrolled())
+        later = Later(functools.partial(self._compiled, built)) if waits else None
+        return Executable(made, self.dtype, store_update, later)
 
     def _warn_of_many(self) -> None:
         if len(self._programs.values) < 2:
@@ -264,7 +305,17 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             return self.source.listing(self._last.with_gradient())
 
 
-def _is_seldom_asked_for(built: Built) -> bool:
+def _compiled(
+    dtype: str, backend: str, stats: Stats, built: Built, *, gradient: bool = True
+) -> Compiled[Ending]:
+    """Return the program of a function, compiled.
+
+    Programs that wait keep what they are made of alive, so that this must not be a method.
+    """
+    return compiled(lambda: built, results_and_gradients, dtype, backend, stats, gradient=gradient)
+
+
+def _is_seldom_differentiated(built: Built) -> bool:
     """Return whether most calls want a function's results only, to all appearances.
 
     Just one Value, even beside numbers or arrays, is a loss; several are scores, or derivatives.

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.leaves import LeafNames
@@ -36,6 +37,7 @@ from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
+from liftgrad.lift.trace.nodes import CONSTANTS_LEAF, LEAF, SAMPLES_LEAF, Node
 from liftgrad.lift.trace.sited_tape import Place, SitedTape
 from liftgrad.lift.trace.tape import Tape
 
@@ -74,6 +76,10 @@ class Built:
     """The leaf group of the batch's size as a number."""
     draws: Sequence[Draws] = ()
     """The random numbers that each call draws."""
+    constants_leaf: int | None = None
+    """The leaf group of constants that are inputs."""
+    constants: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    """Its numbers, by that group."""
     names: dict[int, LeafNames] = field(default_factory=dict)
     """What the arguments call the numbers of the program's leaf groups."""
     averaged: bool = False
@@ -116,8 +122,6 @@ class Compiled(Generic[Ending_co]):
     program: Program
     native: NativeProgram | None
     """None: it runs on NumPy, as groups."""
-    with_gradient: "Callable[[], Compiled[Ending_co]] | None" = None
-    """Compiles it with its gradient, if that was left until someone asks for it."""
 
 
 def compiled(
@@ -128,7 +132,7 @@ def compiled(
     stats: Stats,
     *,
     unit_seed: bool | None = None,
-    gradient_waits: Callable[[Built], bool] = lambda _: False,
+    gradient: bool = True,
 ) -> Compiled[Ending_co]:
     """Return a program, compiled: the road from a function, or an optimiser's rule, to kernels.
 
@@ -139,25 +143,23 @@ def compiled(
         backend: "native" or "numpy", which has no kernels.
         stats: takes the times and sizes.
         unit_seed: whether the results' adjoints are 1; None: if there is just one result.
-        gradient_waits: whether a program's gradient is compiled only once someone asks for it.
+        gradient: whether the program has its gradient.
 
     """
 
     def rest(recovered: Built) -> Compiled[Ending_co]:
-        waits = gradient_waits(recovered)
-        built = recovered if waits else _with_gradient(recovered, stats, unit_seed=unit_seed)
+        built = recovered
+        if gradient:
+            built = _with_gradient(recovered, stats, unit_seed=unit_seed)
         end = _ended(built, ending)
         program = _scheduled(end, stats)
-        native = _kernels(program, end.rolled, dtype, backend, stats)
-        stats.differentiated = not waits
-        whole = partial(compiled, lambda: recovered, ending, dtype, backend, stats)
+        stats.differentiated = gradient
         return Compiled(
             built=replace(built, rolled=end.rolled, unrolled=None),
             before_end=len(built.rolled.groups),
             end=end,
             program=program,
-            native=native,
-            with_gradient=partial(whole, unit_seed=unit_seed) if waits else None,
+            native=_kernels(program, end.rolled, dtype, backend, stats),
         )
 
     with without_collector(lambda: stats.scalar_operations):
@@ -187,25 +189,61 @@ def recovered(
         tape: an empty one to record on, if the caller needs it afterwards.
 
     """
-    given = tape
-    with without_collector(lambda: len(traced.tape.nodes)):
-        with stats.stage("trace"):
-            traced = (
-                trace_by_steps(function, arguments, flat)
-                if given is None
-                else trace(function, arguments, flat, given)
-            )
-        stats.traces += 1
-        tape = traced.tape
+    traced = traced_once(function, arguments, flat, stats, tape)
+    return rolled_up(function, arguments, flat, stats, traced)
+
+
+def traced_once(
+    function: Traceable,
+    arguments: dict[str, Any],
+    flat: FlatArguments,
+    stats: Stats,
+    tape: Tape | None = None,
+) -> Trace:
+    """Return what a function does with such arguments; see `recovered`."""
+    nodes = 0
+    with without_collector(lambda: nodes), stats.stage("trace"):
+        traced = (
+            trace_by_steps(function, arguments, flat)
+            if tape is None
+            else trace(function, arguments, flat, tape)
+        )
+        nodes = len(traced.tape.nodes)
+    stats.traces += 1
+    return traced
+
+
+def rolled_up(
+    function: Traceable,
+    arguments: dict[str, Any],
+    flat: FlatArguments,
+    stats: Stats,
+    traced: Trace,
+    inputs: Mapping[int, float] | None = None,
+) -> Built:
+    """Return what was traced as groups, with loops over time where there are some.
+
+    Args:
+        function: what was traced, with its arguments; see `recovered`.
+        arguments: of the function.
+        flat: their numbers and structure.
+        stats: takes the times and sizes.
+        traced: what the function did.
+        inputs: the constants that become inputs, as they may be others next time: their numbers, by
+            their nodes. There are none if the trace has scans.
+
+    """
+    tape, inputs = traced.tape, inputs or {}
+    with without_collector(lambda: len(tape.nodes)):
         with stats.stage("roll"):
-            leaves = _leaves(flat, tape)
+            leaves = _leaves(flat, tape, len(inputs))
             try:
-                rolled = roll_scans(tape, leaves, traced.outputs)
+                rolled = roll_scans(tape, _with_inputs(tape, inputs), leaves, traced.outputs)
             except LoopError:
                 return recovered(function, arguments, flat, stats, Tape(flat.groups))
         if VERIFY:
             check_groups(rolled, after="roll")
-        built = _built(traced, flat, rolled, leaves)
+        built = with_constants(_built(traced, flat, rolled, leaves), list(inputs.values()))
         stats.scalar_operations = built.scalar_operations
         if tape.scans:
             in_all_steps = partial(recovered, function, arguments, flat, stats)
@@ -222,13 +260,30 @@ def recovered(
         if not _is_chain(rolled, tape):
             return built
         with stats.stage("loops"):
-            looped = _looped(function, arguments, flat, traced, leaves)
+            looped = _looped(function, arguments, flat, traced, leaves, inputs)
     if looped is None:
         return built
     program, places = looped
     if VERIFY:
         check_groups(program, after="loops")
-    return replace(_built(traced, flat, program, leaves), unrolled=lambda: built, places=places)
+    looping = with_constants(_built(traced, flat, program, leaves), list(inputs.values()))
+    return replace(looping, unrolled=lambda: built, places=places)
+
+
+def _with_inputs(tape: Tape, inputs: Mapping[int, float]) -> list[Node]:
+    """Return a tape's nodes, of which some constants are inputs."""
+    nodes = list(tape.nodes)
+    for k, i in enumerate(inputs):
+        nodes[i] = LEAF, CONSTANTS_LEAF, k
+    return nodes
+
+
+def with_constants(built: Built, numbers: Sequence[float]) -> Built:
+    """Return a program with these numbers for the constants that are inputs."""
+    group = built.constants_leaf
+    if group is None:
+        return built
+    return replace(built, constants={group: np.array(numbers, np.float64)})
 
 
 _FEW = 1000
@@ -251,6 +306,7 @@ def _looped(
     flat: FlatArguments,
     traced: Trace,
     leaves: list[Leaf],
+    inputs: Mapping[int, float],
 ) -> tuple[Rolled, dict[int, Sequence[Place]]] | None:
     """Return a program with its loops over time, if it has some, and the places of its groups.
 
@@ -259,7 +315,7 @@ def _looped(
     tape = _sited(function, arguments, flat, traced)
     if tape is None:
         return None
-    found = find_loops(tape.nodes, tape.sites, leaves, traced.outputs)
+    found = find_loops(_with_inputs(tape, inputs), tape.sites, leaves, traced.outputs)
     return None if found is None else (found, _places(found, tape))
 
 
@@ -348,14 +404,14 @@ def _kernels(
     return native
 
 
-def _leaves(flat: FlatArguments, tape: Tape) -> list[Leaf]:
-    """Return the arguments' leaf groups, then the random numbers', then the batch's size."""
+def _leaves(flat: FlatArguments, tape: Tape, constants: int = 0) -> list[Leaf]:
+    """Return the leaf groups: the arguments', random numbers, constants, and the batch's size."""
     leaves = [
         Leaf(g.name, _per_sample(g, tape, i), g.kind, i in tape.batched)
         for i, g in enumerate(flat.groups)
     ]
     leaves += [Leaf("random", d.count, "input", d.mapped > 0) for d in tape.draws]
-    return [*leaves, Leaf("samples", 1, "input")]
+    return [*leaves, Leaf("constants", constants, "input"), Leaf("samples", 1, "input")]
 
 
 def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf]) -> Built:
@@ -364,7 +420,7 @@ def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf
     leaf_of = {i: of_leaf[id(g)] for i, g in enumerate(leaves[:count]) if id(g) in of_leaf}
     draws = [
         replace(run, group=of_leaf.get(id(leaf)))
-        for run, leaf in zip(tape.draws, leaves[count:-1], strict=True)
+        for run, leaf in zip(tape.draws, leaves[count:CONSTANTS_LEAF], strict=True)
     ]
     names = {leaf_of[i]: g.leaf_names() for i, g in enumerate(flat.groups) if i in leaf_of}
     for d in draws:
@@ -386,7 +442,8 @@ def _built(traced: Trace, flat: FlatArguments, rolled: Rolled, leaves: list[Leaf
         ],
         scalar_operations=tape.operations(),
         forward=len(rolled.groups),
-        sizes=of_leaf.get(id(leaves[-1])),
+        sizes=of_leaf.get(id(leaves[SAMPLES_LEAF])),
+        constants_leaf=of_leaf.get(id(leaves[CONSTANTS_LEAF])),
         draws=draws,
         names=names,
         averaged=tape.averaged,

@@ -3,7 +3,8 @@
 import inspect
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from liftgrad.errors import LiftError, TraceError
@@ -11,13 +12,15 @@ from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.closure import Closure
+from liftgrad.lift.capture.tracing import Trace
 from liftgrad.lift.compare.difference import FAILURES, difference, failed_by_lifting
 from liftgrad.lift.compare.divergence import where_they_diverge
 from liftgrad.lift.compare.eager_run import Outcome, run_eagerly
 from liftgrad.lift.compare.policy import is_compared
 from liftgrad.lift.explain.listing import Listing
+from liftgrad.lift.ir.groups import Builder, Constants, Rolled
 from liftgrad.lift.ir.nests import count_nests
-from liftgrad.lift.pipeline import Built, Compiled, Ending, recovered
+from liftgrad.lift.pipeline import Built, Compiled, Ending, rolled_up, traced_once
 from liftgrad.lift.run.results import computed
 from liftgrad.lift.stand_ins.names import traced_builtins
 from liftgrad.lift.stats import Stats
@@ -148,17 +151,44 @@ class Source:
 
         Arrays have the shapes that they have in `flat`.
         """
+        return self.roll(self.trace(arguments, flat, tape), arguments, flat)
+
+    def trace(
+        self, arguments: dict[str, Any], flat: FlatArguments, tape: Tape | None = None
+    ) -> Trace:
+        """Return what the function does with arguments of this structure."""
+        with self._explaining(arguments, flat):
+            return traced_once(self.run, arguments, flat, self.stats, tape)
+
+    def roll(
+        self,
+        traced: Trace,
+        arguments: dict[str, Any],
+        flat: FlatArguments,
+        inputs: Mapping[int, float] | None = None,
+    ) -> Built:
+        """Return what was traced as groups, with these constants as inputs; see `rolled_up`."""
+        with self._explaining(arguments, flat):
+            built = rolled_up(self.run, arguments, flat, self.stats, traced, inputs)
+        self.note_open(built, flat)
+        return built
+
+    @contextmanager
+    def _explaining(self, arguments: dict[str, Any], flat: FlatArguments) -> Iterator[None]:
+        """Explain an error that the function raises because it is traced."""
         try:
-            built = recovered(self.run, arguments, flat, self.stats, tape)
+            yield
         except FAILURES as error:
             sentence = failed_by_lifting(self._run_eagerly, arguments, flat.groups, error)
             if not sentence:
                 raise
             raise TraceError(sentence) from error
+
+    def note_open(self, built: Built, flat: FlatArguments) -> None:
+        """Note which arrays a program for such arguments maps over."""
         self._batched[_ranks(flat)] = built.open_groups
         if len(self._batched) > _MOST_RANKS:
             self._batched.popitem(last=False)
-        return built
 
     def program_key(self, flat: FlatArguments) -> tuple[Any, ...]:
         """Return what calls that one program can serve have in common, as far as it is known.
@@ -181,6 +211,7 @@ class Source:
         from liftgrad.lift.explain.variables import variable  # noqa: PLC0415
 
         name, built, program = self.name, made.built, made.program
+        rolled = _with_numbers(built)
         leaves = dict(built.names)
         if built.seed is not None:
             count = None if built.outputs == 1 else built.outputs
@@ -194,7 +225,7 @@ class Source:
             f"{name}({', '.join(self.signature.parameters)}): {built.scalar_operations:,} scalar "
             f"operations{traced} → {count_nests(program):,} loop nests",
             program,
-            built.rolled,
+            rolled,
             function=name,
             leaves=leaves,
             results=built.rolled.outputs,
@@ -202,6 +233,14 @@ class Source:
             sections=sections,
             variables={i: x for i, at in built.places.items() if (x := variable(at)) is not None},
         )
+
+
+def _with_numbers(built: Built) -> Rolled:
+    """Return a program with the constants that are inputs as constants."""
+    builder = Builder(built.rolled)
+    for group, numbers in built.constants.items():
+        builder.groups[group] = Constants(numbers)
+    return builder.program()
 
 
 def _ranks(flat: FlatArguments) -> tuple[Any, ...]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from liftgrad import ops
 from liftgrad.engine import Value
+from liftgrad.lift.machine.nodes import SHIFT
 from liftgrad.ops import Operation
-from liftgrad.record.nodes import SHIFT
 from liftgrad.record.recorder import LONG, PACKED, record
 from liftgrad.record.recording import ZERO, ClosedError
 from liftgrad.record.values import Adopted, Recorded

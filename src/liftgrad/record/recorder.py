@@ -4,10 +4,10 @@ from contextlib import suppress
 from typing import Any
 
 from liftgrad.engine import Value
+from liftgrad.lift.machine.nodes import BITS, CODES, SHIFT, power_by
 from liftgrad.numbers import to_float
 from liftgrad.ops import Operation
 from liftgrad.protocols import has_operators
-from liftgrad.record.nodes import BITS, CODES, SHIFT, power_by
 from liftgrad.record.recording import ZERO, ClosedError, Recording
 from liftgrad.record.values import Adopted, Recorded, as_value, can_be_adopted, current
 

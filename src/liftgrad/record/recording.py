@@ -18,9 +18,9 @@ import numpy as np
 from liftgrad.engine import Value
 from liftgrad.errors import LiftError
 from liftgrad.lift.forks import renew_in_child
+from liftgrad.lift.machine.machine import machine
+from liftgrad.lift.machine.nodes import LIMIT, SHIFT, Arrays
 from liftgrad.numbers import to_float
-from liftgrad.record.machine import machine
-from liftgrad.record.nodes import LIMIT, SHIFT, Arrays
 
 ZERO = 0.0
 """The index of the node that is 0.0, with which Python's sum() starts."""

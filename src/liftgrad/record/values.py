@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from liftgrad import ops
 from liftgrad.engine import Value
+from liftgrad.lift.machine.nodes import INPUT, OPERATION_OF, operands, power_by, unpack
 from liftgrad.ops import Operation
-from liftgrad.record.nodes import INPUT, OPERATION_OF, operands, power_by, unpack
 from liftgrad.record.recording import Recording, differentiate
 
 

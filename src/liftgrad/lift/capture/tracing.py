@@ -179,6 +179,7 @@ _PUBLIC = {
     "TracedArray": "numpy.ndarray",
     "Condition": "bool",
     "Batch": "list",
+    "Series": "list",
 }
 
 

@@ -244,6 +244,9 @@ class Names:
         elif self._known(of):
             original = self.naming(of)
             naming.name, naming.paths = original.name, original.paths
+            if role == "=":
+                naming.prefix = original.prefix
+                return naming
             taken = {other.prefix + other.name for other in self.namings.values()}
             while role + original.prefix + original.name in taken:
                 role += "′"

@@ -83,7 +83,8 @@ class Paths:
     def reference(self, positions: Indices, prefix: str) -> Reference | None:
         """Return how the elements are called, or None if their paths are too different."""
         touched = self.pattern_of[positions]
-        patterns = [self.patterns[k] for k in dict.fromkeys(touched.reshape(-1).tolist())]
+        each, first_place = np.unique(touched, return_index=True)
+        patterns = [self.patterns[k] for k in each[np.argsort(first_place)].tolist()]
         first = patterns[0]
         stars = [[word == "*" for word in pattern] for pattern in patterns]
         whole = len(patterns) == len(self.patterns) > 1

@@ -55,7 +55,9 @@ def listing(
     kept = {buffer.group for buffer in program.buffers}
     names = Names(rolled, leaves, function, results, variables, kept)
     of_nests = lines(program)
-    differentiated = {of for group, (_, of) in rolled.roles.items() if group in kept}
+    differentiated = {
+        of for group, (role, of) in rolled.roles.items() if group in kept and role != "="
+    }
     for line in of_nests:
         names.add_line(line, differentiated)
     for line in of_nests:

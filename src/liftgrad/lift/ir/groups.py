@@ -27,7 +27,12 @@ Indices = NDArray[np.int64]
 
 def identity(size: int) -> Indices:
     """Return the positions 0, 1, 2, ... of all elements of a group, in order."""
-    return np.arange(size, dtype=np.int64)
+    return _FIRST if size == 1 else np.arange(size, dtype=np.int64)
+
+
+_FIRST = np.zeros(1, np.int64)
+"""Shared by all that read a group of one element: a chain has thousands of them."""
+_FIRST.flags.writeable = False
 
 
 @dataclass(slots=True, eq=False)
@@ -192,8 +197,8 @@ class Rolled:
     groups: Sequence[Group] = ()
     outputs: Sequence[View] = ()
     roles: Mapping[int, tuple[str, int]] = field(default_factory=dict)
-    """Groups of a gradient that are another's adjoint ("∂"), a term of it ("∂′"), or count those
-    of its uses that are in branches taken ("#")."""
+    """Groups of a gradient that are another's adjoint ("∂"), a term of it ("∂′"), compute another
+    again ("="), or count those of its uses that are in branches taken ("#")."""
     tables: Mapping[int, Indices] = field(default_factory=dict)
     """For conditions "this element was taken" the table of which one of each row always is."""
     loops: Sequence[Loop] = ()

@@ -55,7 +55,7 @@ def problems_of_groups(
     for i, (role, of) in program.roles.items():
         if not (0 <= i < len(groups) and 0 <= of < len(groups)):
             yield f"the role of group {i}, {role!r} of group {of}: there is no such group"
-        elif role not in ("∂", "∂′", "#"):
+        elif role not in ("∂", "∂′", "#", "="):
             yield f"the role of group {i} is {role!r}"
         elif groups[i].size != groups[of].size:
             yield f"group {i} has the role {role!r} of group {of}, whose size is another"

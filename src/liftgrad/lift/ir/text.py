@@ -192,7 +192,8 @@ def _role(program: Rolled, i: int, names: Sequence[str]) -> str:
     if i not in program.roles:
         return ""
     role, of = program.roles[i]
-    return "  # " + {"∂": "∂{}", "∂′": "a term of ∂{}", "#": "uses of {}"}[role].format(names[of])
+    said = {"∂": "∂{}", "∂′": "a term of ∂{}", "#": "uses of {}", "=": "{} again"}[role]
+    return "  # " + said.format(names[of])
 
 
 class _Steps:

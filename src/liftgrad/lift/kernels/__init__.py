@@ -1,4 +1,5 @@
-"""Code for one loop nest: a nest goes in, a kernel's text comes out, in LLVM IR or in C.
+"""Code for nests: a nest, or a loop of nests over time, becomes a kernel's text in LLVM IR or in C.
 
-The emitter and what it uses decide how the nest runs; `llvm` and `c` write what they decide.
+The emitter decides how a nest runs, and `time_loops` what a loop over time keeps in registers;
+`llvm` and `c` write what they decide.
 """

@@ -68,10 +68,9 @@ def emit_loop(
     width, registers = (None, 0) if vectors is None else (vectors.width, vectors.registers)
     nests = step_nests(loop, buffers, width, registers)
     written = {access.buffer for access in stores(loop)}
-    ahead = -1 if loop.backwards else 1
 
     def scratch() -> _Writer:
-        return _Writer(buffers, ahead, *writers())
+        return _Writer(loop, buffers, *writers())
 
     parts = _parts(segments(loop, nests), written, scratch)
     if sum(nest.cost for part in parts for nest in part.segment.nests) > _LARGEST:
@@ -79,7 +78,7 @@ def emit_loop(
     from_memory = {buffer for part in parts for buffer in part.step.from_memory}
 
     write, vectors = writers()
-    writer = _Writer(buffers, ahead, write, vectors, frozenset(written - from_memory - set(kept)))
+    writer = _Writer(loop, buffers, write, vectors, frozenset(written - from_memory - set(kept)))
     writer.run(parts, batched=batched == {True})
     return write, writer.arguments
 
@@ -120,8 +119,8 @@ class _Writer:
     """Writes segments of a loop.
 
     Args:
+        loop: the loop.
         buffers: the program's.
-        ahead: 1, or -1 if time runs backwards.
         write: what writes single numbers, and loops.
         vectors: what writes vectors; None: the language has none.
         unused: buffers that nobody reads in memory.
@@ -130,13 +129,14 @@ class _Writer:
 
     def __init__(
         self,
+        loop: TimeLoop,
         buffers: Sequence[Buffer],
-        ahead: int,
         write: Writer,
         vectors: VectorWriter | None,
         unused: frozenset[int] = frozenset(),
     ) -> None:
-        self.buffers, self.ahead, self.unused = buffers, ahead, unused
+        self.buffers, self.unused, self.steps = buffers, unused, loop.steps
+        self.ahead = -1 if loop.backwards else 1
         self.write, self.vectors = write, vectors
         self.block = Block(1 if vectors is None else vectors.width)
         self.arguments = Arguments(whole=True)
@@ -172,7 +172,8 @@ class _Writer:
         sizes: dict[Dimension, int],
     ) -> dict[Place, str]:
         """Write a segment, given what is known before; return what is known after it."""
-        first = str(segment.start if self.ahead > 0 else segment.stop - 1)
+        start, stop = self.step(segment.start), self.step(segment.stop)
+        first = start if self.ahead > 0 else self.step(segment.stop - 1)
         if segment.steps == 1:
             registers = self.registers(known)
             self.nests(segment.nests, segment, first, registers, sizes)
@@ -194,7 +195,7 @@ class _Writer:
             registers = self.registers({**dict(zip(moving, values, strict=True)), **fixed})
             time = index
             if self.ahead < 0:
-                time = self.write.plus(str(segment.stop - 1), self.write.times(index, "-1"))
+                time = self.write.plus(first, self.write.times(index, "-1"))
             for head, number in zip(moving, values, strict=True):
                 if head.at(0) in segment.heads and head.buffer not in self.unused:
                     self.keep(head, number, time, sizes)
@@ -202,14 +203,35 @@ class _Writer:
             ends = [source.later(-self.ahead) for source in moving.values()]
             return [value for place in ends if (value := self.known(place, registers))]
 
-        start, stop = (segment.start, segment.stop) if self.ahead > 0 else (0, segment.steps)
+        if self.ahead < 0:
+            start, stop = "0", self.count(segment)
         last = self.write.loop(
-            *(str(start), str(stop), 1),
+            *(start, stop, 1),
             initial[: len(moving)],
             body,
             [self.lanes(place) for place in moving],
         )
         return {**dict(zip(moving.values(), last, strict=True)), **fixed}
+
+    def step(self, number: int) -> str:
+        """Return a step's number, counted from the end if that is nearer.
+
+        So loops that differ in their number of steps only have the same text.
+        """
+        if number <= self.steps // 2:
+            return str(number)
+        return self.before_end(self.steps - number)
+
+    def count(self, segment: Segment) -> str:
+        """Return how many steps a segment has, which its text knows if it has one end only."""
+        if segment.start <= self.steps // 2 < segment.stop:
+            return self.before_end(self.steps - segment.steps)
+        return str(segment.steps)
+
+    def before_end(self, distance: int) -> str:
+        """Return the number of steps less some."""
+        steps = self.write.steps()
+        return self.write.plus(steps, f"-{distance}") if distance else steps
 
     def registers(self, known: dict[Place, str]) -> Registers:
         """Return registers in which some numbers are known."""
@@ -254,7 +276,7 @@ class _Writer:
             )
             if registers.sometimes:
                 write = partial(self.nest, nest, time, registers, sizes)
-                self.write.within(time, start, stop, write)
+                self.write.within(time, self.step(start), self.step(stop), write)
             else:
                 self.nest(nest, time, registers, sizes)
         registers.sometimes = False

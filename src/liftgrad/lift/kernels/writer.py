@@ -26,7 +26,8 @@ class Kernel:
 
     Each kernel takes one pointer to its arguments, words of 64 bits: the address of the first
     element of every access, the number of samples, each access's distance in memory between
-    elements of a batched group, and the addresses of the tables.
+    elements of a batched group, the addresses of the tables, and the number of steps of a loop over
+    time.
     """
 
     text: str
@@ -36,6 +37,8 @@ class Kernel:
     """The tables whose addresses are the last arguments, in order."""
     functions: set[tuple[str, int, str]]
     """(name, width, dtype) of the mathematical functions that it calls and does not define."""
+    steps: int | None = None
+    """The number of steps, which is the last argument; None: it is no loop over time."""
 
 
 class Writer(Protocol):
@@ -54,6 +57,9 @@ class Writer(Protocol):
 
     def table(self, table: int) -> str:
         """Return the address of a table, which is given by its number among the arguments."""
+
+    def steps(self) -> str:
+        """Return the number of steps of a loop over time."""
 
     # --- positions ---------------------------------------------------------------------------
 
@@ -102,7 +108,7 @@ class Writer(Protocol):
         All have the same number of lanes, or each one of its own.
         """
 
-    def within(self, index: str, start: int, stop: int, body: Callable[[], None]) -> None:
+    def within(self, index: str, start: str, stop: str, body: Callable[[], None]) -> None:
         """Write what is done where an index is from `start` up to, not including, `stop`."""
 
 

@@ -1,1 +1,1 @@
-"""Loops over time: how they are found in programs that do not roll up."""
+"""Loops over time: scans, and how loops are found in programs that do not roll up."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from liftgrad.lift.ir.components import components
-from liftgrad.lift.ir.groups import Leaf, Loop, Rolled, View, views
+from liftgrad.lift.ir.groups import Indices, Leaf, Loop, Rolled, View, views
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.operands import reading
 from liftgrad.lift.loops.make import Made, Maker
@@ -73,9 +73,11 @@ def _loop(made: Sequence[Made], first: int) -> Loop:
     """Return the loop of some groups, the first of which has a certain number."""
     earliest = min(int(one.steps[0]) for one in made)
     count = max(int(one.steps[-1]) for one in made) + 1 - earliest
-    offsets = [
-        np.concatenate([[0], np.cumsum(np.bincount(one.steps - earliest, minlength=count))])
-        for one in made
-    ]
+    shared: dict[bytes, Indices] = {}
+    offsets = []
+    for one in made:
+        lengths = np.bincount(one.steps - earliest, minlength=count)
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        offsets.append(shared.setdefault(ends.tobytes(), ends))
     heads = sum(one.is_head for one in made)
     return Loop(first, first + len(made), tuple(offsets), heads)

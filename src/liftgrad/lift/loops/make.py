@@ -87,11 +87,13 @@ class Maker:
             reads_of(found, c, members, np.array(zeros, np.int64))
             for c, members in enumerate(self.members)
         ]
+        self.sequences: dict[bytes, Indices] = {}
+        """Index sequences, of which equal ones are one: there are few, and later passes notice."""
         self.added: list[Made] = []
         self.joins: dict[tuple[int, bytes, bytes], View] = {}
         """What was gathered already."""
         self.as_numbers: dict[int, int] = {}
-        """For classes of conditions the groups of 1 and 0 instead."""
+        """For groups of conditions those of 1 and 0 instead."""
         self.one_zero = -1
         self.heads: dict[int, View] = {}
         """By the identity of a read, where in a head it finds what is carried."""
@@ -141,7 +143,7 @@ class Maker:
         codes = self.coded(read)
         classes = self.of[read.nodes]
         if not read.carried.any() and (classes == classes[0]).all():
-            return View(int(classes[0]), self.positions[read.nodes])
+            return View(int(classes[0]), self.shared(self.positions[read.nodes]))
         return self.joined(c, codes, read.steps)
 
     def coded(self, read: Read) -> Indices:
@@ -158,12 +160,22 @@ class Maker:
         count, result = len(self.members[c]), []
         if read.carried.any():
             head = self.heads[id(read)]
-            result.append(_runs(head.group, head.positions, read.rows[read.carried], count))
+            result.append(self.run_of(head.group, head.positions, read.rows[read.carried], count))
         classes = np.where(read.carried, -1, self.of[read.nodes])
         for d in distinct(classes[~read.carried]):
             mine = classes == d
-            result.append(_runs(d, self.positions[read.nodes[mine]], read.rows[mine], count))
+            result.append(self.run_of(d, self.positions[read.nodes[mine]], read.rows[mine], count))
         return tuple(result)
+
+    def run_of(self, group: int, positions: Indices, rows: Indices, count: int) -> Runs:
+        """Return runs of positions, given the row of each."""
+        lengths = np.bincount(rows, minlength=count)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return Runs(group, self.shared(positions), self.shared(offsets))
+
+    def shared(self, sequence: Indices) -> Indices:
+        """Return an index sequence, or an equal one that is there already."""
+        return self.sequences.setdefault(sequence.tobytes(), sequence)
 
     # --- heads and joins ---------------------------------------------------------------------
 
@@ -185,7 +197,7 @@ class Maker:
             where[order] = gathered.where
             view = self.gathered(gathered, _HEAD, _OF_HEAD)
             for read, mine in zip(reads, np.split(where, np.cumsum(sizes)[:-1]), strict=True):
-                self.heads[id(read)] = View(view, mine)
+                self.heads[id(read)] = View(view, self.shared(mine))
 
     def joined(self, c: int, codes: Indices, steps: Indices) -> View:
         """Return a view of a group of what the members of a class read."""
@@ -193,7 +205,7 @@ class Maker:
         if key not in self.joins:
             gathered = gather(codes, steps, np.zeros_like(steps))
             number = self.gathered(gathered, c + _JOIN, c + _OF_JOIN)
-            self.joins[key] = View(number, gathered.where)
+            self.joins[key] = View(number, self.shared(gathered.where))
         return self.joins[key]
 
     def gathered(self, what: Gathered, order: float, after: float) -> int:
@@ -212,20 +224,19 @@ class Maker:
             mine = groups == g
             source = self.as_number(g) if decides else g
             ends = np.concatenate([[0], np.cumsum(mine)])
-            runs.append(Runs(source, positions[mine], ends))
+            runs.append(Runs(source, self.shared(positions[mine]), self.shared(ends)))
         batched = any(self.is_batched(g) for g in sources)
         number = self.add(Sum(tuple(runs), batched), order, what.steps)
         if not decides:
             return number
         zero = View(self.ones_and_zeros(), np.ones(len(groups), np.int64))
         compared = Elementwise(ops.less, (zero, View(number, identity(len(groups)))), batched)
-        return self.add(compared, after, what.steps)
+        condition = self.add(compared, after, what.steps)
+        self.as_numbers[condition] = number
+        return condition
 
     def as_number(self, c: int) -> int:
-        """Return the group that is 1 where a class of conditions holds, and 0 elsewhere."""
-        if c >= len(self.places):
-            (_, view) = self.added[c - len(self.places)].group.operands  # type: ignore[union-attr]
-            return int(view.group)
+        """Return the group that is 1 where a group of conditions holds, and 0 elsewhere."""
         if c not in self.as_numbers:
             every = identity(len(self.members[c]))
             constants = self.ones_and_zeros()
@@ -243,8 +254,7 @@ class Maker:
     def sort(self, g: int) -> str:
         """Return whether a group is of conditions, indices or numbers."""
         if g >= len(self.places):
-            group = self.added[g - len(self.places)].group
-            return "condition" if isinstance(group, Elementwise) else "number"
+            return "condition" if g in self.as_numbers else "number"
         place = self.places[g]
         if place.operation in ops.CONDITIONS:
             return "condition"
@@ -258,9 +268,3 @@ class Maker:
         if g >= len(self.places):
             return self.added[g - len(self.places)].group.batched
         return self.places[g].batched
-
-
-def _runs(group: int, positions: Indices, rows: Indices, count: int) -> Runs:
-    """Return runs of positions, given the row of each."""
-    lengths = np.bincount(rows, minlength=count)
-    return Runs(group, positions, np.concatenate([[0], np.cumsum(lengths)]))

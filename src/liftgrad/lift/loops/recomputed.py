@@ -232,13 +232,11 @@ def _is_small_sum(group: Group) -> bool:
 
 def _is_quick(group: Group) -> bool:
     """Return whether it is as quick to compute a group again as to store and load it."""
-    match group:
-        case Elementwise(operation=operation):
-            return operation in _QUICK or operation in ops.CONDITIONS
-        case Sum(operands=runs):
-            return sum(len(r.positions) for r in runs) <= _FEW_TERMS * group.size
-        case _:
-            return False
+    if isinstance(group, Sum):
+        return sum(len(r.positions) for r in group.operands) <= _FEW_TERMS * group.size
+    return isinstance(group, Elementwise) and (
+        group.operation in _QUICK or group.operation in ops.CONDITIONS
+    )
 
 
 class _Rewriting:
@@ -294,6 +292,7 @@ class _Rewriting:
         roles = {
             place["old", i]: (role, place["old", of]) for i, (role, of) in program.roles.items()
         }
+        roles |= {place["copy", i]: ("=", place["old", i]) for i in self.plan.copied}
         results = [
             [View(*self._outside(view.group, view.positions)) for view in some]
             for some in (program.outputs, gradients)
@@ -315,11 +314,11 @@ class _Rewriting:
 
     def _offsets(self, kind: str, i: int) -> Indices:
         """Return where the elements of each step begin."""
-        every = np.arange(self.steps + 1)
         if kind in ("head", "sum"):
-            return every * self.old[i].size
-        known = self.plan.offsets.get(i)
-        return np.searchsorted(self.plan.steps_of[i], every) if known is None else known
+            return np.arange(self.steps + 1) * self.old[i].size
+        if i in self.plan.offsets:
+            return self.plan.offsets[i]
+        return _ends(self.plan.steps_of[i], self.steps)
 
     def _head(self, i: int) -> Sum:
         """Return what a sum has come to when a step begins."""
@@ -339,9 +338,10 @@ class _Rewriting:
         for r in self.plan.sums[i]:
             row = np.repeat(np.arange(size), r.offsets[1:] - r.offsets[:-1])
             target = self.plan.steps_of[r.group][r.positions] * size + row
-            order = np.argsort(target, kind="stable")
-            counts = np.bincount(target, minlength=self.steps * size)
-            offsets = np.concatenate([[0], np.cumsum(counts)])
+            order: Indices | slice = slice(None)
+            if (target[1:] < target[:-1]).any():
+                order = np.argsort(target, kind="stable")
+            offsets = _ends(target, self.steps * size)
             runs.append(Runs(self.place["old", r.group], r.positions[order], offsets))
         return Sum(tuple(runs), batched=False)
 
@@ -366,3 +366,8 @@ class _Rewriting:
 def _each(kind: str, groups: Iterable[int]) -> list[tuple[str, int]]:
     """Return these old groups, or what is made of them for the loop."""
     return [(kind, i) for i in groups]
+
+
+def _ends(numbers: Indices, count: int) -> Indices:
+    """Return where 0, 1, 2, ..., so many, begin among sorted numbers, and at the end how many."""
+    return np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=count))])

@@ -1,12 +1,12 @@
 """Scans: a tape with scans as groups, which have the elements of all of their steps.
 
-The tape is rolled up as if each scan had one step. Then the groups of a scan get the elements of
-all steps, and what they read of the state comes by way of heads. Only groups that depend on
-themselves by way of heads are in loops: all others are computed for all steps at once.
+The tape is rolled up as if each scan had one step (`one_step`). Then the groups of a scan get the
+elements of all steps, and what they read of the state comes by way of heads. Only groups that
+depend on themselves by way of heads are in loops: all others are computed for all steps at once.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import assert_never
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from liftgrad.lift.ir.groups import (
     Indices,
     Largest,
     Leaf,
+    Put,
     Rolled,
     Runs,
     Sum,
@@ -27,18 +28,22 @@ from liftgrad.lift.ir.groups import (
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.operands import Operand, reading
 from liftgrad.lift.loops.joins import Part, joined
+from liftgrad.lift.loops.one_step import OneStep, Origin
 from liftgrad.lift.loops.ordered import ordered
 from liftgrad.lift.passes.roll import roll
-from liftgrad.lift.trace.nodes import LEAF, Node
-from liftgrad.lift.trace.scans import FIRST_GROUP, Meaning, OfArray, OfNodes, OfNumbers, Scan
+from liftgrad.lift.trace.nodes import Node
+from liftgrad.lift.trace.scans import OfArray, OfNodes, OfNumbers, Scan
 from liftgrad.lift.trace.tape import Tape
 
 
-def roll_scans(tape: Tape, leaves: Sequence[Leaf], outputs: Sequence[int]) -> Rolled:
+def roll_scans(
+    tape: Tape, nodes: Sequence[Node], leaves: Sequence[Leaf], outputs: Sequence[int]
+) -> Rolled:
     """Return a tape with scans as groups and loops.
 
     Args:
         tape: what was recorded.
+        nodes: its nodes, of which some may be inputs instead of constants if there are no scans.
         leaves: the leaf groups that its leaf nodes are elements of, but for those of scans.
         outputs: numbers of the nodes that are results.
 
@@ -47,68 +52,14 @@ def roll_scans(tape: Tape, leaves: Sequence[Leaf], outputs: Sequence[int]) -> Ro
 
     """
     if not tape.scans:
-        return roll(tape.nodes, leaves, outputs)
-    once = _OneStep(tape, leaves, outputs)
-    return _AllSteps(once, tape.scans, leaves).program()
-
-
-Key = tuple[Literal["state", "last"], int, bool]
-"""All numbers of a scan's state, as a step finds it or at the end, which are batched or not."""
-
-
-class _OneStep:
-    """A tape rolled up as if each scan had one step."""
-
-    def __init__(self, tape: Tape, leaves: Sequence[Leaf], outputs: Sequence[int]) -> None:
-        stand_ins: dict[Any, Leaf] = {}
-        nodes = list(tape.nodes)
-        for i, node in enumerate(nodes):
-            if node[0] is LEAF and node[1] >= FIRST_GROUP:
-                nodes[i] = self._merged(tape, node, leaves, stand_ins)
-        every: dict[Any, Leaf] = {**dict(enumerate(leaves)), -1: leaves[-1], **stand_ins}
-        read = {i for scan in tape.scans.values() for i in _read_of(scan)}
-        self.rolled = roll(nodes, every, [*outputs, *read], origins=True)
-        views = self.rolled.outputs
-        self.outputs = views[: len(outputs)]
-        self.view = dict(zip(read, views[len(outputs) :], strict=True))
-        """Where the nodes are that scans read and make."""
-        key_of = {id(leaf): key for key, leaf in stand_ins.items()}
-        self.meaning: dict[int, Meaning | Key] = {}
-        """What the groups are that belong to scans."""
-        for g, group in enumerate(self.rolled.groups):
-            key = key_of.get(id(group))
-            if key is not None:
-                self.meaning[g] = key if isinstance(key, tuple) else tape.meanings[key]
-
-    @staticmethod
-    def _merged(tape: Tape, node: Node, leaves: Sequence[Leaf], stand_ins: dict[Any, Leaf]) -> Node:
-        """Return a leaf node of a scan, those of a state being of one group."""
-        _, group, position = node
-        meaning, batched = tape.meanings[group], group in tape.batched
-        key: Any = group
-        scan = tape.scans.get(meaning.scan)
-        if meaning.kind in ("state", "last") and scan and meaning.index in scan.numbers:
-            key = (meaning.kind, meaning.scan, batched)
-            position = scan.numbers[meaning.index]
-        if key not in stand_ins:
-            source = scan.sequences[meaning.index] if scan and meaning.kind == "given" else None
-            kind = leaves[source.group].kind if isinstance(source, OfArray) else "input"
-            stand_ins[key] = Leaf("", 0, kind, batched)
-        return (LEAF, key, position)
-
-
-def _read_of(scan: Scan) -> list[int]:
-    """Return the nodes that a scan reads or makes."""
-    listed = [
-        i for s in scan.sequences if isinstance(s, OfNodes) for nodes in s.nodes for i in nodes
-    ]
-    return [*scan.initial, *scan.following, *scan.results, *scan.outside, *listed]
+        return roll(nodes, leaves, outputs)
+    return _AllSteps(OneStep(tape, leaves, outputs), tape.scans, leaves).program()
 
 
 class _AllSteps:
     """Groups that have the elements of all steps; they have numbers in the order of making."""
 
-    def __init__(self, once: _OneStep, scans: Mapping[int, Scan], leaves: Sequence[Leaf]) -> None:
+    def __init__(self, once: OneStep, scans: Mapping[int, Scan], leaves: Sequence[Leaf]) -> None:
         self.once, self.scans, self.leaves = once, scans, leaves
         self.old = once.rolled.groups
         self.scan_of = self._scans_of_groups()
@@ -132,13 +83,13 @@ class _AllSteps:
     def program(self) -> Rolled:
         """Return the program, in an order in which everything can be computed."""
         for g, group in enumerate(self.old):
-            if g not in self.once.meaning:
+            if g not in self.once.origin:
                 self.number[g] = self._new(group)
                 if isinstance(group, Leaf):
                     self.number_of_leaf[id(group)] = self.number[g]
         heads = self._reserved_heads()
         for g, group in enumerate(self.old):
-            if g in self.once.meaning:
+            if g in self.once.origin:
                 continue
             scan = self.scan_of[g]
             if scan is None:
@@ -151,7 +102,7 @@ class _AllSteps:
             self.steps[head] = self.scans[scan].steps
         outputs = [View(*self._outside(v.group, v.positions)) for v in self.once.outputs]
         again = {head for head, scan, _ in heads if self.scans[scan].checkpoint}
-        origins = self.once.rolled.origins
+        origins = self.once.nodes
         return ordered(
             *(self.made, outputs, self.steps, {head for head, _, _ in heads}, again),
             {self.number[g]: node for g, node in origins.items() if g in self.number},
@@ -164,17 +115,14 @@ class _AllSteps:
     def _scans_of_groups(self) -> list[int | None]:
         found: list[int | None] = []
         for g, group in enumerate(self.old):
-            meaning = self.once.meaning.get(g)
-            if meaning is not None:
-                kind, scan = (
-                    (meaning.kind, meaning.scan)
-                    if isinstance(meaning, Meaning)
-                    else (meaning[0], meaning[1])
-                )
-                known = not isinstance(meaning, Meaning) or kind not in ("state", "last")
-                if scan not in self.scans or not known:
+            origin = self.once.origin.get(g)
+            if origin is not None:
+                # The other state of an attempt to record a step is of no step.
+                lost = origin.kind in ("state", "last") and origin.index >= 0
+                if origin.scan not in self.scans or lost:
                     raise LoopError(_USED_OUTSIDE)
-                found.append(scan if kind in ("state", "given") else None)
+                inside = origin.kind in ("state", "given", "outside")
+                found.append(origin.scan if inside else None)
                 continue
             scans = {found[view.group] for view in views(group)} - {None}
             if len(scans) > 1:
@@ -188,22 +136,21 @@ class _AllSteps:
         """Return where elements are of an old group that no step computes."""
         if self.scan_of[g] is not None:
             raise LoopError(_USED_OUTSIDE)
-        meaning = self.once.meaning.get(g)
-        if meaning is None:
+        origin = self.once.origin.get(g)
+        if origin is None:
             return self.number[g], positions
-        if not isinstance(meaning, Meaning):  # the last state
-            _, scan, _ = meaning
-            last = np.array([self.scans[scan].steps - 1])
-            following = self.scans[scan].following
-            return self._one([self._at(scan, following[k], last) for k in positions])
-        source = self.scans[meaning.scan].results[meaning.index]
-        if meaning.kind == "each":
-            return self._at(meaning.scan, source, positions)
-        key = meaning.scan, meaning.index
+        scan = self.scans[origin.scan]
+        if origin.kind == "last":
+            last, following = np.array([scan.steps - 1]), scan.following
+            slots = (origin.first + positions).tolist()
+            return self._one([self._at(origin.scan, following[k], last) for k in slots])
+        source = scan.results[origin.index]
+        if origin.kind == "each":
+            return self._at(origin.scan, source, positions)
+        key = origin.scan, origin.index
         if key not in self.totals:
-            steps = self.scans[meaning.scan].steps
-            number, every = self._at(meaning.scan, source, np.arange(steps))
-            run = Runs(number, every, np.array([0, steps]))
+            number, every = self._at(origin.scan, source, np.arange(scan.steps))
+            run = Runs(number, every, np.array([0, scan.steps]))
             self.totals[key] = self._new(Sum((run,), self.made[number].batched))
         return self.totals[key], positions
 
@@ -216,38 +163,46 @@ class _AllSteps:
             return number, np.repeat(positions, len(steps))
         if self.scan_of[g] != scan:
             raise LoopError(_USED_OUTSIDE)
-        number, width, places = self._in_step(g, position)
-        if isinstance(places, int):
-            return number, steps * width + places
-        return number, places[steps]
-
-    def _in_step(self, g: int, position: Indices) -> tuple[int, int, Any]:
-        """Return the new group, how many elements it has in a step and which it is, or a table."""
-        meaning = self.once.meaning.get(g)
-        if meaning is None:
-            return self.number[g], self.old[g].size, int(position[0])
-        if isinstance(meaning, Meaning):
-            number, table = self._table(meaning)
-            return number, 0, table[:, position[0]]
-        head, place = self._slot(meaning[1], int(position[0]))
-        return head, self._width(head), place
+        origin, width, places = self.once.origin.get(g), self.old[g].size, position
+        if origin is None:
+            number = self.number[g]
+        elif origin.kind == "state":
+            number, places = self._slots(origin, position)
+            width = self.widths[number]
+        elif origin.kind == "given":
+            number, table = self._table(origin)
+            return number, table[steps, origin.first + position[0]]
+        else:
+            number, places = self._same(origin)
+            width = 0
+        return number, steps * width + places[0]
 
     def _all(self, g: int, positions: Indices, scan: int) -> Operand:
         """Return what a group of a scan reads in all steps."""
-        steps = self.scans[scan].steps
+        steps, origin = self.scans[scan].steps, self.once.origin.get(g)
         if self.scan_of[g] is None:
             number, positions = self._outside(g, positions)
             return number, self._spread(0, steps, positions)
-        meaning = self.once.meaning.get(g)
-        if meaning is None:
+        if origin is None:
             return self.number[g], self._spread(self.old[g].size, steps, positions)
-        if isinstance(meaning, Meaning):
-            number, table = self._table(meaning)
-            return number, table[:, positions].reshape(-1)
-        slots = [self._slot(scan, k) for k in positions.tolist()]
-        head = slots[0][0]
-        places = np.array([place for _, place in slots])
-        return head, self._spread(self._width(head), steps, places)
+        if origin.kind == "given":
+            number, table = self._table(origin)
+            return number, table[:, origin.first + positions].reshape(-1)
+        if origin.kind == "outside":
+            number, position = self._same(origin)
+            return number, self._spread(0, steps, np.repeat(position, len(positions)))
+        head, places = self._slots(origin, positions)
+        return head, self._spread(self.widths[head], steps, places)
+
+    def _same(self, origin: Origin) -> Operand:
+        """Return where a number is that is the same in all steps."""
+        view = self.once.view[origin.index]
+        return self._outside(view.group, view.positions)
+
+    def _slots(self, origin: Origin, positions: Indices) -> Operand:
+        """Return where some numbers of a state are, which share a head."""
+        slots = [self.slots[origin.scan, k] for k in (origin.first + positions).tolist()]
+        return slots[0][0], np.array([place for _, place in slots])
 
     def _spread(self, width: int, steps: int, positions: Indices) -> Indices:
         """Return positions in all steps by those in a step, of a group that has so many in each."""
@@ -272,11 +227,11 @@ class _AllSteps:
         size = len(positions)
         return self._new(joined(parts, size, batched=batched)), np.arange(size)
 
-    def _table(self, meaning: Meaning) -> tuple[int, Indices]:
+    def _table(self, origin: Origin) -> tuple[int, Indices]:
         """Return the group that a scan's sequence is of, and its positions by step."""
-        key = meaning.scan, meaning.index
+        key = origin.scan, origin.index
         if key not in self.tables:
-            self.tables[key] = self._new_table(self.scans[meaning.scan], meaning.index)
+            self.tables[key] = self._new_table(self.scans[origin.scan], origin.index)
         return self.tables[key]
 
     def _new_table(self, scan: Scan, index: int) -> tuple[int, Indices]:
@@ -337,22 +292,15 @@ class _AllSteps:
         batched: dict[tuple[int, int], bool],
     ) -> None:
         """Note which numbers of a state are read together: they are in one head."""
-        meaning = self.once.meaning.get(g)
-        if meaning is None or isinstance(meaning, Meaning) or meaning[0] != "state":
+        origin = self.once.origin.get(g)
+        if origin is None or origin.kind != "state":
             return
-        _, scan, is_batched = meaning
-        slots = sorted(set(positions.tolist()))
+        scan, slots = origin.scan, sorted(set((origin.first + positions).tolist()))
         merged = list({id(x): x for k in slots if (x := together.get((scan, k)))}.values())
         every = sorted({*slots, *[k for some in merged for k in some]})
         for k in every:
             together[scan, k] = every
-            batched[scan, k] = is_batched
-
-    def _slot(self, scan: int, k: int) -> tuple[int, int]:
-        return self.slots[scan, k]
-
-    def _width(self, head: int) -> int:
-        return self.widths[head]
+            batched[scan, k] = origin.batched
 
     def _head(self, number: int, slots: list[int], *, batched: bool) -> Sum:
         """Return the state as the steps find it: at first the initial one, then the steps'."""
@@ -388,8 +336,10 @@ class _AllSteps:
                 number, positions = self._all(source, table.reshape(-1), scan)
                 rows = positions.reshape(steps * len(table), -1)
                 return Take(place, number, rows, batched)
-            case _:
+            case Leaf() | Constants() | Put():
                 raise LoopError("a group of this kind is in no loop")
+            case _:
+                assert_never(group)
 
     def _runs(self, runs: Sequence[Runs], scan: int) -> tuple[Runs, ...]:
         found = []

@@ -17,6 +17,8 @@ from liftgrad.lift.loops.stages import staged
 
 _FEWEST = 4
 """The steps of the longest loop of a program, of which fewer are not worth it."""
+_MOST_ROUNDS = 16
+"""Of taking out what does not depend on loops: a program that needs more is not made of loops."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +39,7 @@ def steps(places: Places) -> Steps | None:
         LoopError: if a loop would be batched in part.
 
     """
-    while True:
+    for _ in range(_MOST_ROUNDS):
         loop_of = _loops(places)
         if not (loop_of >= 0).any():
             return None
@@ -46,6 +48,8 @@ def steps(places: Places) -> Steps | None:
         if rest is None:
             break
         places = rest
+    else:
+        return None
     if step.max() + 1 < _FEWEST:
         return None
     found = Steps(places, loop_of, step)

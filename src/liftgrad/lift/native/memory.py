@@ -3,7 +3,7 @@
 import ctypes
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,11 @@ class NativeProgram:
         self.loaded = code.kernels(self.kernels)
         """Keeps the kernels in memory, at their addresses."""
         self.addresses = [one.address for one in self.loaded]
-        self.used = {access.buffer for kernel in self.kernels for access in kernel.accesses}
+
+    @cached_property
+    def used(self) -> set[int]:
         """The buffers that kernels read or write; loops over time keep others in registers."""
+        return {access.buffer for kernel in self.kernels for access in kernel.accesses}
 
     @property
     def different(self) -> int:
@@ -183,7 +186,8 @@ class Instance:
             words.append(addresses[i] + offset)
         words.append(samples)
         words += [distances[i] for i in which]
-        return words + [self._tables[table] for table in kernel.tables]
+        words += [self._tables[table] for table in kernel.tables]
+        return words if kernel.steps is None else [*words, kernel.steps]
 
     def _allocate(self, arrays: Mapping[int, Array], without: Collection[int]) -> list[Array]:
         """Return the memory of each buffer."""

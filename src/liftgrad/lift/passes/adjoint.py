@@ -50,6 +50,7 @@ def adjoint(
 
     The gradient of p0² + p1²:
 
+    >>> from liftgrad.lift.ir.groups import Runs, Sum
     >>> from liftgrad.lift.ir.text import text_of_groups
     >>> builder = Builder()
     >>> every = View(builder.add(Leaf("p", 2, "parameter")), identity(2))
@@ -166,10 +167,11 @@ def _alive(
 
 def _note_role(builder: Builder, view: View, of: int, forward: int) -> None:
     """Note, for printing, that a new group is nothing but the adjoint of another."""
+    if view.group < forward or builder.roles.get(view.group, ("",))[0] == "∂":
+        return
     size = builder.groups[of].size
-    new = view.group >= forward and builder.roles.get(view.group, ("",))[0] != "∂"
     whole = builder.groups[view.group].size == size
-    if new and whole and np.array_equal(view.positions, identity(size)):
+    if whole and (size == 1 or np.array_equal(view.positions, identity(size))):
         builder.roles[view.group] = ("∂", of)
 
 
@@ -180,13 +182,15 @@ def _active(program: Rolled, wanted: Sequence[int]) -> set[int]:
     while before < len(active):
         before = len(active)
         for i, group in enumerate(program.groups):
-            if isinstance(group, Largest) or (
-                isinstance(group, Elementwise)
-                and (group.operation in ops.CONDITIONS or group.operation.constant)
-            ):
+            if isinstance(group, Elementwise):
+                if group.operation in ops.CONDITIONS or group.operation.constant:
+                    continue
+            elif isinstance(group, Largest):
                 continue
-            if any(view.group in active for view in views(group)):
-                active.add(i)
+            for view in views(group):
+                if view.group in active:
+                    active.add(i)
+                    break
         if not program.loops:  # only heads of loops read later groups
             break
     return active

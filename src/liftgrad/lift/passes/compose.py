@@ -32,6 +32,8 @@ from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added
 Kind = Literal["sum", "max"]
 EVERY = slice(None)
 """All elements of a group, in order."""
+_MOST_LENGTHS = 4
+"""Different lengths of runs in a loop over time that have nests of their own."""
 
 
 class Composer:
@@ -96,6 +98,21 @@ class Composer:
         if length == 1 and (batched or not self.groups[run.group].batched):
             return self.draft(run.group, run.positions[rows])
         return self.reduction(run, run.positions.reshape(-1, length)[rows], batched, kind)
+
+    def runs(self, run: Runs, batched: bool, kind: Kind) -> Iterator[tuple[Indices, Draft]]:
+        """Yield rows with the reduction of their runs, or of pieces of these."""
+        by = self.runs_in_pieces if self.in_pieces(run) else self.runs_by_length
+        return by(run, batched, kind)
+
+    def in_pieces(self, run: Runs) -> bool:
+        """Return whether runs have so many lengths that they are reduced piece by piece.
+
+        In a loop over time they are often as long as there were steps so far.
+        """
+        if self.loop is None:
+            return False
+        counts = np.bincount(np.diff(run.offsets))  # much quicker than np.unique
+        return int(np.count_nonzero(counts[1:])) > _MOST_LENGTHS
 
     def runs_by_length(
         self, run: Runs, batched: bool, kind: Kind

@@ -138,10 +138,12 @@ class Elements:
 
     def computed(self, i: int, position: int) -> Expression:
         """Return the expression that computes an element from its operands."""
-        group, terms = self.groups[i], self.terms(i, position)
+        group, element = self.groups[i], self.element
         if group.__class__ is Elementwise:
-            return Apply(group.operation, tuple(terms))
-        return joined(ops.add if isinstance(group, Sum) else ops.maximum, terms)
+            read = group.operands
+            operands = [element(view.group, view.positions.item(position)) for view in read]
+            return Apply(group.operation, tuple(operands))
+        return joined(ops.add if isinstance(group, Sum) else ops.maximum, self.terms(i, position))
 
     def terms(self, i: int, position: int) -> list[Expression]:
         """Return the expressions that an element is computed from."""

@@ -8,7 +8,7 @@ Invariant: nests compute the groups that are kept, in order, so that what a nest
 by those before it; and a leaf that is assigned keeps its old numbers until all who read them have.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 import numpy as np
@@ -36,8 +36,8 @@ from liftgrad.lift.ir.groups import (
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Expression, Nest, Number, Program, Statement, Timed, TimeLoop
 from liftgrad.lift.passes.again import computed_again
-from liftgrad.lift.passes.compose import EVERY, Composer, Kind, is_condition
-from liftgrad.lift.passes.draft import Applied, Draft, Loads, added, all_loads, rows_of
+from liftgrad.lift.passes.compose import Composer, is_condition
+from liftgrad.lift.passes.draft import Applied, Draft, Loads, all_loads
 from liftgrad.lift.passes.elements import MOST_TERMS, Elements, Fusion, joined
 from liftgrad.lift.passes.few_forms import with_few_forms
 from liftgrad.lift.passes.fit import Fitter
@@ -45,10 +45,11 @@ from liftgrad.lift.passes.fuse import kept_groups
 from liftgrad.lift.passes.layout import Layouts
 from liftgrad.lift.passes.over_time import RowsOverTime, starts_among, timed_nests
 from liftgrad.lift.passes.peel import peeled
+from liftgrad.lift.passes.sum_parts import Part, SumParts
 from liftgrad.lift.passes.sums_over_time import sums_over_time
 
-_MOST_LENGTHS = 4
-"""Different lengths of runs in a loop over time that have nests of their own."""
+_MANY_NESTS = 64
+"""Nests of a loop's step that take so long to compile that each should be worth it."""
 
 
 def schedule(
@@ -186,7 +187,10 @@ class _Scheduler:
         for some in sums:
             self.in_steps(Loads(some.sum, some.out), some.terms, some.ends, accumulate=True)
         if self.timed:
-            self.nests.append(TimeLoop(loop.steps, tuple(self.timed), loop.backwards))
+            made = TimeLoop(loop.steps, tuple(self.timed), loop.backwards)
+            if _is_mostly_idle(made, self.fitter.tables):
+                raise LoopError("most of a loop's nests have nothing to do in most of its steps.")
+            self.nests.append(made)
         self.loop = self.composer.loop = None
 
     def compute(self, i: int) -> None:
@@ -212,7 +216,7 @@ class _Scheduler:
                     return
                 self.fill(i, -np.inf)
                 for runs in operands:
-                    for some, term in self.runs(runs, group.batched, "max"):
+                    for some, term in self.composer.runs(runs, group.batched, "max"):
                         before = Loads(i, some)
                         self.nest(i, some, Applied(ops.maximum, (before, term)))
             case Put() if self.loop is not None:
@@ -255,7 +259,6 @@ class _Scheduler:
 
     def compute_sum(self, i: int, group: Sum) -> None:
         """Append the nests of a sum: of the runs of one length together, then of the others."""
-        rows = identity(group.size)
         # Sums over samples are apart from the rest, so that samples may come in portions.
         sampled = False
         whole: list[Runs] = []
@@ -267,20 +270,20 @@ class _Scheduler:
                 raise LoopError("a loop over time adds up over the samples of a batch.")
             sampled = sampled or over_samples
             (whole if runs.uniform and not over_samples else rest).append(runs)
-        written = np.full(group.size, bool(known))
-        if sampled and not whole and not known:
-            self.fill(i, 0.0)
-            written[:] = True
-        terms = [self.composer.run(runs, EVERY, group.batched) for runs in whole]
-        for first in range(0, len(terms), MOST_TERMS):
-            some = added(terms[first : first + MOST_TERMS])
-            self.nest(i, rows, some, accumulate=bool(written.any()))
-            written[:] = True
+        parts = SumParts(group, self.composer, begun=bool(known))
+        if sampled and not whole:
+            self.nests_of(i, parts.zeros())
+        self.nests_of(i, parts.uniform(whole))
         if len(rest) > MOST_TERMS and not sampled and self.is_plain(i):
-            rest = self.add_scattered(i, rest, written)
+            rest = self.add_scattered(i, rest, parts.written)
         for runs in rest:
-            self.add_ragged(i, runs, written)
-        self.fill_rest(i, written, np.ones(group.size, bool))
+            self.nests_of(i, parts.ragged(runs))
+        self.nests_of(i, parts.zeros())
+
+    def nests_of(self, i: int, parts: Iterable[Part]) -> None:
+        """Append the nests that compute parts of a sum."""
+        for part in parts:
+            self.nest(i, part.rows, part.terms, accumulate=part.accumulate)
 
     def add_scattered(self, i: int, operands: list[Runs], written: NDArray[np.bool_]) -> list[Runs]:
         """Append the nests that add runs of a few elements, row by row; return all other runs."""
@@ -294,43 +297,6 @@ class _Scheduler:
                 self.element(i, row, term, accumulate=accumulate or j > 0)
             written[row] = True
         return []
-
-    def add_ragged(self, i: int, runs: Runs, written: NDArray[np.bool_]) -> None:
-        """Append the nests that add runs of several lengths, and note which rows they write."""
-        batched = self.groups[i].batched
-        if self.in_pieces(runs):
-            self.fill_rest(i, written, np.diff(runs.offsets) > 0)
-        for rows, term in self.runs(runs, batched, "sum"):
-            for accumulate in (True, False):
-                chosen = written[rows] == accumulate
-                if chosen.all():
-                    self.nest(i, rows, term, accumulate=accumulate)
-                elif chosen.any():
-                    some = rows_of(term, chosen)
-                    self.nest(i, rows[chosen], some, accumulate=accumulate)
-            written[rows] = True
-
-    def in_pieces(self, runs: Runs) -> bool:
-        """Return whether runs have so many lengths that they are reduced piece by piece.
-
-        In a loop over time they are often as long as there were steps so far.
-        """
-        if self.loop is None:
-            return False
-        counts = np.bincount(np.diff(runs.offsets))
-        return int(np.count_nonzero(counts[1:])) > _MOST_LENGTHS
-
-    def runs(self, runs: Runs, batched: bool, kind: Kind) -> Iterator[tuple[Indices, Draft]]:
-        """Yield rows with the reduction of their runs, or of pieces of these."""
-        by = self.composer.runs_in_pieces if self.in_pieces(runs) else self.composer.runs_by_length
-        return by(runs, batched, kind)
-
-    def fill_rest(self, i: int, written: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> None:
-        """Append the nest that makes wanted rows zero that were not written."""
-        rest = wanted & ~written
-        if rest.any():
-            self.nest(i, np.nonzero(rest)[0], Number(0.0))
-            written[rest] = True
 
     def fill(self, i: int, value: float) -> None:
         """Append the nest that gives all elements of a group one number."""
@@ -392,6 +358,15 @@ class _Scheduler:
         of_leaf = [x for x in loads if x.group == leaf]
         if of_leaf and (i in self.layouts.settled or not all(_same(x, out) for x in of_leaf)):
             self.overtaken.add(i)
+
+
+def _is_mostly_idle(loop: TimeLoop, tables: Sequence[Indices]) -> bool:
+    """Return whether a large loop would look for work, not do it, most of the time."""
+    busy = [
+        x.nest.extents[0] if x.rows is None else np.count_nonzero(np.diff(tables[x.rows]))
+        for x in loop.body
+    ]
+    return len(busy) > _MANY_NESTS and bool(sum(busy) < len(busy) * loop.steps / 2)
 
 
 def _same(x: Loads, out: Loads) -> bool:

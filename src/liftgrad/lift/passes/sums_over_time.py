@@ -12,6 +12,7 @@ Invariant: each step adds to an element of a sum once in a nest, and terms of it
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from liftgrad.lift.ir.groups import (
     loop_of_each,
     views,
 )
+from liftgrad.lift.ir.nests import Number
 from liftgrad.lift.passes.compose import Composer
 from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added, all_loads, rows_of
 from liftgrad.lift.passes.over_time import step_of
@@ -133,8 +135,10 @@ def _is_quick(draft: Draft) -> bool:
             return operation in _QUICK and all(map(_is_quick, operands))
         case Reduced():
             return False
-        case _:
+        case Loads() | Number():
             return True
+        case _:
+            assert_never(draft)
 
 
 def _steps(loads: Sequence[Loads], loop: Loop) -> Indices | None:

@@ -27,13 +27,12 @@ class Symbol(Symbolic):
         folded = _folded(operation, operands)
         if folded is not None:
             return folded
-        builder, size = self.builder, len(self.view.positions)
-        views = tuple(
-            x.view if isinstance(x, Symbol) else builder.constant(to_float(x), size)
-            for x in operands
-        )
-        batched = any(builder.groups[view.group].batched for view in views)
-        group = builder.add(Elementwise(operation, views, batched))
+        builder, size, batched, views = self.builder, len(self.view.positions), False, []
+        for x in operands:
+            view = x.view if isinstance(x, Symbol) else builder.constant(to_float(x), size)
+            batched = batched or builder.groups[view.group].batched
+            views.append(view)
+        group = builder.add(Elementwise(operation, tuple(views), batched))
         return Symbol(builder, View(group, identity(size)))
 
     def _constant(self, number: float) -> "Symbol":
@@ -43,25 +42,24 @@ class Symbol(Symbolic):
     def number(self) -> float | None:
         """The constant that all elements equal, or None."""
         group = self.builder.groups[self.view.group]
-        if not isinstance(group, Constants):
+        if group.__class__ is not Constants:
             return None
         numbers = group.numbers[self.view.positions]
+        if len(numbers) == 1:
+            return float(numbers[0])
         first = float(numbers[0])
         return first if (numbers == first).all() else None
 
 
 def _folded(operation: Operation, operands: tuple[Any, ...]) -> Symbol | None:
     """Return the result of an operation on constants, or of multiplying by 1, without a group."""
-    numbers = [_number(x) for x in operands]
-    if operation is ops.multiply and numbers[1] == 1.0:
-        return operands[0]  # type: ignore[no-any-return]
-    if operation is ops.multiply and numbers[0] == 1.0:
-        return operands[1]  # type: ignore[no-any-return]
-    if operation not in ops.CONDITIONS and all(number is not None for number in numbers):
+    numbers = [x.number if isinstance(x, Symbol) else x for x in operands]
+    if operation is ops.multiply:
+        if numbers[1] == 1.0:
+            return operands[0]  # type: ignore[no-any-return]
+        if numbers[0] == 1.0:
+            return operands[1]  # type: ignore[no-any-return]
+    if None not in numbers and operation not in ops.CONDITIONS:
         symbol = next(x for x in operands if isinstance(x, Symbol))
         return symbol._constant(operation.forward(*numbers))
     return None
-
-
-def _number(x: Any) -> float | None:
-    return x.number if isinstance(x, Symbol) else x

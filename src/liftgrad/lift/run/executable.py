@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.ir.nests import stores
+from liftgrad.lift.later import Later, same_leaves
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.pipeline import Built, Compiled, Ending
 from liftgrad.lift.run.bound import Bound
@@ -33,15 +34,30 @@ def nobody() -> None:
 class Executable:
     """Runs a compiled program forward, and backward from given adjoints of its results."""
 
-    def __init__(self, made: Compiled[Ending], dtype: str, make_update: MakeUpdate) -> None:
-        self.dtype, self.make_update = dtype, make_update
+    is_due = False
+    """Whether another program is to take its place."""
+
+    def __init__(
+        self,
+        made: Compiled[Ending],
+        dtype: str,
+        make_update: MakeUpdate,
+        later: Later | None = None,
+    ) -> None:
+        self._begin(made.built, dtype, later)
+        self.make_update = make_update
         self._use(made)
+
+    def _begin(self, built: Built, dtype: str, later: Later | None = None) -> None:
+        self.built, self.dtype, self.later = built, dtype, later
+        """The program with its gradient, if that waits until someone asks for it."""
         self.seen: FirstNumbers | None = None
         """The first calls' numbers, while results are still compared with the eager engine's."""
         self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     def _use(self, made: Compiled[Ending]) -> None:
-        self.made, self.built = made, made.built
+        self._made: Compiled[Ending] | None = made
+        self.built = made.built
         program = made.program
         groups = [
             {program.buffers[access.buffer].group for access in stores(statement)}
@@ -49,10 +65,17 @@ class Executable:
         ]
         self.forward_nests = sum(max(written) < self.built.forward for written in groups)
 
+    @property
+    def made(self) -> Compiled[Ending]:
+        """The compiled program."""
+        assert self._made is not None
+        return self._made
+
     def with_gradient(self) -> Compiled[Ending]:
         """Return the program with its gradient, which is compiled now if it was not before."""
-        if self.made.with_gradient is not None:
-            self._use(self.made.with_gradient())
+        if self.later is not None:
+            self._use(self.later.like(self.built))
+            self.later = None
         return self.made
 
     def size(self) -> int:
@@ -78,7 +101,7 @@ class Executable:
         self.instances.move_to_end(key)
         return run
 
-    def differentiable(
+    def run_with_gradient(
         self, run: "NativeRun | NumpyRun", samples: int, parameters: dict[int, Parameters]
     ) -> "NativeRun | NumpyRun":
         """Return what takes a run's place, with its numbers, and has the gradient as well."""
@@ -109,16 +132,6 @@ def _key(samples: int, parameters: dict[int, Parameters]) -> tuple[int, ...]:
     return (samples, *[id(p.store) for p in parameters.values()])
 
 
-def _same_leaves(built: Built, other: Built) -> dict[int, int]:
-    """Return the leaf group of another program of the function for each that is fed."""
-    pairs = {group: other.leaf_of[i] for i, group in built.leaf_of.items()}
-    for mine, theirs in zip(built.draws, other.draws, strict=True):
-        if mine.group is not None:
-            assert theirs.group is not None
-            pairs[mine.group] = theirs.group
-    return pairs
-
-
 class NativeRun:
     """One native instance: inputs in, results and gradients out."""
 
@@ -130,7 +143,7 @@ class NativeRun:
         parameters: dict[int, Parameters],
     ) -> None:
         built = self.built = executable.built
-        self.differentiable = executable.made.with_gradient is None
+        self.differentiable = executable.later is None
         """Whether its program has the gradient."""
         # The caller keeps the stores alive; the kernels hold their addresses.
         stores = [p.store for p in parameters.values()]
@@ -148,6 +161,9 @@ class NativeRun:
         self.owner: Any = nobody
         """The call whose numbers are in memory."""
         self.bound = Bound(native, samples, own, built.sizes)
+        with np.errstate(all="ignore"):  # float32 may overflow
+            for group, numbers in built.constants.items():
+                self.bound.instance.set(group, numbers)
         every = range(len(executable.made.program.nests))
         self.whole_plan = self.bound.plan(every)
         self.forward_plan = self.bound.plan(every[: executable.forward_nests])
@@ -230,7 +246,7 @@ class NativeRun:
 
     def take_over(self, run: "NativeRun") -> None:
         """Compute the results of a call that was run without the gradient's program."""
-        for mine, theirs in _same_leaves(self.built, run.built).items():
+        for mine, theirs in same_leaves(self.built, run.built).items():
             if mine in self.instance.arrays and mine not in self.shared:
                 every = np.arange(self.built.rolled.groups[mine].size)
                 self.feed(mine, run.instance.get(theirs, every))
@@ -301,11 +317,14 @@ class NumpyRun:
     ) -> None:
         self.executable = executable
         self.built = executable.built
-        self.differentiable = executable.made.with_gradient is None
+        self.differentiable = executable.later is None
         self.parameters = parameters
         self.leaves: dict[int, Array] = {}
         if self.built.sizes is not None:
             self.leaves[self.built.sizes] = np.array([samples], executable.dtype)
+        with np.errstate(all="ignore"):  # float32 may overflow
+            for group, numbers in self.built.constants.items():
+                self.feed(group, numbers)
         self.arrays: list[Array] = []
         self.scale = 1.0
         self.owner: Any = nobody
@@ -353,7 +372,7 @@ class NumpyRun:
 
     def take_over(self, run: "NumpyRun") -> None:
         """Compute the results of a call that was run without the gradient's program."""
-        for mine, theirs in _same_leaves(self.built, run.built).items():
+        for mine, theirs in same_leaves(self.built, run.built).items():
             self.leaves[mine] = run.leaves[theirs]
         self._run_forward()
         self.owner, run.owner = run.owner, nobody

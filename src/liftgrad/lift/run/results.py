@@ -72,7 +72,7 @@ class Prepared:
 
     def with_gradient(self) -> NativeRun | NumpyRun:
         """Return the run, from now on of the program with its gradient, with the same numbers."""
-        run = self.executable.differentiable(self.run, self.samples, self.parameters)
+        run = self.executable.run_with_gradient(self.run, self.samples, self.parameters)
         self.run = run
         self.inputs = self._inputs()
         self.copied = self._is_copied()
@@ -375,6 +375,7 @@ def gradients_of(result: LiftedValue) -> dict[int, list[float]]:
 def computed(built: Built, groups: list[LeafGroup], dtype: str) -> list[float]:
     """Return a program's results without machine code, and so without fma."""
     leaves = {leaf: checked_numbers(groups[i], i, built) for i, leaf in built.leaf_of.items()}
+    leaves |= built.constants
     with np.errstate(all="ignore"):  # float32 may overflow
         leaves = {i: x.astype(dtype) if x.dtype.kind == "f" else x for i, x in leaves.items()}
     if built.sizes is not None:

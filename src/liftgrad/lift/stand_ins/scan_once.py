@@ -205,7 +205,7 @@ class _Recording:
         step = nodes_of_step(tape, self.number, self.start, [*scan.following, *scan.results])
         if not self.depends_on_arguments(step.outside):
             raise NotOnce
-        scan.outside = sorted(step.outside)
+        scan.inside, scan.outside = step.inside, sorted(step.outside)
         tape.repeated += (scan.steps - 1) * operations_in(tape.nodes, step.inside)
         for leaf, extent in index_bounds(tape, scan, self.number):
             tape.bounds[leaf] = min(extent, tape.bounds.get(leaf, extent))
@@ -239,8 +239,9 @@ def _common(a: type | None, b: type | None) -> type | None:
     """Return the class of numbers of which some are of one class and some of another."""
     if a is b or a is None:
         return a
-    if b is None or {a, b} == {int, float}:
-        return None if b is None else float
-    if {a, b} == {float, np.float64}:
-        return np.float64
+    if b is None:
+        return None
+    for plain, other in ((a, b), (b, a)):  # a step makes NumPy's number of a plain one
+        if plain in (int, float) and issubclass(other, float | np.floating):
+            return other
     raise NotOnce

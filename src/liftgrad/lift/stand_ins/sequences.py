@@ -35,7 +35,7 @@ def class_of(x: Any) -> type | None:
         return None
     if type(x) is TracedNumber:
         return x._class
-    if type(x) in (float, int, np.float64):
+    if type(x) in (float, int) or isinstance(x, np.floating):
         return type(x)
     raise NotOnce
 

@@ -21,6 +21,8 @@ TABLE = "table"
 BATCH_TOTAL = "batch total"
 SAMPLES_LEAF = -1
 """The leaf group of one number: how many samples there are."""
+CONSTANTS_LEAF = -2
+"""The leaf group of constants that are inputs, since they are others from trace to trace."""
 Node = tuple[Any, ...]
 
 

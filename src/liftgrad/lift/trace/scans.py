@@ -81,6 +81,8 @@ class Scan:
     """What a step is given."""
     results: list[int] = field(default_factory=list)
     """What a step returns, and what it adds to the state."""
+    inside: list[int] = field(default_factory=list)
+    """Nodes that are computed in each step."""
     outside: list[int] = field(default_factory=list)
     """Nodes that a step uses and are the same in all steps."""
 

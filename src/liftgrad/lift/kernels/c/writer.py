@@ -36,12 +36,13 @@ def loop_kernel(
     loop: TimeLoop, buffers: Sequence[Buffer], kept: Collection[int], dtype: str
 ) -> Kernel:
     """Return the kernel that runs a loop over time, given the buffers that are read after it."""
-    return _kernel(*emit_loop(loop, buffers, kept, lambda: (C(dtype), None)))
+    return _kernel(*emit_loop(loop, buffers, kept, lambda: (C(dtype), None)), loop.steps)
 
 
-def _kernel(writer: "C", arguments: Arguments) -> Kernel:
+def _kernel(writer: "C", arguments: Arguments, steps: int | None = None) -> Kernel:
     accesses, tables = arguments.accesses, arguments.tables
-    return Kernel(writer.function(len(accesses)), accesses, tables, writer.functions)
+    text = writer.function(len(accesses), len(tables))
+    return Kernel(text, accesses, tables, writer.functions, steps)
 
 
 def source(kernels: Mapping[str, Kernel]) -> str:
@@ -79,13 +80,14 @@ class C:
         self.functions: set[tuple[str, int, str]] = set()
         """(name, 1, dtype) of the functions that it calls."""
 
-    def function(self, accesses: int) -> str:
+    def function(self, accesses: int, tables: int) -> str:
         """Return the whole function, which begins by reading its arguments."""
         lines, used = self._used_lines()
         first = {"p": 0, "n": accesses, "d": accesses + 1, "t": 2 * accesses + 1}
+        first["s"] = first["t"] + tables
         head = {}
         for argument in used & {*self.types, *self.integers}:
-            i = first[argument[0]] + int(argument[1:] or 0)
+            i = first[argument[0]] + int(re.sub(r"\D", "", argument) or 0)
             if argument in self.integers:
                 head[i] = f"    const int64_t {argument} = (int64_t)(intptr_t)args[{i}];"
             else:
@@ -138,6 +140,11 @@ class C:
     def table(self, table: int) -> str:
         """Return the address of a table."""
         return f"t{table}"
+
+    def steps(self) -> str:
+        """Return the number of steps of a loop over time."""
+        self.integers.add("steps")
+        return "steps"
 
     # --- positions ---------------------------------------------------------------------------
 
@@ -222,7 +229,7 @@ class C:
         self.line("}")
         return names
 
-    def within(self, index: str, start: int, stop: int, body: Callable[[], None]) -> None:
+    def within(self, index: str, start: str, stop: str, body: Callable[[], None]) -> None:
         """Write what is done where an index is from `start` up to, not including, `stop`."""
         self.line(f"if ({start} <= {index} && {index} < {stop}) {{")
         self.depth += 1

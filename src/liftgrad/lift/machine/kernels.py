@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from liftgrad import ops
-from liftgrad.lift.kernels.llvm.writer import LLVM
+from liftgrad.lift.kernels.llvm.scalars import LLVM
 from liftgrad.lift.kernels.writer import Kernel
+from liftgrad.lift.machine.nodes import BITS, INPUT, LIMIT, OPERATION_OF, Arrays, power_by
 from liftgrad.operators import Symbolic
 from liftgrad.ops import Operation
-from liftgrad.record.nodes import BITS, INPUT, LIMIT, OPERATION_OF, Arrays, power_by
 
 
 def forward() -> Kernel:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.lift.machine import kernels
+from liftgrad.lift.machine.nodes import INPUT, OPERATION_OF, Arrays, operands, unpack
 from liftgrad.lift.native.host import machine_code
-from liftgrad.record import kernels
-from liftgrad.record.nodes import INPUT, OPERATION_OF, Arrays, operands, unpack
 
 
 class PythonMachine:
