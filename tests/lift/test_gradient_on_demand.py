@@ -279,6 +279,44 @@ def test_loops_over_time_may_be_unrolled_for_the_gradient_only(backend, unrolled
     assert again == pytest.approx([y.data for y in oscillator(twins, 2.0 * kicks)], rel=1e-10)
 
 
+class Annealed(nn.Module):
+    """Numbers of which one is a constant that changes."""
+
+    def __init__(self):
+        self.w, self.temperature = values(0.5, -1.0, 2.0), 1.0
+
+    def forward(self, x):
+        """Return three numbers."""
+        return [tanh(w * x / self.temperature) * self.temperature for w in self.w]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("late", [0, 1, 2])
+def test_programs_that_share_kernels_have_each_its_own_constants(backend, late, monkeypatch):
+    """Before and after one of them was compiled with the gradient, which happens once for all."""
+    schedules, schedule = [], pipeline.schedule
+    monkeypatch.setattr(pipeline, "schedule", lambda *a: schedules.append(a) or schedule(*a))
+    f, model = lift(lambda model, x: model(x), backend=backend), Annealed()
+
+    def called(temperature):
+        model.temperature = temperature
+        return f(model, 0.75)
+
+    def expected(temperature, place):
+        eager = Annealed()
+        eager.temperature = temperature
+        return gradient_of(eager(0.75), place, eager.w)
+
+    called(0.1)
+    results = [called(0.2 + 0.1 * i) for i in range(3)]
+    for i in [late, 0, 1, 2]:
+        got = gradient_of(results[i], i, model.w)
+        assert got == pytest.approx(expected(0.2 + 0.1 * i, i), rel=1e-12)
+    got = gradient_of(called(0.9), 1, model.w)
+    assert got == pytest.approx(expected(0.9, 1), rel=1e-12)
+    assert len(schedules) == 3
+
+
 # Threads and memory.
 
 
