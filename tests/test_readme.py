@@ -53,7 +53,8 @@ def assert_printed(printed, said):
 @pytest.mark.process
 def test_its_programs_print_what_it_says(program, said, tmp_path):
     """As they stand, without a word of complaint."""
-    assert_printed(printed_by(tmp_path, "-c", program), said)
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    assert_printed(printed_by(tmp_path, "program.py"), said)
 
 
 @pytest.mark.process

@@ -22,6 +22,7 @@ from liftgrad.lift.ir.nests import (
     Timed,
     TimeLoop,
     at_step,
+    loads,
 )
 
 Memory = list[NDArray[Any]]
@@ -92,6 +93,7 @@ class Making:
     batched: bool = False
     buffers: list[Buffer] = field(default_factory=list)
     tables: list[NDArray[np.int64]] = field(default_factory=list)
+    before: list[Nest] = field(default_factory=list)
     body: list[Timed] = field(default_factory=list)
 
     def leaf(self, size: int, *, batched: bool = False) -> int:
@@ -122,9 +124,11 @@ class Making:
         self.body.append(Timed(nest, first, rows))
 
     def program(self, steps: int, outputs: Sequence[int], *, backwards: bool = False) -> Program:
-        """Return the program, which is one loop."""
+        """Return the program: the loop, and what comes before it."""
         loop = TimeLoop(steps, tuple(self.body), backwards)
-        return Program(tuple(self.buffers), tuple(self.tables), (loop,), frozenset(outputs))
+        return Program(
+            tuple(self.buffers), tuple(self.tables), (*self.before, loop), frozenset(outputs)
+        )
 
     def _buffer(self, size: int, role: Any, *, batched: bool) -> int:
         number = len(self.buffers)
@@ -154,7 +158,9 @@ class _Random:
         self.widths: dict[int, int] = {}
         self.parameters = self.made.leaf(400)
         self.inputs = self.made.leaf(self.steps * 20, batched=self.made.batched)
-        self.total = self.made.leaf(20, batched=self.made.batched)
+        self.total = self.made.group(20)
+        first = Nest((20,), self.made.batched, at(self.total, 1), False, Load(at(0, 1)))
+        self.made.before.append(first)
 
     def program(self) -> Program:
         rng, made = self.rng, self.made
@@ -168,7 +174,7 @@ class _Random:
         for group in rng.permutation([*others, *states]).tolist():
             self.rows(group, done)
             done.append(group)
-            if rng.integers(3) == 0:
+            if rng.integers(3) == 0 and len(done) > 1:
                 self.add_to_some(group, done)
             if rng.integers(3) == 0:
                 self.add_to_total(done)
@@ -221,7 +227,8 @@ class _Random:
         width = self.widths[group]
         first = int(self.rng.integers(width))
         rows = int(self.rng.integers(1, width - first + 1))
-        body = of(ops.tanh, self.expression(rows, done, 1))
+        others = [other for other in done if other != group]
+        body = of(ops.tanh, self.expression(rows, others, 1))
         self.made.add(
             *(0, (self.steps, rows), at(group, width, 1, offset=first), body), accumulate=True
         )
@@ -231,6 +238,8 @@ class _Random:
         rows = int(self.rng.choice([1, 1, 3, 8, 12]))
         first = int(self.rng.integers(20 - rows + 1))
         body = of(ops.tanh, self.expression(rows, done, 1))
+        while self.total in {access.buffer for access in loads(body)}:
+            body = of(ops.tanh, self.expression(rows, done, 1))
         out = at(self.total, 0, 1, offset=first)
         self.made.add(0, (self.steps, rows), out, body, accumulate=True)
 

@@ -30,7 +30,7 @@ from liftgrad.lift.ir.text import text_of_groups
 from liftgrad.lift.loops.find import find_loops
 from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.passes.roll import roll
-from liftgrad.lift.pipeline import _leaves
+from liftgrad.lift.recovery import _leaves
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.trace.sited_tape import SitedTape
 

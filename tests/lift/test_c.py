@@ -33,6 +33,7 @@ from liftgrad.lift.ir.nests import (
     loads,
     nests_of,
 )
+from liftgrad.lift.ir.nests import Program as NestProgram
 from liftgrad.lift.kernels.c import writer as c
 from liftgrad.lift.kernels.time_loops import kept_after
 from liftgrad.lift.kernels.writer import Kernel
@@ -179,13 +180,7 @@ class InC(NativeProgram):
         self.program, self.code, self.dtype = self.scheduled.nests, machine_code(), dtype
         groups = self.scheduled.built.rolled.groups
         self.constants = {i: g.numbers for i, g in enumerate(groups) if isinstance(g, Constants)}
-        self.kernels = [self._kernel(statement) for statement in self.program.nests]
-
-    def _kernel(self, statement: Statement) -> Kernel:
-        buffers = self.program.buffers
-        if isinstance(statement, Nest):
-            return c.kernel(statement, buffers, self.dtype)
-        return c.loop_kernel(statement, buffers, kept_after(statement, self.program), self.dtype)
+        self.kernels = [kernel_of(x, self.program, dtype) for x in self.program.nests]
 
     def outcome(self, functions: dict[str, Any]) -> Outcome:
         """Run the functions of its kernels' texts."""
@@ -250,18 +245,31 @@ def test_programs_agree_with_eager(compiled):
 def test_loops_over_time_compute_what_their_nests_say(compiled):
     """Loops of all kinds, of which C has the states in variables as machine code in registers."""
     made = [random_loop(seed) for seed in range(80)]
-    kernels = [c.loop_kernel(p.nests[0], p.buffers, p.outputs, "float64") for p in made]
-    library = compiled(c.source({f"k{i}": kernel for i, kernel in enumerate(kernels)}))
-    for i, (program, kernel) in enumerate(zip(made, kernels, strict=True)):
+    kernels = {
+        f"k{i}_{k}": kernel_of(statement, program, "float64")
+        for i, program in enumerate(made)
+        for k, statement in enumerate(program.nests)
+    }
+    library = compiled(c.source(kernels))
+    for i, program in enumerate(made):
         memory, expected = numbers_of(program, 3), numbers_of(program, 3)
-        words = [memory[access.buffer].ctypes.data for access in kernel.accesses]
-        words += [3, *[3 if program.buffers[a.buffer].batched else 1 for a in kernel.accesses]]
-        words += [program.tables[table].ctypes.data for table in kernel.tables]
-        words += [kernel.steps]
-        library[f"k{i}"]((ctypes.c_void_p * len(words))(*words))
+        for k in range(len(program.nests)):
+            kernel = kernels[f"k{i}_{k}"]
+            words = [memory[access.buffer].ctypes.data for access in kernel.accesses]
+            words += [3, *[3 if program.buffers[a.buffer].batched else 1 for a in kernel.accesses]]
+            words += [program.tables[table].ctypes.data for table in kernel.tables]
+            words += [kernel.steps or 0]
+            library[f"k{i}_{k}"]((ctypes.c_void_p * len(words))(*words))
         interpreted(program, expected, 3)
         for buffer in program.outputs:
             np.testing.assert_allclose(memory[buffer], expected[buffer], rtol=1e-12, atol=1e-12)
+
+
+def kernel_of(statement: Statement, program: NestProgram, dtype: str) -> Kernel:
+    """Return the kernel of one of a program's statements."""
+    if isinstance(statement, Nest):
+        return c.kernel(statement, program.buffers, dtype)
+    return c.loop_kernel(statement, program.buffers, kept_after(statement, program), dtype)
 
 
 # --- operations ------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from stages import scheduled, values
 from liftgrad import lift
 from liftgrad.functional import exp, tanh, where
 from liftgrad.lift.ir.check import check_nests
+from liftgrad.lift.ir.nests import TimeLoop
 from liftgrad.lift.kernels.form import Form
 
 
@@ -78,3 +79,36 @@ def test_a_tangle_that_is_cut_computes_the_same():
     expected.backward()
     assert result.data == pytest.approx(expected.data, rel=1e-12)
     np.testing.assert_allclose([v.grad for v in x], [v.grad for v in y], rtol=1e-9, atol=1e-12)
+
+
+WAYS = (
+    lambda a, b: a + b * 0.5,
+    lambda a, b: a * b * 0.3,
+    lambda a, _: tanh(a),
+    lambda a, b: a - 0.7 * b,
+    lambda a, b: a / (b * b + 1.5),
+    lambda a, _: exp(a * 0.4) * 0.3,
+    lambda a, _: 0.9 * a,
+)
+
+
+def mixed_up(x, steps):
+    """Go round a loop in which each step takes one of several ways, by a generator of its own."""
+    live, state = list(x), 1
+    for _ in range(steps):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        a, b = (live[-1 - (state >> shift) % min(60, len(live))] for shift in (37, 45))
+        live.append(WAYS[(state >> 33) % len(WAYS)](a, b))
+    return sum(live[-60:])
+
+
+def test_a_loop_whose_steps_have_little_in_common_is_unrolled():
+    """Most of its nests would have nothing to do in most of its steps."""
+    program = scheduled(lambda x: mixed_up(x, 400), values(5), gradient=True)
+    assert not any(isinstance(statement, TimeLoop) for statement in program.nests)
+    x, y = values(5), values(5)
+    result, expected = lift(mixed_up)(x, 400), mixed_up(y, 400)
+    result.backward()
+    expected.backward()
+    assert result.data == pytest.approx(expected.data, rel=1e-12)
+    assert [v.grad for v in x] == pytest.approx([v.grad for v in y], rel=1e-9)

@@ -16,7 +16,7 @@ from liftgrad.lift.ir.check import check_groups
 from liftgrad.lift.ir.groups import Elementwise, Leaf
 from liftgrad.lift.loops.find import find_loops
 from liftgrad.lift.passes.roll import roll
-from liftgrad.lift.pipeline import _leaves
+from liftgrad.lift.recovery import _leaves
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.lift.trace.sited_tape import SitedTape

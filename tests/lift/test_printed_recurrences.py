@@ -74,7 +74,7 @@ def scanned(w, xs):
         h = [tanh(dot(row, h) + x) for row in w]
         return h, h[0] * h[1]
 
-    h, products = scan(step, [0.0, 0.5], xs)
+    h, products = scan(step, [0.0, 0.5, 0.1], xs)
     return sum(h) + sum(products)
 
 
@@ -109,7 +109,7 @@ FUNCTIONS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "bodies": lambda: (bodies, values(1.0, 2.0, 3.0), random(3), 25),
     "every sequence": lambda: (every_sequence, values(0.7, 0.4), random(5, 60)),
     "with zeros": lambda: (with_zeros, values(0.3, 0.01), random(3)),
-    "scanned": lambda: (scanned, [values(0.3, -0.2), values(0.1, 0.4)], random(8)),
+    "scanned": lambda: (scanned, [values(*row) for row in random(3, 3)], random(8)),
     "with letters": lambda: (with_letters, values(0.3, 0.5), random(70)),
     "second order": lambda: (second_order, values(1.0, 0.5, 0.3), 70),
 }

@@ -28,20 +28,18 @@ t7[1] = sum(t6[0 1 2 3])
 c8[1] = 1
 t9[4] = sum(t2[0 | 1 | 2 | 3], t2[0 | 1 | 2 | 3])
 for t<4 backwards:
-    t10[4] = sum(t19[1 | 2 | 3 | ])  # ∂t5
-    t11[4] = sum(t21[1 | 2 | 3 | ])
-    t12[4] = multiply(w[0 0 0 0], t2[0 1 2 3])  # t3 again
-    t13[3] = negate(t10[0 1 2])
-    t14[4] = sum(t13[0 | 1 | 2 | ])  # ∂t4
-    t15[3] = multiply(t14[0 1 2], t2[0 1 2])
-    t16[3] = multiply(t14[0 1 2], t12[0 1 2])
-    t17[4] = sum(t15[0 | 1 | 2 | ])  # ∂t3
-    t18[3] = multiply(t17[0 1 2], w[0 0 0])
-    t19[4] = sum(t9[0 | 1 | 2 | 3], t10[0 | 1 | 2 | ], t16[0 | 1 | 2 | ], t18[0 | 1 | 2 | ])  # ∂t2
-    t20[3] = multiply(t17[0 1 2], t2[0 1 2])
-    t21[4] = sum(t11[0 | 1 | 2 | 3], t20[0 | 1 | 2 | ])
-t22[1] = sum(t21[0])  # ∂w
-return t7[0], t22[0]"""
+    t10[4] = sum(t18[1 | 2 | 3 | ])  # ∂t5
+    t11[4] = multiply(w[0 0 0 0], t2[0 1 2 3])  # t3 again
+    t12[3] = negate(t10[0 1 2])
+    t13[4] = sum(t12[0 | 1 | 2 | ])  # ∂t4
+    t14[3] = multiply(t13[0 1 2], t2[0 1 2])
+    t15[3] = multiply(t13[0 1 2], t11[0 1 2])
+    t16[4] = sum(t14[0 | 1 | 2 | ])  # ∂t3
+    t17[3] = multiply(t16[0 1 2], w[0 0 0])
+    t18[4] = sum(t9[0 | 1 | 2 | 3], t10[0 | 1 | 2 | ], t15[0 | 1 | 2 | ], t17[0 | 1 | 2 | ])  # ∂t2
+    t19[3] = multiply(t16[0 1 2], t2[0 1 2])
+t20[1] = sum(t19[0 1 2])  # ∂w
+return t7[0], t20[0]"""
 
 
 def decay(w, n):
@@ -50,8 +48,8 @@ def decay(w, n):
     return total(ys)
 
 
-def test_products_are_multiplied_again_and_totals_added_up_in_the_loop():
-    """Of the loop only the states are read; the sum over time is a state of the gradient's loop."""
+def test_products_are_multiplied_again_in_the_loop_of_the_gradient():
+    """Of the loop only the states are read; the terms of a sum over time are in it, too."""
     text = text_of_groups(rolled(decay, Value(0.1), 4, gradient=True))
     assert text == EXPECTED
 

@@ -132,6 +132,19 @@ def test_the_listing_has_the_numbers_of_the_last_call():
         assert f"{temperature}" in str(lifted.program)
 
 
+def test_the_listing_has_the_names_of_the_last_call():
+    """Though another one's program was taken."""
+
+    def f(w):
+        a, b = w.values()
+        return a * a + tanh(b)
+
+    lifted = lift(f)
+    for name in ("left", "right"):
+        lifted({name: Value(1.0), "other": Value(2.0)})
+        assert f"w.{name}" in str(lifted.program)
+
+
 def test_an_exponent_is_no_number_of_the_trace(schedules):
     """It is part of the operation, whose derivative depends on it."""
     lifted = lift(lambda x, n: x**n)

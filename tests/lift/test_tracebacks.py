@@ -9,7 +9,7 @@ from stages import values
 from liftgrad import Trainer, nn, optim, predict
 from liftgrad.errors import LiftError, TraceError
 from liftgrad.functional import softmax, take, where
-from liftgrad.lift import pipeline
+from liftgrad.lift import recovery
 from liftgrad.lift.function import lift
 
 
@@ -102,7 +102,7 @@ def test_errors_of_the_users_own_keep_all_their_frames():
 
 def test_faults_of_ours_hide_nothing(monkeypatch):
     """An error within liftgrad keeps all frames, to be reported."""
-    monkeypatch.setattr(pipeline, "roll_scans", None)
+    monkeypatch.setattr(recovery, "roll_scans", None)
     shown = frames_of(lambda: lift(lambda p: p[0])(values(2)), TypeError)
     names = {name for _, name, _ in shown}
     assert {"__call__", "_executable", "rolled_up"} <= names

@@ -52,8 +52,8 @@ class Scaled(nn.Module):
 
 def test_a_model_is_traced_for_its_first_frame_only(monkeypatch):
     """As long as it is the same program; its present numbers are used."""
-    traced, build = [], Source.build
-    monkeypatch.setattr(Source, "build", lambda f, *a: traced.append(f) or build(f, *a))
+    traced, trace = [], Source.trace
+    monkeypatch.setattr(Source, "trace", lambda f, *a: traced.append(f) or trace(f, *a))
     model = Scaled()
     film = BoundaryAnimation(model, X, Y, resolution=10)
     for model.at.data in (0.5, 1.0, 2.0):

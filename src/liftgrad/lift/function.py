@@ -23,7 +23,7 @@ from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.forks import renew_in_child
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.later import Later
-from liftgrad.lift.pipeline import Built, Compiled, Ending, compiled, results_and_gradients
+from liftgrad.lift.pipeline import Built, compiled_call
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
 from liftgrad.lift.run.last_call import LastCall
@@ -31,7 +31,6 @@ from liftgrad.lift.run.results import Prepared, gradients_of
 from liftgrad.lift.run.taped import Taped, tape_of
 from liftgrad.lift.skeletons import Skeletons
 from liftgrad.lift.source import Source
-from liftgrad.lift.stats import Stats
 from liftgrad.lift.tracebacks import hide_own_frames, with_short_tracebacks
 from liftgrad.lift.update.store_update import store_update
 
@@ -109,7 +108,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._structures = 0
         """How many structures there were programs for."""
         self._skeletons = Skeletons()
-        self._compiled = functools.partial(_compiled, dtype, backend, self.stats)
+        self._compiled = functools.partial(compiled_call, dtype, backend, self.stats)
         renew_in_child(self)
         self._warned = False
         self._last: Executable | None = None
@@ -226,7 +225,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         if found is not None:
             self.stats.cache_hits += 1
             if found.is_due:
-                found = Executable(found.made, self.dtype, store_update)
+                found = found.replacement or Executable(found.made, self.dtype, store_update)
                 self._programs.add(source.program_key(flat), found)
             self._last = found
             return found
@@ -261,10 +260,9 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
 
     def _executable_of(self, traced: Trace, built: Built) -> Executable:
         """Return what runs a program: kernels, or the machine if those would take too long."""
-        if self.dtype == "float64" and self.backend == "native":
-            tape = tape_of(traced, built)
-            if tape is not None:
-                return Taped(built, tape, functools.partial(self._compiled, built))
+        taped = self._taped(traced, built)
+        if taped is not None:
+            return taped()
         waits = _is_seldom_differentiated(built)
         try:
             made = self._compiled(replace(built, unrolled=None), gradient=not waits)
@@ -272,8 +270,26 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             if built.unrolled is None:
                 raise
             return self._executable_of(traced, built.unrolled())
-        later = Later(functools.partial(self._compiled, built)) if waits else None
+        later = self._later(traced, built) if waits else None
         return Executable(made, self.dtype, store_update, later)
+
+    def _taped(self, traced: Trace, built: Built) -> Callable[[], Taped] | None:
+        """Return what makes the machine's program, if that is to run instead of kernels."""
+        if self.dtype == "float64" and self.backend == "native":
+            tape = tape_of(traced, built)
+            if tape is not None:
+                compiled = functools.partial(self._compiled, built)
+                return functools.partial(Taped, built, tape, compiled)
+        return None
+
+    def _later(self, traced: Trace, built: Built) -> Later:
+        """Return how a program gets its gradient once someone asks for it."""
+        if built.unrolled is not None:
+            taped = self._taped(traced, built.unrolled())
+            if taped is not None:
+                looped = replace(built, unrolled=None)
+                return Later(functools.partial(self._compiled, looped), taped)
+        return Later(functools.partial(self._compiled, built))
 
     def _warn_of_many(self) -> None:
         if len(self._programs.values) < 2:
@@ -302,17 +318,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
                 f"{self.__name__} has no program yet: it is recovered at the first call."
             )
         with self.lock:
-            return self.source.listing(self._last.with_gradient())
-
-
-def _compiled(
-    dtype: str, backend: str, stats: Stats, built: Built, *, gradient: bool = True
-) -> Compiled[Ending]:
-    """Return the program of a function, compiled.
-
-    Programs that wait keep what they are made of alive, so that this must not be a method.
-    """
-    return compiled(lambda: built, results_and_gradients, dtype, backend, stats, gradient=gradient)
+            return self.source.listing(self._last.with_gradient().made)
 
 
 def _is_seldom_differentiated(built: Built) -> bool:

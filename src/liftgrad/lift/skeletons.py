@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.capture.tracing import Trace
 from liftgrad.lift.later import Later
-from liftgrad.lift.pipeline import Compiled, Ending, with_constants
+from liftgrad.lift.pipeline import Compiled, Ending
+from liftgrad.lift.recovery import with_constants
 from liftgrad.lift.trace.nodes import CONSTANT
 
 _MOST = 4
@@ -89,7 +90,11 @@ class Skeletons:
         made, later = known.made, known.later
         if later is not None and later.known is not None:
             made, later = later.known, None
-        built = replace(made.built, rebuild=traced.rebuild, fixed=traced.fixed)
+        built = made.built
+        names = {built.leaf_of[i]: flat.groups[i].leaf_names() for i in built.leaf_of}
+        built = replace(
+            built, rebuild=traced.rebuild, fixed=traced.fixed, names={**built.names, **names}
+        )
         built = with_constants(built, skeleton.numbers[known.inputs].tolist())
         return Search(skeleton, replace(made, built=built), later)
 

@@ -20,7 +20,8 @@ from liftgrad.lift.compare.policy import is_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.ir.groups import Builder, Constants, Rolled
 from liftgrad.lift.ir.nests import count_nests
-from liftgrad.lift.pipeline import Built, Compiled, Ending, rolled_up, traced_once
+from liftgrad.lift.pipeline import Built, Compiled, Ending
+from liftgrad.lift.recovery import rolled_up, traced_once
 from liftgrad.lift.run.results import computed
 from liftgrad.lift.stand_ins.names import traced_builtins
 from liftgrad.lift.stats import Stats

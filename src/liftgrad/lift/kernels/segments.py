@@ -239,11 +239,13 @@ class _Planner:
         """Choose the nests that are written out: the smallest, as long as the text stays short."""
         for nest in nests:
             nest.cost = _cost(nest, self.width or 1)
+        # Over samples the text is there twice, and loops are long in themselves.
+        limit = _UNROLLED // 2 if any(nest.nest.batched for nest in nests) else _UNROLLED
         total = 0
         for nest in sorted(nests, key=lambda nest: nest.cost):
             total += nest.cost
             # What there are vectors for otherwise is left to the compiler.
-            nest.unrolled = nest.rows is None and self.width is not None and total <= _UNROLLED
+            nest.unrolled = nest.rows is None and self.width is not None and total <= limit
             if not nest.unrolled:
                 nest.plan = self.plan(nest.nest, nest.extents, nest.strides, gathering=False)
                 nest.cost = _cost(nest, self.width or 1, looping=True)

@@ -81,7 +81,9 @@ def places(
         place = _place(key, mine, every, terms)
         of[place.members] = len(found)
         found.append(place)
-    return Places(found, of, leaf_positions, order, varies)
+    result = Places(found, of, leaf_positions, order, varies)
+    result.settle()
+    return result
 
 
 def _keep_states(

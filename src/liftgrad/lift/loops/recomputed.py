@@ -1,12 +1,12 @@
 """Recomputed: the loop of a gradient computes quick things of its loop once more.
 
-What a gradient reads of a loop over time would be kept for all steps, and so would be what it adds
-up over time. For long loops that is far more memory than a processor has close by, and even for
-short ones a few products are quicker than to store and load them. Here the loop of the gradient
-computes both by itself, from what is kept anyway, such as the states as the steps found them.
+What a gradient reads of a loop over time would be kept for all steps. For long loops that is far
+more memory than a processor has close by, and even for short ones a few products are quicker than
+to store and load them. Here the loop of the gradient computes them by itself, from what is kept
+anyway, such as the states as the steps found them; and products that are read by sums over time
+alone, which `schedule` has the loop add up.
 
-Invariant: groups before those of the gradient keep their numbers, and all numbers stay the same but
-for the order in which totals are added up.
+Invariant: groups before those of the gradient keep their numbers, and all numbers stay the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,6 @@ from liftgrad.lift.ir.groups import (
     Indices,
     Loop,
     Rolled,
-    Runs,
     Sum,
     View,
     views,
@@ -33,7 +32,7 @@ _QUICK = {ops.add, ops.subtract, ops.multiply, ops.negate, ops.absolute, ops.sel
 _FEW_TERMS = 4
 """The most terms of a sum that are added up again as quickly as the sum is stored and loaded."""
 _FEW_SUMS = 16
-"""The most sums over time that a loop adds up as it goes, in registers."""
+"""The most elements of a sum over time that is worth taking its terms into a loop."""
 
 
 def recomputed(
@@ -67,8 +66,6 @@ class _Plan:
     """Groups before it, which only it reads."""
     taken_in: list[int]
     """Groups behind it, which only sums over time read."""
-    sums: dict[int, list[Runs]]
-    """For sums over time what is added up in the steps."""
     steps_of: dict[int, Indices]
     """The step of each element of these groups."""
     offsets: dict[int, Indices]
@@ -99,21 +96,15 @@ class _Planning:
         origin = self._origin()
         if origin is None:
             return None
-        taken_in, sums = self._taken_in(origin)
+        taken_in = self._taken_in(origin)
         # Heads cannot read what is computed in their own step.
         body = {*range(self.loop.first + self.loop.heads, self.loop.stop), *taken_in}
         before = self._before(origin, body) if origin.recompute else set()
         copied = self._copied(origin, body | before)
         if not copied:
             return None
-        added = {
-            i: [r for r in views(self.groups[i]) if isinstance(r, Runs) and r.group in body]
-            for i in sorted(sums)
-        }
-        added = {i: runs for i, runs in added.items() if runs}
         return _Plan(
-            *(sorted(copied), sorted(before), sorted(taken_in), added),
-            *(self.steps_of, self.offsets),
+            *(sorted(copied), sorted(before), sorted(taken_in)), self.steps_of, self.offsets
         )
 
     def _origin(self) -> Loop | None:
@@ -143,8 +134,8 @@ class _Planning:
             self.steps_of[i], self.offsets[i] = steps[id(offsets)], offsets
         return True
 
-    def _taken_in(self, origin: Loop) -> tuple[set[int], set[int]]:
-        """Return the groups behind the loop that only sums over time read, and those sums."""
+    def _taken_in(self, origin: Loop) -> set[int]:
+        """Return the groups behind the loop that only sums over time read."""
         groups, loop = self.groups, self.loop
         behind = [i for i in range(loop.stop, len(groups)) if i not in self.in_loop]
         sums = {i for i in behind if self.read_by[i] and _is_small_sum(groups[i])}
@@ -154,7 +145,7 @@ class _Planning:
                 found.add(i)
         inside = {i for some in (loop, origin) for i in range(some.first, some.stop)}
         timed = {i for i in sorted(found) if self._note_steps(i, inside)}
-        return self._closed(timed, sums), sums
+        return self._closed(timed, sums)
 
     def _before(self, origin: Loop, users: AbstractSet[int]) -> set[int]:
         """Return groups before the loop that only these users read, and that read the origin."""
@@ -245,14 +236,12 @@ class _Rewriting:
     def __init__(self, program: Rolled, index: int, plan: _Plan) -> None:
         self.old, self.program, self.index, self.plan = program.groups, program, index, plan
         self.loop = loop = program.loops[index]
-        self.steps = loop.steps
         moved = {*plan.before, *plan.taken_in}
         body = loop.first + loop.heads
-        self.heads = [*_each("old", range(loop.first, body)), *_each("head", plan.sums)]
+        self.heads = _each("old", range(loop.first, body))
         self.body = [
             *_each("copy", plan.copied),
             *_each("old", [*plan.before, *range(body, loop.stop), *plan.taken_in]),
-            *_each("sum", plan.sums),
         ]
         self.before = _each("old", [i for i in range(loop.first) if i not in moved])
         self.behind = _each("old", [i for i in range(loop.stop, len(self.old)) if i not in moved])
@@ -263,11 +252,11 @@ class _Rewriting:
         """Return the program, and the results of the gradient."""
         program, place = self.program, self.place
         of_loop = [*self.heads, *self.body]
-        inside = [self._group_of_loop(*key) for key in of_loop]
+        inside = [reading(self.old[i], self._inside) for _, i in of_loop]
         groups = [
             *[reading(self.old[i], self._outside) for _, i in self.before],
             *inside,
-            *[self._group_behind(i) for _, i in self.behind],
+            *[reading(self.old[i], self._outside) for _, i in self.behind],
         ]
         first = len(self.before)
         loops = [
@@ -282,7 +271,7 @@ class _Rewriting:
             self.loop,
             first=first,
             stop=first + len(of_loop),
-            offsets=tuple(self._offsets(*key) for key in of_loop),
+            offsets=tuple(self._offsets(i) for _, i in of_loop),
             heads=len(self.heads),
         )
         tables = {place["old", i]: table for i, table in program.tables.items()}
@@ -307,60 +296,11 @@ class _Rewriting:
         """Return what a group outside of the loop reads."""
         return self.place["old", i], positions
 
-    def _group_of_loop(self, kind: str, i: int) -> Group:
-        if kind == "head":
-            return self._head(i)
-        return self._sum(i) if kind == "sum" else reading(self.old[i], self._inside)
-
-    def _offsets(self, kind: str, i: int) -> Indices:
+    def _offsets(self, i: int) -> Indices:
         """Return where the elements of each step begin."""
-        if kind in ("head", "sum"):
-            return np.arange(self.steps + 1) * self.old[i].size
         if i in self.plan.offsets:
             return self.plan.offsets[i]
-        return _ends(self.plan.steps_of[i], self.steps)
-
-    def _head(self, i: int) -> Sum:
-        """Return what a sum has come to when a step begins."""
-        size, steps = self.old[i].size, self.steps
-        every, rest = np.arange(steps * size + 1), (steps - 1) * size
-        if self.loop.backwards:
-            run = Runs(self.place["sum", i], every[size:-1], np.minimum(every, rest))
-        else:
-            run = Runs(self.place["sum", i], every[:rest], np.maximum(every - size, 0))
-        return Sum((run,), batched=False)
-
-    def _sum(self, i: int) -> Sum:
-        """Return what a sum has come to when a step ends."""
-        size = self.old[i].size
-        every = np.arange(self.steps * size + 1)
-        runs = [Runs(self.place["head", i], every[:-1], every)]
-        for r in self.plan.sums[i]:
-            row = np.repeat(np.arange(size), r.offsets[1:] - r.offsets[:-1])
-            target = self.plan.steps_of[r.group][r.positions] * size + row
-            order: Indices | slice = slice(None)
-            if (target[1:] < target[:-1]).any():
-                order = np.argsort(target, kind="stable")
-            offsets = _ends(target, self.steps * size)
-            runs.append(Runs(self.place["old", r.group], r.positions[order], offsets))
-        return Sum(tuple(runs), batched=False)
-
-    def _group_behind(self, i: int) -> Group:
-        """Return a group behind the loop; of a sum, what the loop did not add up."""
-        group = self.old[i]
-        if i not in self.plan.sums:
-            return reading(group, self._outside)
-        assert isinstance(group, Sum)
-        every = np.arange(group.size + 1)
-        last = 0 if self.loop.backwards else (self.steps - 1) * group.size
-        done = Runs(self.place["sum", i], last + every[:-1], every)
-        inside = {id(r) for r in self.plan.sums[i]}
-        rest = [
-            Runs(self.place["old", r.group], r.positions, r.offsets)
-            for r in group.operands
-            if id(r) not in inside
-        ]
-        return Sum((done, *rest), batched=False)
+        return _ends(self.plan.steps_of[i], self.loop.steps)
 
 
 def _each(kind: str, groups: Iterable[int]) -> list[tuple[str, int]]:

@@ -10,7 +10,7 @@ from typing import Any
 from liftgrad import ops
 from liftgrad.lift.kernels.llvm.scalars import LLVM
 from liftgrad.lift.kernels.writer import Kernel
-from liftgrad.lift.machine.nodes import BITS, INPUT, LIMIT, OPERATION_OF, Arrays, power_by
+from liftgrad.lift.machine.nodes import BITS, CHOICES, INPUT, LIMIT, OPERATION_OF, Arrays, power_by
 from liftgrad.operators import Symbolic
 from liftgrad.ops import Operation
 
@@ -23,6 +23,14 @@ def forward() -> Kernel:
             result = _load(text, "%inputs", "%b")
         elif operation.arity is None:
             result = _reduced(text, operation)
+        elif operation is ops.select:
+            condition, a, b = (_load(text, "%values", x) for x in _sequence(text, 3))
+            result = text.apply(operation, [_holds(text, condition), a, b])
+        elif operation in ops.CONDITIONS:
+            loaded = [_load(text, "%values", x) for x in ("%a", "%b")[: operation.arity]]
+            if operation in _LOGICAL:
+                loaded = [_holds(text, x) for x in loaded]
+            result = text.emit(f"uitofp i1 {text.apply(operation, loaded)} to double")
         else:
             loaded = [_load(text, "%values", x) for x in ("%a", "%b")[: operation.arity]]
             applied = ops.power if operation is power_by else operation
@@ -94,9 +102,14 @@ def backward() -> Kernel:
         text.lines.append(f"  store i8 1, ptr {_element(text, '%reached', index, 'i8')}, align 1")
 
     def case(text: LLVM, operation: Operation | None, i: str) -> None:
-        if operation is None or operation.constant:
+        if operation is None or operation.constant or operation in ops.CONDITIONS:
             return
         g = _load(text, "%grads", i)
+        if operation is ops.select:  # whose other branch is not reached, as if it were not there
+            condition, a, b = _sequence(text, 3)
+            holds = _holds(text, _load(text, "%values", condition))
+            add_to_adjoint(text, text.emit(f"select i1 {holds}, i64 {a}, i64 {b}"), g)
+            return
         if operation.arity is None:
             _pull_sequence(text, operation, g, add_to_adjoint)
             return
@@ -177,9 +190,10 @@ def _kernel(
     code = text.emit(f"lshr i64 {node}, {2 * BITS}")
     high = text.emit(f"lshr i64 {node}, {BITS}")
     lines += [f"  %a = and i64 {high}, {LIMIT - 1}", f"  %b = and i64 {node}, {LIMIT - 1}"]
-    labels = " ".join(f"i64 {c}, label %case{c}" for c in (INPUT, *OPERATION_OF))
+    cases = {**OPERATION_OF, **{code: operation for operation, code in CHOICES.items()}}
+    labels = " ".join(f"i64 {c}, label %case{c}" for c in (INPUT, *cases))
     lines += [f"  switch i64 {code}, label %next [ {labels} ]"]
-    for labelled, operation in ((INPUT, None), *OPERATION_OF.items()):
+    for labelled, operation in ((INPUT, None), *cases.items()):
         lines += [f"case{labelled}:"]
         case(text, operation, "%i")
         lines += ["  br label %next"]
@@ -216,3 +230,16 @@ def _load(text: LLVM, array: str, index: str) -> str:
 def _operand(text: LLVM, j: str) -> str:
     """Return the index of an operand from the list of sequences."""
     return text.emit(f"fptosi double {_load(text, '%sequences', j)} to i64")
+
+
+def _sequence(text: LLVM, count: int) -> list[str]:
+    """Return the indices of the operands of an operation on so many."""
+    return [_operand(text, text.emit(f"add i64 %b, {j}")) for j in range(count)]
+
+
+def _holds(text: LLVM, condition: str) -> str:
+    """Return as a bit whether a condition, 1 or 0, holds."""
+    return text.emit(f"fcmp une double {condition}, {text.literal(0.0)}")
+
+
+_LOGICAL = {ops.logical_and, ops.logical_or, ops.logical_not}

@@ -41,6 +41,14 @@ TABLE: tuple[Operation, ...] = (
 )
 CODES = {operation: code for code, operation in enumerate(TABLE, 1)}
 OPERATION_OF = {code: operation for operation, code in CODES.items()}
+CHOICES = {
+    operation: code
+    for code, operation in enumerate(
+        (*sorted(ops.CONDITIONS, key=lambda x: x.name), ops.select, ops.detach), len(TABLE) + 1
+    )
+}
+"""The codes of operations that are not recorded, but are on tapes of programs. Conditions are 1 or
+0; a choice is one on a sequence: the condition and two numbers."""
 
 
 class Node(NamedTuple):

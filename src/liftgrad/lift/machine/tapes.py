@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.ir.groups import Indices
-from liftgrad.lift.machine.nodes import BITS, CODES, LIMIT, SHIFT, power_by
+from liftgrad.lift.machine.nodes import BITS, CHOICES, CODES, LIMIT, SHIFT, power_by
 from liftgrad.lift.trace.nodes import CONSTANT, LEAF, Node, number_of
 from liftgrad.ops import Operation
 
@@ -30,7 +30,7 @@ class TapeNodes:
 def tape_nodes(tape: Sequence[Node], outputs: Sequence[int]) -> TapeNodes | None:
     """Return a tape as nodes of the machine, or None if it does something that the machine cannot.
 
-    The machine has no conditions, no run-time indices and no batches.
+    The machine has no run-time indices, no batches, and no operations of the user's own.
     """
     nodes, inputs, sequences = array("d"), array("d"), array("d")
     leaves: dict[int, list[tuple[int, int, int]]] = {}
@@ -40,7 +40,7 @@ def tape_nodes(tape: Sequence[Node], outputs: Sequence[int]) -> TapeNodes | None
         operation = node[0]
         word = _WORDS.get(operation)
         if word is not None:
-            if operation.arity is None:
+            if operation.arity is None or operation.arity > 2:
                 word += (len(node) - 1) * SHIFT + len(sequences)
                 sequences.extend([place[a] for a in node[1:]])
             else:
@@ -72,5 +72,5 @@ def tape_nodes(tape: Sequence[Node], outputs: Sequence[int]) -> TapeNodes | None
     )
 
 
-_WORDS = {operation: float(code << 2 * BITS) for operation, code in CODES.items()}
+_WORDS = {operation: float(code << 2 * BITS) for operation, code in (CODES | CHOICES).items()}
 """An operation's node, as far as it does not depend on the operands."""

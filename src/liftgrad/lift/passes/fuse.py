@@ -3,6 +3,9 @@
 A group that is read no more often than it has elements costs nothing extra where it is used: a
 product goes into its sum, which makes a contraction, and an activation into the sum before it.
 
+Of a loop over time, what is read in another step or outside of the loop is kept; and what takes
+long, and does not depend on the loop, is computed before it, by vectors along time.
+
 Invariant: leaves, scatters and outputs are kept; no reduction is fused into another; what is the
 same for all samples is not computed for each; and no expression grows beyond a bound.
 """

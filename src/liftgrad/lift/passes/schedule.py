@@ -4,8 +4,11 @@
 is fused into them, `layout` chooses the order in which each buffer keeps its elements, and `fit`
 turns index sequences into strides over common loops.
 
+The groups of a loop over time become one statement, whose nests run step by step.
+
 Invariant: nests compute the groups that are kept, in order, so that what a nest reads was written
-by those before it; and a leaf that is assigned keeps its old numbers until all who read them have.
+by those before it, or in an earlier step; and a leaf that is assigned keeps its old numbers until
+all who read them have.
 """
 
 from collections.abc import Iterable, Sequence

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import View
+from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import stores
 from liftgrad.lift.later import Later, same_leaves
 from liftgrad.lift.native.memory import NativeProgram
@@ -36,6 +37,8 @@ class Executable:
 
     is_due = False
     """Whether another program is to take its place."""
+    replacement: "Executable | None" = None
+    """The one that does, if it is there already."""
 
     def __init__(
         self,
@@ -71,12 +74,20 @@ class Executable:
         assert self._made is not None
         return self._made
 
-    def with_gradient(self) -> Compiled[Ending]:
-        """Return the program with its gradient, which is compiled now if it was not before."""
-        if self.later is not None:
+    def with_gradient(self) -> "Executable":
+        """Return this, or what takes its place, with the gradient, if need be compiled now."""
+        if self.later is None or self.replacement is not None:
+            return self.replacement or self
+        try:
             self._use(self.later.like(self.built))
-            self.later = None
-        return self.made
+        except LoopError:
+            if self.later.instead is None:
+                raise
+            self.replacement, self.is_due = self.later.instead(), True
+            self.replacement.seen = self.seen
+            return self.replacement
+        self.later = None
+        return self
 
     def size(self) -> int:
         """Return roughly how many bytes it takes, by measurements of sums and networks."""
@@ -101,23 +112,21 @@ class Executable:
         self.instances.move_to_end(key)
         return run
 
-    def run_with_gradient(
+    def run_in_place_of(
         self, run: "NativeRun | NumpyRun", samples: int, parameters: dict[int, Parameters]
     ) -> "NativeRun | NumpyRun":
-        """Return what takes a run's place, with its numbers, and has the gradient as well."""
-        run.refuse_outdated()
-        native = self.with_gradient().native
-        if isinstance(run, NumpyRun):
-            on_numpy = NumpyRun(self, samples, parameters)
-            on_numpy.take_over(run)
-            return on_numpy
-        assert native is not None
-        result = NativeRun(self, native, samples, parameters)
+        """Return a run with the numbers of one that lacks the gradient."""
+        result = self._new_run(samples, parameters)
         result.take_over(run)
         key = _key(samples, parameters)
-        if self.instances.get(key) is run:
+        if isinstance(result, NativeRun) and self.instances.get(key) is run:
             self._keep(result, key, parameters)
         return result
+
+    def _new_run(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
+        if self.made.native is None:
+            return NumpyRun(self, samples, parameters)
+        return NativeRun(self, self.made.native, samples, parameters)
 
     def _keep(
         self, run: "NativeRun", key: tuple[int, ...], parameters: dict[int, Parameters]
@@ -244,12 +253,15 @@ class NativeRun:
                 "were set; call backward() before."
             )
 
-    def take_over(self, run: "NativeRun") -> None:
+    def leaf(self, group: int) -> Array:
+        """Return the numbers of a leaf group."""
+        return self.instance.get(group, np.arange(self.built.rolled.groups[group].size))
+
+    def take_over(self, run: "NativeRun | NumpyRun") -> None:
         """Compute the results of a call that was run without the gradient's program."""
         for mine, theirs in same_leaves(self.built, run.built).items():
             if mine in self.instance.arrays and mine not in self.shared:
-                every = np.arange(self.built.rolled.groups[mine].size)
-                self.feed(mine, run.instance.get(theirs, every))
+                self.feed(mine, run.leaf(theirs))
         self.forward()
         self.owner, run.owner = run.owner, nobody
 
@@ -370,10 +382,14 @@ class NumpyRun:
     def refuse_outdated(self) -> None:
         """Do nothing: it has the parameters' numbers at the call."""
 
-    def take_over(self, run: "NumpyRun") -> None:
+    def leaf(self, group: int) -> Array:
+        """Return the numbers of a leaf group."""
+        return self.leaves[group]
+
+    def take_over(self, run: "NativeRun | NumpyRun") -> None:
         """Compute the results of a call that was run without the gradient's program."""
         for mine, theirs in same_leaves(self.built, run.built).items():
-            self.leaves[mine] = run.leaves[theirs]
+            self.feed(mine, run.leaf(theirs))
         self._run_forward()
         self.owner, run.owner = run.owner, nobody
 

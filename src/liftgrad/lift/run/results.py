@@ -72,8 +72,10 @@ class Prepared:
 
     def with_gradient(self) -> NativeRun | NumpyRun:
         """Return the run, from now on of the program with its gradient, with the same numbers."""
-        run = self.executable.run_with_gradient(self.run, self.samples, self.parameters)
-        self.run = run
+        self.run.refuse_outdated()
+        executable = self.executable.with_gradient()
+        run = executable.run_in_place_of(self.run, self.samples, self.parameters)
+        self.executable, self.run = executable, run
         self.inputs = self._inputs()
         self.copied = self._is_copied()
         return run

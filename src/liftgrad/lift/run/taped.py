@@ -86,6 +86,9 @@ class Taped(Executable):
         """Return memory to run the program in."""
         return TapeRun(self, samples, parameters)
 
+    def _new_run(self, samples: int, parameters: dict[int, Parameters]) -> "TapeRun":
+        return TapeRun(self, samples, parameters)
+
 
 class TapeRun(NumpyRun):
     """Inputs in, results and gradients out, on the machine."""
@@ -108,8 +111,9 @@ class TapeRun(NumpyRun):
     def forward(self) -> None:
         """Compute the results."""
         self.taped.calls += 1
-        for i, parameters in self.parameters.items():
-            self.feed(self.built.leaf_of[i], parameters.numbers())
+        super().forward()
+
+    def _run_forward(self) -> None:
         self.machine.forward(self.memory, 0, len(self.memory.nodes))
 
     def backward(self, seeds: Seeds) -> None:
