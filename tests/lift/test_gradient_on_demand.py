@@ -15,6 +15,7 @@ from liftgrad.errors import LiftError
 from liftgrad.functional import mean, take, tanh, uniform
 from liftgrad.lift import pipeline
 from liftgrad.lift.ir.loop_error import LoopError
+from liftgrad.lift.run import taped
 from liftgrad.optim import SGD
 
 X = np.random.default_rng(0).normal(size=(5, 2))
@@ -251,11 +252,13 @@ def oscillator(p, kicks):
     return [*last(p), *grad(energy)(p)]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("unrolled", [False, True])
-def test_loops_over_time_may_be_unrolled_for_the_gradient_only(backend, unrolled, monkeypatch):
-    """The program then has other groups, to which the numbers move over."""
-    if unrolled:
+@pytest.mark.parametrize(
+    ("backend", "by"),
+    [("native", "loops"), ("native", "kernels"), ("native", "machine"), ("numpy", "loops")],
+)
+def test_loops_over_time_may_be_unrolled_for_the_gradient_only(backend, by, monkeypatch):
+    """The program then has other groups, or runs on the machine, and the numbers move there."""
+    if by != "loops":
         adjoint = pipeline.adjoint
 
         def refusing(program, *arguments):
@@ -264,19 +267,24 @@ def test_loops_over_time_may_be_unrolled_for_the_gradient_only(backend, unrolled
             return adjoint(program, *arguments)
 
         monkeypatch.setattr(pipeline, "adjoint", refusing)
+    monkeypatch.setattr(taped, "_LEAST_GROUPS", 100 if by == "machine" else 10**9)
     kicks = np.random.default_rng(3).normal(size=40)
     f, p = lift(oscillator, backend=backend), values(1.0, 0.5, 0.9)
-    results = f(p, kicks)
+    given = kicks.copy()
+    results, twins = f(p, given), values(1.0, 0.5, 0.9)
     assert f._last.built.rolled.loops
-    kicks[...] = 0.0
-    kicks = np.random.default_rng(3).normal(size=40)
+    given[...] = 0.0
     for place in (3, 0, 4):
-        twins = values(1.0, 0.5, 0.9)
         expected = gradient_of(oscillator(twins, kicks), place, twins)
         assert gradient_of(results, place, p) == pytest.approx(expected, rel=1e-10)
-    assert bool(f._last.built.rolled.loops) is not unrolled
-    again = [y.data for y in f(p, 2.0 * kicks)]
-    assert again == pytest.approx([y.data for y in oscillator(twins, 2.0 * kicks)], rel=1e-10)
+    for scale in (2.0, 3.0):
+        results, eager = f(p, scale * kicks), oscillator(twins, scale * kicks)
+        assert [y.data for y in results] == pytest.approx([y.data for y in eager], rel=1e-10)
+        expected = gradient_of(eager, 2, twins)
+        assert gradient_of(results, 2, p) == pytest.approx(expected, rel=1e-10)
+    f(values(1.0, 0.5, 0.9), kicks)
+    assert isinstance(f._last, taped.Taped) is (by == "machine")
+    assert bool(f._last.built.rolled.loops) is (by == "loops")
 
 
 class Annealed(nn.Module):

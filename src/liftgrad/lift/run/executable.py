@@ -15,21 +15,16 @@ from liftgrad.lift.later import Later, same_leaves
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.pipeline import Built, Compiled, Ending
 from liftgrad.lift.run.bound import Bound
-from liftgrad.lift.run.numpy_executor import execute
+from liftgrad.lift.run.numpy_run import NumpyRun
 from liftgrad.lift.run.parameters import MakeUpdate, Parameters, Store, adding, memory_of
+from liftgrad.lift.run.runs import ONE, Run, Seeds, nobody
 
 if TYPE_CHECKING:
     from liftgrad.lift.call.first_numbers import FirstNumbers
 
 Array = NDArray[Any]
-Seeds = tuple[float, ...]
-ONE: Seeds = (1.0,)
 _MOST_INSTANCES = 8
 _PROGRAM_BYTES, _OPERATION_BYTES = 90_000, 100
-
-
-def nobody() -> None:
-    """Stand in for the weak reference to a call that was collected."""
 
 
 class Executable:
@@ -101,7 +96,7 @@ class Executable:
     def start(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
         """Return memory to run the program in, with these parameters (by argument group)."""
         if self.made.native is None:
-            return NumpyRun(self, samples, parameters)
+            return NumpyRun(self.built, self.dtype, samples, parameters, whole=self.later is None)
         key = _key(samples, parameters)
         run = self.instances.get(key)
         if run is None:
@@ -125,7 +120,7 @@ class Executable:
 
     def _new_run(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
         if self.made.native is None:
-            return NumpyRun(self, samples, parameters)
+            return NumpyRun(self.built, self.dtype, samples, parameters, whole=self.later is None)
         return NativeRun(self, self.made.native, samples, parameters)
 
     def _keep(
@@ -257,7 +252,7 @@ class NativeRun:
         """Return the numbers of a leaf group."""
         return self.instance.get(group, np.arange(self.built.rolled.groups[group].size))
 
-    def take_over(self, run: "NativeRun | NumpyRun") -> None:
+    def take_over(self, run: Run) -> None:
         """Compute the results of a call that was run without the gradient's program."""
         for mine, theirs in same_leaves(self.built, run.built).items():
             if mine in self.instance.arrays and mine not in self.shared:
@@ -319,92 +314,3 @@ class NativeRun:
             self.gradient(view) if array is None or self.scale != 1.0 else array
             for view, array in zip(views, self.gradient_arrays, strict=True)
         ]
-
-
-class NumpyRun:
-    """The same with NumPy, on groups instead of loop nests."""
-
-    def __init__(
-        self, executable: Executable, samples: int, parameters: dict[int, Parameters]
-    ) -> None:
-        self.executable = executable
-        self.built = executable.built
-        self.differentiable = executable.later is None
-        self.parameters = parameters
-        self.leaves: dict[int, Array] = {}
-        if self.built.sizes is not None:
-            self.leaves[self.built.sizes] = np.array([samples], executable.dtype)
-        with np.errstate(all="ignore"):  # float32 may overflow
-            for group, numbers in self.built.constants.items():
-                self.feed(group, numbers)
-        self.arrays: list[Array] = []
-        self.scale = 1.0
-        self.owner: Any = nobody
-
-    def feed(self, group: int, numbers: Array) -> None:
-        """Set a leaf group of the rolled program."""
-        dtype = "int64" if numbers.dtype.kind in "iu" else self.executable.dtype
-        self.leaves[group] = np.array(numbers, dtype)
-
-    def forward(self) -> None:
-        """Compute the results."""
-        for i, parameters in self.parameters.items():
-            self.feed(self.built.leaf_of[i], parameters.numbers())
-        self._run_forward()
-
-    def _run_forward(self) -> None:
-        built = self.built
-        self.arrays = execute(built.rolled, self.leaves, self.executable.dtype, stop=built.forward)
-
-    def backward(self, seeds: Seeds) -> None:
-        """Compute the gradients."""
-        built = self.built
-        if built.seed is None:
-            self.scale = seeds[0]
-        else:
-            self.feed(built.seed, np.array(seeds))
-        self.arrays = execute(
-            built.rolled, self.leaves, self.executable.dtype, self.arrays[: built.forward]
-        )
-
-    def numbers(self, view: View) -> Array:
-        """Return a result's numbers."""
-        return self.arrays[view.group][view.positions]
-
-    def gradient(self, view: View) -> Array:
-        """Return a gradient's numbers."""
-        numbers = self.numbers(view)
-        if self.scale != 1.0:
-            with np.errstate(all="ignore"):
-                numbers = numbers * self.scale
-        return numbers
-
-    def refuse_outdated(self) -> None:
-        """Do nothing: it has the parameters' numbers at the call."""
-
-    def leaf(self, group: int) -> Array:
-        """Return the numbers of a leaf group."""
-        return self.leaves[group]
-
-    def take_over(self, run: "NativeRun | NumpyRun") -> None:
-        """Compute the results of a call that was run without the gradient's program."""
-        for mine, theirs in same_leaves(self.built, run.built).items():
-            self.feed(mine, run.leaf(theirs))
-        self._run_forward()
-        self.owner, run.owner = run.owner, nobody
-
-    def accumulate(self, seeds: Seeds) -> bool:
-        """Compute the gradients; the caller adds them to the parameters' own."""
-        self.backward(seeds)
-        return False
-
-    def target(self, group: int, shape: tuple[int, ...]) -> None:
-        """Return None: numbers are set by `feed`."""
-
-    def single(self) -> float:
-        """Return the number of the one result."""
-        return float(self.numbers(self.built.rolled.outputs[0]).item())
-
-    def gradients(self) -> list[Array]:
-        """Return all gradients."""
-        return [self.gradient(view) for view in self.built.gradients]

@@ -13,10 +13,12 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.pipeline import Built
 from liftgrad.lift.run.drawing import drawing
-from liftgrad.lift.run.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
+from liftgrad.lift.run.executable import Executable, NativeRun
 from liftgrad.lift.run.given import checked_numbers, samples_of
 from liftgrad.lift.run.numpy_executor import execute
+from liftgrad.lift.run.numpy_run import NumpyRun
 from liftgrad.lift.run.parameters import Parameters
+from liftgrad.lift.run.runs import ONE, Seeds, nobody
 from liftgrad.lift.tracebacks import hide_own_frames
 from liftgrad.ops import Operation
 

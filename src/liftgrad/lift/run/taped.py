@@ -19,8 +19,10 @@ from liftgrad.lift.machine.nodes import Arrays
 from liftgrad.lift.machine.tapes import TapeNodes, tape_nodes
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.pipeline import Built, Compiled, Ending
-from liftgrad.lift.run.executable import Executable, NumpyRun, Seeds
+from liftgrad.lift.run.executable import Executable
+from liftgrad.lift.run.numpy_run import NumpyRun
 from liftgrad.lift.run.parameters import Parameters
+from liftgrad.lift.run.runs import Seeds
 
 _MOST_CALLS = 1024
 """Calls after which it is compiled: each takes two or three times as long as compiled, and so many
@@ -94,7 +96,7 @@ class TapeRun(NumpyRun):
     """Inputs in, results and gradients out, on the machine."""
 
     def __init__(self, taped: Taped, samples: int, parameters: dict[int, Parameters]) -> None:
-        super().__init__(taped, samples, parameters)
+        super().__init__(taped.built, "float64", samples, parameters)
         tape, leaf_of = taped.tape, taped.built.leaf_of
         self.taped, self.machine = taped, machine()
         count = len(tape.nodes)
