@@ -80,6 +80,7 @@ class Executable:
                 raise
             self.replacement, self.is_due = self.later.instead(), True
             self.replacement.seen = self.seen
+            self.release()
             return self.replacement
         self.later = None
         return self
@@ -96,7 +97,7 @@ class Executable:
     def start(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
         """Return memory to run the program in, with these parameters (by argument group)."""
         if self.made.native is None:
-            return NumpyRun(self.built, self.dtype, samples, parameters, whole=self.later is None)
+            return self._new_run(samples, parameters)
         key = _key(samples, parameters)
         run = self.instances.get(key)
         if run is None:
