@@ -9,7 +9,7 @@ import pytest
 import liftgrad
 from liftgrad import Value, protocols
 from liftgrad.composition import _Symbol
-from liftgrad.lift.passes.symbol import Symbol
+from liftgrad.lift.differentiation.symbol import Symbol
 from liftgrad.lift.run.parameters import Window
 from liftgrad.lift.stand_ins.arrays import TracedArray
 from liftgrad.lift.stand_ins.indices import TracedIndex

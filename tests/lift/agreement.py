@@ -15,8 +15,8 @@ from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.function import lift
 from liftgrad.lift.ir.groups import View
 from liftgrad.lift.pipeline import compiled, results_and_gradients
+from liftgrad.lift.run.given import checked_numbers, samples_of
 from liftgrad.lift.run.numpy_executor import execute
-from liftgrad.lift.run.results import checked_numbers, samples_of
 from liftgrad.lift.stats import Stats
 from liftgrad.numbers import plain
 from liftgrad.operators import Operators

@@ -11,8 +11,8 @@ from strategies import Program
 
 from liftgrad import functional, ops
 from liftgrad.functional import exp, sqrt, take, total, where
+from liftgrad.lift.differentiation import adjoint, pull
 from liftgrad.lift.ir.text import text_of_groups
-from liftgrad.lift.passes import adjoint, pull
 from liftgrad.lift.stand_ins.vmap import vmap
 
 

@@ -13,6 +13,7 @@ from unrolling import unrolled
 from liftgrad import ops
 from liftgrad.lift.call.flatten import flatten
 from liftgrad.lift.capture.tracing import trace
+from liftgrad.lift.differentiation.adjoint import adjoint
 from liftgrad.lift.function import lift
 from liftgrad.lift.ir.check import check_groups
 from liftgrad.lift.ir.groups import (
@@ -28,9 +29,8 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.text import text_of_groups
 from liftgrad.lift.loops.find import find_loops
-from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.recovery import _leaves
+from liftgrad.lift.rolling.roll import roll
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.trace.sited_tape import SitedTape
 

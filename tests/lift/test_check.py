@@ -509,7 +509,7 @@ def test_a_defect_in_nests_is_named(program, message):
 PROGRAM = """
 import numpy as np
 from liftgrad import Value, lift
-from liftgrad.lift.passes import roll
+from liftgrad.lift.rolling import roll
 
 offsets = roll._offsets
 roll._offsets = lambda lengths: offsets(lengths) + 1

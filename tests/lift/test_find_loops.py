@@ -15,8 +15,8 @@ from liftgrad.lift.function import lift
 from liftgrad.lift.ir.check import check_groups
 from liftgrad.lift.ir.groups import Elementwise, Leaf
 from liftgrad.lift.loops.find import find_loops
-from liftgrad.lift.passes.roll import roll
 from liftgrad.lift.recovery import _leaves
+from liftgrad.lift.rolling.roll import roll
 from liftgrad.lift.run.numpy_executor import execute
 from liftgrad.lift.stand_ins.vmap import vmap
 from liftgrad.lift.trace.sited_tape import SitedTape

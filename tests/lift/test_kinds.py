@@ -13,7 +13,7 @@ import pytest
 import liftgrad
 from liftgrad.lift.ir.groups import Group
 from liftgrad.lift.ir.nests import Expression
-from liftgrad.lift.passes.draft import Draft
+from liftgrad.lift.scheduling.draft import Draft
 
 KINDS = {kind.__name__ for union in (Group, Expression, Draft) for kind in get_args(union)}
 MODULES = sorted(Path(liftgrad.__file__).parent.rglob("*.py"))

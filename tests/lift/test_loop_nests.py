@@ -25,9 +25,9 @@ from liftgrad.lift.ir.groups import (
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Load, own_buffers
 from liftgrad.lift.ir.text import text_of_nests
-from liftgrad.lift.passes.schedule import schedule
-from liftgrad.lift.passes.stages import local_buffers, stages
 from liftgrad.lift.run.numpy_executor import execute
+from liftgrad.lift.scheduling.schedule import schedule
+from liftgrad.lift.scheduling.stages import local_buffers, stages
 
 STEPS = 5
 

@@ -5,10 +5,10 @@ from stages import rolled, values
 
 from liftgrad import nn
 from liftgrad.functional import log_softmax, mean, take
+from liftgrad.lift.differentiation.adjoint import adjoint
 from liftgrad.lift.ir.groups import Builder, Leaf
 from liftgrad.lift.ir.text import text_of_groups, text_of_nests
-from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.schedule import schedule
+from liftgrad.lift.scheduling.schedule import schedule
 from liftgrad.lift.stand_ins.vmap import vmap
 
 

@@ -10,6 +10,7 @@ from looped_programs import SAMPLES, looped_program
 
 from liftgrad import Value, ops
 from liftgrad.lift.call.leaves import LeafNames
+from liftgrad.lift.differentiation.adjoint import adjoint
 from liftgrad.lift.explain import printer
 from liftgrad.lift.explain.printer import listing
 from liftgrad.lift.ir.groups import (
@@ -24,9 +25,8 @@ from liftgrad.lift.ir.groups import (
     identity,
 )
 from liftgrad.lift.ir.loop_error import LoopError
-from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.schedule import schedule
 from liftgrad.lift.run.numpy_executor import execute
+from liftgrad.lift.scheduling.schedule import schedule
 
 STEPS = 5
 tanh = ops.OPERATIONS["tanh"]

@@ -9,10 +9,10 @@ from stages import rolled
 
 from liftgrad import Value, scan
 from liftgrad.functional import total
+from liftgrad.lift.differentiation.adjoint import adjoint
 from liftgrad.lift.ir.check import check_groups
 from liftgrad.lift.ir.text import text_of_groups
 from liftgrad.lift.loops.recomputed import recomputed
-from liftgrad.lift.passes.adjoint import adjoint
 from liftgrad.lift.run.numpy_executor import execute
 
 EXPECTED = """\

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from liftgrad import ops
+from liftgrad.lift.differentiation.symbol import Symbol
 from liftgrad.lift.ir.groups import (
     Builder,
     Elementwise,
@@ -23,7 +24,6 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.operands import Operand, part, reading
 from liftgrad.lift.ir.rules_of_loops import steps_at
-from liftgrad.lift.passes.symbol import Symbol
 
 
 def unrolled(program: Rolled) -> Rolled:

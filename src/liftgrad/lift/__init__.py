@@ -8,7 +8,8 @@ Each stage is a folder, which imports from those below it only; its first lines 
 what comes out. From the top: `function` is what `lift` returns, and `train` takes many steps at a
 time; `source` is a function that programs are recovered from, and `update` an optimiser's rule;
 `compare` checks first results against the eager engine; `run` runs programs, from `native` memory;
-`kernels` and `passes` make them, and `explain` prints them; `capture`, `purity`, `stand_ins`,
+`rolling`, `loops`, `differentiation`, `scheduling` and `kernels` make them, and `explain` prints
+them; `capture`, `purity`, `stand_ins`,
 `trace` and `call` take a function and its call apart; `ir` holds the two languages of programs.
 
 Python binds a package's name in its parent, whoever imports it first, and `liftgrad.lift` is to be

@@ -22,6 +22,7 @@ from liftgrad.lift.compare.policy import is_gradient_compared
 from liftgrad.lift.explain.listing import Listing
 from liftgrad.lift.forks import renew_in_child
 from liftgrad.lift.ir.loop_error import LoopError
+from liftgrad.lift.later import Later
 from liftgrad.lift.pipeline import Built, compiled_call
 from liftgrad.lift.recent import Recent
 from liftgrad.lift.run.executable import Executable
@@ -107,6 +108,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         self._structures = 0
         """How many structures there were programs for."""
         self._skeletons = Skeletons()
+        self._compiled = functools.partial(compiled_call, dtype, backend, self.stats)
         renew_in_child(self)
         self._warned = False
         self._last: Executable | None = None
@@ -223,7 +225,7 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         if found is not None:
             self.stats.cache_hits += 1
             if found.is_due:
-                found = Executable(found.made, self.dtype, store_update)
+                found = found.replacement or Executable(found.made, self.dtype, store_update)
                 self._programs.add(source.program_key(flat), found)
             self._last = found
             return found
@@ -249,29 +251,45 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
         search = self._skeletons.search(traced, flat, self._structures)
         if search.made is not None:
             source.note_open(search.made.built, flat)
-            return Executable(search.made, self.dtype, store_update), False
+            return Executable(search.made, self.dtype, store_update, search.later), False
         built = source.roll(traced, arguments, flat, search.inputs)
         executable = self._executable_of(traced, built)
         if not isinstance(executable, Taped):
-            self._skeletons.add(search, executable.made)
+            self._skeletons.add(search, executable.made, executable.later)
         return executable, True
 
     def _executable_of(self, traced: Trace, built: Built) -> Executable:
         """Return what runs a program: kernels, or the machine if those would take too long."""
-        if self.dtype == "float64" and self.backend == "native":
-            tape = tape_of(traced, built)
-            if tape is not None:
-                options = self.dtype, self.backend, self.stats
-                return Taped(built, tape, lambda: compiled_call(built, *options))
+        taped = self._taped(traced, built)
+        if taped is not None:
+            return taped()
+        waits = _is_seldom_differentiated(built)
         try:
-            made = compiled_call(
-                *(replace(built, unrolled=None), self.dtype, self.backend, self.stats)
-            )
+            made = self._compiled(replace(built, unrolled=None), gradient=not waits)
         except LoopError:
             if built.unrolled is None:
                 raise
             return self._executable_of(traced, built.unrolled())
-        return Executable(made, self.dtype, store_update)
+        later = self._later(traced, built) if waits else None
+        return Executable(made, self.dtype, store_update, later)
+
+    def _taped(self, traced: Trace, built: Built) -> Callable[[], Taped] | None:
+        """Return what makes the machine's program, if that is to run instead of kernels."""
+        if self.dtype == "float64" and self.backend == "native":
+            tape = tape_of(traced, built)
+            if tape is not None:
+                compiled = functools.partial(self._compiled, built)
+                return functools.partial(Taped, built, tape, compiled)
+        return None
+
+    def _later(self, traced: Trace, built: Built) -> Later:
+        """Return how a program gets its gradient once someone asks for it."""
+        if built.unrolled is not None:
+            taped = self._taped(traced, built.unrolled())
+            if taped is not None:
+                looped = replace(built, unrolled=None)
+                return Later(functools.partial(self._compiled, looped), taped)
+        return Later(functools.partial(self._compiled, built))
 
     def _warn_of_many(self) -> None:
         if len(self._programs.values) < 2:
@@ -299,4 +317,17 @@ class LiftedFunction(Wrapper, Generic[P, R_co]):
             raise LiftError(
                 f"{self.__name__} has no program yet: it is recovered at the first call."
             )
-        return self.source.listing(self._last.made)
+        with self.lock:
+            return self.source.listing(self._last.with_gradient().made)
+
+
+def _is_seldom_differentiated(built: Built) -> bool:
+    """Return whether most calls want a function's results only, to all appearances.
+
+    Just one Value, even beside numbers or arrays, is a loss; several are scores, or derivatives.
+    A function that would be traced once more has its gradient at once: what it reads may change.
+    """
+    kinds = zip(built.plain_outputs, built.batched_outputs, strict=True)
+    values = sum(not (plain or batched) for plain, batched in kinds)
+    differentiable = built.outputs > 1 and len(built.parameter_groups) > 0
+    return differentiable and values != 1 and not built.traced_for_it

@@ -17,6 +17,7 @@ from liftgrad.lift.call.leaves import LeafNames
 from liftgrad.lift.capture.tracing import (
     without_collector,
 )
+from liftgrad.lift.differentiation.adjoint import adjoint
 from liftgrad.lift.ir.check import VERIFY, check_groups, check_nests
 from liftgrad.lift.ir.groups import Assignment, Builder, Constants, Leaf, Rolled, View
 from liftgrad.lift.ir.loop_error import LoopError
@@ -24,8 +25,7 @@ from liftgrad.lift.ir.nests import Program, count_nests
 from liftgrad.lift.loops.recomputed import recomputed
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.native.memory import NativeProgram
-from liftgrad.lift.passes.adjoint import adjoint
-from liftgrad.lift.passes.schedule import schedule
+from liftgrad.lift.scheduling.schedule import schedule
 from liftgrad.lift.stats import Stats
 from liftgrad.lift.trace.draws import Draws
 from liftgrad.lift.trace.sited_tape import Place
@@ -77,6 +77,8 @@ class Built:
     """Whether the function returns just one Value."""
     unrolled: "Callable[[], Built] | None" = None
     """If it has loops over time, returns the same without."""
+    traced_for_it: bool = False
+    """Whether the function is traced once more for that."""
     places: Mapping[int, Sequence[Place]] = field(default_factory=dict)
     """Where in the user's program a group's operations are, as far as it is known."""
 
@@ -119,6 +121,7 @@ def compiled(
     stats: Stats,
     *,
     unit_seed: bool | None = None,
+    gradient: bool = True,
 ) -> Compiled[Ending_co]:
     """Return a program, compiled: the road from a function, or an optimiser's rule, to kernels.
 
@@ -129,13 +132,17 @@ def compiled(
         backend: "native" or "numpy", which has no kernels.
         stats: takes the times and sizes.
         unit_seed: whether the results' adjoints are 1; None: if there is just one result.
+        gradient: whether it has its gradient.
 
     """
 
     def to_the_end(recovered: Built) -> Compiled[Ending_co]:
-        built = _with_gradient(recovered, stats, unit_seed=unit_seed)
+        built = recovered
+        if gradient:
+            built = _with_gradient(recovered, stats, unit_seed=unit_seed)
         end = _ended(built, ending)
         program = _scheduled(end, stats)
+        stats.differentiated = gradient
         return Compiled(
             built=replace(built, rolled=end.rolled, unrolled=None),
             before_end=len(built.rolled.groups),
@@ -184,9 +191,11 @@ def differentiated(built: Built, *, unit_seed: bool) -> Built:
     return replace(built, rolled=rolled, seed=seed, gradients=gradients)
 
 
-def compiled_call(built: Built, dtype: str, backend: str, stats: Stats) -> Compiled[Ending]:
+def compiled_call(
+    dtype: str, backend: str, stats: Stats, built: Built, *, gradient: bool = True
+) -> Compiled[Ending]:
     """Return a function's program, compiled with what a call's program ends with."""
-    return compiled(lambda: built, results_and_gradients, dtype, backend, stats)
+    return compiled(lambda: built, results_and_gradients, dtype, backend, stats, gradient=gradient)
 
 
 def results_and_gradients(built: Built) -> Ending:

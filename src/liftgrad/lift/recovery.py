@@ -108,7 +108,12 @@ def rolled_up(
             if len(tape.nodes) < _FEW:
                 sited = _sited(function, arguments, flat, traced)
                 places = _places(rolled, sited) if sited is not None else {}
-            return replace(built, unrolled=lambda: in_all_steps(Tape(flat.groups)), places=places)
+            return replace(
+                built,
+                unrolled=lambda: in_all_steps(Tape(flat.groups)),
+                traced_for_it=True,
+                places=places,
+            )
         if not _is_chain(rolled, tape):
             return built
         with stats.stage("loops"):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.call.flat_arguments import FlatArguments
 from liftgrad.lift.capture.tracing import Trace
+from liftgrad.lift.later import Later
 from liftgrad.lift.pipeline import Compiled, Ending
 from liftgrad.lift.recovery import with_constants
 from liftgrad.lift.trace.nodes import CONSTANT
@@ -41,6 +42,8 @@ class _Known:
 
     skeleton: Skeleton
     made: Compiled[Ending]
+    later: Later | None
+    """The same with its gradient, if that waits until someone asks for it."""
     inputs: NDArray[np.bool_]
     """Which of the constants are inputs."""
 
@@ -52,6 +55,8 @@ class Search:
     skeleton: Skeleton | None = None
     made: Compiled[Ending] | None = None
     """The program for it, if no other is needed."""
+    later: Later | None = None
+    """The same with its gradient, if that waits until someone asks for it."""
     chosen: NDArray[np.bool_] | None = None
     """Else which constants are to be inputs of its program."""
 
@@ -82,20 +87,24 @@ class Skeletons:
         others = skeleton.numbers != known.skeleton.numbers
         if (others & ~known.inputs).any():
             return Search(skeleton, chosen=known.inputs | others)
-        built = known.made.built
+        made, later = known.made, known.later
+        if later is not None and later.known is not None:
+            made, later = later.known, None
+        built = made.built
         names = {built.leaf_of[i]: flat.groups[i].leaf_names() for i in built.leaf_of}
         built = replace(
             built, rebuild=traced.rebuild, fixed=traced.fixed, names={**built.names, **names}
         )
         built = with_constants(built, skeleton.numbers[known.inputs].tolist())
-        return Search(skeleton, replace(known.made, built=built))
+        return Search(skeleton, replace(made, built=built), later)
 
-    def add(self, search: Search, made: Compiled[Ending]) -> None:
-        """Note the program that was made after a search."""
+    def add(self, search: Search, made: Compiled[Ending], later: Later | None) -> None:
+        """Note the program that was made after a search, and the one with its gradient."""
         if search.skeleton is None or search.chosen is None:
             return
         self._known.pop(search.skeleton.key, None)
-        self._known[search.skeleton.key] = _Known(search.skeleton, made, search.chosen)
+        known = _Known(search.skeleton, made, later, search.chosen)
+        self._known[search.skeleton.key] = known
         while len(self._known) > _MOST:
             del self._known[next(iter(self._known))]
 

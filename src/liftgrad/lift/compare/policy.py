@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from liftgrad.errors import LiftError
 from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.pipeline import Built
-from liftgrad.lift.run.results import samples_of
+from liftgrad.lift.run.given import samples_of
 
 _MOST_OPERATIONS, _MOST_DIFFERENTIATED = 20_000, 8_000
 """Of programs that are compared, and with their gradients: some 10 ms of the eager engine."""

@@ -5,7 +5,7 @@ Three dot products, first as groups, then as the loop nest that they become:
 >>> import numpy as np
 >>> from liftgrad import ops
 >>> from liftgrad.lift.ir.groups import Builder, Elementwise, Leaf, Runs, Sum, View
->>> from liftgrad.lift.passes.schedule import schedule
+>>> from liftgrad.lift.scheduling.schedule import schedule
 >>> builder = Builder()
 >>> p, x = builder.add(Leaf("p", 3, "parameter")), builder.add(Leaf("x", 6, "input"))
 >>> factors = View(p, np.array([0, 1, 0, 1, 0, 1])), View(x, np.arange(6))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from liftgrad import ops
 from liftgrad.lift.ir.groups import Leaf
-from liftgrad.lift.passes.roll import roll
+from liftgrad.lift.rolling.roll import roll
 from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TABLE, Node
 from liftgrad.lift.trace.scans import FIRST_GROUP, OfArray, OfNodes, Scan
 from liftgrad.lift.trace.tape import Tape

@@ -1,6 +1,6 @@
 """Places: a tape's nodes in classes by operation and by where in the program they were recorded.
 
-Other than the classes of `passes.classes`, these do not ask what the operands are: the neighbours
+Other than the classes of `rolling.classes`, these do not ask what the operands are: the neighbours
 of a border, or the first step of a loop, are of the same class as all others, and nodes of a class
 may depend on each other.
 """
@@ -17,7 +17,7 @@ from liftgrad import ops
 from liftgrad.lift.ir.groups import Leaf
 from liftgrad.lift.loops.batching import batch_beginnings, batched_nodes
 from liftgrad.lift.loops.place import Operands, Place, Places
-from liftgrad.lift.passes.sums import count_uses, flatten_sums, write_out_products
+from liftgrad.lift.rolling.sums import count_uses, flatten_sums, write_out_products
 from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TABLE, TAKE, Node
 
 Key = tuple[int, int, Any, int]

@@ -30,7 +30,7 @@ from liftgrad.lift.ir.operands import Operand, reading
 from liftgrad.lift.loops.joins import Part, joined
 from liftgrad.lift.loops.one_step import OneStep, Origin
 from liftgrad.lift.loops.ordered import ordered
-from liftgrad.lift.passes.roll import roll
+from liftgrad.lift.rolling.roll import roll
 from liftgrad.lift.trace.nodes import Node
 from liftgrad.lift.trace.scans import OfArray, OfNodes, OfNumbers, Scan
 from liftgrad.lift.trace.tape import Tape

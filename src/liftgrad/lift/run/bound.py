@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.lift.native.memory import Instance, NativeProgram
-from liftgrad.lift.passes.stages import stages
 from liftgrad.lift.run.portions import Portions, staged
+from liftgrad.lift.scheduling.stages import stages
 
 
 class Runnable(Protocol):

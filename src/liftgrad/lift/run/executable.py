@@ -9,25 +9,22 @@ from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
 from liftgrad.lift.ir.groups import View
+from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import stores
+from liftgrad.lift.later import Later, same_leaves
 from liftgrad.lift.native.memory import NativeProgram
 from liftgrad.lift.pipeline import Built, Compiled, Ending
 from liftgrad.lift.run.bound import Bound
-from liftgrad.lift.run.numpy_executor import execute
+from liftgrad.lift.run.numpy_run import NumpyRun
 from liftgrad.lift.run.parameters import MakeUpdate, Parameters, Store, adding, memory_of
+from liftgrad.lift.run.runs import ONE, Run, Seeds, nobody
 
 if TYPE_CHECKING:
     from liftgrad.lift.call.first_numbers import FirstNumbers
 
 Array = NDArray[Any]
-Seeds = tuple[float, ...]
-ONE: Seeds = (1.0,)
 _MOST_INSTANCES = 8
 _PROGRAM_BYTES, _OPERATION_BYTES = 90_000, 100
-
-
-def nobody() -> None:
-    """Stand in for the weak reference to a call that was collected."""
 
 
 class Executable:
@@ -35,11 +32,30 @@ class Executable:
 
     is_due = False
     """Whether another program is to take its place."""
+    replacement: "Executable | None" = None
+    """The one that does, if it is there already."""
 
-    def __init__(self, made: Compiled[Ending], dtype: str, make_update: MakeUpdate) -> None:
-        self._begin(made.built, dtype)
-        self._made: Compiled[Ending] | None = made
+    def __init__(
+        self,
+        made: Compiled[Ending],
+        dtype: str,
+        make_update: MakeUpdate,
+        later: Later | None = None,
+    ) -> None:
+        self._begin(made.built, dtype, later)
         self.make_update = make_update
+        self._use(made)
+
+    def _begin(self, built: Built, dtype: str, later: Later | None = None) -> None:
+        self.built, self.dtype, self.later = built, dtype, later
+        """The program with its gradient, if that waits until someone asks for it."""
+        self.seen: FirstNumbers | None = None
+        """The first calls' numbers, while results are still compared with the eager engine's."""
+        self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    def _use(self, made: Compiled[Ending]) -> None:
+        self._made: Compiled[Ending] | None = made
+        self.built = made.built
         program = made.program
         groups = [
             {program.buffers[access.buffer].group for access in stores(statement)}
@@ -47,19 +63,27 @@ class Executable:
         ]
         self.forward_nests = sum(max(written) < self.built.forward for written in groups)
 
-    def _begin(self, built: Built, dtype: str) -> None:
-        self.built, self.dtype = built, dtype
-        self.seen: FirstNumbers | None = None
-        """The first calls' numbers, while results are still compared with the eager engine's."""
-        self.results = self.built.rolled.outputs
-        self.gradients = self.built.gradients
-        self.instances: OrderedDict[tuple[int, ...], Any] = OrderedDict()
-
     @property
     def made(self) -> Compiled[Ending]:
         """The compiled program."""
         assert self._made is not None
         return self._made
+
+    def with_gradient(self) -> "Executable":
+        """Return this, or what takes its place, with the gradient, if need be compiled now."""
+        if self.later is None or self.replacement is not None:
+            return self.replacement or self
+        try:
+            self._use(self.later.like(self.built))
+        except LoopError:
+            if self.later.instead is None:
+                raise
+            self.replacement, self.is_due = self.later.instead(), True
+            self.replacement.seen = self.seen
+            self.release()
+            return self.replacement
+        self.later = None
+        return self
 
     def size(self) -> int:
         """Return roughly how many bytes it takes, by measurements of sums and networks."""
@@ -73,19 +97,44 @@ class Executable:
     def start(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
         """Return memory to run the program in, with these parameters (by argument group)."""
         if self.made.native is None:
-            return NumpyRun(self, samples, parameters)
-        stores = [p.store for p in parameters.values()]
-        key = (samples, *map(id, stores))
+            return self._new_run(samples, parameters)
+        key = _key(samples, parameters)
         run = self.instances.get(key)
         if run is None:
-            run = self.instances[key] = NativeRun(self, self.made.native, samples, parameters)
-            # It is dropped with the parameters that it was made for.
-            known = [s for s in stores if s is not None]
-            run.ends = [weakref.ref(s, lambda _: self.instances.pop(key, None)) for s in known]
+            run = NativeRun(self, self.made.native, samples, parameters)
+            self._keep(run, key, parameters)
             if len(self.instances) > _MOST_INSTANCES:
                 self.instances.popitem(last=False)
         self.instances.move_to_end(key)
         return run
+
+    def run_in_place_of(
+        self, run: "NativeRun | NumpyRun", samples: int, parameters: dict[int, Parameters]
+    ) -> "NativeRun | NumpyRun":
+        """Return a run with the numbers of one that lacks the gradient."""
+        result = self._new_run(samples, parameters)
+        result.take_over(run)
+        key = _key(samples, parameters)
+        if isinstance(result, NativeRun) and self.instances.get(key) is run:
+            self._keep(result, key, parameters)
+        return result
+
+    def _new_run(self, samples: int, parameters: dict[int, Parameters]) -> "NativeRun | NumpyRun":
+        if self.made.native is None:
+            return NumpyRun(self.built, self.dtype, samples, parameters, whole=self.later is None)
+        return NativeRun(self, self.made.native, samples, parameters)
+
+    def _keep(
+        self, run: "NativeRun", key: tuple[int, ...], parameters: dict[int, Parameters]
+    ) -> None:
+        self.instances[key] = run
+        # It is dropped with the parameters that it was made for.
+        known = [p.store for p in parameters.values() if p.store is not None]
+        run.ends = [weakref.ref(s, lambda _: self.instances.pop(key, None)) for s in known]
+
+
+def _key(samples: int, parameters: dict[int, Parameters]) -> tuple[int, ...]:
+    return (samples, *[id(p.store) for p in parameters.values()])
 
 
 class NativeRun:
@@ -98,7 +147,9 @@ class NativeRun:
         samples: int,
         parameters: dict[int, Parameters],
     ) -> None:
-        built = executable.built
+        built = self.built = executable.built
+        self.differentiable = executable.later is None
+        """Whether its program has the gradient."""
         # The caller keeps the stores alive; the kernels hold their addresses.
         stores = [p.store for p in parameters.values()]
         known = [store for store in stores if store is not None]
@@ -106,6 +157,8 @@ class NativeRun:
             store.make_update = executable.make_update
             store.runs.add(self)
         own = memory_of({built.leaf_of[i]: p for i, p in parameters.items()})
+        self.shared = set(own)
+        """The leaf groups whose memory is that of the parameters."""
         self.stores = [weakref.ref(store) for store in known]
         self.ends: list[weakref.ref[Store]] = []
         """Weak references that drop it once its parameters are collected."""
@@ -137,12 +190,12 @@ class NativeRun:
         self.result: memoryview | None = None
         """The memory of the result, if there is only one."""
         if built.single:
-            (view,) = executable.results
+            (view,) = built.rolled.outputs
             array = self.instance.contiguous(view.group, view.positions)
             assert array is not None
             self.result = array.reshape(-1).data  # of which indexing gives a float at once
         self.gradient_arrays = [
-            self.instance.contiguous(v.group, v.positions) for v in executable.gradients
+            self.instance.contiguous(v.group, v.positions) for v in built.gradients
         ]
         """The gradients' memory, where their elements lie in order."""
         self.adding = self._adding(stores)
@@ -174,7 +227,7 @@ class NativeRun:
 
     def backward(self, seeds: Seeds) -> None:
         """Compute the gradients."""
-        seed = self.executable.built.seed
+        seed = self.built.seed
         if seed is None:
             # The gradient is kept for the adjoint 1, of which all others are multiples.
             self.foreseen = True
@@ -182,15 +235,31 @@ class NativeRun:
             seeds = ONE
         if self.seeds == seeds:
             return
+        self.refuse_outdated()
+        if seed is not None:
+            self.instance.set(seed, np.array(seeds))
+        self.backward_plan.run()
+        self.seeds = seeds
+
+    def refuse_outdated(self) -> None:
+        """Raise an error if the parameters are no longer those of the call."""
         if self.outdated:
             raise LiftError(
                 "backward() of one of several results of a lifted function after its parameters "
                 "were set; call backward() before."
             )
-        if seed is not None:
-            self.instance.set(seed, np.array(seeds))
-        self.backward_plan.run()
-        self.seeds = seeds
+
+    def leaf(self, group: int) -> Array:
+        """Return the numbers of a leaf group."""
+        return self.instance.get(group, np.arange(self.built.rolled.groups[group].size))
+
+    def take_over(self, run: Run) -> None:
+        """Compute the results of a call that was run without the gradient's program."""
+        for mine, theirs in same_leaves(self.built, run.built).items():
+            if mine in self.instance.arrays and mine not in self.shared:
+                self.feed(mine, run.leaf(theirs))
+        self.forward()
+        self.owner, run.owner = run.owner, nobody
 
     def accumulate(self, seeds: Seeds) -> bool:
         """Compute the gradients; return whether they were added to the parameters' own, too."""
@@ -241,79 +310,8 @@ class NativeRun:
 
     def gradients(self) -> list[Array]:
         """Return all gradients, to be read before the program runs again."""
-        views = self.executable.gradients
+        views = self.built.gradients
         return [
             self.gradient(view) if array is None or self.scale != 1.0 else array
             for view, array in zip(views, self.gradient_arrays, strict=True)
         ]
-
-
-class NumpyRun:
-    """The same with NumPy, on groups instead of loop nests."""
-
-    def __init__(
-        self, executable: Executable, samples: int, parameters: dict[int, Parameters]
-    ) -> None:
-        self.executable = executable
-        self.built = executable.built
-        self.parameters = parameters
-        self.leaves: dict[int, Array] = {}
-        if self.built.sizes is not None:
-            self.leaves[self.built.sizes] = np.array([samples], executable.dtype)
-        with np.errstate(all="ignore"):  # float32 may overflow
-            for group, numbers in self.built.constants.items():
-                self.feed(group, numbers)
-        self.arrays: list[Array] = []
-        self.scale = 1.0
-        self.owner: Any = nobody
-
-    def feed(self, group: int, numbers: Array) -> None:
-        """Set a leaf group of the rolled program."""
-        dtype = "int64" if numbers.dtype.kind in "iu" else self.executable.dtype
-        self.leaves[group] = np.array(numbers, dtype)
-
-    def forward(self) -> None:
-        """Compute the results."""
-        for i, parameters in self.parameters.items():
-            self.feed(self.built.leaf_of[i], parameters.numbers())
-        built = self.built
-        self.arrays = execute(built.rolled, self.leaves, self.executable.dtype, stop=built.forward)
-
-    def backward(self, seeds: Seeds) -> None:
-        """Compute the gradients."""
-        built = self.built
-        if built.seed is None:
-            self.scale = seeds[0]
-        else:
-            self.feed(built.seed, np.array(seeds))
-        self.arrays = execute(
-            built.rolled, self.leaves, self.executable.dtype, self.arrays[: built.forward]
-        )
-
-    def numbers(self, view: View) -> Array:
-        """Return a result's numbers."""
-        return self.arrays[view.group][view.positions]
-
-    def gradient(self, view: View) -> Array:
-        """Return a gradient's numbers."""
-        numbers = self.numbers(view)
-        if self.scale != 1.0:
-            with np.errstate(all="ignore"):
-                numbers = numbers * self.scale
-        return numbers
-
-    def accumulate(self, seeds: Seeds) -> bool:
-        """Compute the gradients; the caller adds them to the parameters' own."""
-        self.backward(seeds)
-        return False
-
-    def target(self, group: int, shape: tuple[int, ...]) -> None:
-        """Return None: numbers are set by `feed`."""
-
-    def single(self) -> float:
-        """Return the number of the one result."""
-        return float(self.numbers(self.executable.results[0]).item())
-
-    def gradients(self) -> list[Array]:
-        """Return all gradients."""
-        return [self.gradient(view) for view in self.executable.gradients]

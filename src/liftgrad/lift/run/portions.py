@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from liftgrad.lift.ir.nests import TimeLoop, stores
 from liftgrad.lift.native.alignment import zeros
 from liftgrad.lift.native.memory import Instance, NativeProgram
-from liftgrad.lift.passes.stages import Stage, local_buffers, runs_over_samples, stages
+from liftgrad.lift.scheduling.stages import Stage, local_buffers, runs_over_samples, stages
 from liftgrad.lift.threads import MOST_THREADS, get_num_threads, pool
 
 Array = NDArray[Any]

@@ -13,9 +13,12 @@ from liftgrad.errors import LiftError
 from liftgrad.lift.call.leaves import LeafGroup
 from liftgrad.lift.pipeline import Built
 from liftgrad.lift.run.drawing import drawing
-from liftgrad.lift.run.executable import ONE, Executable, NativeRun, NumpyRun, Seeds, nobody
+from liftgrad.lift.run.executable import Executable, NativeRun
+from liftgrad.lift.run.given import checked_numbers, samples_of
 from liftgrad.lift.run.numpy_executor import execute
+from liftgrad.lift.run.numpy_run import NumpyRun
 from liftgrad.lift.run.parameters import Parameters
+from liftgrad.lift.run.runs import ONE, Seeds, nobody
 from liftgrad.lift.tracebacks import hide_own_frames
 from liftgrad.ops import Operation
 
@@ -40,23 +43,44 @@ class Prepared:
         if built.averaged and not self.samples:
             raise ValueError(f"{name}: mean of no numbers is undefined; pass at least one row.")
         self.run: NativeRun | NumpyRun = executable.start(self.samples, self.parameters)
-        self.inputs: list[tuple[int, int, NDArray[Any] | None]] = []
+        self.shapes = {
+            i: g.array.shape if g.array is not None and g.kind == "input" else None
+            for i, g in enumerate(groups)
+            if i in built.leaf_of and i not in self.parameters
+        }
+        """The shape of each input that is an array, by its group in the arguments."""
+        self.inputs = self._inputs()
         """Each input's group in the arguments and in the program, and the memory to copy it to."""
-        for i, leaf in built.leaf_of.items():
-            if i not in self.parameters:
-                array = groups[i].array if groups[i].kind == "input" else None
-                target = None if array is None else self.run.target(leaf, array.shape)
-                self.inputs.append((i, leaf, target))
         self.apart = [(i, p) for i, p in self.parameters.items() if p.store is None]
         self.unread = [i for i in built.index_bounds if i not in built.leaf_of]
         """Index groups that only unused results read: their bounds are checked all the same."""
         self.whole = not (self.apart or built.draws or self.unread)
         """Whether nothing but inputs has to be set or checked."""
-        arrays = all(target is not None for *_, target in self.inputs)
-        self.copied = self.double and self.whole and arrays
+        self.copied = self._is_copied()
         """Whether copying arrays is all there is to do: the most frequent case."""
         self.inner = any(value._prev for _, p in self.apart for value in p.values)
         """Whether some parameters are results of other Values."""
+
+    def _inputs(self) -> list[tuple[int, int, NDArray[Any] | None]]:
+        leaf_of = self.run.built.leaf_of
+        return [
+            (i, leaf_of[i], None if shape is None else self.run.target(leaf_of[i], shape))
+            for i, shape in self.shapes.items()
+        ]
+
+    def _is_copied(self) -> bool:
+        arrays = all(target is not None for *_, target in self.inputs)
+        return self.double and self.whole and arrays
+
+    def with_gradient(self) -> NativeRun | NumpyRun:
+        """Return the run, from now on of the program with its gradient, with the same numbers."""
+        self.run.refuse_outdated()
+        executable = self.executable.with_gradient()
+        run = executable.run_in_place_of(self.run, self.samples, self.parameters)
+        self.executable, self.run = executable, run
+        self.inputs = self._inputs()
+        self.copied = self._is_copied()
+        return run
 
     def call(self, groups: list[LeafGroup]) -> Any:
         """Run the program on the numbers in the groups and return its results."""
@@ -98,10 +122,10 @@ class Prepared:
             if target is not None:
                 target[...] = groups[i].array
             else:
-                self.run.feed(leaf, checked_numbers(groups[i], i, self.executable.built))
+                self.run.feed(leaf, checked_numbers(groups[i], i, self.run.built))
         if self.whole:
             return
-        built = self.executable.built
+        built = self.run.built
         for i in self.unread:
             checked_numbers(groups[i], i, built)
         for i, parameters in self.apart:
@@ -125,9 +149,8 @@ class Call:
 
     def results(self) -> Any:
         """Return the function's results, as the function nests them."""
-        executable = self.prepared.executable
-        built = executable.built
-        views = iter(enumerate(zip(executable.results, built.batched_outputs, strict=True)))
+        built = self.run.built
+        views = iter(enumerate(zip(built.rolled.outputs, built.batched_outputs, strict=True)))
         leaves: list[Any] = []
         for place in range(built.outputs + len(built.fixed)):
             if place in built.fixed:
@@ -182,8 +205,15 @@ class Call:
     def _gradients(self, seeds: Seeds) -> list[Any]:
         if not self.prepared.parameters:
             return []
-        self.run.backward(seeds)
-        return [self.run.gradient(view) for view in self.prepared.executable.built.gradients]
+        run = self.run if self.run.differentiable else self._with_gradient()
+        run.backward(seeds)
+        return [run.gradient(view) for view in run.built.gradients]
+
+    def _with_gradient(self) -> NativeRun | NumpyRun:
+        """Return the run, of a program that has its gradient as well from now on."""
+        assert self.run is self.prepared.run
+        self.run = self.prepared.with_gradient()
+        return self.run
 
     def accumulate(self, seeds: Seeds) -> None:
         """Add the gradients to the parameters' own."""
@@ -191,6 +221,8 @@ class Call:
         with prepared.lock:
             run = self.run
             if run.owner is self.reference and prepared.parameters:
+                if not run.differentiable:
+                    run = self._with_gradient()
                 if run.accumulate(seeds):
                     return
                 gradients = run.gradients()
@@ -355,33 +387,3 @@ def computed(built: Built, groups: list[LeafGroup], dtype: str) -> list[float]:
     arrays = execute(built.rolled, leaves, dtype, stop=built.forward)
     views = built.rolled.outputs
     return [float(x) for view in views for x in arrays[view.group][view.positions].ravel()]
-
-
-def samples_of(groups: list[LeafGroup], batched: set[int]) -> int:
-    """Return the size of the batch, 1 where nothing is mapped over."""
-    sizes = {len(groups[i].array) for i in batched}  # type: ignore[arg-type]
-    if len(sizes) > 1:
-        named = ", ".join(f"{groups[i].name} {groups[i].array.shape}" for i in sorted(batched))  # type: ignore[union-attr]
-        raise LiftError(f"vmap over arrays of different lengths: {named}; make them equal.")
-    return sizes.pop() if sizes else 1
-
-
-def checked_numbers(group: LeafGroup, index: int, built: Built) -> NDArray[Any]:
-    """Return a leaf group's numbers, of shape (size,) or (size, samples), indices in range."""
-    numbers = group.numbers_by_sample() if index in built.batched_groups else group.numbers()
-    if group.kind == "index":
-        extents = built.index_bounds.get(index)
-        if extents is not None:
-            limits = extents if numbers.ndim == 1 else extents[:, None]
-            wrong = (numbers < 0) | (numbers >= limits)
-            if wrong.any():
-                place = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
-                raise IndexError(
-                    f"take() at index {numbers[place]} of a table of {extents[place[0]]}, from the "
-                    f"argument {group.name}; indices go from 0 to {extents[place[0]] - 1}."
-                )
-        if numbers.dtype.kind == "u" and numbers.size and numbers.max() > np.iinfo(np.int64).max:
-            raise LiftError(
-                f"the argument {group.name} holds integers beyond int64; indices must fit into it."
-            )
-    return numbers

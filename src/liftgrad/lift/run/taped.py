@@ -19,8 +19,10 @@ from liftgrad.lift.machine.nodes import Arrays
 from liftgrad.lift.machine.tapes import TapeNodes, tape_nodes
 from liftgrad.lift.native.host import machine_code
 from liftgrad.lift.pipeline import Built, Compiled, Ending
-from liftgrad.lift.run.executable import Executable, NumpyRun, Seeds
+from liftgrad.lift.run.executable import Executable
+from liftgrad.lift.run.numpy_run import NumpyRun
 from liftgrad.lift.run.parameters import Parameters
+from liftgrad.lift.run.runs import Seeds
 
 _MOST_CALLS = 1024
 """Calls after which it is compiled: each takes two or three times as long as compiled, and so many
@@ -86,19 +88,22 @@ class Taped(Executable):
         """Return memory to run the program in."""
         return TapeRun(self, samples, parameters)
 
+    def _new_run(self, samples: int, parameters: dict[int, Parameters]) -> "TapeRun":
+        return TapeRun(self, samples, parameters)
+
 
 class TapeRun(NumpyRun):
     """Inputs in, results and gradients out, on the machine."""
 
     def __init__(self, taped: Taped, samples: int, parameters: dict[int, Parameters]) -> None:
-        super().__init__(taped, samples, parameters)
+        super().__init__(taped.built, "float64", samples, parameters)
         tape, leaf_of = taped.tape, taped.built.leaf_of
         self.taped, self.machine = taped, machine()
         count = len(tape.nodes)
         self.memory = Arrays(tape.nodes, tape.inputs.copy(), tape.sequences, np.zeros(count))
         self.adjoints = np.zeros(count)
         self.places = {leaf_of[i]: used for i, used in tape.leaves.items() if i in leaf_of}
-        self.of_results = dict(zip(map(id, taped.results), tape.outputs, strict=True))
+        self.of_results = dict(zip(map(id, taped.built.rolled.outputs), tape.outputs, strict=True))
 
     def feed(self, group: int, numbers: NDArray[Any]) -> None:
         """Set a leaf group of the rolled program."""
@@ -108,8 +113,9 @@ class TapeRun(NumpyRun):
     def forward(self) -> None:
         """Compute the results."""
         self.taped.calls += 1
-        for i, parameters in self.parameters.items():
-            self.feed(self.built.leaf_of[i], parameters.numbers())
+        super().forward()
+
+    def _run_forward(self) -> None:
         self.machine.forward(self.memory, 0, len(self.memory.nodes))
 
     def backward(self, seeds: Seeds) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.call.leaves import LeafGroup, has_rows
 from liftgrad.lift.pipeline import Built
-from liftgrad.lift.run.results import checked_numbers, samples_of
+from liftgrad.lift.run.given import checked_numbers, samples_of
 from liftgrad.mapped import let_go, take_rows
 
 Array = NDArray[Any]

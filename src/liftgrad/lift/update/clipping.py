@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from liftgrad.lift.differentiation.symbol import Symbol
 from liftgrad.lift.ir.groups import Builder, Largest, Runs, Sum, View, identity
-from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.ops import divide, sqrt, where
 from liftgrad.optim.clip import clipped, norm_factor
 

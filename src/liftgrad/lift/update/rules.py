@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad.errors import LiftError
+from liftgrad.lift.differentiation.symbol import Symbol
 from liftgrad.lift.ir.groups import Assignment, Builder, Leaf, View, identity
-from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.lift.pipeline import Ending
 from liftgrad.optim import Optimizer
 

@@ -14,8 +14,8 @@ import numpy as np
 from liftgrad.lift.ir import affine
 from liftgrad.lift.ir.groups import Indices
 from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Number, Reduce
-from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, all_loads
-from liftgrad.lift.passes.layout import Layouts
+from liftgrad.lift.scheduling.draft import Applied, Draft, Loads, Reduced, all_loads
+from liftgrad.lift.scheduling.layout import Layouts
 
 Extents = tuple[int, ...]
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
+from liftgrad.lift.differentiation.symbol import Symbol
 from liftgrad.lift.ir.groups import (
     Builder,
     Constants,
@@ -25,7 +26,6 @@ from liftgrad.lift.ir.groups import (
     View,
     identity,
 )
-from liftgrad.lift.passes.symbol import Symbol
 from liftgrad.ops import Operation
 
 

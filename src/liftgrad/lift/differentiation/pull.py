@@ -9,6 +9,8 @@ from typing import assert_never
 import numpy as np
 
 from liftgrad import ops
+from liftgrad.lift.differentiation.branches import Term, operand_conditions, table_condition
+from liftgrad.lift.differentiation.symbol import Symbol
 from liftgrad.lift.ir.groups import (
     Builder,
     Constants,
@@ -25,8 +27,6 @@ from liftgrad.lift.ir.groups import (
     identity,
 )
 from liftgrad.lift.ir.operands import part
-from liftgrad.lift.passes.branches import Term, operand_conditions, table_condition
-from liftgrad.lift.passes.symbol import Symbol
 
 _ONE_RUN = np.array([0, 1], np.int64)
 Terms = dict[int, list[Term]]

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 
 from liftgrad.lift.ir.groups import Constants, Elementwise, Group, Sum, views
-from liftgrad.lift.passes.compose import is_condition
-from liftgrad.lift.passes.elements import MOST_TERMS, Fusion, Term, terms_of, without_loops
+from liftgrad.lift.scheduling.compose import is_condition
+from liftgrad.lift.scheduling.elements import MOST_TERMS, Fusion, Term, terms_of, without_loops
 
 _MOST_FORMS = 256
 """Forms that a program's single elements may have before any is cut."""

@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liftgrad import ops
+from liftgrad.lift.differentiation.backwards import Backwards, Foreseen
+from liftgrad.lift.differentiation.branches import Term, seed_condition, use_condition, used
+from liftgrad.lift.differentiation.pull import Terms, add_term, pull, total
 from liftgrad.lift.ir.groups import (
     Builder,
     Elementwise,
@@ -29,9 +32,6 @@ from liftgrad.lift.ir.groups import (
     identity,
     views,
 )
-from liftgrad.lift.passes.backwards import Backwards, Foreseen
-from liftgrad.lift.passes.branches import Term, seed_condition, use_condition, used
-from liftgrad.lift.passes.pull import Terms, add_term, pull, total
 
 
 def adjoint(

@@ -11,8 +11,8 @@ from liftgrad import ops
 from liftgrad.lift.ir import affine
 from liftgrad.lift.ir.groups import Indices
 from liftgrad.lift.ir.nests import Number
-from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added, all_loads
-from liftgrad.lift.passes.layout import Layouts
+from liftgrad.lift.scheduling.draft import Applied, Draft, Loads, Reduced, added, all_loads
+from liftgrad.lift.scheduling.layout import Layouts
 
 _SHORTEST = 4
 """The least length of a reduction that is worth two."""

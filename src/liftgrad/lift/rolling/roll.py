@@ -26,8 +26,8 @@ from liftgrad.lift.ir.groups import (
     Take,
     View,
 )
-from liftgrad.lift.passes.classes import Classes, Key, classify
-from liftgrad.lift.passes.sums import count_uses, flatten_sums, write_out_products
+from liftgrad.lift.rolling.classes import Classes, Key, classify
+from liftgrad.lift.rolling.sums import count_uses, flatten_sums, write_out_products
 from liftgrad.lift.trace.nodes import CONSTANT, LEAF, TAKE, Node, number_of
 from liftgrad.ops import Operation
 

@@ -32,7 +32,7 @@ from liftgrad.lift.ir.groups import (
     loop_of_each,
     views,
 )
-from liftgrad.lift.passes.again import is_copy
+from liftgrad.lift.scheduling.again import is_copy
 
 _LARGEST_EXPRESSION = 40
 """Operations in one expression: beyond this, kernels compile slowly and spill registers."""

@@ -13,8 +13,8 @@ from itertools import pairwise
 from liftgrad import ops
 from liftgrad.lift.ir.groups import Constants, Elementwise, Group, Largest, Runs, Sum
 from liftgrad.lift.ir.nests import Access, Apply, Expression, Load, Number
-from liftgrad.lift.passes.compose import is_condition
-from liftgrad.lift.passes.layout import Layouts
+from liftgrad.lift.scheduling.compose import is_condition
+from liftgrad.lift.scheduling.layout import Layouts
 
 MOST_TERMS = 16
 """Operands that one nest adds up; a gradient may be the sum of thousands of them."""

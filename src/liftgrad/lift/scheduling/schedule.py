@@ -38,18 +38,18 @@ from liftgrad.lift.ir.groups import (
 )
 from liftgrad.lift.ir.loop_error import LoopError
 from liftgrad.lift.ir.nests import Expression, Nest, Number, Program, Statement, Timed, TimeLoop
-from liftgrad.lift.passes.again import computed_again
-from liftgrad.lift.passes.compose import Composer, is_condition
-from liftgrad.lift.passes.draft import Applied, Draft, Loads, all_loads
-from liftgrad.lift.passes.elements import MOST_TERMS, Elements, Fusion, joined
-from liftgrad.lift.passes.few_forms import with_few_forms
-from liftgrad.lift.passes.fit import Fitter
-from liftgrad.lift.passes.fuse import kept_groups
-from liftgrad.lift.passes.layout import Layouts
-from liftgrad.lift.passes.over_time import RowsOverTime, starts_among, timed_nests
-from liftgrad.lift.passes.peel import peeled
-from liftgrad.lift.passes.sum_parts import Part, SumParts
-from liftgrad.lift.passes.sums_over_time import sums_over_time
+from liftgrad.lift.scheduling.again import computed_again
+from liftgrad.lift.scheduling.compose import Composer, is_condition
+from liftgrad.lift.scheduling.draft import Applied, Draft, Loads, all_loads
+from liftgrad.lift.scheduling.elements import MOST_TERMS, Elements, Fusion, joined
+from liftgrad.lift.scheduling.few_forms import with_few_forms
+from liftgrad.lift.scheduling.fit import Fitter
+from liftgrad.lift.scheduling.fuse import kept_groups
+from liftgrad.lift.scheduling.layout import Layouts
+from liftgrad.lift.scheduling.over_time import RowsOverTime, starts_among, timed_nests
+from liftgrad.lift.scheduling.peel import peeled
+from liftgrad.lift.scheduling.sum_parts import Part, SumParts
+from liftgrad.lift.scheduling.sums_over_time import sums_over_time
 
 _MANY_NESTS = 64
 """Nests of a loop's step that take so long to compile that each should be worth it."""

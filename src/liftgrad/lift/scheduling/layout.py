@@ -27,7 +27,7 @@ from liftgrad.lift.ir.groups import (
     identity,
 )
 from liftgrad.lift.ir.nests import Buffer
-from liftgrad.lift.passes.draft import Loads
+from liftgrad.lift.scheduling.draft import Loads
 
 _SHORTEST = 4
 """The least extent of a dimension that is worth being innermost."""

@@ -13,6 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from liftgrad.lift.differentiation.backward_loops import put_in_order
+from liftgrad.lift.differentiation.branches import Term, use_condition, used
+from liftgrad.lift.differentiation.pull import Terms, add_term, total
+from liftgrad.lift.differentiation.symbol import Symbol
 from liftgrad.lift.ir.groups import (
     Builder,
     Constants,
@@ -27,10 +31,6 @@ from liftgrad.lift.ir.groups import (
     views,
 )
 from liftgrad.lift.ir.operands import Operand, reading, rows_of_reads
-from liftgrad.lift.passes.backward_loops import put_in_order
-from liftgrad.lift.passes.branches import Term, use_condition, used
-from liftgrad.lift.passes.pull import Terms, add_term, total
-from liftgrad.lift.passes.symbol import Symbol
 
 _ATTEMPTS = 4
 """After so many, which elements have an adjoint is left to conditions at run time."""

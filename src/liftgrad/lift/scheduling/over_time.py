@@ -18,8 +18,8 @@ import numpy as np
 from liftgrad.lift.ir import affine
 from liftgrad.lift.ir.groups import Indices, identity
 from liftgrad.lift.ir.nests import Nest, Timed
-from liftgrad.lift.passes.draft import Draft, Loads, all_loads, rows_of
-from liftgrad.lift.passes.fit import Fitter
+from liftgrad.lift.scheduling.draft import Draft, Loads, all_loads, rows_of
+from liftgrad.lift.scheduling.fit import Fitter
 
 _ENDS = 2
 """First steps, and last ones, that may have another number of rows than the rest."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from liftgrad.lift.ir.groups import Indices, Runs, Sum, identity
 from liftgrad.lift.ir.nests import Number
-from liftgrad.lift.passes.compose import EVERY, Composer
-from liftgrad.lift.passes.draft import Draft, added, rows_of
-from liftgrad.lift.passes.elements import MOST_TERMS
+from liftgrad.lift.scheduling.compose import EVERY, Composer
+from liftgrad.lift.scheduling.draft import Draft, added, rows_of
+from liftgrad.lift.scheduling.elements import MOST_TERMS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

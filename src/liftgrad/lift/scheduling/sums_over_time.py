@@ -29,9 +29,9 @@ from liftgrad.lift.ir.groups import (
     views,
 )
 from liftgrad.lift.ir.nests import Number
-from liftgrad.lift.passes.compose import Composer
-from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added, all_loads, rows_of
-from liftgrad.lift.passes.over_time import step_of
+from liftgrad.lift.scheduling.compose import Composer
+from liftgrad.lift.scheduling.draft import Applied, Draft, Loads, Reduced, added, all_loads, rows_of
+from liftgrad.lift.scheduling.over_time import step_of
 
 _MOST_TERMS = 4
 """Terms of one operand that each step adds."""

@@ -27,7 +27,7 @@ from liftgrad.lift.ir.groups import (
     Take,
 )
 from liftgrad.lift.ir.nests import Number
-from liftgrad.lift.passes.draft import Applied, Draft, Loads, Reduced, added
+from liftgrad.lift.scheduling.draft import Applied, Draft, Loads, Reduced, added
 
 Kind = Literal["sum", "max"]
 EVERY = slice(None)
