@@ -332,6 +332,24 @@ def test_many_writers_leave_one_whole_file(tmp_path):
     assert names(tmp_path) == ["a"]
 
 
+def test_a_file_that_loses_its_name_while_it_is_looked_at_is_replaced(tmp_path, monkeypatch):
+    """Another writer's new one is never written over."""
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    number, stat = path.stat().st_ino, Path.stat
+
+    def unlinked(self, **options):
+        found = list(stat(self, **options))
+        found[3] = 0
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "stat", unlinked)
+    files.write(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_ino != number
+
+
 def test_a_file_may_be_written_out_of_order(tmp_path):
     """As for a header that describes what follows it."""
     with files.writing(tmp_path / "a") as file:

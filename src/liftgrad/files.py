@@ -324,7 +324,8 @@ def _like_the_old(descriptor: int, target: Path) -> bool:
         os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
     except OSError:
         return False
-    return old.st_nlink == 1
+    # It has no name any more if somebody replaced it just now, and several if there are links.
+    return old.st_nlink < 2
 
 
 def _attributes(target: Path) -> list[str]:
