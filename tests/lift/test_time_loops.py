@@ -87,6 +87,20 @@ def test_what_nobody_reads_in_memory_is_not_stored():
     assert {access.buffer for access in native.kernels[-1].accesses} == {x, out}
 
 
+def test_a_state_at_one_certain_step_is_read_once_it_is_there():
+    """Though its position stays the same in all steps, as that of what no step changes does."""
+    made = Making()
+    x, head, state, out = made.leaf(8), *(made.group(8) for _ in range(3))
+    made.add(0, (1,), at(head, 1), Number(0.5))
+    made.add(1, (7,), at(head, 1, offset=1), Load(at(state, 1)))
+    made.add(0, (8,), at(state, 1), of(ops.sin, of(ops.add, at(head, 1), at(x, 1))))
+    early = made.table([0, 1, 2, 3, 3, 3, 3, 3, 3])
+    made.add(0, (3,), at(out, 1), Load(at(x, 1)), rows=early)
+    late = made.table([0, 0, 0, 0, 1, 2, 3, 4, 5])
+    made.add(0, (5,), at(out, 1, offset=3), of(ops.exp, at(head, 0, offset=3)), rows=late)
+    check(made.program(8, [state, out]))
+
+
 def test_loops_of_different_length_share_a_kernel():
     """The number of steps is an argument, from whichever end of time first steps are counted."""
     texts = set()

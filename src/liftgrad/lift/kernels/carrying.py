@@ -66,8 +66,9 @@ def plan(
         if registers.changes(source):
             return None
     carrying = Carrying(dict(heads))
+    moved = {head.buffer for head in heads}
     for place in registers.exposed:
-        if place.time == 0 and not registers.writes(place.buffer):
+        if place.time == 0 and place.buffer not in moved and not registers.writes(place.buffer):
             if len(carrying.fixed) < _MOST_FIXED:
                 carrying.fixed.append(place)
         else:
