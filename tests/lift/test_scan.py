@@ -66,6 +66,13 @@ def test_wrong_lengths_are_refused(name):
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize("length", [2.5, "three"])
+def test_a_length_is_a_whole_number(length):
+    """Anything else is named."""
+    with pytest.raises(TypeError, match=f"length={length!r}; give it a whole number"):
+        scan(lambda s, _: (s, s), 0.0, None, length)
+
+
 def test_what_has_no_steps_is_refused():
     """A number, a generator."""
     with pytest.raises(TypeError, match="this is a float; keep what is the same"):

@@ -12,7 +12,7 @@ def steps_of(xs: Any, length: int | None) -> int:
 
     Raises:
         ValueError: if xs differ in length, or neither says it.
-        TypeError: if something in xs has no length.
+        TypeError: if something in xs has no length, or the length is no whole number.
 
     """
     lengths = [*lengths_of(xs)]
@@ -22,7 +22,11 @@ def steps_of(xs: Any, length: int | None) -> int:
         if not lengths:
             raise ValueError("scan without xs does not know how many steps; give it a length.")
         return lengths[0]
-    if (steps := index(length)) < 0:
+    try:
+        steps = index(length)
+    except TypeError:
+        raise TypeError(f"scan of length={length!r}; give it a whole number.") from None
+    if steps < 0:
         raise ValueError(f"scan of length={length}; give it 0 or more.")
     if lengths and lengths[0] != steps:
         raise ValueError(
