@@ -350,6 +350,22 @@ def test_a_file_that_loses_its_name_while_it_is_looked_at_is_replaced(tmp_path, 
     assert path.stat().st_ino != number
 
 
+def test_a_file_that_is_replaced_between_two_looks_is_no_device(tmp_path, monkeypatch):
+    """Whose content would be written over, while others read it."""
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    number, samefile, looks = path.stat().st_ino, Path.samefile, []
+
+    def replaced_at_first(self, other):
+        looks.append(self)
+        return len(looks) > 1 and samefile(self, other)
+
+    monkeypatch.setattr(Path, "samefile", replaced_at_first)
+    files.write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_ino != number
+
+
 def test_a_file_may_be_written_out_of_order(tmp_path):
     """As for a header that describes what follows it."""
     with files.writing(tmp_path / "a") as file:

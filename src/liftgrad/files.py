@@ -23,6 +23,8 @@ _UNNAMED = getattr(os, "O_TMPFILE", None)
 """The flag that opens a nameless file; None where the system has none."""
 _DESCRIPTORS = Path("/proc/self/fd")
 """Where a nameless file can be given a name."""
+_ATTEMPTS = 16
+"""How often a file that others may be replacing is looked at."""
 _WRITERS = 8
 """How many processes may write one file at a time with names that the next one cleans up."""
 
@@ -157,8 +159,20 @@ def _target(path: str | os.PathLike[str]) -> Path | None:
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
     # /dev/stdout may lead to a nameless file.
-    named = stat.S_ISREG(there.st_mode) and target.exists() and target.samefile(path)
-    return target if named else None
+    return target if stat.S_ISREG(there.st_mode) and _is_named(target, path) else None
+
+
+def _is_named(target: Path, path: str | os.PathLike[str]) -> bool:
+    """Return whether a path leads to the file of this name.
+
+    They are asked one after the other, and other writers may replace the file in between: that they
+    differ is believed when they do so each time.
+    """
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):
+            if target.samefile(path):
+                return True
+    return False
 
 
 @contextlib.contextmanager
